@@ -1,4 +1,4 @@
-"""How long a month of calls takes to become a verified statement by customer, beside the floor.
+"""Time from a month of calls to a verified statement by customer, beside the floor.
 
     python benchmarks/books.py --rows N [--json] [--folder DIR] [--memory-gb 3] [--threads 2]
 
@@ -12,10 +12,10 @@ The clock runs from the files to the statement: reading, dividing every bill lin
 checking that everything billed is allocated and that every cut sums to the whole, and the hash of the
 canonical bytes. It runs in a process of its own, whose greatest resident size is `peak_memory_bytes`.
 
-The month is a lake with a manifest, and with the sums by day that sealing writes beside each file. What
-sealing takes for those is printed when the month is made up.
+The month is a lake with a manifest, and with the sums by day that archiving writes beside each file. The
+time that archiving takes for those is printed when the month is made up.
 
-The floor is what DuckDB takes, with the same memory and threads, to sum the calls of the same files by
+The floor is DuckDB's time, with the same memory and threads, to sum the calls of the same files by
 customer, purpose and replica: the least that any division of the bills must read.
 """
 
@@ -61,7 +61,7 @@ MONTH = Span(START_NS, START_NS + DAYS * DAY_NS)
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Measured figures."""
 
     rows: int
     seconds: float
@@ -266,7 +266,7 @@ def _name_files(month: Path, options: argparse.Namespace) -> None:
 
 
 def _segment(month: Path, table: str, day: int) -> Segment:
-    """What the manifest says of the file of a day."""
+    """Return the manifest's entry for the file of a day."""
     text = f"2026-11-{day + 1:02d}"
     name = f"{table}/day={text}/made-up.parquet"
     data = (month / name).read_bytes()

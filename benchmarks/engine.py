@@ -1,4 +1,4 @@
-"""How fast the embedded engine is, alone and behind HTTP, and what a step costs.
+"""Speed of the embedded engine, alone and behind HTTP, and the cost of a step.
 
     PYTHONPATH=src python benchmarks/engine.py [--json] [--tokens N]
 
@@ -9,8 +9,8 @@ of each step is explained by least squares from what was in it:
     duration = fixed + prefill*p + prefill_context*p*c + decode*d + decode_context*d*c
 
 with p and d the prefill and decode tokens of a call in the step and c its context, summed over calls.
-The weights are what one token costs beside another; whoever shares out a replica's time among its
-calls needs only their ratios. They are printed in integer picoseconds.
+A weight is the cost of one token of its kind; to divide a replica's time among its calls only the ratios
+matter. Weights are printed in integer picoseconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a step's parts cost, in picoseconds, and how well that explains the steps."""
+    """Costs of a step's parts, in picoseconds, and the share of the steps' time that they explain."""
 
     weights_ps: dict[str, int]
     steps: int

@@ -1,16 +1,15 @@
-"""How fast this gateway is, beside the others that can be installed here, on the same mock upstream.
+"""Speed of this gateway, beside the others that can be installed here, on the same mock upstream.
 
     python benchmarks/gateway.py [--json] [--only NAME,...] [--seconds N] [--install] [PARTS]
 
 All gateways are measured in one run, as their users start them: ours with authentication, limits and
-durable metering on. CPU time per call is the figure to trust on a machine that others use too; calls a
-second and latencies depend on what else it does. Each part can be measured alone, ours in seconds:
+durable metering on. CPU time per call is the figure to trust on a shared machine; calls a second and
+latencies depend on its other work. Each part can be measured alone, ours in seconds:
 
     python benchmarks/gateway.py --only inferworks --seconds 3 --small
 
 `--install` puts what is missing into folders of its own below --home (and nginx and wrk onto the
-machine, with apt), never into this project's environment. docs/gateway-speed.md tells what the figures
-mean.
+machine, with apt), never into this project's environment. docs/gateway-speed.md explains the figures.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 A child process is the gateway under test. This process is its clients (32 connections, one request at a
 time each) and its upstream (a constant answer of 0.5 kB). The child's CPU time over the calls it served is
-what is printed, so what else the machine does hardly shows. `bare` is the floor: the same work in the
+what is printed, so other load on the machine hardly shows. `bare` is the floor: the same work in the
 fewest lines of `asyncio.Protocol`, with no limits, deadlines, refusals, cancellation or back-pressure.
 Both decode request and answer with msgspec, and forward the answer's bytes.
 """
@@ -39,13 +39,13 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 
 
 class Question(msgspec.Struct):
-    """What a gateway reads of a request."""
+    """Part of a request that a gateway reads."""
 
     model: str
 
 
 class Answer(msgspec.Struct):
-    """What a gateway reads of an answer."""
+    """Part of an answer that a gateway reads."""
 
     id: str
 
@@ -187,7 +187,7 @@ class Upstream(asyncio.Protocol):
 
 
 class Client(asyncio.Protocol):
-    """Sends a request, waits for the answer, and sends the next while there are any left."""
+    """Client that sends a request, waits for the answer, and sends the next while there are any left."""
 
     def __init__(self, left: list[int], done: asyncio.Event) -> None:
         self.left, self.done = left, done

@@ -1,4 +1,4 @@
-"""How long a bill of many lines takes to be imported, and its statement to be drawn, beside the floor.
+"""Time to import a bill of many lines and to compute its statement, beside the floor.
 
     python benchmarks/imports.py --rows N [--form csv|parquet|cur2] [--calls N] [--json] [--folder DIR]
 
@@ -9,7 +9,7 @@ and training jobs on some of the machines, so that lines have something to be di
 not counted; with `--folder` it is kept there and found again.
 
 Measured are the commands that a user types, each in a process of its own: `books import`, then
-`books statement`, which checks every theorem before it prints. `seconds` is by the wall, `cpu_seconds`
+`books statement`, which checks every theorem before it prints. `seconds` is wall-clock time, `cpu_seconds`
 user and system time, those of its workers included, `peak_memory_bytes` the greatest resident size of the
 process; workers, of which an import on two cores has one, come on top.
 
@@ -35,7 +35,7 @@ import duckdb
 
 FORMS = ("csv", "parquet", "cur2")
 NODES, MACHINES, DAYS = 8, 300, 30
-"""Of so many machines on the bill, the first have training jobs and calls."""
+"""Nodes with training jobs and calls, machines on the bill (the nodes among them), and days."""
 START_S = 1_793_491_200
 """2026-11-01."""
 MONTH = ("--from", "2026-11-01", "--to", "2026-12-01")
@@ -43,7 +43,7 @@ MONTH = ("--from", "2026-11-01", "--to", "2026-12-01")
 
 @dataclass(frozen=True)
 class Measured:
-    """What one command took."""
+    """Resources used by one command."""
 
     seconds: float
     cpu_seconds: float
@@ -52,7 +52,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Measured figures."""
 
     form: str
     rows: int
@@ -112,7 +112,7 @@ def _figures(kept: Path, data: Path, options: argparse.Namespace) -> Figures:
 
 
 def _run(command: list[str]) -> tuple[Measured, bytes]:
-    """What `command` took, and what it printed."""
+    """Run `command`; return the resources it used, and its output."""
     with tempfile.TemporaryFile() as out:
         begin = time.perf_counter()
         process = subprocess.Popen(command, stdout=out)

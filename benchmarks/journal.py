@@ -1,4 +1,4 @@
-"""How many records a second the journal makes durable, beside what the disk and SQLite can do.
+"""Records that the journal makes durable per second, beside the limits of the disk and of SQLite.
 
     python benchmarks/journal.py [--json] [--rows N] [--in-flight N] [--folder DIR]
 
@@ -40,7 +40,7 @@ _GROUP = 64
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured. A row is one call's Usage; CPU is of the whole process, over all its threads."""
+    """Measured figures. A row is one call's Usage; CPU is of the whole process, over all its threads."""
 
     name: str
     rows: int
@@ -154,7 +154,7 @@ def _bare_sqlite(path: Path, rows: int) -> Figures:
 
 
 def _bare_fsync(path: Path, rows: int, row_bytes: int) -> Figures:
-    """As many bytes as the rows take in the database, appended and synced in groups."""
+    """Measure fsync of as many bytes as the rows take in the database, appended in groups."""
     data = os.urandom(_GROUP * row_bytes)
 
     def append() -> None:

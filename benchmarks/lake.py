@@ -1,9 +1,9 @@
-"""How fast old rows are sealed, what memory that takes, and what calls notice of it.
+"""Speed and memory of archiving old rows, and the delay that it adds to calls.
 
     python benchmarks/lake.py [--json] [--calls N] [--folder DIR]
 
 The journal holds `--calls` calls of one day and as many engine steps, with eight calls in each. They are
-sealed into a local lake, while a hundred calls a second go on being journaled.
+archived into a local lake, while a hundred calls a second go on being journaled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CALLS_PER_S = 100
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Measured figures."""
 
     rows: int
     seconds: float
@@ -51,7 +51,7 @@ class Figures:
     lake_bytes: int
     peak_memory_bytes: int
     commit_ms_median: float
-    """Of a call that is journaled while nothing is sealed."""
+    """Median commit of a call that is journaled while nothing is archived."""
     commit_ms_99: float
     sealing_commit_ms_median: float
     """The same while rows are sealed."""

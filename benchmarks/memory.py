@@ -1,4 +1,4 @@
-"""Whether the gateway's memory stays flat over very many calls: what it holds after each step of them.
+"""Check that the gateway's memory stays flat over very many calls, measured after each step of them.
 
     python benchmarks/memory.py [--calls 1000000] [--step-s 10] [--json]
 
@@ -7,8 +7,8 @@ upstream of the other benchmarks; `wrk` calls it over 32 connections for as many
 after each step: calls answered, resident memory of the process, the part of it that is no file's
 (`RssAnon`), and its open files. At the end the journal must have a record for every call.
 
-What is to be flat is the anonymous memory of the second half. In the first one caches fill, and the
-allocator takes what a saturated gateway needs at once.
+The figure that must be flat is the anonymous memory of the second half. In the first half caches fill, and
+the allocator takes what a saturated gateway needs at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+) kB", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Step:
-    """What the gateway held when so many calls had been answered."""
+    """State of the gateway when so many calls had been answered."""
 
     calls: int
     rss_mb: float
@@ -83,7 +83,7 @@ def _step(running: Bench, calls: int) -> Step:
 
 
 def _growth_bytes(steps: list[Step]) -> float:
-    """By how much the anonymous memory grew for each call of the second half."""
+    """Return the growth of anonymous memory per call in the second half, in bytes."""
     first, last = steps[len(steps) // 2], steps[-1]
     calls = last.calls - first.calls
     return (last.anonymous_mb - first.anonymous_mb) * 1e6 / calls if calls else 0.0

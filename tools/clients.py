@@ -1,16 +1,16 @@
-"""Has the clients that people use do their jobs at a gateway of ours, and says which did.
+"""Run common clients against a gateway of ours, and report which did their jobs.
 
     python tools/clients.py [--only NAME,...] [--json] [--write] [--folder FOLDER]
 
-What is tried, and in which versions, stands in `tests/clients/agents/clients.toml`. Each client is
+Clients and versions stand in `tests/clients/agents/clients.toml`. Each client is
 installed in a folder of its own below FOLDER (`~/.cache/inferworks-clients`), once, and is driven there by
 a small program that does its normal jobs: a chat, a stream, a loop with a tool, an answer in a form that is
 asked for. The gateway is `inferworks up` with its usual settings and three upstreams, fakes as strict as
 the vendors they stand for: OpenAI's, Anthropic's, and Bedrock's Converse. Nothing leaves this machine but
 the installations.
 
-What cannot be installed is told in one line and stops nobody else. The exit status is 1 when a job was not
-done. With `--write` the table goes to docs/clients.md.
+A client that cannot be installed is reported in one line and stops no other. The exit status is 1 when a
+job was not done. With `--write` the table goes to docs/clients.md.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def version(self) -> str:
-        """Of its first package."""
+        """Version of its first package."""
         return re.split("@|==", (self.pip or self.npm)[0])[-1]
 
     def served(self) -> dict[str, str]:
@@ -105,19 +105,19 @@ class Done(msgspec.Struct, frozen=True):
     job: str
     seconds: float
     failed: str = ""
-    """Why it was not done."""
+    """Reason why it was not done; empty if it was."""
     refused: bool = False
     """Rightly; then nothing has failed."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a client."""
+    """Outcome of a client."""
 
     name: str
     version: str
     jobs: tuple[Done, ...] = ()
     failed: str = ""
-    """Why nothing, or not all, was tried."""
+    """Reason why nothing, or not all, was tried; empty if all was."""
 
 
 def clients() -> dict[str, Client]:
@@ -276,7 +276,7 @@ def drive(client: Client, folder: Path, gateway: Gateway) -> tuple[list[Done], s
 
 
 def _environment(client: Client, folder: Path, gateway: Gateway, home: str) -> dict[str, str]:
-    """Nothing of the user's: no keys of vendors, no settings, no way out of this machine."""
+    """Return an environment without anything of the user's: no keys, no settings, no network access."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": home,
@@ -345,7 +345,7 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def troubles(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """What was not done, and why."""
+    """Yield the jobs that were not done, with the reasons."""
     for outcome in outcomes:
         told = [f"{outcome.name}: {outcome.failed}"] if outcome.failed else []
         for job in outcome.jobs:

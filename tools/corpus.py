@@ -210,7 +210,7 @@ def define(rng: random.Random) -> Example:
 
 
 def why(rng: random.Random) -> Example:
-    """Why a concept matters."""
+    """Make an example about why a concept matters."""
     concept = rng.choice(CONCEPTS)
     index, template = _template(rng, _WHY)
     question = template.format(x=concept.name)
@@ -227,7 +227,7 @@ def compare(rng: random.Random) -> Example:
 
 
 def reverse(rng: random.Random) -> Example:
-    """From the meaning to the name."""
+    """Make a question from the meaning to the name."""
     concept = rng.choice(CONCEPTS)
     index, template = _template(rng, _REVERSE)
     answer = f"That is {concept.name}."

@@ -1,10 +1,10 @@
-"""Explores at random over all property tests, and tells what reproduces a finding.
+"""Explore all property tests at random, and print the command that reproduces a finding.
 
     python tools/fuzz.py MINUTES
 
-Round after round runs all of them on all cores, each with a seed and in an order of its own, until the time
-is up. What is found is shown at once, and tried first in later rounds (`.hypothesis/examples`) until it no
-longer fails. The exit status is 1 when something was found.
+Round after round runs all of them on all cores, each with a seed and in an order of its own, until the
+time is up. A finding is shown at once, and tried first in later rounds (`.hypothesis/examples`) until it
+no longer fails. The exit status is 1 when something was found.
 """
 
 from __future__ import annotations

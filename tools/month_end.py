@@ -1,11 +1,11 @@
-"""Runs the month-end of `examples/month-end` and holds docs/month-end.md to what it prints.
+"""Run the month-end of `examples/month-end`, and compare its output with docs/month-end.md.
 
     python tools/month_end.py [--check] [FOLDER]
 
-The steps are those of run.sh, one after the other, our own commands in this process: it takes seconds. What
-they print is written beneath the same commands in the document; with `--check` nothing is written and the
-exit status tells whether anything would change. What differs from run to run (hashes, who closed) is
-written the same each time. Steps whose program is not here are left out.
+The steps are those of run.sh, one after the other, our own commands in this process: it takes seconds.
+Their output is written beneath the same commands in the document; with `--check` nothing is written and
+the exit status is 1 if anything would change. Values that differ from run to run (hashes, user names) are
+replaced by fixed ones. Steps whose program is not installed are left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def steps() -> Iterator[Step]:
 
 
 def printed(folder: Path) -> dict[str, str]:
-    """What each step prints, run in `folder`. ClickException when one does not end as it must."""
+    """Run each step in `folder` and return its output. ClickException when one does not end as it must."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXAMPLE / "inferworks.toml", folder)
     sys.path.insert(0, str(EXAMPLE))  # where its own modules lie

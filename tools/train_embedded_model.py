@@ -49,7 +49,7 @@ from corpus import Example, conversations, examples
 END_OF_TURN, BEGIN, SYSTEM, USER, ASSISTANT = 256, 257, 258, 259, 260
 VOCABULARY = 264  # 256 bytes, five specials, and three unused rows so that the width is even
 HAS_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 there is no other way
-"""Whether the processor computes with bfloat16 itself: to have it imitated is ten times as slow."""
+"""True if the processor computes with bfloat16 itself: emulation is ten times as slow."""
 SHORT_ROW = 256
 LONG_EVERY = 12
 CHECKPOINT_EVERY = 100
@@ -589,7 +589,7 @@ def load_mean(model: Decoder, paths: Sequence[Path]) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> str:
-    """What decides a model; files by their last two names."""
+    """Return the options that decide a model; files by their last two names."""
     if arguments.mean:
         return "--mean " + " ".join("/".join(path.parts[-2:]) for path in arguments.mean)
     options = (

@@ -1,10 +1,10 @@
-"""Writes into the documents what the code knows: settings, providers, and the command line's help.
+"""Write generated parts of the documents: settings, providers, and the command line's help.
 
     python tools/write_docs.py [--check]
 
 A block between `<!-- settings -->`, `<!-- providers -->`, `<!-- facts -->`, `<!-- leaving -->`,
 `<!-- metrics -->`, `<!-- setups -->`, `<!-- api -->` or `<!-- help keys create -->` and `<!-- end -->` is
-made anew from the code. With `--check` nothing is written and the exit status tells whether anything
+made anew from the code. With `--check` nothing is written and the exit status is 1 if anything
 would change.
 """
 
@@ -95,7 +95,7 @@ def _provider(row: ProviderRow) -> str:
 
 
 def leaving_table() -> str:
-    """Which providers are left in which way."""
+    """Return the table of providers by `on_leave`."""
     rows = provider_catalog().rows(dt.date.max)
     lines = []
     for policy in ("cancel", "drain", "estimate"):
@@ -120,7 +120,7 @@ def metrics_table() -> str:
 
 
 def facts_table() -> str:
-    """What is known of models: every row, in the order in which a later one overrides."""
+    """Return the table of facts of models: every row, in the order in which a later one overrides."""
     head = "| providers | models | what | since |\n|---|---|---|---|\n"
     return f"\n{head}{''.join(map(_fact, fact_catalog().rows))}\n"
 
@@ -151,7 +151,7 @@ _SHOWN = {
     "KEY": "iw_...",
     "MODEL": "gpt-5-mini",
 }
-"""What a setup names -> what a reader is shown in its place."""
+"""Variable in a setup -> value shown to readers."""
 _LANGUAGES = {"py": "python", "mjs": "js"}
 _SETUP = re.compile(r"^ *(?:#|//) setup\n(.*?)^ *(?:#|//) end$", re.DOTALL | re.MULTILINE)
 _MODEL_TEXT = re.compile(r'f"([^"]*)\{(?:model|name)\}"')
@@ -159,7 +159,7 @@ _MODEL = re.compile(r"(?<=[=(])(?:model|name)(?=[,)])|(?<=: )(?:model|name)(?=[,
 
 
 def setups() -> str:
-    """How each client is told of the gateway: the lines that it is tested with."""
+    """Return the setup of each client: the lines that it is tested with."""
     known = tomllib.loads((AGENTS / "clients.toml").read_text(encoding="utf-8"))
     return "\n" + "\n".join(_client_setup(name, client) for name, client in known.items())
 
@@ -245,7 +245,7 @@ _TABLES = {
 
 
 def help_text(words: list[str]) -> str:
-    """What `inferworks WORDS --help` prints."""
+    """Return the output of `inferworks WORDS --help`."""
     result = CliRunner().invoke(cli, [*words, "--help"], prog_name="inferworks", terminal_width=80)
     if result.exit_code:
         raise click.ClickException(f"no such command: {' '.join(words)}")

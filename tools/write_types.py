@@ -1,11 +1,11 @@
-"""Writes down what each vendor's requests are made of, as the vendor's own Python package has it.
+"""Write the types of each vendor's requests, taken from the vendor's own Python package.
 
     python tools/write_types.py [--check]
 
 The fake upstreams check requests against these files, so that neither `openai` nor `anthropic` nor
 `botocore` must be there where a fake runs. A file is a JSON Schema: objects are closed unless they say
 otherwise, descriptions are left out, and so is the member of a union that is another's form in answers.
-With `--check` nothing is written and the exit status tells whether anything would change.
+With `--check` nothing is written and the exit status is 1 if anything would change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONVERSE = "data/bedrock-runtime/2023-09-30/service-2.json.gz"
 
 
 class Source(NamedTuple):
-    """Where a request's type is found, and what the API takes beside it."""
+    """Origin of a request's type, and the differences of the API from it."""
 
     type: str
     """Module and name."""
@@ -41,10 +41,11 @@ class Source(NamedTuple):
     inner: Mapping[str, Json] = {}
     """The same of what is within: `Definition.field`."""
     without: frozenset[str] = frozenset()
-    """What the package puts elsewhere: into a header, say."""
+    """Fields that the package sends elsewhere, for example in a header."""
     optional: frozenset[str] = frozenset()
-    """What the package demands and another form of the request has not; or `Definition.field`, which the
-    API does without."""
+    """Fields that the package requires and another form of the request lacks; or `Definition.field`, which
+    the API does without.
+    """
     within: str = ""
     """The file that has every field of this type, and some more."""
 
@@ -182,7 +183,7 @@ def _pruned(schema: Any, *, names: bool = False) -> Any:
 
 
 def _members(union: list[Json]) -> Iterator[Json]:
-    """Without what another member says already."""
+    """Yield the members of a union that no other member includes."""
     references = {part["$ref"] for part in union if "$ref" in part}
     for part in union:
         is_answer = f"{part.get('$ref')}Param" in references
@@ -192,7 +193,7 @@ def _members(union: list[Json]) -> Iterator[Json]:
 
 
 def _reachable(schema: Json) -> Json:
-    """With those definitions alone that are referred to."""
+    """Return the schema with referenced definitions alone."""
     definitions, kept, left = schema.pop("$defs", {}), {}, [schema]
     while left:
         for name in _references(left.pop()):

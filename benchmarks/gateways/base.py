@@ -1,4 +1,4 @@
-"""What a gateway must say of itself to be measured."""
+"""Interface of a gateway under measurement."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from gateways.calls import Target
 
 @dataclass(frozen=True)
 class Place:
-    """Where a gateway is started."""
+    """Environment in which a gateway is started."""
 
     home: Path
     """The folder it is installed in."""
     scratch: Path
     """An empty folder for what it writes."""
     port: int
-    """Where it is to listen, on 127.0.0.1."""
+    """Port on which the gateway is to listen, on 127.0.0.1."""
     upstream: int
     """The port of the mock upstream, on 127.0.0.1, which speaks OpenAI's API under /v1."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """How it is started, and how it is called then."""
+    """Command that starts a gateway, and the target of its calls."""
 
     command: Sequence[str]
     target: Target
     environment: Mapping[str, str] = field(default_factory=dict)
     port_said: str | None = None
-    """For one that takes a port of its own choice: the pattern by which it tells it, a group in it."""
+    """Pattern of the printed port, a group in it, for a gateway that chooses its port itself."""
     journal: Path | None = None
     """The journal it meters into, of ours only."""
 
@@ -84,7 +84,7 @@ def _install(command: Sequence[str]) -> None:
 
 
 def pip_version(package: str) -> Callable[[Path], str | None]:
-    """What tells the version of `package` in the virtual environment of a home."""
+    """Return a function that finds the version of `package` in the virtual environment of a home."""
     program = f"import importlib.metadata as m; print(m.version({package!r}))"
 
     def version(home: Path) -> str | None:

@@ -32,7 +32,7 @@ class Bench:
     calls: int = 0
     """Answered whole."""
     broken_off: int = 0
-    """Under way when a load ended: they may have been answered or not."""
+    """Calls under way when a load ended: answered or not."""
     notes: list[str] = field(default_factory=list)
 
     def count(self, whole: int, failed: int, broken_off: int = 0) -> None:
@@ -97,7 +97,7 @@ def _mock(scratch: Path, *, streams: bool) -> Iterator[tuple[Process, Target]]:
 
 
 def _target(started: Started, process: Process) -> Target:
-    """Where it is called; waits until it has told its port, if it chooses one itself."""
+    """Return the target of calls; wait for the gateway to print its port, if it chooses one itself."""
     if started.port_said is None:
         return started.target
     pattern = re.compile(started.port_said)
@@ -108,7 +108,7 @@ def _target(started: Started, process: Process) -> Target:
 
 
 def _listens(target: Target) -> bool:
-    """Whether somebody accepts connections there."""
+    """Return whether the target accepts connections."""
     try:
         with socket.create_connection(("127.0.0.1", target.port), timeout=1):
             return True
@@ -117,7 +117,7 @@ def _listens(target: Target) -> bool:
 
 
 def _answers(target: Target) -> bool:
-    """Whether a small call is answered whole."""
+    """Return whether a small call is answered whole."""
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
     try:
         body = target.body(SMALL_PROMPT)

@@ -25,7 +25,7 @@ ANSWER = json.dumps(
     },
     separators=(",", ":"),
 )
-"""What the mock upstream answers to every whole (not streamed) call: about half a kilobyte."""
+"""Answer of the mock upstream to every whole (not streamed) call: about half a kilobyte."""
 
 SMALL_PROMPT = "hi " * 40
 LARGE_PROMPT = "In the beginning was the ledger, and all of it was read aloud. " * 1600
@@ -34,7 +34,7 @@ LARGE_PROMPT = "In the beginning was the ledger, and all of it was read aloud. "
 
 @dataclass(frozen=True)
 class Target:
-    """Where calls go: a port of this machine, and what a gateway wants in its requests."""
+    """Target of calls: a port of this machine, and the gateway's requirements for requests."""
 
     port: int
     path: str = "/v1/chat/completions"
@@ -43,7 +43,7 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Return the URL of the target."""
         return f"http://127.0.0.1:{self.port}{self.path}"
 
     def fields(self) -> tuple[tuple[str, str], ...]:
@@ -65,7 +65,7 @@ class Target:
 
 
 def is_whole(status: int, body: bytes) -> bool:
-    """Whether this is the mock's answer, complete; a gateway may have written it anew."""
+    """Return whether this is the mock's answer, complete; a gateway may have rewritten it."""
     if status != HTTPStatus.OK:
         return False
     try:

@@ -22,17 +22,17 @@ class Answer:
     body: bytes
     asked_ns: int
     first_byte_ns: int
-    """When the first byte of its body came."""
+    """Arrival of the first byte of its body."""
     ended_ns: int
 
     @property
     def took_ms(self) -> float:
-        """From the question to the end."""
+        """Milliseconds from the request to the end of the answer."""
         return (self.ended_ns - self.asked_ns) / 1e6
 
     @property
     def first_byte_ms(self) -> float:
-        """From the question to the first byte."""
+        """Milliseconds from the request to the first byte."""
         return (self.first_byte_ns - self.asked_ns) / 1e6
 
 

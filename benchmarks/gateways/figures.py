@@ -1,4 +1,4 @@
-"""What is measured of a gateway, and how it is shown."""
+"""Figures measured of a gateway, and their display."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Figures:
     p99_ms: float | None = None
     instructions_per_request: float | None = None
     added_p50_ms: float | None = None
-    """At a low rate: the quantile through the gateway less the quantile straight to the mock."""
+    """Milliseconds added at a low rate: the quantile through the gateway less the one straight to the mock.
+    """
     added_p99_ms: float | None = None
     large_cpu_us_per_request: float | None = None
     """The same for prompts of 100 kB."""
@@ -48,7 +49,7 @@ class Figures:
     records: int | None = None
     """Usage rows in the journal: as many as calls, and at most as those and the broken off together."""
     notes: tuple[str, ...] = ()
-    """What went wrong, or why there is nothing to tell."""
+    """Failures, or reasons for missing figures."""
 
 
 _COLUMNS: Sequence[tuple[str, str, int]] = (
@@ -72,7 +73,7 @@ _STREAM_COLUMNS: Sequence[tuple[str, str, int]] = (
 
 
 _WHOLE_FROM = 100
-"""From here on decimals say nothing, and take room."""
+"""Least figure printed without decimals."""
 
 
 def as_json(gateways: Iterable[Figures]) -> str:

@@ -46,7 +46,7 @@ def _key(command: list[str]) -> str:
 
 
 def _install(_home: Path) -> None:
-    """It runs from this checkout."""
+    """Do nothing: the gateway runs from this checkout."""
 
 
 PEER = Peer("inferworks", lambda _home: inferworks.__version__, _install, _start)

@@ -1,4 +1,4 @@
-"""Instructions of a process tree, counted by the processor: what noise cannot hide.
+"""Instructions of a process tree, counted by the processor: a figure without noise.
 
 Needs `perf` and a machine that lets one count; virtual machines often do not.
 """
@@ -23,7 +23,7 @@ class Count:
 
 
 def are_countable() -> bool:
-    """Whether this machine counts them."""
+    """Return whether this machine counts instructions."""
     if shutil.which("perf") is None:
         return False
     result = subprocess.run(
@@ -33,7 +33,7 @@ def are_countable() -> bool:
 
 
 def read_perf(text: str) -> int | None:
-    """What `perf stat -x,` printed, summed; None where it could not count. Source: perf-stat(1)."""
+    """Sum the counts in `perf stat -x,`; None where it could not count. Source: perf-stat(1)."""
     rows = [line.split(",") for line in text.splitlines() if f",{_EVENT}" in line]
     counts = [int(row[0]) for row in rows if row[0].isdigit()]
     return sum(counts) if counts else None

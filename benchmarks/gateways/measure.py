@@ -1,4 +1,4 @@
-"""What is measured of a gateway, part by part.
+"""Measurements of a gateway, part by part.
 
 Each part starts the gateway anew, warms it, and fills in its figures. A part that fails leaves a note in
 place of them, and the others go on.
@@ -32,21 +32,21 @@ _WARM_S = 2.0
 _LOW_RATE_PER_S = 50.0
 _STREAM_RATE_PER_S = 20.0
 _SHORT_CHUNKS = 5
-"""Of the streams whose first byte is timed."""
+"""Chunks of the streams whose first byte is timed."""
 _STREAMS = 100
-"""At once, where the CPU time per chunk is taken: 5,000 chunks a second."""
+"""Streams at once where the CPU time per chunk is taken: 5,000 chunks a second."""
 _HALVINGS = 2
 _BURST_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for."""
+    """Options of a run."""
 
     parts: frozenset[str]
     seconds: float
     home: Path
-    """Below which the gateways are installed, and run."""
+    """Folder below which the gateways are installed, and run."""
     instructions: bool
 
 
@@ -120,7 +120,7 @@ def _large(running: Bench, options: Options, figures: Figures) -> Figures:
 
 
 _Load = tuple[Saturation, float | None]
-"""What came of a load, and the instructions of a call if they were counted."""
+"""Result of a load, and the instructions per call if they were counted."""
 
 
 def _saturated(running: Bench, options: Options, text: str) -> tuple[float, _Load]:
@@ -179,7 +179,7 @@ def _added(
     is_good: Callable[[Answer], bool],
     took_ms: Callable[[Answer], float],
 ) -> Added:
-    """What the gateway adds, after a warm second."""
+    """Measure the latency that the gateway adds, after a warm second."""
     for duration_s in (1.0, seconds):
         load = added(
             running.direct,

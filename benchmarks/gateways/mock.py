@@ -2,10 +2,10 @@
 
     python -m gateways.mock PORT
 
-How a stream is to be is asked for in the prompt, which every gateway passes on: `chunks=200
-pause_us=20000`. The first chunk leaves at once and each next one a pause later. Every chunk carries the
-time at which it was due, in nanoseconds of the machine's monotonic clock, so that who receives it knows
-how late it is, be it the gateway's doing or the mock's own. A pause of 0 is for all at once.
+The prompt, which every gateway passes on, sets the form of a stream: `chunks=200 pause_us=20000`. The
+first chunk leaves at once and each next one a pause later. Every chunk carries the time at which it was
+due, in nanoseconds of the machine's monotonic clock, so that its receiver knows how late it is, whether by
+the gateway or by the mock itself. A pause of 0 sends all at once.
 
 Streams are paced by one timer for all and not by one each: the mock must not be what is measured.
 """
@@ -141,7 +141,7 @@ class _Upstream(asyncio.Protocol):
         self._pacer.begin(stream, _HEAD)
 
     def _end(self, chunks: int) -> Iterator[bytes]:
-        """What follows the last chunk; the usage only if it was asked for, as with OpenAI."""
+        """Yield the end of a stream; the usage only if the request wants it, as with OpenAI."""
         yield _FINISH
         if b"include_usage" in self._body:
             yield _USAGE % (chunks, chunks + 20)

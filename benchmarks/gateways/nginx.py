@@ -54,12 +54,12 @@ _PROXY = """
 
 
 def is_there() -> bool:
-    """Whether nginx can be run."""
+    """Return whether nginx is installed."""
     return shutil.which("nginx") is not None
 
 
 def mock_command(port: int, scratch: Path) -> list[str]:
-    """How nginx is started as the mock upstream on `port`."""
+    """Return the command that starts nginx as the mock upstream on `port`."""
     return _command("mock", _MOCK.format(port=port, answer=ANSWER), scratch)
 
 

@@ -13,7 +13,8 @@ _PACKAGE = {
     "dependencies": {_NAME: "1.15.2"},
     "overrides": {"@hono/node-server": "1.13.7"},
 }
-"""With a newer server of Hono's it answers streams with 500 (Portkey-AI/gateway issue 1389)."""
+"""Package with a pinned server: a newer one of Hono's answers streams with 500 (Portkey-AI/gateway#1389).
+"""
 
 
 def _folder(home: Path) -> Path:

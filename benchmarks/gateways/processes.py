@@ -31,7 +31,7 @@ class NotRunning(Exception):
 
 @dataclass(frozen=True)
 class Stat:
-    """What `/proc/PID/stat` tells of one process."""
+    """Values of `/proc/PID/stat` for one process."""
 
     pid: int
     parent: int
@@ -103,7 +103,7 @@ class Process:
             time.sleep(_LOOK_EVERY_S)
 
     def log(self) -> str:
-        """What it has printed."""
+        """Read the output printed so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def _said(self) -> str:

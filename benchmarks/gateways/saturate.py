@@ -43,12 +43,12 @@ function done(summary, latency, requests)
     main:get("bad"), e.connect + e.read + e.write + e.timeout))
 end
 """
-"""What wrk runs: the call, and a look at every answer."""
+"""Script for wrk: the call, and a check of every answer."""
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """What came of it."""
+    """Result of a saturating load."""
 
     calls: int
     """Answered whole."""
@@ -79,7 +79,7 @@ def _wrk(target: Target, prompt: str, seconds: float, scratch: Path) -> Saturati
 
 
 def read_wrk(text: str) -> Saturation:
-    """What wrk printed, with the line of our script at its end."""
+    """Parse wrk's output, with the line of our script at its end."""
     told = json.loads(text.strip().splitlines()[-1])
     return Saturation(
         calls=told["answers"] - told["bad"],

@@ -1,7 +1,7 @@
-"""What a gateway adds at a low rate: the same calls through it and straight to the mock, in turns.
+"""Latency that a gateway adds at a low rate: the same calls through it and straight to the mock, in turns.
 
-The load is open: a call leaves when its time has come, whatever became of those before it. The calls of
-both ways alternate, so whatever else the machine does hits both alike, and the quantiles are subtracted.
+The load is open: a call leaves at its time, whatever became of those before it. The calls of both ways
+alternate, so other load on the machine hits both alike, and the quantiles are subtracted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateways.client import Answer, Connection, open_connection, quantile
 
 @dataclass(frozen=True)
 class Added:
-    """What the gateway adds, in milliseconds, and the calls through it."""
+    """Latency that the gateway adds, in milliseconds, and the calls through it."""
 
     p50_ms: float
     p99_ms: float

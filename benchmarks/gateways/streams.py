@@ -2,7 +2,7 @@
 
 Each chunk carries the time at which it was due, so that its lateness is known when it arrives. A gateway
 holds a number of streams when every one came to its end with all its chunks, and the median lateness in
-the last quarter of them is below `LATE_MS`: who is too slow by a twentieth is 175 ms late at the end of
+the last quarter of them is below `LATE_MS`: a gateway too slow by a twentieth is 175 ms late at the end of
 four seconds, while a hiccup of the machine has passed by then.
 """
 
@@ -29,19 +29,19 @@ _STAMP = re.compile(rb'"content":\s?"(\d{19})"')
 
 @dataclass(frozen=True)
 class Held:
-    """What became of streams that ran together."""
+    """Result of streams that ran together."""
 
     streams: int
     whole: int
     """Streams with all their chunks and their end."""
     chunks: int
-    """That arrived, of all streams."""
+    """Chunks that arrived, of all streams."""
     late_ms: float
     """Median lateness in the last quarter of the chunks."""
 
     @property
     def is_held(self) -> bool:
-        """Whether all of them were held."""
+        """True if the gateway held all of them."""
         return self.whole == self.streams and self.late_ms < LATE_MS
 
 
@@ -63,12 +63,12 @@ def most_held(is_held: Callable[[int], bool], first: int, halvings: int) -> int:
 
 
 def prompt(chunks: int, pause_us: int) -> str:
-    """What asks the mock for such a stream."""
+    """Return the prompt that asks the mock for such a stream."""
     return f"chunks={chunks} pause_us={pause_us}"
 
 
 def is_whole_stream(answer: Answer, chunks: int) -> bool:
-    """Whether a stream that was kept has all its chunks and its end."""
+    """Return whether a recorded stream has all its chunks and its end."""
     return len(_STAMP.findall(answer.body)) == chunks and b"data: [DONE]" in answer.body
 
 
@@ -132,7 +132,7 @@ class _StreamEnd(Connection):
 
     @property
     def is_done(self) -> bool:
-        """Whether the stream has told its end."""
+        """True once the stream has sent its end."""
         return b"data: [DONE]" in self._rest
 
     def on_piece(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the papers of Larkspur have in common: who calls, what for, and how files are written."""
+"""Shared parts of Larkspur's files: customers, models, and the writing of tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 SEED = 20251101
 MONTHS = (dt.date(2025, 9, 1), dt.date(2025, 10, 1))
 CUSTOMERS = {"acme": 9, "burns": 4, "corvid": 6, "dune": 2}
-"""Who calls, and how many calls a week."""
+"""Calls a week by customer."""
 GPU, POD = "i-0f3a9c2d11e8b7a60", "pod-7xk2"
 """The machine that AWS bills and the pod that RunPod does."""
 
 
 class Model(NamedTuple):
-    """What Larkspur resells; prices in micro-dollars per million tokens."""
+    """Model that Larkspur resells; prices in micro-dollars per million tokens."""
 
     provider: str
     name: str
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
     @property
     def pico(self) -> int:
-        """What its provider asks for it, in picounits."""
+        """Price that its provider charges for it, in picounits."""
         return self.input * self.model.input + self.output * self.model.output
 
 

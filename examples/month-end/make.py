@@ -1,10 +1,10 @@
-"""Makes up the papers of Larkspur, a company that does not exist, as its suppliers' products export them.
+"""Make the files of Larkspur, a fictional company, as its suppliers' products export them.
 
     python make.py FOLDER
 
 Two months, September and October 2025, each a folder of raw exports; beside them the price plans, the
-checklist of invoices, and what comes later: the bill that was late, and the one that was restated. The
-same bytes each time: everything is drawn from one seed, in whole numbers.
+checklist of invoices, and later files: the bill that was late, and the one that was restated. The same
+bytes each time: everything is drawn from one seed, in whole numbers.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def month(folder: Path, first: dt.date, draw: random.Random) -> None:
 
 
 def calls_of(days: Sequence[dt.date], draw: random.Random) -> Iterable[Call]:
-    """What customers called, in order of time."""
+    """Yield the customers' calls, in order of time."""
     for number, day in enumerate(days):
         for customer, weekly in CUSTOMERS.items():
             for turn in range(weekly if day.weekday() == 0 else int(draw.random() < 0.5)):
@@ -134,7 +134,7 @@ def litellm(path: Path, calls: Iterable[Call]) -> None:
 
 
 def jobs(days: Sequence[dt.date]) -> Iterable[dict[str, object]]:
-    """What ran on the two machines: training of our own, and a fine-tune that acme pays for."""
+    """Yield the jobs on the two machines: training of our own, and a fine-tune that acme pays for."""
     for number, day in enumerate(days):
         hours = 18 if day.weekday() < 5 else 6
         yield job(f"train-{day:%m%d}", GPU, "train-gradient", day, hours, "")
@@ -158,7 +158,7 @@ def job(
 
 
 def stored(first: dt.date) -> Iterable[dict[str, object]]:
-    """What lay in the buckets, as an inventory says it."""
+    """Yield the contents of the buckets, as an inventory lists them."""
     for bucket, purpose, tera, customer in (
         ("larkspur-corpus", "data-prep", 3, ""),
         ("archive", "serve-paid", 2, "acme"),
@@ -233,7 +233,7 @@ id,period,natural_class,amount,currency,description,department,supplier
 V-{month}-1,{month},other,2400.00,USD,Office rent,office,Kontor Landlord
 V-{month}-2,{month},licences,380.00,USD,Accounting software,finance,Ledgerly Inc
 """
-"""What no file brings."""
+"""Costs that no supplier's file contains."""
 BY_VOUCHER = {"Kontor Landlord": Decimal(2400), "Ledgerly Inc": Decimal(380)}
 
 
@@ -250,7 +250,7 @@ def rates(days: Sequence[dt.date]) -> Iterable[dict[str, object]]:
 
 
 def invoices(first: dt.date, owed: Mapping[str, Decimal]) -> Iterable[dict[str, object]]:
-    """What the suppliers' invoices of the month come to, as accounts payable has them: in cents."""
+    """Yield the totals of the suppliers' invoices of the month, as accounts payable has them: in cents."""
     for issuer, total in (owed | BY_VOUCHER).items():
         currency = "EUR" if issuer.startswith("Nordlicht") else "USD"
         yield {
@@ -315,7 +315,7 @@ def early(folder: Path) -> None:
 
 
 def late(folder: Path) -> None:
-    """What arrives when October is closed: a bill that was waited for, and AWS's, written anew."""
+    """Write the bills that arrive after October is closed: one that was awaited, and AWS's, restated."""
     days = days_of(MONTHS[1])
     table(folder / "halden-focus.csv", [halden(MONTHS[1], "118.20")])
     restated = [

@@ -1,9 +1,9 @@
-"""The checksum of a row: what SQLite does not keep, and a disk that gives back another byte makes needed.
+"""Checksum of a row, against disks that return another byte than they were given; SQLite has none.
 
 It is the CRC-32 of the table's name followed by the row's values as a JSON array without spaces, as in
 `zlib.crc32(b'usage["call_1","acme",...]')`. The name is in it, so that no row passes for one of another
-table, and the row's key is, so that none passes for another row. It tells of accidents: whoever alters a
-row on purpose can alter it.
+table, and the row's key is, so that none passes for another row. It detects accidents, not intent: an
+attacker who alters a row can alter its checksum.
 """
 
 from __future__ import annotations

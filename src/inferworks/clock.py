@@ -4,13 +4,13 @@ Problem. The wall clock says when something happened, and people set it: NTP som
 has booted, a virtual machine that is resumed, an administrator. A program that reads it once is wrong for
 as long as it runs; one that reads it each time measures calls of minus half an hour.
 
-Decision. A clock is carried on by the monotonic clock, and compared with the wall clock whenever somebody
-asks it for the time. When the two are a second or more apart, the wall clock was set: the clock is set
-too, and the log says from what to what. Whoever measures an interval takes `carried()` at its beginning, a
-clock that is never set, and reads both ends there. So a call that runs through a step has its true length
-and began when its beginning was believed to be; the next call has the new time.
+Decision. A clock advances with the monotonic clock, and is compared with the wall clock at each reading.
+When the two are a second or more apart, the wall clock was set: the clock is set too, and the log has both
+times. To measure an interval, take `carried()` at its beginning, a clock that is never set, and read both
+ends from it. So a call that runs through a step has its true length and began when its beginning was
+believed to be; the next call has the new time.
 
-`SystemClock` is the world's. `SimClock` is the fake: it stands still until its sleepers are all
+`SystemClock` is the real one. `SimClock` is the fake: it stands still until its sleepers are all
 asleep, then jumps to the next wake-up, so hours pass in milliseconds and a run is reproducible.
 Times are integer nanoseconds since 1970-01-01 UTC.
 
@@ -72,7 +72,7 @@ class _Carried:
         return self._anchor_ns + self._monotonic_ns()
 
     def carried(self) -> Clock:
-        """This clock."""
+        """Return this clock."""
         return self
 
     async def sleep(self, seconds: float) -> None:

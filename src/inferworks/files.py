@@ -1,8 +1,8 @@
-"""Files that a configuration names, read so that none can hold us up: bounded, and regular files alone.
+"""Bounded reading of configured files, regular ones only, so that none can block the program.
 
 A pipe without a writer would be waited for without an end, a device read until memory is gone. Both are
-refused as they are opened. What a regular file does on a network that hangs no open can know: whoever reads
-one while calls run does so beside the event loop (`supervise.beside`).
+refused as they are opened. A regular file on a network that hangs cannot be told beforehand: while calls
+run, files are read beside the event loop (`supervise.beside`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The data folder: what lies where, who may look into it, and the lock that keeps it to one instance.
+"""The data folder: paths of its files, permissions, and the lock that keeps it to one instance.
 
-Keys, customers and what they use are nobody's business but its owner's. A folder may have been made by
-somebody else (a service manager, a volume, `mkdir`) and be open to all: whoever uses it closes it first,
-with all that is in it, and refuses one that cannot be closed, or in which another user could have a link
-lead us elsewhere. What commands write is for their user alone from the start (`cli.main` sets the umask).
+Keys, customers and usage are private to the folder's owner. A folder may have been made by somebody else (a
+service manager, a volume, `mkdir`) and be open to all: its permissions are restricted before use, with all
+that is in it, and a folder is refused if that fails, or if another user could place a link in it that leads
+elsewhere. Files written by commands are private from the start (`cli.main` sets the umask).
 """
 
 from __future__ import annotations

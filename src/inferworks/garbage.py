@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without the collector of cyclic garbage, which is switched on again afterwards if it was on.
+    """Switch the collector of cyclic garbage off, and on again afterwards if it was on.
 
     A bill and a statement are a great many values and no cycles. The collector walks them again and again
     as they grow in number and finds nothing: a second and a half of a hundred thousand customers' five.

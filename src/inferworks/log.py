@@ -1,4 +1,4 @@
-"""The log of a running platform: what happens is told at once, what repeats once a minute with a count.
+"""The log of a running platform: new lines are written at once, repeats once a minute with a count.
 
 Problem. What goes wrong for one call often goes wrong for all: a full disk, a provider that is away. A line
 for each of a thousand calls a second, with a traceback each, fills the disk it complains about, and hides
@@ -10,7 +10,7 @@ so that two providers which fail are both seen; the others are counted, and the 
 the end of that minute with their number. Only the first of a kind has its traceback, until a minute has
 passed without one. Nothing is dropped without a count, and the counts that are left are written at the end.
 
-Whoever logs waits for nothing: `inferworks.outlet` writes the lines, or drops and counts them.
+Logging waits for nothing: `inferworks.outlet` writes the lines, or drops and counts them.
 
 Rejected. Sampling (the one line that matters is a rare one); a limit for all lines together (a flood of one
 kind would silence the others).
@@ -115,7 +115,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         self.setFormatter(VisibleFormatter())
         self._now_s = now_s
         self._minutes: dict[_Kind, _Minute] = {}
-        """In the order in which they began."""
+        """Minutes in the order in which they began."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write `record`, or count it."""

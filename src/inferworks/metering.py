@@ -35,7 +35,7 @@ EVENT_TYPE = "inferworks.activity"
 _PATH = "/usage/events"
 _TIMEOUT_S = 10.0
 _PAUSES_S = (0.1, 0.4, 1.6, 6.4)
-"""Between the attempts to send an event; one attempt more than there are pauses."""
+"""Seconds between the attempts to send an event; one attempt more than there are pauses."""
 
 Measure = Literal["wall", "processor"]
 

@@ -1,13 +1,13 @@
-"""Standard output and standard error of what keeps running: whoever writes to them waits for nothing.
+"""Standard output and standard error of long-running programs, written without waiting.
 
 Problem. A standard stream may be a pipe that nobody reads, a terminal that was stopped with Ctrl-S, or a
-disk that hangs. When it is full, the next line blocks whoever writes it. In a gateway that is the event
+disk that hangs. When it is full, the next line blocks its writer. In a gateway that is the event
 loop: one warning, and no call, no probe and no signal is heard any more.
 
-Decision. Such a program has its standard streams replaced by ones that put what is written into a bounded
-queue, which a thread empties: lines of the log, what is printed, Python's own words on its way down, all of
-it. What finds no place is dropped and counted, and told once there is place again. The end of the program
-waits for what is queued, for two seconds at most; the thread is a daemon, so that it holds up no end.
+Decision. Such a program has its standard streams replaced by ones with a bounded queue, which a thread
+empties: for lines of the log, printed text, and Python's own messages at exit. Text that finds no room is
+dropped and counted, and the count is logged once there is room again. The end of the program waits for the
+queue, for two seconds at most; the thread is a daemon, so that it holds up no end.
 
 Rejected. A logging handler that has a queue (prints, warnings and the last words go past it); a descriptor
 that does not block (it is shared with whoever started us, and would no longer block for them either); the

@@ -1,11 +1,12 @@
-"""Text that may be shown: addresses and messages less the secrets that stand in them.
+"""Redaction: addresses and messages without the secrets that stand in them.
 
 Keys are kept by reference (`secrets`), and still people write them where they do not belong: a password
-into an address, a token into its query, a key into the name of a model. Whoever shows text that came from a
-configuration has it go through here. A `UserError` does so by itself.
+into an address, a token into its query, a key into the name of a model. Text from a configuration is
+redacted before it is shown. A `UserError` does so by itself.
 
-What is masked: who logs in by an address (`http://me:pass@host`), its query, and words with the form of a
-key. That is a net, not a wall: a password that looks like a word, standing alone, cannot be told from one.
+Masked are the user information of an address (`http://me:pass@host`), its query, and words with the form
+of a key. Redaction is incomplete: a password that looks like a word, standing alone, cannot be told from
+one.
 """
 
 from __future__ import annotations

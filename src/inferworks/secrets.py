@@ -1,4 +1,4 @@
-"""Secrets by reference: a configuration says where a key is, never what it is.
+"""Secrets by reference: a configuration holds the location of a key, never the key.
 
     env:OPENAI_API_KEY          an environment variable
     file:/run/secrets/openai    a file: at most 64 kB of text, less the line break at its end

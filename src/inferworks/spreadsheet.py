@@ -1,10 +1,10 @@
-"""Text that a spreadsheet would take for a formula, and its way through CSV.
+"""Escaping of CSV text that a spreadsheet would take for a formula.
 
 A spreadsheet that opens CSV works out every cell that begins with `=`, `+`, `-` or `@`, also behind a tab
-or a line break: a model called `=cmd|' /C calc'!A0` starts a program on the machine of whoever looks at a
-bill. Such a text is written with an apostrophe before it, which makes it text to every spreadsheet. So that
-nothing is lost, a text that has apostrophes before such a beginning already gets one more; whoever reads
-our CSV takes one away from exactly those. Numbers stay as they are, in text too.
+or a line break: a model called `=cmd|' /C calc'!A0` starts a program on the machine of a bill's reader.
+Such a text is written with an apostrophe before it, which makes it text to every spreadsheet. So that
+nothing is lost, a text that has apostrophes before such a beginning already gets one more; a reader of our
+CSV removes one from exactly those. Numbers stay as they are, in text too.
 """
 
 from __future__ import annotations

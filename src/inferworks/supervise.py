@@ -1,15 +1,15 @@
-"""Background work that cannot end unseen.
+"""Supervision of background work, so that its end is never unnoticed.
 
 Problem. A gateway does a dozen things that no caller waits for: it looks at the keys, collects traces,
 seals old rows, keeps replicas running. A task that raises is over, and asyncio keeps its exception until
 nobody asks; a thread that raises prints a traceback and is gone. Both then look exactly like work that has
 nothing to do, while revoked keys live on.
 
-Decision. Everything that runs beside the calls runs under a `Supervisor`. What raises is logged, counted
-and run again after a pause that doubles; what must not be run again (it says so by `vital`) is the end of
-the program, which finishes its running calls and exits with an error for whoever started it to see. Each
-piece of work has a `Work`, which knows since when it has not been well: failing, or busy with one turn for
-longer than a turn may take. Health and metrics read that and need know nothing of the work itself.
+Decision. Everything that runs beside the calls runs under a `Supervisor`. Work that raises is logged,
+counted and run again after a pause that doubles; if `vital` work raises, the program finishes its running
+calls and exits with an error. Each piece of work has a `Work`, which records since when it has been
+unwell: failing, or busy with one turn for longer than a turn may take. Health and metrics read that and
+need know nothing of the work itself.
 
 Time is that of a clock that is never set (`carried`), so a step of the wall clock makes nothing look ill.
 
@@ -38,7 +38,7 @@ _PAUSE_S: Final = 0.5
 _BEAT_S: Final = 1.0
 _REMEMBERED_BEATS: Final = 60
 _STANDING_NS: Final = 5 * NS_PER_SECOND
-"""So late a beat is told."""
+"""Lateness of a beat that is logged, in nanoseconds."""
 _LONGEST_PAUSE_S: Final = 30.0
 
 _log = logging.getLogger("inferworks.supervise")
@@ -128,7 +128,7 @@ class Supervisor:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.on_end: Callable[[str], object] | None = None
-        """Is told, in whatever thread it was, that vital work has ended, and which."""
+        """Callback with the name of vital work that has ended, called in the thread of its end."""
         self._clock = (clock or SystemClock()).carried()
         self._works: dict[str, Work] = {}
         self.stood_ns = 0

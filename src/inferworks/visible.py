@@ -1,4 +1,4 @@
-r"""Text from outside, made harmless and visible for whoever reads it in a terminal or a log.
+r"""Text from outside, made harmless and visible for terminals and logs.
 
 Names of models, customers and files, and the words of upstreams and bills, come from outside. An
 escape sequence among them would move the cursor, retitle the window or hide a line; an override of the
@@ -6,9 +6,9 @@ direction of writing shows other words than there are; what has no width makes t
 line break forges a line. All of that is shown as its escape, as Python writes it (`\x1b`, `\u202e`, `\n`).
 What can be read, in whatever writing, stays as it is.
 
-It is done once, where text is put out: in `cli.show`, for the terminal and the log. What is kept, sent or
-exported is left as it came. (Rejected: to refuse such names where they come in; there are many doors, and
-records must say what was sent.)
+Escaping is done once, where text is printed: in `cli.show`, for the terminal and the log. Stored, sent and
+exported text is left as it came. (Rejected: to refuse such names on arrival; there are many entrances, and
+records must hold the text that was sent.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prepaid credit: money a customer paid ahead. What becomes of it is in `books/accounting/prepaid.py`."""
+"""Prepaid credit: money a customer paid ahead. `books/accounting/prepaid.py` accounts for its use."""
 
 from __future__ import annotations
 

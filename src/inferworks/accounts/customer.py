@@ -1,8 +1,8 @@
-"""A customer: whoever is charged for calls, or on whose account we give them away.
+"""A customer: the party charged for calls, or on whose account calls are free.
 
-Its id is what calls were metered under and never changes. What else there is to say of it (names, whom it
-was merged with, where its clock is) is a *fact* that holds from a moment on, with who recorded it, when and
-why; facts are only ever added. `directory.py` says what they come to.
+Calls are metered under the customer's id, which never changes. Everything else (names, mergers, time zone)
+is a *fact* that holds from a moment on, with its author, its time and its reason; facts are only ever
+added. `directory.py` derives the state at a moment from them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class CustomerFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     by: str
     reason: str = ""
     display_name: str | None = None
-    """As it stands in statements; empty for its id again."""
+    """Name in statements; empty for its id again."""
     legal_name: str | None = None
-    """As contracts have it; empty for none."""
+    """Name in contracts; empty for none."""
     merged_into: CustomerId | None = None
-    """As whom it counts; itself when it stands on its own again."""
+    """Customer as which it counts; itself when it stands on its own again."""
     zone: str | None = None
     """Time zone by IANA's name; the customer is charged by the months and days of that clock."""
     currency: str | None = None

@@ -34,7 +34,7 @@ _YEAR_NS = 366 * 86_400 * NS_PER_SECOND
 
 
 class Merge(msgspec.Struct, frozen=True):
-    """From `from_ns` on `customer` counts as `into`; itself where it stands on its own again."""
+    """Merge: from `from_ns` on `customer` counts as `into`; itself where it stands on its own again."""
 
     customer: CustomerId
     from_ns: int
@@ -50,7 +50,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Zoned(msgspec.Struct, frozen=True):
-    """From `from_ns` on the clock of `customer` is in `zone`."""
+    """Time zone `zone` of `customer` from `from_ns` on."""
 
     customer: CustomerId
     from_ns: int
@@ -74,7 +74,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
     zones: tuple[Zoned, ...] = ()
 
     def survivor(self, customer: CustomerId, at_ns: int) -> CustomerId:
-        """As whom `customer` counts at `at_ns`."""
+        """Return the customer as which `customer` counts at `at_ns`."""
         seen = {customer}
         while True:
             into = self.into(customer, at_ns)
@@ -186,7 +186,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
                 yield f"{one.customer} counts as {one.survivor} since {_day(one.from_ns)}."
 
     def into(self, customer: CustomerId, at_ns: int) -> CustomerId:
-        """With whom `customer` is merged at `at_ns`; itself with nobody."""
+        """Return the customer with which `customer` is merged at `at_ns`; itself when with none."""
         into = customer
         for merge in self.merges:
             if merge.customer == customer and merge.from_ns <= at_ns:

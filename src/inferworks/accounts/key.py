@@ -1,10 +1,10 @@
-"""An API key: who calls and for what purpose.
+"""API key: the caller, and the purpose of its calls.
 
 The secret (`iw_` and 43 characters of 256 random bits) is shown once and only its SHA-256 is kept: for
 a secret of full entropy a slow, salted hash would add nothing but latency to every call.
 
 What a key may report (`POST /v1/usage/events`) is said by `sources`, `reporter`, `ours` and `tells_cost`.
-A report is named by its source and an id for ever, so whoever may use a source may take its names. A
+A report is named by its source and an id for ever, so a key that may use a source may take its names. A
 source therefore belongs to one customer: that of the first key that names it. Keys are never deleted, so
 it stays theirs when the key is revoked, and another key of theirs goes on under it. (Rejected: to own a
 source by having used it first, for then the names of a source that the operator is about to connect could
@@ -24,7 +24,7 @@ from inferworks.purpose import Purpose
 PREFIX = "iw_"
 DEFAULT_PROJECT = ProjectId("default")
 ANY_SOURCE = "*"
-"""Among the `sources` of a key: every source that no key of another customer names."""
+"""Wildcard among the `sources` of a key: every source that no key of another customer names."""
 
 
 class Key(msgspec.Struct, frozen=True):

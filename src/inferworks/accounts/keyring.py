@@ -3,12 +3,12 @@
 Another process (`inferworks keys revoke`) may change the store at any moment; `look` notices by the store's
 version and is called every second, so a revoked key stops working within about a second.
 
-A look may fail or hang: the file is locked, gone, on a disk that does not answer. Calls then go on with the
-keys that are known, for most disturbances are short and no key was revoked meanwhile. But that is a guess
-which grows worse: keys that nobody could look at for `stale_s` are not fresh any more, and then no key is
-good (`api.auth` answers 503) until a look succeeds. A look waits in a thread of its own, where neither the
-event loop nor what fills the common threads can hold it up; a timer and no task says that it is late, so
-that a look which never comes back is late too.
+A look may fail or hang: the file is locked, gone, on a disk that does not answer. Calls then go on with
+the keys that are known, for most disturbances are short and no key was revoked meanwhile. This grows less
+certain with time: after `stale_s` without a successful look the keys are not fresh any more, and no key is
+accepted (`api.auth` answers 503) until a look succeeds. A look waits in a thread of its own, where neither
+the event loop nor a full thread pool can hold it up; a timer, and not the task, marks it late, so that a
+look which never returns is late too.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""A price plan: what a customer pays, from a moment on.
+"""Price plan: the terms of a customer from a moment on.
 
 Problem. Prices are of many kinds (so much a token, less the more is used, by the thousand, by the month)
 and they change. A bill must still be explained, and computed again, years later.
 
-Decision. What is agreed are the *terms*: a frozen value of whole numbers whose content has a hash. A
+Decision. An agreement is its *terms*: a frozen value of whole numbers whose content has a hash. A
 *plan* puts a customer under terms from a moment on. Plans are never edited: a new price is a new plan,
 a wrong one is withdrawn and stays on record, and every amount that was rated carries the hash of its
-terms (theorem 14). How terms become amounts is
-in `books/revenue/price_schemes.py`; how they are written down as TOML is in `accounts/plan_file.py`.
+terms (theorem 14). `books/revenue/price_schemes.py` turns terms into amounts; `accounts/plan_file.py` reads
+them from TOML.
 
 Rejected. Formulas in the plan (nobody can prove what they do); prices looked up at rating time (the
 past would move).

@@ -49,7 +49,7 @@ class Means(StrEnum):
     RESERVED = "reserved"
     """Capacity for calls, whether or not there are any."""
     OTHER = "other"
-    """Nothing that calls are counted by: seats, support, storage."""
+    """Units by which no calls are counted: seats, support, storage."""
     KIND = "kind"
     """Word for the modality of a model; perhaps a part of its name."""
     PLAIN = "plain"
@@ -122,7 +122,7 @@ class Seller(NamedTuple):
     """Seller of the calls that a line is for."""
 
     providers: frozenset[str]
-    """As `name_forms` has them."""
+    """Names of the providers in the form of `name_forms`."""
     family: str = ""
     known: bool = False
     """True if a row says so, and not the names alone."""
@@ -348,7 +348,7 @@ _AWS_REGION = re.compile(
 _UNCACHED = re.compile(r"(?<![a-z])(?:no|non|not)[-_ ]cached?(?![a-z])", re.IGNORECASE)
 _EDITION = re.compile(r"(.+?)\s*\(([^()]+)\)")
 _ROUTE = re.compile(r"^(?:us-gov|us|eu|apac|global|jp|au|ca|sa|me|af|in)\.(?=[a-z])")
-"""Before a model's id on Bedrock: the regions over which it is called."""
+"""Prefix of a model's id on Bedrock: the regions over which it is called."""
 _DATE = re.compile(r"(?<!\d)(20\d\d)[-. ]?(0[1-9]|1[0-2])[-. ]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _MONTH = re.compile(r"(?<!\d)(0[1-9]|1[0-2])[- ]20(\d\d)(?!\d)")
 _STAMP = re.compile(

@@ -1,8 +1,8 @@
 """The package `genai-prices`, read as a price book. Its updater and its network code are not touched.
 
-What our meter cannot count (video, pages, pixels) is left out of the book; it would be a price that
-nothing is multiplied by. So are prices of a modality's cached tokens, which we count with all that is
-cached, and prices for special request options (batch, priority): calls are listed at their standard price.
+Units that our meter does not count (video, pages, pixels) are left out of the book. So are prices of a
+modality's cached tokens, which are counted with all other cached ones, and prices for special request
+options (batch, priority): calls are listed at their standard price.
 """
 
 from __future__ import annotations

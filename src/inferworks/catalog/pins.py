@@ -20,7 +20,7 @@ from inferworks.errors import UserError
 
 
 class Pin(msgspec.Struct, frozen=True, order=True):
-    """From `effective_ns` on, the book with this hash holds."""
+    """Start of a price book: from `effective_ns` on, the book with this hash holds."""
 
     effective_ns: int
     sha256: str

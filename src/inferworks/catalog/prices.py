@@ -7,8 +7,8 @@ that was estimated last month must stay what it was.
 Decision. The package's table is read once into a *price book* of our own: plain frozen values, whose
 JSON has a SHA-256. The book that ships is known by its hash (`price_books.toml`); another one is used
 only after somebody pinned it (`catalog/pins.py`), from a date on. The package's own updater and network
-code are never called. Prices are exact decimals and amounts exact fractions; whoever adds up calls
-rounds once. What a book has no price for is None, and must be reported: unknown is not free.
+code are never called. Prices are exact decimals and amounts exact fractions; a sum over calls is rounded
+once. A missing price is None, and must be reported: unknown is not free.
 
 The rules of matching and choosing are those of genai-prices, checked against its own arithmetic in
 `tests/catalog/test_prices.py`: the first model whose pattern matches; of dated prices the last that is
@@ -69,7 +69,7 @@ class Matches(msgspec.Struct, frozen=True, tag="matches"):
 
 
 class AnyOf(msgspec.Struct, frozen=True, tag="any-of"):
-    """At least one of `parts` fits."""
+    """Pattern of which at least one of `parts` must fit."""
 
     parts: tuple[Pattern, ...]
 
@@ -101,7 +101,7 @@ class ListRate(msgspec.Struct, frozen=True, omit_defaults=True):
     price: str
     per: int
     tiers: tuple[ListTier, ...] = ()
-    """In rising order."""
+    """Tiers in rising order."""
 
     def pico_per_unit(self, input_tokens: int) -> Fraction:
         """Picounits of one unit, in a request of `input_tokens`; exact, and so not always whole."""
@@ -118,7 +118,7 @@ class DatedRates(msgspec.Struct, frozen=True, omit_defaults=True):
     rates: dict[Unit, ListRate]
     start_date: dt.date | None = None
     daily_ns: tuple[int, int] | None = None
-    """From and until, in nanoseconds since midnight UTC; may reach past midnight."""
+    """Start and end, in nanoseconds since midnight UTC; may reach past midnight."""
 
     def active(self, at_ns: int) -> bool:
         """Return whether these prices apply at `at_ns`."""
@@ -166,7 +166,7 @@ class ListPrice(msgspec.Struct, frozen=True):
 
 
 class PriceBook(msgspec.Struct, frozen=True):
-    """Everybody's list prices, as one source gave them."""
+    """List prices of all providers, as one source gave them."""
 
     source: str
     """The package and its version."""

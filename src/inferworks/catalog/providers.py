@@ -60,7 +60,7 @@ class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @property
     def seller(self) -> str:
-        """Its name in our records: the one that price lists know, where they do."""
+        """Name in our records: the one that price lists know, where they do."""
         return self.genai_prices or self.id
 
     @property

@@ -1,8 +1,8 @@
-"""What operators are shown of calls: read from the journal and the lake, priced, summed up by anything.
+"""Views of calls for operators: read from the journal and the lake, priced, summed by any field.
 
-The journal has every call in the moment in which it ends, whoever looks: so `status`, `top` and `logs` work
-on the machine of the data folder without a key, a configuration or a log, and show what the books will.
-Calls that others have reported are left out, for they were not made here. Sums hold counts and no calls.
+The journal has every call in the moment in which it ends: so `status`, `top` and `logs` work on the machine
+of the data folder without a key, a configuration or a log, and show the same calls as the books. Calls that
+others have reported are left out, for they were not made here. Sums hold counts and no calls.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.rates import ListRates
 
 _STEP: Final = 1.05
-"""How far apart the times are that are told apart: by a twentieth."""
+"""Ratio between neighbouring buckets of times: a twentieth more."""
 _STATUS: Final = re.compile("0|[1-5]([0-9][0-9]|xx)")
 _CALL: Final = re.compile("call_[0-9a-f]*")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -47,7 +47,7 @@ KEYS: Mapping[str, Callable[[Usage], str]] = {
     "key": lambda usage: usage.key_id,
     "offer": lambda usage: usage.legs[-1].offer if usage.legs else "",
 }
-"""What calls are summed up by."""
+"""Fields by which calls can be summed."""
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]  # no parameters where click is older
@@ -107,7 +107,7 @@ def wanted(
     outcome: str | None,
     call: str | None,
 ) -> Callable[[Usage], bool]:
-    """Whether a call is one of those that `filter_options` ask for."""
+    """Return the filter for `filter_options`; BadParameter for a malformed one."""
     if status is not None and not _STATUS.fullmatch(status):
         raise click.BadParameter(
             f"{status!r} is no HTTP status; write 404 or 4xx", param_hint="--status"
@@ -132,7 +132,7 @@ def wanted(
 
 
 def here(usages: Iterable[Usage]) -> Iterator[Usage]:
-    """Those of `usages` that were made here, and not reported by others."""
+    """Yield the usages of calls made here, and not reported by others."""
     return (usage for usage in usages if "/" not in usage.call_id)
 
 
@@ -163,7 +163,7 @@ class Arrivals:
 
 @contextmanager
 def priced(config: Config) -> Iterator[Cost]:
-    """What calls cost their callers, by the price plans and list prices that are known now."""
+    """Open a function that prices calls, by the price plans and list prices that are known now."""
     folder = DataFolder(Path(config.data.folder))
     rates = ListRates(folder.price_books)
     rates.now()
@@ -176,7 +176,7 @@ def priced(config: Config) -> Iterator[Cost]:
 
 
 class Sum:
-    """What some calls come to."""
+    """Sums over some calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -184,7 +184,7 @@ class Sum:
         self.errors: Counter[str] = Counter()
         self.input_tokens = self.output_tokens = 0
         self.cost_pico: Counter[str] = Counter()
-        """By currency."""
+        """Cost by currency."""
         self.unpriced = 0
         """Calls that used something and whose cost is unknown."""
         self._durations: Counter[int] = Counter()
@@ -263,7 +263,7 @@ def row_of(name: str, one: Sum) -> tuple[str, ...]:
 
 
 def cost_text(one: Sum) -> str:
-    """What calls cost, for people: `-` where nothing is known."""
+    """Return the cost of calls, for people: `-` where nothing is known."""
     return " + ".join(money(pico, c) for c, pico in sorted(one.cost_pico.items())) or "-"
 
 

@@ -85,7 +85,7 @@ def chat(
 
 
 def _running(folder: DataFolder) -> str:
-    """Where the gateway on `folder` has its API."""
+    """Return the base URL of the gateway running on `folder`; UserError if none runs."""
     instance = folder.instance()
     if instance is None or not instance.url:
         raise UserError(
@@ -103,7 +103,7 @@ def _key() -> str:
 
 @dataclass
 class _Told:
-    """What one answer was told to have used."""
+    """Usage and other facts that one answer reports."""
 
     usage: Mapping[str, Any] = field(default_factory=dict)
     call_id: str = ""
@@ -239,7 +239,7 @@ def _answer(talk: _Talk, prompt: str, *, quiet: bool) -> None:
 
 
 def _without_text(told: _Told) -> str:
-    """What came where no text did."""
+    """Return the message in place of an answer without text."""
     if told.refusal:
         return f"The model refused: {told.refusal}"
     if told.tools:
@@ -255,7 +255,7 @@ def _without_text(told: _Told) -> str:
 
 
 def _took(told: _Told, seconds: float, *, interrupted: bool) -> str:
-    """What an answer took: tokens, cost, times, call id."""
+    """Summarise the tokens, cost, times and call id of an answer."""
     usage = told.usage
     parts = [f"[{usage['prompt_tokens']} + {usage['completion_tokens']} tokens"] if usage else ["["]
     if usage:

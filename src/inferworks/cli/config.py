@@ -47,7 +47,7 @@ def config() -> None:
 def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
     """Check the whole configuration as a start would, and find its keys without showing them.
 
-    The exit status is 1 when an upstream that is probed does not answer well.
+    The exit status is 1 when a probed upstream fails.
 
     \b
     Examples:
@@ -70,7 +70,7 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
 def show(config_path: Path | None, as_json: bool) -> None:
     """Show the effective configuration: file, environment and defaults.
 
-    Of a key it shows where it is kept; what looks like a secret elsewhere is shown as ***.
+    Keys are shown by their location; any other text that looks like a secret is shown as ***.
 
     \b
     Examples:

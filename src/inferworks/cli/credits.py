@@ -1,4 +1,4 @@
-"""`inferworks customers credit|credits|void`: what customers paid ahead and got back, and mistakes."""
+"""`inferworks customers credit|credits|void`: purchases, refunds and voids of prepaid credit."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def credit(
 ) -> None:
     """Sell a customer credit, or pay back what is left of it.
 
-    Credit is owed to the customer until it is used, paid back, or expires. No more is paid back than is
-    left; and nothing is entered into a period that is closed.
+    Credit is a liability until it is used, paid back, or expires. A refund cannot exceed the remaining
+    credit, and a closed period accepts no entries.
 
     \b
     Examples:
@@ -148,7 +148,7 @@ def list_credits(
 def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path | None) -> None:
     """Void a purchase or refund of credit that was a mistake: it counts as if it had never been.
 
-    It stays on record. What lies in a closed period is not voided but paid back.
+    The entry stays on record. One in a closed period cannot be voided; pay the credit back instead.
 
     \b
     Example:

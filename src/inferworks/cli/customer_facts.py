@@ -1,4 +1,4 @@
-"""`inferworks customers rename|set|merge|show`: what is on record of a customer, and since when."""
+"""`inferworks customers rename|set|merge|show`: dated facts on record of a customer."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def rename(
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Give a customer a name for people; what it was called before stays on record.
+    """Give a customer a display name; former names stay on record.
 
-    Its id stays, for its calls were metered under it: in files and JSON it stands beside the name. A
-    statement has the names of its last moment, and a closed one those that it was sealed with. Of two
-    customers with one name each has its id behind it.
+    The id stays, since calls are metered under it: files and JSON have both id and name. A statement shows
+    the names at its end, and the statement of a closed period those at its close. Two customers of the same
+    name are shown with their ids.
 
     \b
     Examples:
@@ -113,15 +113,15 @@ def set_facts(
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Say by which clock a customer pays, and in which currency.
+    """Set a customer's time zone and currency.
 
-    Tiers, fees, minimums and included units are counted by the month of its clock, and credit expires with
-    its days. The books stay in UTC: what is used on the evening of New York's 30th of November stands in
-    the books' December, at the tier that its November has reached. The month in which a zone changes began
-    by the old clock and ends by the new one. A closed period stays as it was closed.
+    Tiers, fees, minimums and included units are counted by months of the time zone, and credit expires by
+    its days. The books stay in UTC: usage on the evening of 30 November in New York is in the books'
+    December, at the tier reached in the customer's November. The month in which a zone changes begins in
+    the old zone and ends in the new one. A closed period stays as it was closed.
 
-    Prices that begin from then on are in the currency. What it owes is worked out in that, and booked by
-    the exchange rate of each day; a statement says both.
+    Prices that begin later are in the currency. Amounts owed are computed in it, and booked at the
+    exchange rate of each day; a statement shows both.
 
     \b
     Examples:
@@ -172,7 +172,7 @@ def clock_and_currency(
     now_ns: int,
     reason: str,
 ) -> CustomerFact:
-    """By which clock and in which currency `customer` pays, recorded now."""
+    """Return the fact, recorded now, that sets the time zone and currency of `customer`."""
     return CustomerFact(
         customer=customer,
         effective_ns=effective_ns,
@@ -215,10 +215,9 @@ def merge(
 ) -> None:
     """Count a customer as another from a day on: one bought the other, or both were one all along.
 
-    From that day its calls and activities are the other's, at the other's prices and in the other's
-    tiers; its own plan ends, its subscription and minimum are owed by time, and what is left of its
-    credit is the other's. What was before stays its own. A closed period stays as it was closed, so the
-    day cannot lie in one.
+    From that day its calls and activities belong to the other, at the other's prices and in the other's
+    tiers. Its own plan ends, its subscription and minimum are prorated, and its remaining credit passes to
+    the other. Earlier usage is not moved. The day cannot lie in a closed period.
 
     \b
     Examples:
@@ -273,7 +272,7 @@ def merge(
 @data_option
 @json_option
 def show(customer: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """Show what is on record of a customer: what holds, since when, and who recorded it and why.
+    """Show the record of a customer: each fact with its start, its author and its reason.
 
     \b
     Example:
@@ -329,7 +328,7 @@ def note_merged(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int,
 
 
 def zone_at(facts: Iterable[CustomerFact], at_ns: int) -> str:
-    """By the clock of which zone the customer pays at a moment of whom `facts`, in order of time, are."""
+    """Return the time zone at a moment of the customer of `facts`, which are in order of time."""
     return _last(list(facts), "zone", at_ns) or UTC
 
 

@@ -1,4 +1,4 @@
-"""`inferworks customers`: who is charged, as whom, at what price, and what they paid ahead."""
+"""`inferworks customers`: customers, their names, prices and prepaid credit."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def price(
 ) -> None:
     """Set a customer's prices, from now or from the plan's own date on; past calls keep theirs.
 
-    A plan from the very moment of one that is there takes its place, which mends what was typed wrong;
-    the other stays on record. What was sealed keeps the prices it was sealed with.
+    A plan with the same start as an existing one replaces it, which corrects a typing error; the old one
+    stays on record. Closed periods keep the prices with which they were closed.
 
     \b
     Examples:
@@ -175,9 +175,9 @@ def price(
 @config_option
 @data_option
 def withdraw(name: str, effective: str, config_path: Path | None, data_path: Path | None) -> None:
-    """Take back a price plan that was a mistake: the one before it goes on.
+    """Withdraw a price plan that was a mistake: the one before it goes on.
 
-    It stays on record, and what was sealed with it stays as it was sealed.
+    The plan stays on record, and periods closed with it stay as they were closed.
 
     \b
     Example:
@@ -311,7 +311,7 @@ def _plan_from(
 def _first_facts(
     customer: Customer, zone: str | None, currency: str | None, folder: DataFolder
 ) -> tuple[CustomerFact, ...]:
-    """By which clock and in which currency a new customer has always paid, as far as nothing is closed."""
+    """Return the time zone and currency of a new customer from its start, as far as nothing is closed."""
     if zone is None and currency is None:
         return ()
     zone = None if zone is None else zone_name(zone)
@@ -365,7 +365,7 @@ def _as_json(customer: Customer, plan: PricePlan | None) -> dict[str, object]:
 
 
 def _per_million(terms: Terms) -> tuple[str | None, str | None]:
-    """What a million input and output tokens of any model cost, where that is one price."""
+    """Return prices per million input and output tokens of any model; None where there is no single one."""
     any_model = ModelId("")
     rates = (terms.rate_of(unit, any_model) for unit in (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS))
     per_input, per_output = (

@@ -1,4 +1,4 @@
-"""`inferworks demo`: the main job in one command, and what it shows at the end."""
+"""`inferworks demo`: the main job in one command, and its output."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _data_folder(*, keep: bool) -> Iterator[DataFolder]:
 
 
 class _Watched:
-    """Tells how far the run has come, on standard error: a bar in a terminal, else a line a stage."""
+    """Progress of the run on standard error: a bar in a terminal, else a line a stage."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,10 +1,9 @@
-"""How a command ends that could not do what it was asked: in one line, and never in a traceback.
+"""Endings of failed commands: one line, and never a traceback.
 
-A disk that is full or read-only, somebody else's file, a damaged database, a terminal that has gone: none
-of them is news to whoever wrote this program, and a page of Python tells a user nothing of it. The seams
-translate what they know the place of (`errors`); whatever comes past them ends here, as what it was, what
-it was about, and what to do. What nobody has thought of is said to be our fault, and the traceback is kept
-in a file that can be sent to us.
+A full or read-only disk, somebody else's file, a damaged database, a closed terminal: none of them is a
+fault of this program, and a page of Python tells a user nothing of it. The seams translate the errors whose
+place they know (`errors`); all others end here, as one line that says what happened, where, and what to do.
+An unforeseen error is said to be our fault, and the traceback is kept in a file that can be sent to us.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FAILED: Final = 1
 OURS: Final = 70
 """`EX_SOFTWARE` of sysexits.h."""
 INTERRUPTED: Final = 130
-"""As a shell tells of SIGINT."""
+"""Exit status by which a shell reports SIGINT."""
 
 _LONGEST: Final = 500
 """Characters of a foreign error's text."""
@@ -66,7 +65,7 @@ _ENGINES: Final = frozenset({"duckdb", "_duckdb", "ibis", "pyarrow"})
 
 
 class Ending(NamedTuple):
-    """What is said, and the exit status."""
+    """Message and exit status."""
 
     text: str
     status: int
@@ -88,7 +87,7 @@ def end(error: BaseException) -> int:
 
 
 def ending_of(error: BaseException) -> Ending | None:
-    """What to say of `error`; None when nobody has thought of it."""
+    """Return the ending for `error`; None for an unforeseen one."""
     match error:
         case UserError():
             return Ending(str(error), MENDABLE)
@@ -124,7 +123,7 @@ def ending_of(error: BaseException) -> Ending | None:
 
 
 def _of_text(error: UnicodeError) -> str:
-    """What to say of text that is none in its encoding."""
+    """Return the message for text that is invalid in its encoding."""
     if isinstance(error, UnicodeEncodeError):
         part = error.object[error.start : error.end]
         return f"{part!a} cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
@@ -166,7 +165,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _kept(error: BaseException) -> str:
-    """Where the traceback is kept, as the end of a sentence; empty where no file can be made."""
+    """Write the traceback to a file; return its place as the end of a sentence, empty if it fails."""
     try:
         with tempfile.NamedTemporaryFile(
             "w",

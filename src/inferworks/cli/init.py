@@ -52,7 +52,7 @@ access = "off"          # "text" or "json": a line for each call, to standard er
     show_default=True, help="Where it goes; nothing is overwritten.",
 )  # fmt: skip
 def init(out: Path) -> None:
-    """Write a configuration file with the settings that are needed first, explained.
+    """Write a configuration file with the essential settings, explained.
 
     \b
     Examples:

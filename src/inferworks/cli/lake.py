@@ -1,4 +1,4 @@
-"""`inferworks lake`: seal old rows, see what the lake holds, check it."""
+"""`inferworks lake`: archive old rows, show the lake, check it."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def seal_now(
 ) -> None:
     """Move old rows from the journal into the lake, each exactly once.
 
-    Without options, what is older than lake.seal_after_s. A running platform seals by itself, every
-    lake.seal_s, and has the journal to itself: this is for one that is stopped.
+    Without options, rows older than lake.seal_after_s. A running platform does so by itself, every
+    lake.seal_s, and locks the journal: use this command when it is stopped.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def seal_now(
 @data_option
 @json_option
 def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
-    """Show what the lake holds, and what is not sealed yet."""
+    """Show the rows in the lake, and those not archived yet."""
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
@@ -102,8 +102,8 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
 def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """Verify the manifest and every file of the lake, and name what differs.
 
-    What the manifest says is computed again from the segments, and the journal is asked which commit of the
-    lake it has seen. The exit status is 1 when something is wrong.
+    The manifest's entries are computed again from the segments, and its newest commit is compared with the
+    one that the journal knows. The exit status is 1 when something is wrong.
 
     \b
     Examples:
@@ -141,8 +141,8 @@ def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json
 def sum_days(anew: bool, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """Write the sums by day that files of the lake lack.
 
-    Sealing writes them since this version; a lake of before is read without, only slower. May run beside
-    the platform, and may be stopped: what was written stays.
+    Archiving writes them since this version; an older lake is read without them, only slower. May run
+    beside the platform, and may be stopped: sums written so far stay.
 
     \b
     Examples:
@@ -175,8 +175,8 @@ def compact_now(
 ) -> None:
     """Put the small files of each day together, so that statements open fewer.
 
-    What a closed period names is left as it is, so compact before closing. May run beside the platform; may
-    be stopped, and what was done stays. The files that were replaced stay until lake prune.
+    Files of closed periods are left as they are, so compact before closing. May run beside the platform;
+    may be stopped, and days compacted so far stay so. Replaced files stay until lake prune.
 
     \b
     Examples:
@@ -231,9 +231,9 @@ def prune_now(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Remove files of the lake in whose place compaction has put others.
+    """Remove files of the lake that compaction has replaced.
 
-    Never one that counts, or that a closed period names.
+    Files in use, and files of closed periods, are never removed.
 
     \b
     Examples:
@@ -345,7 +345,7 @@ def _unsealed(folder: DataFolder) -> dict[str, int]:
 
 
 def _held(segments: Sequence[Segment], unsealed: int) -> dict[str, Any]:
-    """What a table's line says."""
+    """Return the columns of a table's line."""
     days = sorted(segment.day for segment in segments)
     return {
         "segments": len(segments),

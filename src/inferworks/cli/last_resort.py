@@ -1,8 +1,8 @@
-"""The last resort of a stop: what was told to end, and hangs, is ended all the same.
+"""Last resort of a stop: a process that was told to end, and hangs, is ended all the same.
 
 Python waits at its end for the threads of executors, and `asyncio` before that for its own: one that hangs
-in a read of a dead disk would keep a gateway that was told to stop, without a door, for ever. Nothing is
-lost by ending it hard: whatever was promised is on the disk, as after a SIGKILL.
+in a read of a dead disk would keep a stopped gateway, which serves nobody, alive for ever. Nothing is lost
+by ending it hard: all acknowledged records are on the disk, as after a SIGKILL.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Final
 from inferworks.outlet import drain_standard_streams
 
 GRACE_S: Final = 10.0
-"""Beyond the time that running calls have, how long a stop may take: replicas are killed after 5 s."""
+"""Seconds that a stop may take beyond the time of running calls: replicas are killed after 5 s."""
 _STATUS: Final = 1
 _LIBRARY: Final = ("threading", "queue", "concurrent.", "asyncio.", "selectors", "socket")
-"""Where every thread waits: it says nothing of what for."""
+"""Modules in which any thread waits: they say nothing about its work."""
 
 _log = logging.getLogger("inferworks")
 
@@ -54,7 +54,7 @@ class LastResort:
             self._thread.start()
 
     def over(self) -> None:
-        """It has come to its end by itself."""
+        """Note that the stop came to its end by itself."""
         self._over.set()
 
     def _wait(self) -> None:

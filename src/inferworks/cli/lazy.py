@@ -1,7 +1,7 @@
-"""A group of commands that are imported when they are used; what each does stands in the group's table.
+"""Group of commands that are imported when they are used; their short help stands in a table.
 
-So the list of commands is there in a twentieth of a second. A test holds each line of a table against what
-the command itself says.
+So the list of commands is printed in a twentieth of a second. A test compares each line of a table with the
+help of the command itself.
 """
 
 from __future__ import annotations

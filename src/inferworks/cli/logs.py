@@ -1,4 +1,4 @@
-"""`inferworks logs`: the calls that have ended, and those that do."""
+"""`inferworks logs`: the calls that have ended, and new ones as they end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from inferworks.meter.usage import Outcome, Usage
 from inferworks.observe.access import Cost, fields_of, iso, json_line, text_line
 
 _LOOK_S = 0.5
-"""How often the journal is looked at."""
+"""Seconds between two looks at the journal."""
 _MOST_AT_ONCE = 10_000
 """Calls shown of those that ended between two looks."""
 
@@ -70,7 +70,7 @@ def logs(
     """Show the last calls that ended, a line each, and with --follow those that end from now on.
 
     They come from the journal and the lake, so no log has to be configured. A line has the time (UTC),
-    status, duration, tokens in and out, cost, customer and model; of a call that was not answered, why.
+    status, duration, tokens in and out, cost, customer and model, and the reason of a failed call.
     --long and --json are the lines of the access log (docs/observability.md). Requests that were refused
     before they became a call are in that log alone.
 

@@ -1,4 +1,4 @@
-"""`inferworks models`: what is served under which name, and which engines are here."""
+"""`inferworks models`: the served models, and engines found on this machine."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
 @models.command("discover")
 @json_option
 def discover_models(as_json: bool) -> None:
-    """Look for engines on this machine's usual ports, and show what to write to serve them.
+    """Look for engines on this machine's usual ports, and print the configuration that serves them.
 
-    Only this machine is asked, with GET /v1/models. With `discover = true` under [gateway] a start
-    offers what it finds by itself.
+    Only this machine is asked, with GET /v1/models. With `discover = true` under [gateway] the gateway
+    does so at each start and serves the models it finds.
 
     \b
     Examples:
@@ -147,7 +147,7 @@ def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 
 def _turn(offer: Mapping[str, Any]) -> tuple[int, int]:
-    """When an offer is tried: the model's own before its fallbacks', and each by priority."""
+    """Return the sort key of an offer: the model's own before its fallbacks', and each by priority."""
     return offer["fallback"], offer["priority"]
 
 

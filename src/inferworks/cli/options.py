@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command finds its data folder."""
+"""Options shared by several commands, and the location of the data folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 
 DEFAULT_REPORT = Path("inferworks-report.html")
-"""Where a report goes whose place nobody names."""
+"""Default path of a report."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -1,4 +1,4 @@
-"""`inferworks prices`: what other people's APIs cost by their lists, and which list holds."""
+"""`inferworks prices`: list prices of other people's APIs, and the pinned lists."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def pin(
     """Use the installed price list from now on, and keep a copy in the data folder.
 
     Prices never change by themselves: after an upgrade of the package genai-prices the old list holds
-    until the new one is pinned. What a closed period was estimated at stays.
+    until the new one is pinned. Estimates in closed periods stay.
 
     \b
     Examples:

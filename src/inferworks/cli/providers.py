@@ -1,4 +1,4 @@
-"""`inferworks providers`: whose APIs can be served, and how each is reached."""
+"""`inferworks providers`: the providers whose APIs can be served, with their addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks scrub`: everything on disk read again, and what is not what was written."""
+"""`inferworks scrub`: read everything on disk again, and name the damage."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _SAY_EVERY_ROWS = 100_000
 def scrub(set_aside: bool, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """Verify the checksums of everything on disk, and name what is damaged.
 
-    The journal, which calls are open, the lake, accounts, books and ledger: each row, file and page is held
-    against its checksum. A running platform does the same, a little all the time. The exit status is 1 when
-    something is damaged; docs/backup.md says what to do then.
+    Each row, file and page of the journal, the in-flight log, the lake, accounts, books and ledger is
+    compared with its checksum. A running platform does the same continuously, at a low rate. The exit
+    status is 1 when something is damaged; docs/backup.md says what to do then.
     """
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))

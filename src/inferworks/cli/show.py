@@ -1,7 +1,7 @@
-"""How things are told: lines, tables, or JSON.
+"""Output of commands: lines, tables, or JSON.
 
-Every command puts out what it says here and nowhere else, so that whatever came from outside is made
-visible first (`inferworks.visible`).
+Every command prints here and nowhere else, so that text from outside is always escaped first
+(`inferworks.visible`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from inferworks.visible import visible, visible_json
 Side = Literal["left", "right"]
 
 DESCRIPTION = TextColumn("{task.description}", markup=False)
-"""What a progress bar is for; give it `visible` text."""
+"""Description of a progress bar; give it `visible` text."""
 
 
 _CLEAR = "\x1b[H\x1b[2J"
 _ID = re.compile(r"\b[a-z]+_[0-9a-f]{16,}")
 """An id of ours: of a key, a call, a charge."""
 _LONGEST_WORD = 48
-"""What stands whole: longer words, which are no names that somebody chose, are folded."""
+"""Longest word that stays whole, in characters; longer ones, such as generated ids, are folded."""
 _NARROWEST = 10
-"""How narrow a column may become whose words are longer than that."""
+"""Least width of a column with longer words, in characters."""
 
 
 def say(*lines: str, err: bool = False) -> None:

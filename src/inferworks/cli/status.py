@@ -1,4 +1,4 @@
-"""`inferworks status`: does it run, is it well, and how have its calls fared."""
+"""`inferworks status`: the health of the gateway, and the figures of its calls."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def status(
 ) -> None:
     """Show whether the gateway runs, and calls, tokens, cost, latency and errors.
 
-    Calls are counted from the journal and the lake, so also those of before the last start. COST is what
-    they cost their callers, as answers tell it; P50 and P95 are the times of answered calls, to 5 %. The
-    exit status is 0 when it is running and ready, 1 otherwise.
+    Calls are counted from the journal and the lake, so also those before the last start. COST is the price
+    to the callers, as disclosed in answers; P50 and P95 are the times of answered calls, to 5 %. The exit
+    status is 0 when the gateway is running and ready, 1 otherwise.
 
     \b
     Examples:

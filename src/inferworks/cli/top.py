@@ -1,4 +1,4 @@
-"""`inferworks top`: who calls what at this moment."""
+"""`inferworks top`: calls of this moment, by model or customer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from inferworks.units import NS_PER_SECOND
 _MOST_HELD = 200_000
 """Calls that are looked at; of more, the newest."""
 _LONGEST_NS = 600 * NS_PER_SECOND
-"""How long before the window calls may have been opened that ended in it, when it is first shown."""
+"""Longest time from the opening of a call to its end in the window, for the first display."""
 
 
 @click.command(short_help="Show who calls what, live.")

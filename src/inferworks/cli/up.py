@@ -29,18 +29,20 @@ from inferworks.supervise import ending
 from inferworks.wiring import ConfigSource, Platform, open_platform
 
 _SWITCH_INTERVAL_S = 0.001
-"""How long the event loop may keep the journal's writer waiting for the interpreter. At Python's 5 ms
-the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms, 5 ms."""
+"""Seconds for which the event loop may keep the journal's writer waiting for the interpreter. At Python's
+5 ms the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms, 5 ms.
+"""
 
 _COLLECT_AFTER = (20_000, 20, 20)
-"""When Python looks for cycles of garbage. A call leaves none, and Python's own (700, 10, 10) looked for
-them every few calls: a tenth of the CPU time of a small one."""
+"""Thresholds of Python's garbage collector. A call leaves no cycles, and Python's own (700, 10, 10) looked
+for them every few calls: a tenth of the CPU time of a small one.
+"""
 
 _TELL_S = 10.0
-"""How often the log tells what was repeated in minutes that are over."""
+"""Seconds between log lines about the repeats in past minutes."""
 
 _ROOM_S = 1.0
-"""How long to wait for room on the disk before the next try."""
+"""Seconds to wait for room on the disk before the next try."""
 
 _log = logging.getLogger("inferworks.up")
 
@@ -68,7 +70,7 @@ def up(
 
     The first start makes an API key and shows it once; run as a service, it keeps it in the data
     folder instead, since a log is no place for it. Changes of upstreams and models in the
-    configuration file are taken up within a second, or at SIGHUP, while calls run. Ctrl-C lets
+    configuration file take effect within a second, or at SIGHUP, while calls run. Ctrl-C lets
     running answers finish (gateway.drain_s at most), then stops; a second Ctrl-C stops at once.
 
     \b
@@ -156,7 +158,7 @@ async def _opened(
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether `error`, or what led to it, is that a disk or a quota is full."""
+    """Return whether `error`, or its cause, is that a disk or a quota is full."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -202,7 +204,7 @@ def _greeting(platform: Platform) -> list[str]:
 
 
 def _is_service_log(descriptor: int) -> bool:
-    """Whether what is written to `descriptor` is kept by whatever runs us as a service.
+    """Return whether `descriptor` is a log kept by the service manager that runs us.
 
     That is systemd's journal, whatever else systemd was told to write to, or what a container prints.
     A terminal, a pipe and a file that somebody chose are not.
@@ -216,7 +218,7 @@ def _is_service_log(descriptor: int) -> bool:
 
 
 def _first_steps(url: str, key: str, model: str) -> list[str]:
-    """What to paste; the secret is shown nowhere else."""
+    """Return the lines to paste; the secret is shown nowhere else."""
     question = "What is gross margin?"
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{question}"}}]}}'
     return [

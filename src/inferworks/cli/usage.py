@@ -1,4 +1,4 @@
-"""`inferworks usage`: what was used elsewhere; taken in, looked at, and taken back."""
+"""`inferworks usage`: import usage of other systems, list it, retract it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def import_usage(
 def list_usage(
     source: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """Show who reported how much; with --source every report, and which were retracted.
+    """List how much each source reported; with --source every report, retracted ones marked.
 
     \b
     Examples:
@@ -161,11 +161,11 @@ def retract_usage(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Retract what was reported: it counts as never reported. For ever, and on record.
+    """Retract reports: they count as never made. A retraction is final, and on record.
 
-    Nothing is deleted: that it was taken back is added, with who did it, when and why. What is true
-    instead is reported under another id. What was in a closed period is corrected in the open one; a
-    note says so. When an id was never reported, nothing is taken back.
+    Nothing is deleted: the retraction is added, with its author, time and reason. Report the right
+    values under another id. A report in a closed period is corrected in the open one; a note says so.
+    When an id was never reported, nothing is retracted.
 
     While the platform runs, it is told, with the key in INFERWORKS_API_KEY (made with:
     inferworks keys create --report SOURCE).
@@ -212,7 +212,7 @@ def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
 
 
 def conflict_text(conflicts: int) -> str:
-    """What to say of rows that met another body under their name."""
+    """Return the message about rows that met another body under their name."""
     return (
         f"{conflicts} of the rows are on record already with another body; they were not counted, and "
         "both bodies are in quarantine. A correction needs an id of its own"
@@ -220,7 +220,7 @@ def conflict_text(conflicts: int) -> str:
 
 
 def no_rows_text(name: str) -> str:
-    """What to say of a file that has columns and nothing below them."""
+    """Return the error for a file with columns and no rows."""
     return f"{name}: it names its columns and has no rows; was it exported whole?"
 
 
@@ -310,7 +310,7 @@ def _chosen(
 
 
 def _sources(reader: JournalReader) -> list[dict[str, object]]:
-    """What there is of each source."""
+    """Return the summary of each source."""
     return [_source(source, _reports(reader, source)) for source in reader.sources()]
 
 
@@ -326,7 +326,7 @@ def _source(source: str, reports: Sequence[Mapping[str, object]]) -> dict[str, o
 
 
 def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
-    """What was reported by `source`."""
+    """Return the reports of `source`."""
     reports = list(reader.reported(source))
     retracted = reader.known_retracted(map(name_of, reports))
     return [
@@ -342,7 +342,7 @@ def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
 
 
 def _row(values: Mapping[str, object]) -> list[str]:
-    """What is shown of a source or of a report."""
+    """Return the cells of a source or of a report."""
     return [_text(value) for value in values.values()]
 
 

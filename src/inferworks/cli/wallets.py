@@ -1,4 +1,4 @@
-"""`inferworks customers wallets`: what is left of what customers paid ahead."""
+"""`inferworks customers wallets`: customers' remaining prepaid credit."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from inferworks.money import format_pico
 def list_wallets(
     name: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """List prepaid credit: what was bought, used, and is left.
+    """List prepaid credit: bought, used, and remaining.
 
-    What is left is owed to the customer: a liability. EXPIRES is the first day on which some of it does.
-    MOVED is what came with customers that were merged with it, less what went when it was itself.
+    Remaining credit is owed to the customer: a liability. EXPIRES is the first day on which some of it
+    expires. MOVED is the credit received from merged customers, less the credit passed on in a merge.
 
     \b
     Examples:
@@ -61,13 +61,13 @@ def list_wallets(
 
 
 def left_pico(settings: Settings, customer: CustomerId, at_ns: int) -> int:
-    """What is left of the credit of `customer` at a moment, in picounits."""
+    """Return the remaining credit of `customer` at a moment, in picounits."""
     found = _wallets(settings, at_ns)
     return sum(wallet.closing_pico for wallet in found if wallet.customer == customer)
 
 
 def _wallets(settings: Settings, at_ns: int) -> list[Wallet]:
-    """Those of every customer who had credit by `at_ns`, as of then."""
+    """Return the wallets of all customers who had credit by `at_ns`, as of then."""
     folder = settings.folder
     if not folder.accounts.exists():
         raise DataFolderError(f"there are no customers in {folder.path}; name it with --data")

@@ -16,7 +16,7 @@ from inferworks.visible import visible
 
 @contextmanager
 def watched(bill: BillFile) -> Iterator[RowsRead]:
-    """How far the reading of `bill` is, on standard error when that is a terminal."""
+    """Show the progress of reading `bill`, on standard error when that is a terminal."""
     countable = bill.is_text and not is_packed(bill.raw)
     rows = bill.raw.count(b"\n") if countable else None
     with progress_bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:

@@ -1,9 +1,8 @@
 """The bills of the demo: SYNTHETIC, made for exactly the span that was measured.
 
-Nobody bills thirty seconds. So one second of the run is billed as one minute of business, at prices of an
-ordinary sort, and the figures become readable: dollars and not millionths. The files are real files, of
-the kinds that the books import (FOCUS CSV and a time sheet CSV), and go in through the same door as
-anybody's bills.
+Nobody bills thirty seconds. So one second of the run is billed as one minute of business, at usual prices,
+and the figures become readable: dollars and not millionths. The files are real files, of the kinds that
+the books import (FOCUS CSV and a time sheet CSV), and are imported like any other bills.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Shift(msgspec.Struct, frozen=True):
     node: str
     activity: str
     percent: int
-    """Of the billed minutes, how many this person worked."""
+    """Share of the billed minutes that this person worked, in percent."""
     per_minute: str
 
 

@@ -4,11 +4,11 @@
     open up      customers, price plans, keys                         (accounts)
     live         platform, traffic and trainer, all of it real        (processes, traffic, training)
     bill         bills for exactly that span, made up and labelled    (bills)
-    close        the same import and the same closing as anybody's    (books)
-    check        what was sent is what was metered; what was billed is what was allocated
+    close        import and closing as for any books                  (books)
+    check        calls sent equal calls metered; cost billed equals cost allocated
 
-What must hold is checked here and not only in tests: a demo that prints a wrong figure is worse than one
-that stops.
+The checks are made here and not only in tests: a demo that prints a wrong figure is worse than one that
+stops.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _CONTEXT_TOKENS = 1000
 """Most tokens of a prompt with its answer; the model's context less the chat template."""
 _ROLLOUTS = 32
 _TRAINING_PERCENT = 30
-"""Of the seconds of traffic, how many the gradient descent may take."""
+"""Share of the seconds of traffic that the gradient descent may take, in percent."""
 _OPERATIONS = CustomerId("operations")
 """Customer whose key reports the storage that keeps the service running; it makes no calls."""
 
@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True):
     """Options of the command line."""
 
     seconds: int
-    """Of traffic."""
+    """Seconds of traffic."""
     calls: int | None
     seed: int
     trace: Path | None
@@ -137,7 +137,7 @@ class Watcher(Protocol):
         ...
 
     def expect(self, calls: int) -> None:
-        """So many calls are to be sent."""
+        """Announce the number of calls to be sent."""
         ...
 
     def sent(self) -> None:
@@ -298,7 +298,7 @@ async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncItera
 
 
 def _stored_by(customer: CustomerId) -> str:
-    """Under which source the files that `customer` keeps are reported."""
+    """Return the source under which the files that `customer` keeps are reported."""
     return f"demo.{customer}"
 
 

@@ -43,7 +43,7 @@ class Party(msgspec.Struct, frozen=True):
     id: CustomerId
     purpose: Purpose
     share: int
-    """Of every hundred calls, how many are its own."""
+    """Share of all calls, in percent."""
     about: str
 
 
@@ -65,7 +65,7 @@ class Ending(StrEnum):
 
     ANSWERED = "answered"
     LEFT = "left"
-    """Its caller hangs up in the middle of the answer."""
+    """Left by its caller in the middle of the answer."""
     REFUSED = "refused"
     """Refused, since it asks for a model that is not there."""
 

@@ -1,7 +1,7 @@
-"""Sends the planned calls over HTTP, each at its time, and says what came back.
+"""Client of the demo: send the planned calls over HTTP, each at its time, and collect the answers.
 
-The open loop of the world is kept: a call is sent when it is due, not when an earlier one was answered,
-up to a number at once that a client machine bears. Nothing is sent twice.
+The load is an open loop: a call is sent when it is due, not when an earlier one was answered, up to a
+number at once that a client machine bears. Nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Answered(msgspec.Struct, frozen=True):
     """Answer that a caller got for one call."""
 
     call_id: CallId
-    """As the gateway named it; empty where it told none, as with a refused call."""
+    """Call id given by the gateway; empty where it gave none, as with a refused call."""
     whole: bool
     """True if the caller has the whole answer."""
     text: str

@@ -9,7 +9,7 @@ gradients are real and the loss really falls; the student is too small to be goo
     python -m inferworks.demo.training --url http://127.0.0.1:8080/v1 --model inferworks-tiny \\
         --dataset rollouts.npz --node local --seconds 5
 
-The key comes from INFERWORKS_API_KEY. What was done is printed as one line of JSON.
+The key comes from INFERWORKS_API_KEY. The result is printed as one line of JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Floats = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
 TRAINER_SOURCE = "demo.trainer"
-"""Under which source the machine time of training is reported."""
+"""Source under which the machine time of training is reported."""
 CONTEXT = 6
 """Characters that the student sees."""
 _HIDDEN = 96

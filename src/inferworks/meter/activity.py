@@ -1,11 +1,11 @@
-"""Takes in what others report, activities and calls, each exactly once (theorem 3).
+"""Record reports of others, activities and calls, each exactly once (theorem 3).
 
 A report is named by (source, id) for ever. The same again is a duplicate and changes nothing, so a
-sender may send again whenever it is unsure. The same name with another body is a conflict: which of the
-two is true only people can tell, so it is not counted and both bodies are quarantined.
+sender may send again whenever it is unsure. The same name with another body is a conflict: only people can
+tell which of the two is true, so it is not counted and both bodies are quarantined.
 
-What was reported can be taken back (`retract`): nothing is deleted, but a record of it is added, once, and
-whoever draws up figures leaves the report out (`facts.in_force`). Its name stays used.
+A report can be retracted (`retract`): nothing is deleted, but a record of the retraction is added, once,
+and figures leave the report out (`facts.in_force`). Its name stays used.
 
 An `Activity` carries its name in fields of its own; the `Usage` of a reported call carries it in its
 call id (`events.reported_call_id`).
@@ -76,7 +76,7 @@ class Retraction(NamedTuple):
     before: int
     """Number of reports taken back before."""
     unknown: tuple[Name, ...]
-    """Under which nothing was ever reported."""
+    """Names under which nothing was ever reported."""
 
 
 async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Received:

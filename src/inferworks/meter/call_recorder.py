@@ -4,11 +4,11 @@ Problem. A call can end in many ways: answered, its client gone, its upstream br
 the task cancelled at any `await`. Where each way does its own book-keeping, one of them forgets it and
 another does it twice.
 
-Decision. Whoever serves a call does so inside `async with meter.open(opened) as call:`. Entering puts on
-record that the call is open, before any upstream is asked. Leaving always leaves one Usage behind: the
-one that `close` committed, or else one that is queued on the way out. The way out awaits nothing, since a
-task that is being cancelled must not wait. What even that cannot cover, the death of the process, is
-closed by `recover` at the next start.
+Decision. A call is served inside `async with meter.open(opened) as call:`. Entering puts on record that
+the call is open, before any upstream is asked. Leaving always leaves one Usage behind: the one that
+`close` committed, or else one that is queued on the way out. The way out awaits nothing, since a task that
+is being cancelled must not wait. Calls that were open when the process died are closed by `recover` at the
+next start.
 
 Rejected. Callbacks on success and on failure (two places, neither sure to run); `finally` in an async
 generator (it may run late or never once the client is gone); writing only at the end (a crash would lose
@@ -124,7 +124,7 @@ class CallRecorder:
         self.opened = opened
         self._journal = journal
         self.clock = clock
-        """Of all its times; it is never set."""
+        """Clock of all its times; it is never set."""
         self._checkpoint_ns = checkpoint_ns
         self._next_checkpoint_ns = 0
         self._first_byte_ns: int | None = None
@@ -246,7 +246,7 @@ class CallRecorder:
         self._open.remove(leg)
 
     def leg_unsent(self, leg: RunningLeg) -> None:
-        """Nothing was sent for `leg`: it was no attempt, and is not on record."""
+        """Forget `leg`, for which nothing was sent: it was no attempt, and is not on record."""
         self._check_open()
         self._open.remove(leg)
 

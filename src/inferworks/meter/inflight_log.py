@@ -60,7 +60,7 @@ _LARGE_BYTES: Final = 1 << 20
 """A file that has grown to this, and to four times what its open calls take, is replaced."""
 _BITS: Final = 63
 _DIGITS: Final = 8
-"""Of a checksum."""
+"""Digits of a checksum."""
 
 _write_at_once: Final = ctypes.PyDLL(None).write
 """The kernel's `write`, without giving up the interpreter's lock as `os.write` does: the journal's writer

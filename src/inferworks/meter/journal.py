@@ -1,7 +1,7 @@
 """The journal: what happened, made durable by one writer that commits in groups.
 
-Problem. An answer may only be handed out when its record can no longer be lost, and the only thing
-that makes a record safe is an fsync: 0.1 to 10 ms on the disks there are. One fsync per call would
+Problem. An answer may only be handed out when its record can no longer be lost, and only an fsync makes a
+record safe: 0.1 to 10 ms on the disks there are. One fsync per call would
 limit a gateway to a few hundred calls a second; answering before the fsync would lose records.
 
 Decision. *Group commit.* Callers put records into a queue and wait. One thread takes all that is
@@ -13,22 +13,22 @@ interpreter lock, whoever has a record ready joins the next group, and the disk 
 at most. A record that comes while the writer has nothing to do waits for nobody. Measured on a gateway
 under full load, that takes a fifth off the CPU time of a call.
 
-A write that fails is refused and passes. After a disk was full, a lock timed out or an fsync failed, the
-journal is *in trouble*: whoever waits is told (JournalError), whoever comes is refused at once, and the
-writer tries a few times a second whether the store can be written again (`JournalStore.resume`). Until it
-has proven that, nobody is told that anything is durable. After a failed fsync nobody knows what is on the
-disk, and asking again may report success for pages that are lost (the fsync trap of 2018): so the store
-then lets go of the file, opens it afresh and has all of it written anew before it goes on, and what was in
-doubt is taken back, since whoever waited for it was told that it is not durable.
+A failed write is refused, and the trouble is temporary. After a disk was full, a lock timed out or an
+fsync failed, the journal is *in trouble*: waiters get a JournalError, new records are refused at once, and
+the writer tries a few times a second whether the store can be written again (`JournalStore.resume`). Until
+that succeeds, no record is reported durable. After a failed fsync the content of the disk is unknown, and
+another fsync may report success for pages that are lost (the fsync trap of 2018): so the store closes the
+file, opens it afresh and writes all of it anew before it goes on, and doubtful records are taken back,
+since their waiters were told that they are not durable.
 
-What has been paid for is not forgotten meanwhile. The Usage of a call that was opened is kept in memory,
-as that of a call whose answer was held back (`commit`, `otherwise`), and is the first thing to be written.
-There are no more of them than calls were open, for no new ones are. If we die before, the call is still in
-the opening file, and recovery closes it. A record that was never opened (a refused call, a batch of events
-or of steps) is not kept: its sender is told, and has it still. Decision 11 tells what is weighed here.
+Work that was paid for is not forgotten meanwhile. The Usage of a call that was opened is kept in memory,
+as that of a call whose answer was held back (`commit`, `otherwise`), and is written first. There are no
+more of them than calls were open, for no new calls are opened. If we die before, the call is still in the
+in-flight log, and recovery closes it. A record that was never opened (a refused call, a batch of events or
+of steps) is not kept: its sender gets the error, and still has the record. Decision 11 gives the reasons.
 
-That a call is open waits for nobody: `opened` hands it to the store in the event loop, where it is out of
-reach of our own death at once, and the writer has the store settle it within a second (decision 9).
+The opening of a call waits for nothing: `opened` hands it to the store in the event loop, where it survives
+our own death at once, and the writer has the store settle it within a second (decision 9).
 
 A record that is itself at fault (RecordError: a second Usage of a call) fails alone: its group is
 written again one entry at a time, its owner is told, and if nobody waits for it, it is quarantined.
@@ -76,13 +76,13 @@ _LONGEST_TRY_AGAIN_S: Final = 0.5
 """Longest pause before the writer tries a failing store again, in seconds; pauses double up to it."""
 
 _NOTHING: Final[_Entry] = ((), None, None)
-"""Has the writer look what else there is to do."""
+"""Entry that makes the writer look for other work."""
 
 _log = logging.getLogger("inferworks.journal")
 
 
 class Journal:
-    """Takes records from the event loop and makes them durable in the order they came.
+    """Journal that takes records from the event loop and makes them durable in order of arrival.
 
     Call `start` before and `close` after everything else. `commit`, `commit_all` and `durable` need a
     running event loop; `append`, `opened` and `reached` may be called from any thread, and while a task
@@ -343,7 +343,7 @@ class Journal:
     # --- trouble
 
     def _in_trouble(self, error: Exception) -> JournalError:
-        """From here on nobody is told that anything is durable, until the store can be written again."""
+        """Enter the state of trouble, in which nothing is reported durable, and return the error."""
         reason = str(error) or type(error).__name__
         trouble = JournalError(f"the journal cannot be written now: {reason}")
         trouble.__cause__ = error

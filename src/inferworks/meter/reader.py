@@ -247,7 +247,7 @@ class JournalReader:
         return next(self._select(CURSOR, "WHERE file = :file", {"file": file}), None)
 
     def covered_ns(self, replica: ReplicaId) -> int:
-        """Until when the time of `replica` has been taken in."""
+        """Return the end of the time of `replica` covered by its spool, in epoch nanoseconds."""
         newest = "WHERE replica = :replica ORDER BY covered_ns DESC LIMIT 1"
         found = next(self._select(CURSOR, newest, {"replica": replica}), None)
         return 0 if found is None else found.covered_ns

@@ -1,4 +1,4 @@
-"""Closes what a crash left open, at the next start.
+"""Recovery: close the calls that a crash left open, at the next start.
 
 A call that was opened and has no usage was in flight when the process died. It gets its one Usage with
 the outcome CRASHED, and the best account of its tokens there is:
@@ -10,10 +10,9 @@ the outcome CRASHED, and the best account of its tokens there is:
 2. else its newest checkpoint: *estimated*, at most one checkpoint interval behind;
 3. else zero, *estimated* too: it was never seen at work.
 
-Whoever asked for a whole answer and not for a stream was given nothing, since such an answer waits for its
-record: the call is charged nothing, as one that failed, and its steps keep what the replica did. Where a
-checkpoint has bytes that went to the client, the status is the 200 that went before them; otherwise nobody
-knows of one, and it is 0.
+The client of a call that is not a stream was given nothing, since such an answer waits for its record: the
+call is charged nothing, as one that failed, and its steps keep the replica's work. Where a checkpoint has
+bytes that went to the client, the status is the 200 that went before them; otherwise it is unknown, and 0.
 
 Recovering again finds nothing left to do. Being killed in the middle leaves the rest for the next time.
 """
@@ -52,7 +51,7 @@ class Recovered(msgspec.Struct, frozen=True):
     """Repairs that recovery made."""
 
     usages: tuple[Usage, ...]
-    """Of the calls that it closed."""
+    """Usages of the calls that it closed."""
     spools: int
 
 
@@ -68,7 +67,7 @@ class Worked(NamedTuple):
     """End of its last step."""
 
     def after(self, part: StepCall, end_ns: int) -> Worked:
-        """This, and the call's part in one more step."""
+        """Return this work with the call's part in one more step added."""
         return Worked(
             self.replica,
             self.prefilled + part.prefill_tokens,

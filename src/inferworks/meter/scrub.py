@@ -1,23 +1,23 @@
-"""Reading again what nobody has asked for, so that damage is found while a backup without it is left.
+"""Scrubbing: read all stored data again, to find damage while a backup without it is left.
 
-Problem. A disk that gives back another byte is noticed by whoever reads the row (`tables`) or the file
-(`archive.manifest`). But a row of last spring is read when somebody disputes a bill, and by then every
-backup may hold the damage.
+Problem. A byte that the disk has changed is noticed when the row (`tables`) or the file
+(`archive.manifest`) is read. But a row of last spring is read when somebody disputes a bill, and by then
+every backup may hold the damage.
 
 Decision. Everything is read again from time to time, in pieces small enough to pause between: a few rows of
-the journal, each in a moment of its own, so that no snapshot grows the write-ahead log; the opening files;
-the manifest; the segments of one day. `Piece` says what was read and what is wrong with it; whoever drives
-(`wiring.scrub`) sleeps in between or does not.
+the journal, each in a transaction of its own, so that no snapshot grows the write-ahead log; the in-flight
+logs; the manifest; the segments of one day. A `Piece` is the result of each; the driver (`wiring.scrub`)
+sleeps in between or does not.
 
 SQLite finds a call by its indexes, and a damaged entry hides a call whose row is whole. So each row of the
-journal is looked up by each of its indexes. What no row tells is found by SQLite's own `integrity_check`,
+journal is looked up by each of its indexes. Damage outside of rows is found by SQLite's `integrity_check`,
 which cannot be interrupted: only a `thorough` pass runs it, which a person waits for.
 
-A row that is not what was written stops every statement and sealing that meets it. When no backup has it,
-`set_aside` moves it into quarantine, where whoever closes a period must see it; nothing else is mended.
+A damaged row stops every statement and archiving that reads it. When no backup has it, `set_aside` moves it
+into quarantine, which is shown at the close of a period; nothing else is repaired.
 
-Not found: rows that were taken from the end of the write-ahead log. SQLite takes a damaged frame for the
-end of what was written. What was open then is in the opening files.
+Not found: rows that were lost from the end of the write-ahead log. SQLite takes a damaged frame for the
+end of the log. Calls that were open then are in the in-flight logs.
 """
 
 from __future__ import annotations

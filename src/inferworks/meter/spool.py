@@ -1,12 +1,12 @@
-"""Takes in what replicas report of themselves: their states and every engine step, each counted once.
+"""Collect replicas' own reports: their states and every engine step, each counted once.
 
 Problem. A replica reports a hundred steps a second. It must not wait for us while it computes, it may
 outlive us or die in the middle of a line, and we may die between reading a line and recording it. Yet
-the steps are the ground truth of who used the machine: none may be lost and none counted twice.
+the steps are the ground truth of the use of the machine: none may be lost and none counted twice.
 
-Decision. Each run of a replica appends JSON lines to a file of its own, its *spool*. We read what is new,
-and journal the steps, the capacity they imply and how far we have read (`SpoolCursor`) in one
-transaction. So wherever we die, the cursor and the facts agree; the next collection goes on from there.
+Decision. Each run of a replica appends JSON lines to a file of its own, its *spool*. We read the new
+lines, and journal the steps, the capacity they imply and our position (`SpoolCursor`) in one transaction.
+So wherever we die, the cursor and the facts agree; the next collection goes on from there.
 
 The lines, in the order of their time:
 
@@ -57,7 +57,7 @@ _Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class StateLine(msgspec.Struct, frozen=True, tag_field="t", tag="state"):
-    """From `at_ns` on the replica is in `state`."""
+    """Change of the replica's state at `at_ns`."""
 
     state: Literal["starting", "loading", "idle", "draining", "down"]
     at_ns: _Natural
@@ -324,7 +324,7 @@ def _settled(lines: Sequence[Line]) -> Sequence[Line]:
 
 
 class SpoolReader:
-    """Takes one spool into `journal`, a piece at a time. One reader per spool, one task per reader."""
+    """Reader of one spool into `journal`, a piece at a time. One reader per spool, one task per reader."""
 
     def __init__(self, journal: Journal, spool: Spool) -> None:
         self.spool = spool

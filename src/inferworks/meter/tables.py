@@ -2,20 +2,20 @@
 
 Anybody with `sqlite3` can read a journal: one column per field, times in integer nanoseconds since
 1970-01-01 UTC, enumerations as their text, and JSON where a record holds a list (`usage.legs`,
-`step.calls`). The views `leg` and `step_call` unfold those lists into rows. What few calls have, such as
-images or tokens of sound, stands by its unit in the JSON of `usage.other_units`, null where there is none:
-a plain call pays for none of it.
+`step.calls`). The views `leg` and `step_call` unfold those lists into rows. Rare units, such as images or
+tokens of sound, stand in the JSON of `usage.other_units`, null where there are none, so a plain call stays
+small.
 
 A call's records are keyed by `call_id`, so that a second Usage of a call cannot exist. Steps are keyed
 by time within a replica, since a replica that is started again numbers its steps from the beginning.
 
-What an activity used may be more than 63 bits hold, as the byte-seconds of four terabytes for a month are.
-It is then the number's decimal digits, as a blob: of a text SQLite would make a float.
+The quantity of an activity may exceed 63 bits, as the byte-seconds of four terabytes for a month do. It is
+then stored as decimal digits in a blob: SQLite would turn a text into a float.
 
 A version adds columns at the end of tables, or a table, and nothing else changes: so a row of any version
 that can be read is a row of this one with its last columns missing, and `MIGRATIONS` are short.
 
-A disk gives back another byte than it was given, and SQLite does not notice: a letter of a customer's name
+A disk may return another byte than it was given, and SQLite does not notice: a letter of a customer's name
 changes, and a call is on another's bill. So each row ends with a `checksum` of its other values
 (`inferworks.checksum`), looked at whenever the row is read. It is null in rows that were written before
 there were checksums; they are read as they are.

@@ -1,13 +1,13 @@
 """The facts about calls: a call was opened, and how it ended.
 
-A call is one authenticated request for work. It ends in exactly one `Usage`, whatever happened:
-answered, refused, failed, cancelled by its client or cut off by a crash. What was tried for it are the
-`legs` of that Usage, one per attempt, so that a failover neither hides cost nor counts it twice.
+A call is one authenticated request for work. It ends in exactly one `Usage`, whatever happened: answered,
+refused, failed, cancelled by its client or cut off by a crash. Its attempts are the `legs` of that Usage,
+so that a failover neither hides cost nor counts it twice.
 
 All values are frozen; times are integer nanoseconds since 1970-01-01 UTC. Facts hold no cycles, so they
 are kept from the garbage collector (`gc=False`): reading a million of them takes half the time. In JSON a
-field that has its default is left out: rows stay short, and what was written before a field existed reads
-the same as what is written now.
+field that has its default is left out: rows stay short, and rows written before a field existed read the
+same as those written now.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     """The client left before the end."""
     CRASHED = "crashed"
-    """This program died meanwhile; closed by recovery at the next start."""
+    """Cut off by the death of this program; closed by recovery at the next start."""
 
 
 class Confidence(StrEnum):

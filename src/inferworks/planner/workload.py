@@ -1,4 +1,4 @@
-"""A workload: when requests arrive and how long they are; read from a trace, thinned, squeezed, scaled.
+"""Workload: arrival times and lengths of requests; read from a trace, thinned, squeezed, scaled.
 
 A production trace is too much for a small machine in three ways: too many requests, over too long a
 time, of too many tokens. Each is mended by one pure step that states what it did, so that a run on a
@@ -47,7 +47,7 @@ class Workload(msgspec.Struct, frozen=True):
 
     @property
     def length_ns(self) -> int:
-        """From the first arrival to the last."""
+        """Time from the first arrival to the last, in nanoseconds."""
         return self.arrivals[-1].at_ns - self.arrivals[0].at_ns
 
 

@@ -1,4 +1,4 @@
-"""`python -m inferworks.simulation SEED ...` lives through seeds, and tells which promises were broken."""
+"""Run seeds and print the broken promises: `python -m inferworks.simulation SEED ...`."""
 
 from __future__ import annotations
 

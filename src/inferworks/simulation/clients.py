@@ -1,4 +1,4 @@
-"""Clients: those who ask and read, those who leave, and those who mean harm."""
+"""Clients: well-behaved ones, ones that leave early, and hostile ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Wire(asyncio.Protocol):
         self.news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
+        """End the call: no more bytes will come."""
         self.ended = True
         self.news.set()
 

@@ -1,4 +1,4 @@
-"""SQLite on the simulated disk: a VFS that passes on what the disk lets through, and `sqlite3.connect`.
+"""SQLite on the simulated disk: a VFS over the disk, and `sqlite3.connect`.
 
 The SQL, the schema and the pragmas are production's; SQLite itself is the one that `apsw` brings, since
 the library's own offers no VFS. Locks and shared memory stay SQLite's own, on files in memory.

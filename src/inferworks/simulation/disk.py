@@ -1,16 +1,16 @@
-"""A disk that fails, and that loses its power: what was not made durable is then there in part, or not.
+"""Disk that fails and loses its power: then data that was not synced survives in part, or not at all.
 
-Problem. A file system promises little: what was written may be lost until the file is synced, a new name
-until its folder is, and after a failed sync nobody knows. A test on a real disk never sees any of it.
+Problem. A file system promises little: written data may be lost until the file is synced, a new name until
+its folder is, and after a failed sync nothing is certain. A test on a real disk never sees any of it.
 
-Decision. Files lie in a folder in memory and are what the kernel knows: a process that is killed loses
-none of it. Beside them stands what the disk is sure to have: for each file its content as of the last
-sync and the writes since, for each folder its names as of the last sync and the changes since. When the
-power is lost, the seed chooses for each file how many of its later writes survive (none, all, the first
-few, any of them, the last one torn at a sector), and which changes of names. A sync that fails drops what
-it was to make durable, though later syncs succeed, as Linux does (the "fsync trap").
+Decision. Files lie in a folder in memory and stand for the kernel's cache: a process that is killed loses
+none of it. Beside them stands the durable state of the disk: for each file its content as of the last sync
+and the writes since, for each folder its names as of the last sync and the changes since. When the power
+is lost, the seed chooses for each file how many of its later writes survive (none, all, the first few, any
+of them, the last one torn at a sector), and which changes of names. A sync that fails drops the data it
+was to make durable, though later syncs succeed, as Linux does (the "fsync trap").
 
-What goes through here: `os` and `open` for the program's own files, and SQLite by a VFS (`database`).
+Simulated are `os` and `open` for the program's own files, and SQLite by a VFS (`database`).
 Each sync takes simulated time, in which other threads run; and at any operation the process may be killed.
 
 Rejected. A file system in Python alone (SQLite's locks and shared memory are real, and stay so); a device
@@ -80,7 +80,7 @@ class Change:
     """A change of names, which a crash does wholly or not at all."""
 
     names: tuple[tuple[Folder, str, File | Folder | None], ...]
-    """In which folder which name becomes what; None: it goes."""
+    """Changes of names, each in a folder: the new file or folder; None: the name is removed."""
     done: bool = False
 
     def apply(self) -> None:
@@ -99,7 +99,7 @@ class Folder:
     """The names in a folder."""
 
     names: dict[str, File | Folder] = field(default_factory=dict)
-    """As the kernel knows them."""
+    """Names as the kernel knows them."""
     durable: dict[str, File | Folder] = field(default_factory=dict)
     later: list[Change] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
 """asyncio's own event loop on simulated time: only its waiting, its network and its threads are ours.
 
-Callbacks run in the order in which they were scheduled, as asyncio promises; what the seed decides is
-when something from outside arrives: bytes, the end of a thread, a timer beside another strand.
+Callbacks run in the order in which they were scheduled, as asyncio promises; the seed decides the arrival
+of outside events: bytes, the end of a thread, a timer beside another strand.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Selector:
         return []
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class _Server(asyncio.AbstractServer):

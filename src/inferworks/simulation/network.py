@@ -1,9 +1,9 @@
 """A network in memory: names, ports, connections with latency, small windows, resets and silence.
 
 Each end of a connection is a transport that calls the protocol that production uses, in pieces that the
-seed chooses. Bytes first lie in the transport (`get_write_buffer_size`), then in the kernel, which takes
-so many that the other side has not read, then in the other side's hands. A side that closes is read to
-its end; one that is gone answers with a reset; one whose machine lost its power does not answer at all.
+seed chooses. Bytes first lie in the transport (`get_write_buffer_size`), then in the kernel, up to a limit
+of unread ones, then with the other side. The data of a side that closes is read to its end; a dead process
+answers with a reset; a machine without power does not answer at all.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Manners:
     """The behaviour of a connection to some host."""
 
     latency_ns: tuple[int, int] = (20_000, 2_000_000)
-    """Of each piece, at least and at most."""
+    """Least and greatest latency of a piece, in nanoseconds."""
     piece_bytes: tuple[int, int] = (1, 60_000)
     """Sizes of pieces."""
     window_bytes: int = 64 * 1024
@@ -173,9 +173,9 @@ class End(asyncio.Transport):
         self._manners = manners
         self._protocol: Any = None
         self._unsent = bytearray()
-        """In the transport."""
+        """Bytes in the transport."""
         self._under_way = 0
-        """In the kernel, until the other side has read it."""
+        """Bytes in the kernel, until the other side has read them."""
         self._arrives_ns = 0
         """Arrival of the last piece: none overtakes another."""
         self._inbox: deque[bytes] = deque()
@@ -272,7 +272,7 @@ class End(asyncio.Transport):
         return ("127.0.0.1", self.number) if name in {"peername", "sockname"} else default
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Its protocol."""
+        """Return its protocol."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
 
@@ -415,7 +415,7 @@ class Socket:
         self._listener: Listener | None = None
 
     def setsockopt(self, *_: object) -> None:
-        """Nothing changes here."""
+        """Do nothing: options have no effect here."""
 
     def bind(self, address: tuple[str, int]) -> None:
         """Take a port."""

@@ -102,7 +102,7 @@ def customers_are_apart(world: World) -> Iterator[str]:
 
 
 def no_time_is_negative(world: World) -> Iterator[str]:
-    """Nothing ends before it began, however the wall clock is set."""
+    """No end before its beginning, however the wall clock is set."""
     for usage in world.usages:
         times = [(usage.opened_ns, usage.closed_ns)]
         times += [(leg.started_ns, leg.ended_ns) for leg in usage.legs]

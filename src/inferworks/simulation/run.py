@@ -1,4 +1,4 @@
-"""A run of one seed: the simulation is set up, lived through, and judged."""
+"""Run of one seed: set the simulation up, run it, and check the promises."""
 
 from __future__ import annotations
 

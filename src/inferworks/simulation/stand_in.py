@@ -1,4 +1,4 @@
-"""The simulation in the place of the operating system: what production imports is replaced from outside.
+"""The simulation in place of the operating system: the library modules of production are patched.
 
 Problem. A simulation proves something about the code that runs in production only if that code runs, all
 of it, and cannot go past it: one forgotten `time.monotonic()`, and runs differ; one forgotten `fsync`, and
@@ -9,8 +9,8 @@ offers time, threads, files, sockets, databases and chance lead to the simulatio
 modules, and in each module of ours that imported one of them by name. For threads that are not simulated,
 and for files that lie elsewhere, everything is as it was.
 
-Rejected. A seam that is handed down to every constructor: it costs a parameter in each, and whoever
-forgets it goes past the simulation unseen.
+Rejected. A seam that is handed down to every constructor: it costs a parameter in each, and code that
+forgets it bypasses the simulation unnoticed.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ clock nor when the kernel lets a thread run.
 
 Decision. Every thread of the simulation is a real thread, and only the one whose turn it is runs. It
 gives up its turn where a real one would wait (for a lock, a queue, the disk, the network, time), and here
-and there where it would not, since a real one can be interrupted anywhere. Who is next the seed says.
+and there where it would not, since a real one can be interrupted anywhere. The seed chooses the next one.
 When nobody can go on, time jumps to the next moment at which something happens. So hours pass in
 seconds, and each seed is another order of events.
 
 A process is killed by raising `Killed` in each of its threads where it waits. Whatever they still do on
-their way out has no effect, since every door to the outside raises it again.
+their way out has no effect, since every simulated system call raises it again.
 
 Rejected. Callbacks instead of threads (the journal's writer would have to be written twice, and the one
 under test would not be the one that runs in production); tracing each line (a hundred times slower, and

@@ -1,4 +1,4 @@
-"""Upstreams that work, and upstreams that do everything else; each remembers what it has answered."""
+"""Upstreams, well-behaved and faulty; each remembers its requests and answers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Upstream:
 
     @property
     def host(self) -> str:
-        """Its name in the configuration."""
+        """Name of the host in the configuration."""
         return f"{self.name}.test"
 
     async def start(self) -> None:

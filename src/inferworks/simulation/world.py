@@ -1,9 +1,9 @@
-"""One run: a gateway, its clients and upstreams, and everything that can go wrong, all of it by one seed.
+"""One run: a gateway, its clients and upstreams, and all faults, decided by one seed.
 
 A run is a few *lives* of a gateway on one data folder. In each, clients call while the world acts on them:
 upstreams turn bad and good again, the configuration changes, keys are revoked, the wall clock steps, the
-disk fails for a while. A life ends with a clean stop, SIGKILL or a loss of power. In the last one all is
-well; then every promise is looked at (`promises`).
+disk fails for a while. A life ends with a clean stop, SIGKILL or a loss of power. The last life has no
+faults; then every promise is checked (`promises`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class World:
     logged: list[tuple[int, str]] = field(default_factory=list)
     """Errors logged by the gateway, each with its time."""
     disk_troubles: list[tuple[int, int]] = field(default_factory=list)
-    """From when until when the disk has failed."""
+    """Starts and ends of the disk's failures."""
     broken: list[str] = field(default_factory=list)
     """Promises that were seen to be broken on the way."""
     disk_failed_ns: int | None = None

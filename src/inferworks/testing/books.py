@@ -231,7 +231,7 @@ def _must_refuse(reader: BillReader, bill: BillFile, currency: str) -> None:
 
 
 def _must_convert(reader: BillReader, bill: BillFile, charges: Sequence[Charge]) -> None:
-    """With a rate for each day, books in another currency take the same lines at twice the amount."""
+    """Check that with a rate for each day, books in another currency take lines at twice the amount."""
     days = {(charge_day(charge).isoformat(), charge.currency) for charge in charges}
     rates = Rates(RateRow(day, currency, "XXX", "2", "a test") for day, currency in days)
     found = reader.read(bill, "XXX", no_progress, rates)
@@ -357,7 +357,7 @@ _replicas = st.sampled_from([["replica-1"], [], ["replica-1", "replica-2"]])
 
 
 def _names(kind: str, highest: int, most: int) -> st.SearchStrategy[list[str]]:
-    """Up to `most` names in any order."""
+    """Draw up to `most` names in any order."""
 
     def named(its: Dice) -> list[str]:
         return [f"{kind}-{n}" for n in its.sample(range(highest + 1), its.number(0, most))]

@@ -1,6 +1,6 @@
-"""Stages for the drivers of the clouds: each over real HTTP to a fake that wants the right proof.
+"""Stages for the drivers of the clouds: each over real HTTP to a fake that checks credentials.
 
-Only Anthropic's models tell of tokens before the end of a stream. `check_provider` is what they are for.
+They are arguments of `check_provider`. Only Anthropic's models report tokens before the end of a stream.
 """
 
 from __future__ import annotations

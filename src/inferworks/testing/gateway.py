@@ -24,12 +24,12 @@ class Gateway(msgspec.Struct, frozen=True):
     """Address of the gateway, and a key for it."""
 
     url: str
-    """With `/v1`, as OpenAI's clients want it."""
+    """Base URL with `/v1`, as OpenAI's clients want it."""
     key: str
 
     @property
     def root(self) -> str:
-        """Without it, as Anthropic's clients want it."""
+        """Base URL without `/v1`, as Anthropic's clients want it."""
         return self.url.removesuffix("/v1")
 
 

@@ -45,7 +45,7 @@ class Filling(NamedTuple):
 
     name: str
     of: Callable[[int], bytes]
-    """So many bytes of it, or a little more."""
+    """Filling of so many bytes, or a little more."""
 
 
 def _value(name: str, of: Callable[[int], bytes]) -> Filling:

@@ -4,9 +4,9 @@
         answer = await house.chat({"model": A_MODEL, "messages": [...]})
         (usage,) = await house.usages()
 
-Accounts and journal are the stubs of their seams, the provider is the caller's; HTTP, keys, gate, meter,
-routing and delivery are what production runs. Leaving it stops the server and checks that nothing is
-left: no connection, no running call, no call counted at an offer, no opened call without its Usage.
+Accounts and journal are the stubs of their seams, the provider is the caller's; HTTP, keys, limiter, meter,
+routing and the response writer are those of production. Leaving it stops the server and checks that nothing
+is left: no connection, no running call, no call counted at an offer, no opened call without its Usage.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Answered(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     body: bytes
-    """Without the framing of chunks."""
+    """Body without the framing of chunks."""
     whole: bool
     """The body came to its end, by its own account."""
 
@@ -103,7 +103,7 @@ class ListedModels:
         return self.ready.get(model, ())
 
     def status(self) -> Mapping[str, str]:
-        """There are no replicas of our own."""
+        """Return nothing: there are no replicas of our own."""
         return {}
 
 

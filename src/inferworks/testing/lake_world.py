@@ -1,4 +1,4 @@
-"""Journals and lakes to try sealing on, and the moment at which the process is killed."""
+"""Journals and lakes for tests of archiving, and the moment at which the process is killed."""
 
 from __future__ import annotations
 

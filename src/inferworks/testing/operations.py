@@ -4,7 +4,7 @@
     @pytest.mark.parametrize("check", EVERYWHERE)
     def test_contract(work, check): asyncio.run(check(work.stage))
 
-What an answer to each has to tell stands beside it.
+The required parts of an answer stand beside each call.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Work:
     profile: Profile = _OPENAI
 
     def stage(self, script: Script) -> AbstractAsyncContextManager[Stage]:
-        """Its provider, over HTTP to a fake upstream that follows `script`."""
+        """Return its provider, over HTTP to a fake upstream that follows `script`."""
         return staged(
             script,
             open_upstream(scripted(Answer, script, first_events=0)),

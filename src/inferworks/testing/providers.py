@@ -61,7 +61,7 @@ class Stage:
     tells_along: bool = True
     """True if the stream reports tokens before its end; otherwise an interrupted stream reports none."""
     call_of: Callable[..., Call] = field(default_factory=lambda: make_call)
-    """Makes what it is asked: a chat as `make_call` does, or of another operation what is not streamed."""
+    """Maker of calls: a chat as `make_call` makes it, or another operation that is not streamed."""
 
 
 Staging = Callable[[Script], AbstractAsyncContextManager[Stage]]

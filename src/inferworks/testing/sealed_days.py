@@ -1,4 +1,4 @@
-"""Facts sealed by day, with sums, by chance: to try what is drawn from sums against what rows say."""
+"""Random facts archived by day, with sums: to compare figures from sums with figures from rows."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Stall(NamedTuple):
     """A loop that stood."""
 
     seconds: float
-    """Of the processor."""
+    """CPU time in seconds."""
     calls: tuple[traceback.FrameSummary, ...]
     """Stack of the callback, outermost first; empty where it was not sampled."""
 

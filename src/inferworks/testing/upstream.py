@@ -1,8 +1,8 @@
 """An upstream that misbehaves on request: OpenAI's API over real HTTP, on a loopback port.
 
-Each request is answered as the next `Answer` says (the last one is repeated): what to answer, how to
-write it to the wire, and where to break. Its memory and its faults are those of `upstreams.frame`. What its
-`Vendor` refuses is refused, whatever the script says: OpenAI's own rules unless another is named.
+Each request gets the next `Answer` (the last one is repeated): its content, its wire form, and the point
+where it breaks. Memory and faults are those of `upstreams.scripted_server`. Requests that the `Vendor`
+refuses are refused, whatever the script says: by OpenAI's own rules unless another vendor is named.
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat, streaming and error codes
 included; `continuous_usage_stats` is vLLM's extension of it.

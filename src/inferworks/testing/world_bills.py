@@ -1,9 +1,9 @@
 """The bills of a seeded world: exports in parts, grown, restated, amended, taken back, late and missing.
 
-Three suppliers send FOCUS files. One's accounts are exports of all sorts, commitments among them: what is
-paid ahead, drawn on and left unused. Another bills every period, and may forget to: what is not here is
-accrued. The third bills calls at its API (`world_calls.py`). `Suppliers` is what the world knows of them
-without asking the books: the files that stand, and what was accrued when a period was closed.
+Three suppliers send FOCUS files. The first exports accounts of all sorts, with commitments that are paid
+ahead, drawn on and left unused. The second bills every period, and may forget to: a missing bill is
+accrued. The third bills calls at its API (`world_calls.py`). `Suppliers` is the world's own record,
+independent of the books: the files in force, and the accruals when a period was closed.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Suppliers:
         return self._accrued_pico(period) if sealed is None else sealed
 
     def _accrued_pico(self, period: Period) -> int:
-        """As is stated, or as the last bill before `period`."""
+        """Return the accrual of a period: the stated amount, or that of the last bill before `period`."""
         if self.expected.method != LAST:
             return parse_pico(self.expected.method)
         before = self._before(period)
@@ -346,7 +346,7 @@ def void(world: BilledWorld) -> str | None:
 
 
 def time_passes(world: BilledWorld) -> str:
-    """Nothing is served for a while, and the next period begins."""
+    """Let the next period begin after a while in which nothing is served."""
     ahead_ns = world.random.randint(0, PERIOD_NS)
     world.cursors = {name: at_ns + ahead_ns for name, at_ns in world.cursors.items()}
     return f"it is {world.now_ns}"

@@ -1,9 +1,9 @@
-"""The calls of a seeded world at somebody else's API: estimated, sealed, billed, and taken back again.
+"""Calls of a seeded world at an external API: estimated, closed, billed, and taken back again.
 
-A call is told its cost, or has a list price. Until a bill speaks for its period it is estimated; a close
-seals the estimate, a bill that comes later reverses it, and one that is taken back leaves it again. Calls
-that arrive for a closed period are not estimated any more: their bill will be late. `ApiCalls` is what the
-world knows of that without asking the books.
+A call has a cost stated by its provider, or a list price. It is estimated until a bill covers its period;
+a close seals the estimate, a later bill reverses it, and withdrawing that bill restores it. Calls that
+arrive for a closed period are not estimated any more: their bill will be late. `ApiCalls` is the world's
+own record of that, independent of the books.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from inferworks.units import Unit
 
 _PROVIDER: Final = "openai"
 _MODEL: Final = "small"
-"""Of which all calls are, as `a_usage` has it."""
+"""Model of all calls, as `a_usage` has it."""
 _INPUT, _OUTPUT = "0.25", "1.75"
 
 

@@ -1,8 +1,8 @@
 """The disk of a seeded world: real files, and a process that can be lost while it writes them.
 
-One process writes both files here, and a world looks at them after every event. So what was read is
-remembered until that process is lost: of the ledger, which is content-addressed, for good; of the books
-until a row of them changes.
+One process writes both files here, and a world reads them after every event. So reads are cached until
+that process is lost: those of the ledger, which is content-addressed, for good; those of the books until a
+row of them changes.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""A seeded world: whatever happens to the books in a year, in a few milliseconds, and checked all along.
+"""Seeded world: the events of a year of books in a few milliseconds, checked after each of them.
 
     python -m inferworks.testing.worlds --seed 123 [--steps N]
     python -m inferworks.testing.worlds --seeds 1000
 
-Problem. Each part of the books is tested on its own. What breaks books are the meetings: a bill that
+Problem. Each part of the books is tested on its own, but books break where events meet: a bill that
 comes after the close, in a file that was cut off half way, about a period that is open again.
 
 Decision. One random generator, seeded, picks one event after the other: calls (answered, cancelled, cut
 off by crashes), machine time, activities that arrive late, twice or contradicting themselves, bills with
 credits, bills sent twice, restated, late, corrections, new prices, other rules, closes, reopenings, a disk
 that fails, and kills in the middle of an import, a close or a reopening. After every event all theorems of
-`docs/books.md` that can be seen are checked (`CHECKS`). Everything that is tested is the real thing: the
-stores write SQLite files, and a kill abandons them at a statement picked by the seed and goes on with a
-copy of the files, as they lay on the disk at that moment. The journal is the fake that ships.
+`docs/books.md` that can be observed are checked (`CHECKS`). All tested parts are real: the stores write
+SQLite files, and a kill abandons them at a statement picked by the seed and goes on with a copy of the
+files, as they lay on the disk at that moment. The journal is the fake that ships.
 
-What the world knows independently of the books is what it was told: which lines of which file landed,
-which calls and activities were accepted. From that, and nothing else, it knows what must be there.
+The world records, independently of the books, which lines of which file were imported, and which calls and
+activities were accepted. The expected figures are computed from that record alone.
 
 A world that fails names its seed, its events and the command that replays it, exactly.
 """
@@ -88,7 +88,7 @@ STEPS: Final = 14
 """Events in one world, unless told otherwise."""
 
 _KIND: Final = "voucher"
-"""Of what kind the bills are: one whose lines have names."""
+"""Kind of the bills: one whose lines have names."""
 _LEAD_NS: Final = 500
 """Lead before a span in which its calls may have been opened; the command line reads a day."""
 _SHUFFLED: Final = 0.4
@@ -160,7 +160,7 @@ class World:
         return without_a_lake(segments, span)
 
     def drawn(self, papers: Inputs) -> Statement:
-        """By the definition; once, while nothing that it is drawn from changes."""
+        """Return the statement by the definition; computed once while nothing under it changes."""
         known, statement = self.last_drawn.get(papers.span, (None, None))
         if statement is None or known != papers:
             statement = drawn(papers)
@@ -180,7 +180,7 @@ class World:
         return ()
 
     def earliest_ns(self, before_ns: int) -> int | None:
-        """Nothing: the first period begins at zero, before everything."""
+        """Return None: the first period begins at zero, before everything."""
         return None if before_ns == 0 else 0
 
     @property
@@ -273,7 +273,7 @@ def send_twice(world: World) -> str | None:
 
 
 def report_activity(world: World) -> str:
-    """Somebody reports activities: new ones, the same again, or the same name for something else."""
+    """Report activities: new ones, the same again, or the same name for something else."""
     dice = world.random
     sent = tuple(_an_activity(world) for _ in range(dice.randint(1, 2)))
     if world.told_activities and dice.random() < 0.4:
@@ -360,7 +360,7 @@ def price(world: World) -> str:
 
 
 def other_rules(world: World) -> str:
-    """From now on replicas are divided by another method, under another policy."""
+    """Divide replicas by another method, under another policy, from now on."""
     method = world.random.choice([Method.FLAT, Method.WEIGHTED, Method.STEP_SHARE])
     world.rules = _rules(method)
     world.policy = load_policy(world.random.choice(["gaap", "marginal", "full"]))
@@ -769,7 +769,7 @@ def _earned_pico(usage: Usage, plans: Sequence[PricePlan]) -> int:
 
 
 def _horizon_ns(world: World) -> int:
-    """After everything that anything is about."""
+    """Return a moment after everything in the world."""
     ends = [charge.period_end_ns for charge in world.told_charges.values()]
     ends += world.suppliers.ends_ns()
     ends += [activity.end_ns for activity in world.told_activities.values()]

@@ -1,17 +1,17 @@
 """The composition root: a Config becomes running parts. The only room that names concrete drivers.
 
 platform    the start and the stop, in order
-storage     the journal, and the sealing of old rows
-replicas    our own replicas, and what speaks to them
-observing   metrics, traces and transcripts of what runs
+storage     the journal, and the archiving of old rows
+replicas    our own replicas, and their provider
+observing   metrics, traces and transcripts of a running platform
 planner     a configuration -> its plan on this machine
 plan        upstreams and models -> offers and policies, checked, before anything is opened
 upstreams   one `[[upstream]]` table -> an account: address, secret, time limits
-identity    who we are to a cloud
+identity    our identity at a cloud
 rates       list prices, for routes that compare by cost
 drivers     an account -> the provider that speaks to it; `clouds` for those of the clouds
-catalogue   the plan and our own replicas -> who offers a model now
-service     the plan in force, and how the next one takes its place
+model_catalog  the plan and our own replicas -> the offers of a model now
+service     the plan in force, and its replacement by the next
 reload      a changed file -> the next plan
 discover    engines on this machine's usual ports
 probe       whether an upstream answers with its key

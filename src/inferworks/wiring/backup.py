@@ -4,9 +4,9 @@ Problem. `cp -r` of a folder in use copies a database and its write-ahead log at
 them SQLite may have moved pages from one to the other. And the files refer to each other: a copy in which
 the ledger names what the books do not have yet is refused when it is verified.
 
-Decision. Each database is copied by SQLite's own backup, as of one moment. What refers is copied before
-what it refers to, so that each copy has all that those before it name: the ledger, then the books and
-accounts, which it vouches for; which calls are open, then the journal, in which they may have ended since;
+Decision. Each database is copied by SQLite's own backup, as of one moment. A file is copied before the
+files that it refers to, so that each copy has all that those before it name: the ledger, then the books
+and accounts, whose hashes it has; the open calls, then the journal, in which they may have ended since;
 and last the lake, which may know more than the journal, but not less. Of the lake, the list of commits
 comes first, then the segments, which are all there by then, then those commits.
 

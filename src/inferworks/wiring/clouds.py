@@ -1,7 +1,7 @@
-"""The drivers of Bedrock, Vertex and Azure, and how each proves who asks.
+"""Drivers of Bedrock, Vertex and Azure, and their credentials.
 
-A key that is configured goes before everything else, in the header that its row names. Without one the
-vendors' own libraries look where all their tools do; they are extras, and missed here in one line.
+A configured key has precedence, in the header that its row names. Without one the vendors' own libraries
+look where all their tools do; the libraries are extras, and a missing one is a ConfigError in one line.
 """
 
 from __future__ import annotations

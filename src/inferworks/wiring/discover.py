@@ -1,8 +1,8 @@
-"""Engines on this machine: who answers `GET /v1/models` on the usual ports of the catalogue's engines.
+"""Discovery of engines on this machine: `GET /v1/models` on the usual ports of the catalogue's engines.
 
 Loopback only, and with short time limits: looking must be harmless and quick wherever it is done. Several
-engines share a port (8000, 8080); which one it is shows in what it says about its models, else the first
-of the catalogue with that port is taken, which speaks the same dialect.
+engines share a port (8000, 8080); their descriptions of models tell them apart, else the first engine of
+the catalogue with that port is assumed, which speaks the same dialect.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Fit(NamedTuple):
 
 
 def this_machine() -> Machine:
-    """This one, with the limit on descriptors raised as far as it may be."""
+    """Return this machine, with the limit on descriptors raised as far as possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
     if soft == resource.RLIM_INFINITY:

@@ -34,7 +34,7 @@ from inferworks.supervise import Supervisor
 from inferworks.wiring.service import Service
 
 _FOR_METRICS = Limits(body_bytes=4096, connections=100)
-"""Of the address at which metrics are shown to anybody."""
+"""Limits of the public address of the metrics."""
 
 
 @dataclass(frozen=True, slots=True)

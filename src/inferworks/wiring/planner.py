@@ -1,4 +1,4 @@
-"""From a configuration to its plan on this machine: its price lists, its engines, the day."""
+"""Making of plans from configurations on this machine: its price lists, its engines, the day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inferworks.wiring.rates import ListRates
 
 
 class Planner:
-    """Makes plans of configurations, for this machine and this data folder."""
+    """Maker of plans from configurations, for this machine and this data folder."""
 
     def __init__(self, environment: Mapping[str, str] | None, folder: DataFolder) -> None:
         self._environment = environment

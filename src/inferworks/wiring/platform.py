@@ -1,7 +1,7 @@
-"""A Config becomes running parts, and they come to their end.
+"""Start and stop of the platform: a Config becomes running parts.
 
 `open_platform` reads from top to bottom as the start does; leaving it stops everything in the opposite
-order: first the door, so that running answers finish, then the fleet, the journal and the folder's lock.
+order: first the server, so that running answers finish, then the fleet, the journal and the folder's lock.
 """
 
 from __future__ import annotations

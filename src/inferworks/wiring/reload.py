@@ -34,7 +34,7 @@ _log = logging.getLogger("inferworks.config")
 
 Stamp = tuple[object, ...]
 Apply = Callable[[Config], Awaitable[None]]
-"""Puts a configuration in force, all of it or, with a UserError, nothing."""
+"""Function that puts a configuration in force, all of it or, with a UserError, nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Our own replicas: the embedded engine in processes of its own, and what speaks to it."""
+"""Our own replicas: the embedded engine in processes of its own, and its provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scrubbing of a data folder: which parts there are, at once or a little all the time."""
+"""Scrubbing of a data folder, part by part: at once, or a little all the time."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The plan in force, and how the next one takes its place while calls run.
+"""The plan in force, and its replacement by the next one while calls run.
 
-A request is handled from its first byte to its last by the door that stood when it came. A new plan is
-therefore a new door: the next request sees all of it, a running one nothing. What a door needs of the
-house (journal, keys, gate, load) is the same for all; what differs is its catalogue and its providers.
+A request is handled from its first byte to its last by the context (`AppContext`) that was in force when
+it came. A new plan is therefore a new context: the next request sees all of it, a running one nothing.
+Journal, keys, limiter and load are shared by all contexts; catalogue and providers differ.
 
 Connections belong to accounts. An account that is in both plans, with the same address, secret and time
-limits, keeps its provider and its connections. That of one which is gone drops those that are idle at
-once and each of the others when the call on it ends: that is what closing an `HttpClient` means.
+limits, keeps its provider and its connections. The client of a removed account is closed: it drops idle
+connections at once and each of the others when the call on it ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One `[[upstream]]` table becomes an account: where it is, what proves who asks, how long to wait.
+"""Conversion of an `[[upstream]]` table to an account: address, credentials, time limits.
 
 Two equal accounts may share their connections: that is how a reload keeps those of upstreams that did
 not change. Addresses come from here alone; no request can name one.

@@ -1,4 +1,4 @@
-"""The accounts seam: where customers, keys and price plans are kept."""
+"""The accounts seam: storage of customers, keys and price plans."""
 
 from __future__ import annotations
 

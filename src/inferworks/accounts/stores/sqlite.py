@@ -1,7 +1,7 @@
 """Accounts in a SQLite file, shared by the running platform and the command line.
 
 The command line may be of a newer version than the platform that runs. So columns are named, never counted,
-and what one row says that this program does not know costs nobody but that row.
+and a row with an unknown value is skipped while the others are used.
 
 Each row ends with a checksum of the columns before it (`inferworks.checksum`), looked at whenever it is
 read. A price, a credit or a customer that the disk has changed is refused; a key that it has changed is no
@@ -176,7 +176,7 @@ class SqliteAccounts:
             )
         self._path = path
         self._version = _VERSION
-        """As of the last reading: a newer program may have raised it meanwhile."""
+        """Version at the last reading: a newer program may have raised it meanwhile."""
         with leaving_none_empty(path):
             self._open(path, read_only=read_only, newer=newer)
 

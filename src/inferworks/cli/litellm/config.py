@@ -5,14 +5,13 @@ the account's parameters repeated in each; several deployments of one name are b
 accounts, each with its models, and routes by model.
 
 Decision. Each deployment becomes an upstream with one model, and upstreams that are the same but for
-their models become one. What routes (`router_settings`) is written to every model, for theirs holds for
-all. Each setting is either taken over or named in the notes: none is dropped in silence, and what is
-taken over in another sense says so. A key that stands in the file is not copied; the note says which
-variable to set.
+their models become one. Routing (`router_settings`) is written to every model, since LiteLLM's holds for
+all. Each setting is either taken over or named in the notes: none is silently dropped, and a change of
+meaning is noted. A key that stands in the file is not copied; the note names the variable to set.
 
-Retries and fallbacks mean there what they mean here: a group of deployments is tried as often as its
-retries allow, then the next group of the chain is, as often. A fallback that has its own brings them along,
-five groups deep; a timeout is that of one attempt and not of the call.
+Retries and fallbacks mean the same in both: a group of deployments is tried as often as its retries allow,
+then the next group of the chain, as often. A fallback that has its own brings them along, five groups
+deep; a timeout is that of one attempt and not of the call.
 
 Sources: https://docs.litellm.ai/docs/proxy/config_settings, https://docs.litellm.ai/docs/proxy/reliability,
 https://docs.litellm.ai/docs/router/learn/reliability and litellm/types/router.py, November 2026.
@@ -55,7 +54,7 @@ _SECTIONS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of a file."""
+    """Configuration converted from a LiteLLM file."""
 
     config: Config
     notes: tuple[str, ...]
@@ -225,7 +224,7 @@ def _models(
 
 
 def _routed(router: Table, module: Table) -> Model:
-    """What holds for every model."""
+    """Return the settings that hold for every model."""
     strategy = router.text("routing_strategy") or "simple-shuffle"
     if strategy not in _STRATEGIES:
         router.note("routing_strategy", f"{strategy} has no counterpart; weighted is written")
@@ -273,7 +272,7 @@ def _fallbacks(
 
 
 def _chain(name: str, direct: Mapping[str, Sequence[str]], depth: int) -> tuple[str, ...]:
-    """Whom a call of `name` falls back to, in order: each fallback, and before the next one its own."""
+    """Return the fallbacks of `name`, in order: each, and before the next one its own fallbacks."""
     chain = {name: None}
     ahead = [(iter(direct[name]), depth)]
     while ahead:

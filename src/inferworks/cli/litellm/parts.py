@@ -26,7 +26,7 @@ _PROVIDERS = {
     "llamafile": "llama-cpp", "jina_ai": "jina", "dashscope": "alibaba", "friendliai": "friendli",
     "featherless_ai": "featherless", "vercel_ai_gateway": "vercel",
 }  # fmt: skip
-"""Its names of providers that are not ours."""
+"""LiteLLM's names of providers that differ from ours."""
 
 _BARE = re.compile(
     r"(gpt-|chatgpt|o\d|text-embedding-|dall-e|whisper|tts-|omni-moderation)|(claude)"
@@ -36,7 +36,7 @@ _BARE = re.compile(
 _NO_KEYS = frozenset(
     {"", "none", "null", "empty", "fake", "fake-key", "dummy", "na", "n/a", "anything"}
 )
-"""What is written where a server wants no key."""
+"""Placeholders written where a server wants no key."""
 
 _KEPT_APART = frozenset({
     "api_key", "api_base", "base_url", "client_secret", "vertex_credentials", "azure_ad_token",
@@ -46,11 +46,11 @@ _KEPT_APART = frozenset({
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _NOWHERE = "https://set-this.invalid"
-"""What is written for an address that is not known."""
+"""Placeholder for an unknown address."""
 
 
 class Usual(NamedTuple):
-    """What holds for a deployment that says nothing else."""
+    """Defaults of a deployment."""
 
     max_calls: int
     timeout_s: Decimal | None
@@ -128,7 +128,7 @@ def _provider(params: Table, base: str) -> tuple[ProviderRow, str] | None:
 
 
 def _address(params: Table, environment: Mapping[str, str]) -> str:
-    """Where a deployment says it is; empty when it does not say."""
+    """Return the address of a deployment; empty when the file gives none."""
     base = _any(params, "api_base", "base_url")
     if base.startswith(IN_ENVIRONMENT):
         variable = base.removeprefix(IN_ENVIRONMENT)
@@ -164,7 +164,7 @@ def _url(row: ProviderRow, base: str) -> str:
 
 
 def _key(row: ProviderRow, params: Table) -> str:
-    """Where the key is kept; one that stands in the file is not copied."""
+    """Return the reference to the key; a key written in the file is not copied."""
     key = params.text("api_key")
     named = key.removeprefix(IN_ENVIRONMENT)
     if key != named and _VARIABLE.fullmatch(named):
@@ -217,7 +217,7 @@ def _with_application(upstream: Upstream, params: Table) -> Upstream:
 
 
 def _weight(params: Table) -> float:
-    """Its share: what it is given, else its requests or tokens a minute, as LiteLLM has it."""
+    """Return the weight of a deployment: as given, else its requests or tokens a minute, as in LiteLLM."""
     given = {name: params.number(name) for name in ("weight", "rpm", "tpm")}
     for name in ("rpm", "tpm"):
         if given[name] is not None:

@@ -1,4 +1,4 @@
-"""How the tables of a LiteLLM file are read without losing anything: what is not taken is noted."""
+"""Complete reading of the tables of a LiteLLM file: settings not taken over are noted."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _WHY = {
     "failure_callback": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
     "callbacks": "no counterpart: every call is in the journal, traces go to OpenTelemetry",
 }  # fmt: skip
-"""Why a setting is not taken over, where there is more to say than that."""
+"""Reasons not to take a setting over, where there is more to say than that it has no counterpart."""
 
 IN_ENVIRONMENT = "os.environ/"
-"""How a value says that it stands in a variable."""
+"""Prefix of a value that stands in an environment variable."""
 _LARGEST = 10**12
 _NAMED = 4
-"""How many models a note names."""
+"""Most models named in a note."""
 
 
 class Notes:
-    """What to tell of, each setting once, with the models whose entries have it."""
+    """Notes about settings, each setting once, with the models whose entries have it."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], dict[str, None]] = {}
@@ -50,7 +50,7 @@ class Notes:
             models[model] = None
 
     def lines(self) -> tuple[str, ...]:
-        """What was told, in order."""
+        """Return the notes, in order, one line each."""
         return tuple(
             f"{setting}{f' ({_few(models)})' if models else ''}: {why}"
             for (setting, why), models in self._found.items()

@@ -1,21 +1,21 @@
-"""Compaction: the small segments of a day become few large ones, and what they replace is pruned later.
+"""Compaction: small segments of a day become few large ones; replaced files are pruned later.
 
-Problem. A platform that seals every hour leaves twenty-four files of each table and day, and as many
-footers to read, names to list and sums to add up. Others read meanwhile, the platform seals meanwhile, and
+Problem. A platform that archives every hour leaves twenty-four files of each table and day, and as many
+footers to read, names to list and sums to add up. Readers and the archiving platform work meanwhile, and
 the process may be killed at any moment.
 
-Decision. As in sealing, the manifest alone says what is (`archive.manifest`). A pass writes a new segment
-with the rows of several of one table and day, and its sums; reads it back and holds its keys against
-theirs; and commits in one that it stands in their place. Killed before that, nothing has happened but files
-that nobody names. Who has read the manifest before goes on reading the old files, which stay until they are
-pruned, a day later as the command has it.
+Decision. As in archiving, only segments in the manifest exist (`archive.manifest`). A pass writes a new
+segment with the rows of several of one table and day, and its sums; reads it back and compares its keys
+with theirs; and replaces them by it in one commit. A pass killed before that commit leaves nothing but
+files that no manifest names. Readers of an older manifest go on reading the old files, which stay until
+they are pruned, by default a day later.
 
-What is left as it is:
+Left as they are:
 
 - segments of which the journal may still hold rows: it knows them by their names;
-- segments that a closed period names. Its seal is about those bytes, and what is late for it is found by
-  their names. So compact before closing, and not meanwhile (`DataFolder.keep_lake`);
-- a lake with segments of another journal, whose closes we do not know;
+- segments that a closed period names. Its seal is about those bytes, and late rows are found by the
+  segments' names. So compact before closing, and not meanwhile (`DataFolder.keep_lake`);
+- a lake with segments of another journal, whose closed periods are unknown here;
 - segments that are large already: rows are sorted in memory.
 
 Rejected. Rewriting a file in place (a reader would find half of it); merging what a close names and keeping

@@ -1,13 +1,14 @@
-"""The journal's side of sealing: what is due, and what was sealed already.
+"""The journal's side of archiving: due rows, and the record of archived ones.
 
-A sealed row leaves the journal, and with a usage the call's `opened` and `checkpoint`. A usage stays while
-its call is in an opening file: recovery would take it for one that never ended. What others have
-reported, activities and calls, stays and is marked as sealed (`sealed_activity`, `sealed_usage`): that a
-(source, id) was used must be known for ever (theorem 3). The call id of a reported call has a slash. What
-was taken back is sealed like the rest, and that it was (`retracted`) is never: whoever reads looks here.
+An archived row leaves the journal, and with a usage the call's `opened` and `checkpoint`. A usage stays
+while its call is in an in-flight log: recovery would take it for one that never ended. Reports of others,
+activities and calls, stay and are marked as archived (`sealed_activity`, `sealed_usage`), since a used
+(source, id) must be known for ever (theorem 3). The call id of a reported call has a slash. Retracted
+reports are archived like the rest; the retractions themselves (`retracted`) never are: every reader finds
+them here.
 
 `sealed_segment` names the segments whose rows have all left. A segment that the manifest names and this
-table does not may still have rows here; whoever reads both leaves those out by their keys.
+table does not may still have rows here; readers of both leave those out by their keys.
 
 `meta` keeps the number and the hash of the newest commit that this journal has seen of its lake
 (`lake_head`), so that a lake that was lost, or put back from an older copy, is noticed.

@@ -1,25 +1,24 @@
-"""The manifest: which segments a lake has. What it does not name does not exist.
+"""The manifest: the list of the segments of a lake. A file that it does not name does not exist.
 
-Problem. Many files have to come into being at once, in a store that has no transactions, while others
-read, and though two may try at the same time.
+Problem. Many files have to appear at once, in a store that has no transactions, while others read, and
+possibly with two writers at the same time.
 
 Decision. The manifest is a numbered log of commits, `manifest/00000001.json` and so on; each is created
-on condition that its number is free. That one operation is the moment at which its segments come into
-being: before it nobody sees them, and of two that try for the same number one loses and learns of it.
+on condition that its number is free. That one operation makes its segments visible: before it nobody sees
+them, and of two writers of the same number one gets an error.
 Every 32nd commit repeats all segments, so that a reader needs the newest such one and those after it.
 
-A commit ends with the SHA-256 of what stands before it, and carries the SHA-256 of the commit before. So a
-byte that the store has changed is noticed by whoever reads it, also in a span, which would leave a segment
-out of a statement in silence; and so is a commit that was taken away or put back from an older copy, except
-the newest. Of that one the journal knows (`archive.journal`): it keeps the number and the hash of the
-newest commit that it has seen. Commits of former versions have neither; they are read as they are, and the
-next commit's hash vouches for them.
+A commit ends with the SHA-256 of its text, and carries the SHA-256 of the commit before. So every reader
+notices a byte that the store has changed, also in a span, where it would silently leave a segment out of a
+statement; and so is a commit that was removed or restored from an older copy, except the newest. The
+journal (`archive.journal`) keeps the number and the hash of the newest commit that it has seen. Commits of
+former versions have no hashes; they are read as they are, and the next commit's hash covers them.
 
-Beside segments it names files of sums (`archive.sums`), each of one segment; of two of a kind for one
-segment the one that was named last counts. They are derived, so nothing is lost with them.
+Beside segments the manifest names files of sums (`archive.sums`), each of one segment; of two of a kind for
+one segment the later one counts. Sums are derived, so nothing is lost with them.
 
-A commit may replace segments by others that hold the same rows (`archive.compact`). Those that were
-replaced hold nothing any more, but their names stay known: a journal was sealed into them.
+A commit may replace segments by others that hold the same rows (`archive.compact`). Replaced segments hold
+nothing any more, but their names stay known: rows of a journal were archived into them.
 
 Rejected. One file that is replaced (two writers overwrite each other, unless the store can compare and
 swap, and a plain folder cannot); a listing of the folder (shows what was written but never committed);
@@ -54,7 +53,7 @@ class Segment(msgspec.Struct, frozen=True):
     """One sealed Parquet file. Times are nanoseconds since 1970-01-01 UTC."""
 
     name: str
-    """Its object's name; the file's is made from the hash of its content."""
+    """Name of the object; a file's name is made from the hash of its content."""
     table: str
     day: str
     """The UTC day its rows are filed under, `YYYY-MM-DD`."""
@@ -76,7 +75,7 @@ class Sums(msgspec.Struct, frozen=True):
     """One Parquet file of sums of one segment."""
 
     name: str
-    """Its object's name; the file's is made from the hash of its content."""
+    """Name of the object; a file's name is made from the hash of its content."""
     kind: str
     """Kind of sums: a name in `archive.sums.KINDS`."""
     of: str

@@ -1,14 +1,14 @@
-"""Reading the lake: sealed and unsealed rows together, each exactly once.
+"""Reading the lake: archived and other rows together, each exactly once.
 
-Problem. While a reader works, rows move from the journal into the lake. Whoever looks at one and then at
-the other may see a row in both, or in neither.
+Problem. While a reader works, rows move from the journal into the lake. A reader of one and then of the
+other may see a row in both, or in neither.
 
 Decision. The reader takes a snapshot of the journal first and the manifest second. A row that had left
 the journal by then had been committed to the manifest before, so it is found there. A row that has been
 committed but was still in the snapshot is in one of the few segments that the snapshot does not know to
 be done with; their keys are read, and the snapshot's rows with those keys are left out.
 
-What the books' engine needs is a `Snapshot`: files that it reads itself, and the unsealed rows. `facts`
+The books' engine needs a `Snapshot`: files that it reads itself, and the rows not yet archived. `facts`
 makes of it the same value that a journal alone would give.
 """
 
@@ -59,9 +59,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Everything recorded of an interval, as of one moment, each row once."""
 
     segments: Mapping[str, tuple[Segment, ...]]
-    """By table, the segments that may hold rows of the interval, and of its surroundings."""
+    """Segments by table that may hold rows of the interval and of its surroundings."""
     sums: Mapping[str, tuple[Sums, ...]]
-    """By the name of one of the segments, the files of its sums that the manifest names."""
+    """Files of sums named by the manifest, by the name of their segment."""
     unsealed: Facts
     """The rows of the interval that are in none of the segments; and what was taken back of both."""
 

@@ -1,4 +1,4 @@
-"""The lake's tables: what a sealed segment's Parquet columns are called, and how facts become columns.
+"""The lake's tables: the Parquet columns of a segment, and the conversion of facts to columns.
 
 The contract between the meter, the books' engine and a stranger's DuckDB or Spark. Each table is a
 folder of the lake, cut by the UTC day of its `day_column`:
@@ -6,11 +6,11 @@ folder of the lake, cut by the UTC day of its `day_column`:
     <lake>/usage/day=2026-11-21/<segment>.parquet
 
 Times are integer nanoseconds since 1970-01-01 UTC, enumerations are their text, counts are 64-bit
-integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. What an activity
-used may be more (four terabytes for a month): `quantity + quantity_high * 2^63`. A usage is
-flat, with the columns of the leg that served it beside the tokens it is charged for; every attempt is
-in `legs`. A column is added at the end, also within `legs`, and never changes its meaning or type; in a
-file of before, a column that was added since is taken for zero, or for the empty text.
+integers: nothing is rounded on the way in or out, `records_of(batch_of(facts)) == facts`. The quantity of
+an activity may be larger (four terabytes for a month): `quantity + quantity_high * 2^63`. A usage is flat,
+with the columns of the leg that served it beside the tokens it is charged for; every attempt is in `legs`.
+A column is added at the end, also within `legs`, and never changes its meaning or type; in an older file,
+a column that was added since reads as zero, or as the empty text.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class LakeTable:
     """One table of the lake, and how its facts become columns and facts again."""
 
     name: str
-    """Its folder in the lake, and the journal's table it comes from."""
+    """Name of its folder in the lake, and of the journal's table it comes from."""
     schema: pa.Schema
     key: tuple[str, ...]
     """The columns that name a row; the same as in the journal."""

@@ -1,25 +1,25 @@
-"""Sealing: old rows move from the journal into the lake, each exactly once.
+"""Archiving: old rows move from the journal into the lake, each exactly once.
 
-Problem. A row must be in exactly one sealed segment or still only in the journal, whenever we are
-killed, and the journal and the lake share no transaction.
+Problem. A row must be in exactly one segment or still only in the journal, whenever we are killed, and the
+journal and the lake share no transaction.
 
-Decision. The manifest alone says what is sealed (`archive.manifest.py`), and the journal only forgets. A
-pass does, in this order:
+Decision. A row is archived when the manifest names its segment (`archive.manifest`); the journal only
+deletes. A pass does, in this order:
 
 1. read the manifest, version v;
-2. let the journal forget whatever v names and it has not yet forgotten;
+2. delete from the journal all rows that v names and that are still there;
 3. read the rows that are due, and put each day of a table into a Parquet file named after its content, and
-   what its rows come to (`archive.sums`) beside it;
+   the sums of its rows (`archive.sums`) beside it;
 4. commit them to the manifest as version v + 1, on condition that there is none;
-5. read the files back, compare their hashes, and only then let the journal forget their rows.
+5. read the files back, compare their hashes, and only then delete their rows from the journal.
 
-Killed before 4, nothing has happened but files that nobody names. Killed after 4, the rows are sealed;
-the next pass begins with 2, and a reader leaves out of the journal what such a segment holds. Two at
-once: both take the same version in 1 *before* they read rows in 3, so that the one who is late in 4
-cannot have seen a journal newer than its version; it starts over. A store's error in 4 leaves open
-whether it was committed: the next pass looks.
+A pass killed before 4 leaves nothing but files that no manifest names. Killed after 4, the rows are
+archived; the next pass begins with 2, and a reader leaves rows of such a segment out of the journal. Two
+passes at once: both take the same version in 1 *before* they read rows in 3, so the one that is late in 4
+cannot have seen a journal newer than its version; it starts over. A store's error in 4 leaves open whether
+the commit succeeded: the next pass looks.
 
-Rejected. Marking rows before they are sealed (one more write per row, and a mark to clean up after each
+Rejected. Marking rows before they are archived (one more write per row, and a mark to clean up after each
 kill); a cursor over time (a late row falls behind it); forgetting by key range (a late row falls into it).
 
 The same rows give the same bytes, and so the same name, with one version of pyarrow.

@@ -1,25 +1,25 @@
-"""Sums of a sealed segment by day: what whoever adds up a month need not add up again.
+"""Sums of a segment by day, so that a statement of a month need not read every call.
 
 Problem. A statement of a month reads every call to find sums that were the same yesterday. Most of its
 time goes there.
 
-Decision. A segment holds rows of one UTC day and never changes, so what its rows come to does not either.
-When it is sealed, its sums are written beside it, and the same commit names both (`archive.manifest`).
-There are three kinds:
+Decision. A segment holds rows of one UTC day and never changes, so neither do their sums. When the segment
+is written, its sums are written beside it, and the same commit names both (`archive.manifest`). There are
+three kinds:
 
 - `calls`: the calls by customer, purpose, model and outcome;
 - `attempts`: the tokens of attempts by customer, purpose, model and place. An attempt that reaches out of
-  the day of its call stands by itself, with its times, for whoever divides it at an edge;
-- `intervals`: rows of capacity, of which those that follow each other without a gap are taken together.
-  What reaches out of the day, overlaps, or does not fill its interval is left as it is. They are rows
-  of capacity again, and are read in the place of those that they stand for.
+  the day of its call stands by itself, with its times, to be divided at an edge;
+- `intervals`: rows of capacity, merged where they follow each other without a gap. A row that reaches out
+  of the day, overlaps, or does not fill its interval is left as it is. The merged rows are rows of
+  capacity again, and are read in the place of the original ones.
 
-They are exact: integers, each of which is the sum of integers. Where a sum might leave 64 bits there are no
-sums. A question whose edge lies amid a day cannot be answered by them; it asks the rows.
+Sums are exact: integers, each of which is the sum of integers. Where a sum might leave 64 bits there are no
+sums. A query with an edge within a day cannot use them; it reads the rows.
 
-A file of sums belongs to one segment, whose name is within it: what is sealed late for a day, or put into
-one file with others, has sums of its own, and nothing is ever subtracted. They are derived: without them
-everything comes out the same, from the rows. A kind whose columns change gets another name.
+A file of sums belongs to one segment, whose name is within it: rows archived late for a day, or put into
+one file with others, have sums of their own, and nothing is ever subtracted. Sums are derived: without
+them every figure is the same, from the rows. A kind whose columns change gets another name.
 
 Rejected. Sums by day of all segments together (a late row would have them rewritten); columns of sums in
 the segment's own footer (read whole by everybody who opens it); sums by hour (as many as the calls).

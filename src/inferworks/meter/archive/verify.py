@@ -1,11 +1,11 @@
 """Checking a lake: the manifest's chain, then every segment with its sums, read back and held against it.
 
-What a commit says of a segment is computed again from the segment: hash, size, rows, day, span, first and
-last key. So a wrong word about one is noticed in commits of before there were checksums, too. The journal
-is asked what it has seen: a lake that is gone, or was put back from an older copy, is whole in itself.
+A commit's entry for a segment is computed again from the segment: hash, size, rows, day, span, first and
+last key. So a wrong entry is noticed in commits without checksums, too. The manifest is compared with the
+journal's newest known commit, since a lake that was restored from an older copy is consistent in itself.
 
-A file of sums must be what was written, for one segment that is there. Whether it is what the segment's
-rows come to is computed again on request, which takes about as long as writing it did.
+A file of sums must be as written, for one segment that exists. On request the sums are computed again from
+the segment's rows, which takes about as long as writing them did.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class LakeStore(Protocol):
         ...
 
     def create(self, name: str, data: bytes) -> bool:
-        """As `put` if there is no `name` yet; False, and nothing changed, if there is.
+        """Put `data` under `name` if it is new; return False, and change nothing, if it exists.
 
         Of several at once, one wins. After a LakeError the object is there whole or not at all.
         """

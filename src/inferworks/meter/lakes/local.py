@@ -1,10 +1,10 @@
 """A lake in a folder.
 
-An object is written beside its place, made durable, and only then given its name: by a rename where it
-may replace, by a hard link where it must be the first, since of several links to one name the system
-lets one win. So under its name an object is always whole. The folder's own entry is made durable last,
-up to the folder that was there before. What a kill leaves behind lies in `.tmp`, where nobody looks, and
-is swept away when it is an hour old.
+An object is written beside its place, made durable, and only then given its name: by a rename where it may
+replace, by a hard link where it must be the first, since of several links to one name the system lets one
+win. So under its name an object is always whole. The folder's own entry is made durable last, up to the
+folder that was there before. Leftovers of a killed writer lie in `.tmp`, which no reader looks at, and are
+removed when they are an hour old.
 """
 
 from __future__ import annotations

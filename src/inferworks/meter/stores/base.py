@@ -53,10 +53,10 @@ class JournalStore(Protocol):
         ...
 
     def resume(self, doubtful: Sequence[Usage]) -> None:
-        """After a JournalError: be ready to write again, or raise JournalError again.
+        """Make the store writable again after a JournalError, or raise JournalError again.
 
-        What of `doubtful` was written nevertheless is taken back: whoever waited for it was told that it is
-        not durable. When this returns all that was durable still is, and everything can be written.
+        Usages of `doubtful` that were written nevertheless are taken back: their waiters were told that
+        they are not durable. On return all durable records still are, and everything can be written.
         """
         ...
 
@@ -125,7 +125,7 @@ class JournalReads(Protocol):
         ...
 
     def covered_ns(self, replica: ReplicaId) -> int:
-        """Until when the time of `replica` has been taken in; 0 when none of it has."""
+        """Return the end of the time of `replica` covered by its spool; 0 when none of it is."""
         ...
 
     def quarantined(self) -> Iterator[Quarantined]:

@@ -1,20 +1,20 @@
 """The journal's store in one SQLite file.
 
 Write-ahead logging lets readers in other processes read while we write; `synchronous=FULL` makes a
-commit wait for its fsync, which is what durable means.
+commit wait for its fsync.
 
 Rows go in through multi-row `VALUES` statements and not through `executemany`: Python's sqlite3 gives up
 the interpreter lock at each step of a statement, so a thread that inserts row by row beside a busy event
 loop queues for the lock once per row, and with many rows per statement once per statement. A group of any
 size up to `_LARGEST` is one statement per table; each size is prepared once.
 
-That a call was opened is kept beside the database, in a file that takes it without a wait (`openings`).
+The opening of a call is kept beside the database, in an append-only file without a wait (`inflight_log`).
 
-After an error that leaves open what the disk has (a failed fsync, any I/O error), a new connection is made,
+After an error with unknown effect on the disk (a failed fsync, any I/O error), a new connection is made,
 and the whole write-ahead log goes into the database and is begun afresh (`wal_checkpoint(TRUNCATE)`): so
-all that is read from then on was written anew and synced anew, be it that the log's pages had been lost. A
-full disk and a lock that could not be had in time leave the file and the connection as they were: SQLite
-has rolled back, and writes the same place of the log again.
+all later reads are of data written and synced anew, even if the log's pages had been lost. A full disk and
+a lock that could not be had in time leave the file and the connection as they were: SQLite has rolled
+back, and writes the same place of the log again.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class MemoryStore:
         self._turn = threading.Lock()
 
     def open(self) -> None:
-        """Nothing to make ready."""
+        """Do nothing: memory needs no preparation."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Keep `records`, all or none; see `JournalStore.write`."""
@@ -51,7 +51,7 @@ class MemoryStore:
         self._keep([checkpoint])
 
     def settle(self) -> bool:
-        """Nothing here is ever safe."""
+        """Do nothing: nothing here is ever safe."""
         return False
 
     def resume(self, doubtful: Sequence[Usage]) -> None:
@@ -67,7 +67,7 @@ class MemoryStore:
         return nullcontext(MemoryReads(self._tables))
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
     def _check(self) -> None:
         if self.broken:
@@ -174,7 +174,7 @@ class MemoryReads:
         return next((cursor for cursor in self._all(SpoolCursor) if cursor.file == file), None)
 
     def covered_ns(self, replica: ReplicaId) -> int:
-        """Until when the time of `replica` has been taken in."""
+        """Return the end of the time of `replica` covered by its spool, in epoch nanoseconds."""
         cursors = (c for c in self._all(SpoolCursor) if c.replica == replica)
         return max((cursor.covered_ns for cursor in cursors), default=0)
 

@@ -1,8 +1,8 @@
-"""`python -m inferworks.testing.upstreams DIALECT ...` serves fakes of vendors, to try a configuration at.
+"""Serve fakes of vendors, to try a configuration: `python -m inferworks.testing.upstreams DIALECT ...`.
 
 They are the fakes of our own tests: they refuse what the vendor refuses, in its words, and ask for a key in
-its way. A question is answered as by an able model, which calls the tools that it is offered and answers in
-the form that it is asked for; in tokens that cost nothing.
+its way. A question is answered as by a capable model, which calls the offered tools and answers in the
+requested form; its tokens are free.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Served(NamedTuple):
     server: HttpServer
 
     async def start(self, port: int) -> str:
-        """Its address, from now on. OSError when the port is taken."""
+        """Start the fake and return its address. OSError when the port is taken."""
         got = await self.server.start(_LOOPBACK, port)
         return f"http://{_LOOPBACK}:{got}{self.upstream.base_path}"
 

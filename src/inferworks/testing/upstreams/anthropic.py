@@ -1,8 +1,8 @@
 """An upstream that speaks Anthropic's messages over real HTTP, and misbehaves on request.
 
-Each request is answered as the next `MessageAnswer` says, the last one is repeated; memory and faults are
-those of `upstreams.frame`. What Anthropic refuses (`anthropic_rules`) is refused, whatever the script says;
-a request with a header for betas may have their fields.
+Each request gets the next `MessageAnswer`, the last one is repeated; memory and faults are those of
+`upstreams.scripted_server`. Requests that Anthropic refuses (`anthropic_rules`) are refused, whatever the
+script says; a request with a header for betas may have their fields.
 
 Sources: https://platform.claude.com/docs/en/api/messages, /build-with-claude/streaming, /api/errors
 """
@@ -224,4 +224,4 @@ _NO_THREAD = json_of(
         "request_id": "req_011CS",
     }
 )
-"""As for organizations that have Anthropic keep nothing; the fake keeps nothing, too."""
+"""Answer for organizations without data retention; the fake retains nothing, too."""

@@ -70,7 +70,7 @@ class Family(NamedTuple):
     """Known limits of a family of models."""
 
     models: str
-    """Of the names, from their beginning."""
+    """Prefix of the names of the models."""
     max_tokens: int
     samples: bool = True
     """True if the family takes a temperature, `top_p` and `top_k`."""
@@ -286,4 +286,4 @@ def _marked(value: Any) -> Iterator[Any]:
 _RULES: Sequence[Callable[[Body], str | None]] = (
     _limit, _sampling, _thinking, _stops, _tools, _answer_schema, messages_order, _prefill, _cache_points,
 )  # fmt: skip
-"""In the order in which they are looked at, once the types are right."""
+"""Rules in the order of checking, once the types are right."""

@@ -1,7 +1,8 @@
 """OpenAI's speech and transcriptions as a fake upstream makes them.
 
-Its sound is the words of its answer as bytes; what it hears it measures with the standard library's `wave`,
-and writes down the words of its answer. It tells tokens, or with `Reports.ALWAYS` how long it listened.
+Speech is the words of the answer as bytes. A transcription is the words of the answer; the recording is
+measured with the standard library's `wave`. Usage is in tokens, or with `Reports.ALWAYS` in seconds of
+sound.
 
 Sources: https://platform.openai.com/docs/api-reference/audio/createSpeech, /audio/createTranscription,
 /audio/transcript-text-done-event
@@ -21,7 +22,7 @@ from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, Wri
 HEARD_TOKENS = 14
 """Tokens of any recording, however long."""
 _BYTES_PER_S = 16_000
-"""Of a recording that is no WAV: an MP3 of the usual quality."""
+"""Bytes per second of a recording that is no WAV: an MP3 of the usual quality."""
 _SOUNDS = {
     "mp3": b"audio/mpeg",
     "opus": b"audio/opus",
@@ -154,4 +155,4 @@ TRANSCRIPTIONS = Wire(
     read=_read_recording,
 )
 TRANSLATIONS = Wire(_transcription, written=_transcribed_text, read=_read_recording)
-"""Into English, and never streamed."""
+"""Translations into English, never streamed."""

@@ -1,7 +1,7 @@
 """Azure OpenAI over real HTTP: OpenAI's answers behind Azure's addresses, keys and content filter.
 
-Like `testing.upstream`, whose answers and faults it has. Whoever shows neither the key nor the token is
-refused with 401; a deployment's path without `api-version` is not found. A stream of a chat begins with
+Answers and faults are those of `testing.upstream`. A request with neither the key nor the token is refused
+with 401; a deployment's path without `api-version` is not found. A stream of a chat begins with
 an event that has no choice, and every choice is annotated.
 
 Sources: https://learn.microsoft.com/azure/ai-foundry/openai/reference,

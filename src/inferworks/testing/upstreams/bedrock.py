@@ -1,8 +1,8 @@
 """An upstream that speaks Bedrock's Converse over real HTTP, and misbehaves on request.
 
-Each request is answered as the next `ConverseAnswer` says, the last one is repeated; memory and faults are
-those of `upstreams.frame`. It is as strict as the real one about the proof of who asks: a signature is
-recomputed from what arrived (`bedrock_signature`), a bearer token compared; and about what is asked
+Each request gets the next `ConverseAnswer`, the last one is repeated; memory and faults are those of
+`upstreams.scripted_server`. Authentication is as strict as the real one: a signature is recomputed from the
+request as it arrived (`bedrock_signature`), a bearer token compared. So are the rules of requests
 (`bedrock_rules`), whatever the script says.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html,

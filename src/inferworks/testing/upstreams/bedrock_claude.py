@@ -1,6 +1,6 @@
-"""Anthropic's models on Bedrock over real HTTP: InvokeModel, as strict about who asks as Converse's fake.
+"""Anthropic's models on Bedrock over real HTTP: InvokeModel, with the authentication of Converse's fake.
 
-What is answered is what `testing.upstreams.anthropic` would write, one event in each binary message.
+Answers are those of `testing.upstreams.anthropic`, one event in each binary message.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html
 """

@@ -1,8 +1,8 @@
-"""Version 4 of Amazon's signatures, checked by the book: the server's side, without Amazon's library.
+"""Verification of Amazon's signatures, version 4: the server's side, without Amazon's library.
 
 A request is put in canonical form, hashed, and signed by a key that is derived from the secret, the day,
-the region and the service. What the driver signs with the library is recomputed here from the bytes that
-arrived, so that whatever is changed between signing and sending is found.
+the region and the service. The driver's signature, made by the library, is recomputed here from the bytes
+that arrived, so that any change between signing and sending is found.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """

@@ -1,6 +1,6 @@
 """Answers that are made of blocks: thoughts, a text, the call of a tool.
 
-Anthropic's messages and Bedrock's Converse are; the words for them differ, what there is to say does not.
+Anthropic's messages and Bedrock's Converse have such answers, under different field names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from inferworks.testing.upstreams.script import Scripted
 
 SIGNATURE = "c2lnbmVk"
-"""Of a block of thoughts."""
+"""Signature of a block of thoughts."""
 
 
 class BlocksAnswer(Scripted, frozen=True):

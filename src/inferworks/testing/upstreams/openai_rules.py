@@ -36,7 +36,7 @@ _NAME = {"minLength": 1, "maxLength": 64, "pattern": "^[a-zA-Z0-9_-]+$"}
 _TOO_LONG = "https://github.com/camel-ai/camel/issues/2215"
 
 _PARTS = "https://github.com/langchain-ai/langchain/blob/master/libs/partners/openai/tests/integration_tests"
-"""Their suite sends OpenAI parts with Anthropic's `cache_control`, and is served."""
+"""Test suite of LangChain that sends OpenAI parts with Anthropic's `cache_control`, and is served."""
 
 _SHARED = (
     Bound("user", {"maxLength": 64}, "https://github.com/maximhq/bifrost/issues/1000"),
@@ -105,14 +105,14 @@ class Family(NamedTuple):
     """Restrictions of one family of models, beyond the operation's type."""
 
     models: str
-    """Of the names, from their beginning."""
+    """Prefix of the names of the models."""
     source: str
     lacks: Mapping[str, str] = {}
     """Field -> the one to use instead, if any."""
     fixed: Mapping[str, object] = {}
     """Field -> the only value."""
     efforts: Sequence[str] = ()
-    """Of reasoning; none: it does not reason, and the field is not known."""
+    """Efforts of reasoning; empty: the models do not reason, and the field is unknown."""
     unless_effort: str = ""
     """The effort with which it takes what it otherwise lacks, but for limits and stops."""
 

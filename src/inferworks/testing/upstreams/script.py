@@ -21,9 +21,9 @@ class Fault(Enum):
 
     NONE = auto()
     HANG_BEFORE_HEADERS = auto()
-    """Nothing comes, not even a status."""
+    """No bytes at all, not even a status."""
     HANG = auto()
-    """Nothing more comes."""
+    """No further bytes."""
     RESET = auto()
     """The connection breaks."""
     CLOSE = auto()
@@ -38,12 +38,12 @@ class Reports(Enum):
     """Usage reporting of the upstream."""
 
     AS_ASKED = auto()
-    """As documented: in a stream when asked, null in the events before; always in a whole body."""
+    """Usage as documented: in a stream on request, null in the events before; always in a whole body."""
     NEVER = auto()
     ZERO = auto()
     """Explicit zeros."""
     ALWAYS = auto()
-    """In a stream even when not asked, within the last event that has a choice."""
+    """Usage in a stream even without a request, within the last event that has a choice."""
 
 
 class Scripted(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Scripted(msgspec.Struct, frozen=True):
     is_able: bool = False
     """True if it calls the tools of its request instead, and answers in the form that it asks for."""
     calls_before: int = 0
-    """Of the conversation; the id of the next ends in their number, for no two are the same."""
+    """Number of calls before in the conversation; the next id ends in it, for no two are the same."""
     input_tokens: int = 5
     status: int = 200
     """A status of 400 or more is answered with the vendor's error body."""

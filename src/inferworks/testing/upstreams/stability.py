@@ -1,4 +1,4 @@
-"""Stability's `stable-image` as a fake upstream makes it: as strict as the real one about what is sent.
+"""Stability's `stable-image` as a fake upstream makes it, with requests checked as strictly.
 
 Source: https://platform.stability.ai/docs/api-reference#tag/Generate
 """
@@ -53,7 +53,7 @@ def _whole(answer: Answer, _request: Body) -> Body:
 
 
 def _reason(answer: Answer) -> str:
-    """With no words to say, the picture is one that the filter has blurred."""
+    """Return the reason for the end; a picture without words is one that the filter has blurred."""
     return "SUCCESS" if answer.words else "CONTENT_FILTERED"
 
 

@@ -28,7 +28,7 @@ Place = tuple[str | int, ...]
 
 
 class Tag(str):
-    """In a place: which member of a union was meant. Only some vendors tell it."""
+    """Member of a union that was meant, as part of a place. Only some vendors name it."""
 
     __slots__ = ()
 
@@ -37,10 +37,11 @@ class Bound(NamedTuple):
     """Constraint on a field that its type lacks."""
 
     path: str
-    """With `[]` for each member of an array and `*` for any name: `tools[].function.name`."""
+    """Path with `[]` for each member of an array and `*` for any name: `tools[].function.name`."""
     limits: Mapping[str, Any]
-    """By keyword of JSON Schema; beside those, `maxNameLength` of the names in an object, and `isOpen`, of
-    an object whose fields that are not known pass."""
+    """Limits by keyword of JSON Schema; beside those, `maxNameLength` of the names in an object, and
+    `isOpen`, of an object whose unknown fields pass.
+    """
     source: str
 
 
@@ -50,7 +51,7 @@ class RequestType(msgspec.Struct, frozen=True):
     schema: Schema
     definitions: Mapping[str, Schema]
     bounds: Mapping[str, Mapping[str, Any]]
-    """By path."""
+    """Bounds by path."""
     is_open: bool = False
     """Fields that are not known pass, as they do at engines that one runs oneself."""
 
@@ -59,9 +60,9 @@ class Flaw(msgspec.Struct, frozen=True):
     """The first thing that is wrong with a request."""
 
     keyword: str
-    """Of JSON Schema: `required`, `additionalProperties`, `type`, `enum`, `maxLength`, ..."""
+    """Keyword of JSON Schema: `required`, `additionalProperties`, `type`, `enum`, `maxLength`, ..."""
     place: Place
-    """Of the field that is wrong, missing or too many."""
+    """Place of the field that is wrong, missing or too many."""
     bound: Any = None
     """Demand of the keyword; for `type` the kinds that would do."""
     value: Any = None

@@ -48,13 +48,13 @@ class Question(msgspec.Struct, frozen=True):
     choice: str = "auto"
     """Tools that may be called: `auto`, `none`, `required` or a name."""
     schema: Body | None = None
-    """Of the answer, when it is to be JSON."""
+    """Schema of the answer, when it is to be JSON."""
     said: str = ""
     """All that the user has said in this conversation."""
     calls: int = 0
     """Number of calls made before in the conversation."""
     result: str | None = None
-    """Of the last tool, when the model is to go on with it."""
+    """Result of the last tool, when the model is to go on with it."""
     thinks: bool = False
     """Thoughts are to come before anything else."""
 

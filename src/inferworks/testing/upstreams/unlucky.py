@@ -1,16 +1,16 @@
-"""Everything that a vendor may send beside what its examples show: the same answer in unlucky forms.
+"""Unusual forms of the same answer that vendors send, beyond the examples in their documentation.
 
 Problem. A reader that is tried with the answers of a vendor's documentation fails on the vendor's own: a
 count with a fraction, a null for an object, a comment before the first event, the calls of two tools with
 the same index. Each was met by somebody's users first.
 
-Decision. Each such form is a row with a name and the place where it was met: what it does to a whole body,
-to the events of a stream, or to their bytes. It never changes what is said, called or counted, so all
-of it must come out as it does plainly. A test asks for one by its name, or for what a seed draws: the same
-for the same seed. A form that needs something (calls, usage) leaves an answer without it as it is.
+Decision. Each such form is a row with a name, its source, and its change to a whole body, to the events of
+a stream, or to their bytes. A form never changes the text, the calls or the counts, so the result of
+reading it must equal that of the plain answer. A test names a form, or draws some by a seed. A form that
+needs something (calls, usage) leaves an answer without it as it is.
 
-Rejected: values drawn at random from the types of answers. Most are what no vendor would send, and a test
-cannot say what should come of them.
+Rejected: values drawn at random from the types of answers. No vendor would send most of them, and a test
+has no expected result for them.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def _role_in_each(body: Body, _random: Random) -> Body:
 
 
 def _empty_first(events: Events, _random: Random) -> Iterator[Body]:
-    """As Azure begins, with an event that says nothing."""
+    """Begin with an event without content, as Azure does."""
     empty = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
     yield {**empty, "prompt_filter_results": []}
     yield from events
@@ -370,7 +370,7 @@ def _with_crlf(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
 
 
 def _fields_of_sse(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    """With ids and waits, which a stream may have and no client of these needs."""
+    """Add ids and retry times, which a stream may have and no client of these needs."""
     return [
         b"id: %d\nretry: 3000\n%b" % (number, piece) for number, piece in enumerate(pieces) if piece
     ]
@@ -381,7 +381,7 @@ def _no_space(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
 
 
 def _cut_anywhere(pieces: Sequence[bytes], random: Random) -> Iterator[bytes]:
-    """In pieces that end amid an event, or in several at once."""
+    """Cut the stream into pieces that end amid an event, or hold several at once."""
     left = b"".join(pieces)
     while left:
         size = random.choice([1, 2, 3, 7, 50, 300])

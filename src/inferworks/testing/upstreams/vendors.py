@@ -1,7 +1,7 @@
-"""Vendors that speak OpenAI's dialect: what each refuses, and in which words, as rows of differences.
+"""Vendors that speak OpenAI's dialect: their refusals and wording, as rows of differences.
 
 A row begins from OpenAI's types; it may add fields to them and take others away, leave them open, and has
-rules of its own. What it says to a flaw is its own too.
+rules and wording of its own.
 
 Sources: https://platform.openai.com/docs/api-reference, https://api-docs.deepseek.com/api/create-chat-completion,
 https://docs.mistral.ai/api/#tag/chat, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
@@ -37,9 +37,9 @@ class Vendor(msgspec.Struct, frozen=True):
 
     name: str
     refusal: Callable[[str, Body], Refusal | None]
-    """Of a request at the path of an operation; None when it is served."""
+    """Refusal of a request at the path of an operation; None when it is served."""
     body: Callable[[Refusal], bytes] = body_of
-    """Its error body."""
+    """Error body for a refusal."""
 
 
 def _openai(path: str, request: Body) -> Refusal | None:
@@ -62,7 +62,7 @@ def _chats(
 
 
 _VLLM = _chats(is_open=True)
-"""Its models allow extra fields: vllm/entrypoints/openai/protocol.py."""
+"""Rules of vLLM, whose models allow extra fields: vllm/entrypoints/openai/protocol.py."""
 
 
 def _vllm(path: str, request: Body) -> Refusal | None:
@@ -93,7 +93,7 @@ _VARIANTS = ("system", "user", "assistant", "tool")
 
 
 def _deepseek(path: str, request: Body) -> Refusal | None:
-    """Its reader is serde's: a variant that it does not know stops it, a field does not."""
+    """Return DeepSeek's refusal; its parser, serde, refuses unknown variants, but not unknown fields."""
     if path not in (_CHAT, "/completions", "/beta/completions"):
         return Refusal("Not Found", status=404)
     if path != _CHAT:

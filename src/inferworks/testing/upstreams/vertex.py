@@ -1,7 +1,7 @@
 """Vertex AI over real HTTP: Gemini in OpenAI's dialect, and Anthropic's models in theirs.
 
-Both want a good token and their own path, else they refuse as Google does. A request for Claude is
-checked as Vertex does, then put as Anthropic's own API wants it and answered by that one's fake.
+Both require a valid token and their own path, else they refuse as Google does. A request for Claude is
+checked as Vertex does, then converted to Anthropic's own API and answered by its fake.
 
 Sources: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview,
 https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude
