@@ -33,7 +33,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Gateway(Section, frozen=True):
-    """The door that customers call."""
+    """The HTTP server that customers call."""
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[
@@ -115,10 +115,10 @@ class Meter(Section, frozen=True):
     """The journal of what happened."""
 
     checkpoint_s: Annotated[
-        float, Meta(gt=0, description="How often a running stream's tally is made durable.")
+        float, Meta(gt=0, description="Interval at which a running stream's usage is made durable.")
     ] = 1.0
     collect_s: Annotated[
-        float, Meta(gt=0, description="How often the replicas' step traces are collected.")
+        float, Meta(gt=0, description="Interval at which the replicas' step traces are collected.")
     ] = 0.5
     report_days: Annotated[
         float, Meta(gt=0, le=10_000, description="Days back for which keys may report usage.")
@@ -135,18 +135,20 @@ class Lake(Section, frozen=True):
         ),
     ] = ""
     seal_s: Annotated[
-        float, Meta(ge=0, description="How often a running platform seals; 0 for never.")
+        float,
+        Meta(ge=0, description="Interval at which a running platform archives rows; 0 for never."),
     ] = 300.0
     seal_after_s: Annotated[
-        float, Meta(ge=0, description="How old a row is at least when it is sealed.")
+        float, Meta(ge=0, description="Least age of a row when it is archived.")
     ] = 7200.0
     least_rows: Annotated[
-        int, Meta(ge=1, description="Rows of a table for which a day is sealed before it is over.")
+        int,
+        Meta(ge=1, description="Rows of a table for which a day is archived before it is over."),
     ] = 100_000
 
 
 class Scrub(Section, frozen=True):
-    """Reading again what is on disk, so that damage is found early."""
+    """Regular check of everything on disk, so that damage is found early."""
 
     every_s: Annotated[
         float,
@@ -166,11 +168,11 @@ class Engine(Section, frozen=True):
     slots: Annotated[
         int, Meta(ge=1, le=256, description="Sequences a replica runs at once; more wait.")
     ] = 32
-    node: Annotated[
-        str, Meta(min_length=1, description="Name of this machine, as its bills call it.")
-    ] = "local"
-    region: Annotated[str, Meta(description="Where this machine stands, for statements.")] = "local"
-    chip: Annotated[str, Meta(description="What its replicas run on, for statements.")] = "cpu"
+    node: Annotated[str, Meta(min_length=1, description="Name of this machine on its bills.")] = (
+        "local"
+    )
+    region: Annotated[str, Meta(description="Region of this machine, for statements.")] = "local"
+    chip: Annotated[str, Meta(description="Chip that its replicas run on, for statements.")] = "cpu"
     start_timeout_s: Annotated[
         float, Meta(gt=0, description="Time a replica has to become ready.")
     ] = 60.0
@@ -226,8 +228,7 @@ class Observe(Section, frozen=True):
         int,
         Meta(
             ge=0,
-            description="Of a prompt and of an answer, at most so much is kept for keys made with "
-            "`--log-content`.",
+            description="Most bytes of a prompt and of an answer kept for keys made with `--log-content`.",
         ),
     ] = 1024 * 1024
 
@@ -237,12 +238,12 @@ class Log(Section, frozen=True):
 
     access: Annotated[
         Literal["off", "text", "json"],
-        Meta(description="Whether there is one, as text (`name=value`) or as JSON lines."),
+        Meta(description="Format: text (`name=value`) or JSON lines; `off` for none."),
     ] = "off"
     file: Annotated[
         str,
         Meta(
-            description="Where it is written; empty: standard error. The file may be moved (logrotate)."
+            description="Path of the file; empty: standard error. The file may be moved (logrotate)."
         ),
     ] = ""
 
@@ -277,7 +278,7 @@ class Books(Section, frozen=True):
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
     departments: Annotated[
         tuple[str, ...],
-        Meta(description="The house's own departments, after one of ours: `growth=marketing`."),
+        Meta(description="Your own departments, each after one of ours: `growth=marketing`."),
     ] = ()
     department_tags: Annotated[
         tuple[str, ...], Meta(description="Keys of a bill's tags that name a line's department.")
@@ -291,21 +292,22 @@ class Books(Section, frozen=True):
     suppliers: Annotated[
         tuple[str | Supplier, ...],
         Meta(
-            description="Whose FOCUS bills every month must have; accrued until they come: names, or "
+            description="Suppliers whose FOCUS bills every month must have; accrued until they come: "
+            "names, or "
             "`{ name, accrue, since, until, department }`, accrue `last`, `average`, `never` or an amount."
         ),
     ] = ()
     chart: Annotated[str, Meta(description="Chart of accounts of exported journals, a file.")] = ""
     engine: Annotated[
         Literal["auto", "reference", "duckdb", "spark"],
-        Meta(description="What draws up statements; `auto`: Python, or DuckDB for 100,000 facts."),
+        Meta(description="Engine of statements; `auto`: Python, or DuckDB for 100,000 facts."),
     ] = "auto"
     memory_gb: Annotated[
         float, Meta(gt=0, description="Memory the engine may take; beyond, it uses the disk.")
     ] = 2.5
     threads: Annotated[int, Meta(ge=1, description="Threads of the engine `duckdb`.")] = 2
     spark_master: Annotated[
-        str, Meta(description="Where the engine `spark` runs: `local[2]`, `spark://host:7077`.")
+        str, Meta(description="Master of the engine `spark`: `local[2]`, `spark://host:7077`.")
     ] = "local[2]"
 
 
@@ -340,13 +342,13 @@ class Upstream(Section, frozen=True):
     url: Annotated[
         str,
         Meta(
-            pattern="^(https?://.*)?$", description="Where its API begins; empty: as its row says."
+            pattern="^(https?://.*)?$", description="Base URL of its API; empty: as its row says."
         ),
     ] = ""
     key: Annotated[
         str,
         Meta(
-            description="Where its API key is kept: `env:VARIABLE`, `file:PATH` or "
+            description="Reference to its API key: `env:VARIABLE`, `file:PATH` or "
             "`keyring:SERVICE/NAME`; empty: the variable that its row names."
         ),
     ] = ""
@@ -360,7 +362,9 @@ class Upstream(Section, frozen=True):
             "empty: the system's."
         ),
     ] = ""
-    region: Annotated[str, Meta(description="Where it runs; also `{region}` of its address.")] = ""
+    region: Annotated[
+        str, Meta(description="Region where it runs; also `{region}` of its address.")
+    ] = ""
     resource: Annotated[
         str, Meta(description="`{resource}` of its address, on Azure its name.")
     ] = ""
@@ -382,22 +386,20 @@ class Upstream(Section, frozen=True):
     auth: Annotated[
         Literal["", "entra"],
         Meta(
-            description="How to prove who asks on Azure: `entra` for a token of Microsoft Entra ID; "
-            "empty: by key."
+            description="Authentication on Azure: `entra` for a token of Microsoft Entra ID; empty: by key."
         ),
     ] = ""
     tenant: Annotated[str, Meta(description="The Entra tenant of `client`.")] = ""
     client: Annotated[
         str,
         Meta(
-            description="The application whose token is shown on Azure; empty: whatever this machine "
-            "is logged in as."
+            description="The application whose token is shown on Azure; empty: this machine's own login."
         ),
     ] = ""
     client_secret: Annotated[
-        str, Meta(description="Where the secret of `client` is kept: a reference, as `key`.")
+        str, Meta(description="Secret of `client`: a reference, as `key`.")
     ] = ""
-    chip: Annotated[str, Meta(description="What it runs on; empty: as its row says.")] = ""
+    chip: Annotated[str, Meta(description="Chip that it runs on; empty: as its row says.")] = ""
     priority: Annotated[
         int, Meta(ge=0, description="Tried only after everything of a lower number has failed.")
     ] = 0
@@ -423,12 +425,12 @@ class Upstream(Section, frozen=True):
     ] = 3600.0
     on_leave: Annotated[
         Literal["", "cancel", "drain", "estimate"],
-        Meta(description="What to do when a client leaves its stream; empty: as its row says."),
+        Meta(description="Action when a client leaves its stream; empty: as its row says."),
     ] = ""
     billed_by: Annotated[
         tuple[str, ...],
         Meta(
-            description="Who bills its calls, as bills name providers or issuers; see `[[billed]]`."
+            description="Billers of its calls, as bills name providers or issuers; see `[[billed]]`."
         ),
     ] = ()
 
@@ -453,7 +455,7 @@ class Model(Section, frozen=True):
         ),
     ] = "least_loaded"
     regions: Annotated[
-        tuple[str, ...], Meta(description="Where its calls may run: beginnings of regions, `eu-`.")
+        tuple[str, ...], Meta(description="Regions where its calls may run, by prefix: `eu-`.")
     ] = ()
     attempts: Annotated[
         int,
@@ -464,7 +466,7 @@ class Model(Section, frozen=True):
         ),
     ] = 3
     tries_per_offer: Annotated[
-        int, Meta(ge=1, le=100, description="How often one offer may be tried for one call.")
+        int, Meta(ge=1, le=100, description="Tries of one offer for one call at most.")
     ] = 1
     backoff_ms: Annotated[
         float, Meta(ge=0, description="Wait before an offer is tried again; it doubles each time.")
@@ -508,21 +510,19 @@ class Model(Section, frozen=True):
 
 
 class Billed(Section, frozen=True):
-    """One `[[billed]]` table: whose calls a bill is for, where it has names that only you know."""
+    """One `[[billed]]` table: the provider of a bill's calls, where only you know the bill's names."""
 
     names: Annotated[
         tuple[str, ...],
         Meta(
-            description="Providers or issuers as the bill has them; empty: whoever bills `services`."
+            description="Providers or issuers as the bill has them; empty: any that bills `services`."
         ),
     ] = ()
-    services: Annotated[
-        tuple[str, ...], Meta(description="Its services; empty: whatever the service.")
-    ] = ()
+    services: Annotated[tuple[str, ...], Meta(description="Its services; empty: any.")] = ()
     providers: Annotated[
         tuple[str, ...],
         Meta(
-            description="Whose calls that is, as `books estimates` names them: `openai`, `aws`, ..."
+            description="Providers of the calls, as `books estimates` names them: `openai`, `aws`, ..."
         ),
     ] = ()
     models: Annotated[
@@ -535,19 +535,27 @@ class Breaker(Section, frozen=True):
     """Circuit breaker: the failures after which an offer is left alone, and for how long."""
 
     failures_in_row: Annotated[
-        int, Meta(ge=1, description="Failures one after another after which it is left alone.")
+        int, Meta(ge=1, description="Consecutive failures after which an offer is left alone.")
     ] = 5
     failure_share: Annotated[
-        float, Meta(gt=0, le=1, description="Share of failures in a window after which it is.")
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of failures in a window after which an offer is left alone.",
+        ),
     ] = 0.5
     least_calls: Annotated[
         int, Meta(ge=1, description="Calls in a window before their share of failures counts.")
     ] = 20
     window_s: Annotated[float, Meta(gt=0, description="Length of the window.")] = 30.0
     cool_down_s: Annotated[
-        float, Meta(gt=0, description="How long it is left alone the first time; then it doubles.")
+        float,
+        Meta(gt=0, description="Time for which it is left alone at first; it doubles each time."),
     ] = 1.0
-    longest_cool_down_s: Annotated[float, Meta(gt=0, description="How long at most.")] = 60.0
+    longest_cool_down_s: Annotated[
+        float, Meta(gt=0, description="Longest time for which it is left alone.")
+    ] = 60.0
 
 
 class Leave(Section, frozen=True):
