@@ -34,7 +34,7 @@ def show_bridge(
     """Walk from revenue to the fully loaded margin, one line per pool.
 
     Four margins on the way: the short run contribution, the same with used capacity, the gross margin,
-    and what is left after research, sales and administration. Every charge is taken off exactly once.
+    and the rest after research, sales and administration. Every charge is deducted exactly once.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from inferworks.cli.show import print_table, say, say_on
 def show_chart(path: Path | None) -> None:
     """Print the chart of accounts that ships, or check FILE and show where each account goes.
 
-    A chart says which account of the books is which of your general ledger; exports take it with --chart.
+    A chart maps accounts of the books to those of your general ledger; exports take it with --chart.
 
     \b
     Examples:

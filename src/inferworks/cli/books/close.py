@@ -42,7 +42,7 @@ def close(
     """Close PERIOD: compute its statement, check it, and seal it with its inputs.
 
     PERIOD is a month (2026-11), a span (2026-11-01..2026-11-16) or a declared name. Periods are closed
-    in order. What arrives afterwards is shown as a correction in the open period.
+    in order. Later arrivals are shown as corrections in the open period.
 
     \b
     Examples:

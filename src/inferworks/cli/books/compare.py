@@ -39,7 +39,7 @@ def show_comparison(
     """Compare the policies ONE and OTHER: gaap, marginal, full, or your own.
 
     Your own is a TOML file: by its path, or by its name when it lies in policies/ of the data folder.
-    The money and who used what are the same under both; what differs is listed use by use.
+    Costs and usage are the same under both; differences are listed use by use.
 
     \b
     Examples:
@@ -78,7 +78,7 @@ def _print(found: Comparison) -> None:
 
 
 def _print_corrections(found: Comparison, names: tuple[str, str], places: int) -> None:
-    """What came late, correction by correction, and the margin with all of it."""
+    """Print the later corrections one by one, and the margin with all of them."""
     if not found.corrections:
         return
     rows = []

@@ -34,10 +34,10 @@ def show_economics(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Print what one more customer costs, what one contributes, and where the break-even lies.
+    """Print the cost of one more customer, the contribution of one, and the break-even.
 
-    What one more customer costs is an interval: from what it makes us buy within the period, to that and
-    the capacity it uses. Means are over the customers who paid.
+    The cost of one more customer is an interval: from the purchases that it causes within the period, to
+    those plus the capacity it uses. Means are over paying customers.
 
     \b
     Examples:

@@ -27,10 +27,10 @@ def estimates(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare what providers' APIs were estimated to cost with what they billed.
+    """Compare the estimated costs of providers' APIs with their bills.
 
-    Until a provider's bill is imported, its cost is estimated from list prices. WAITING is what is
-    estimated and not billed yet; DIFFERENCE is the estimate less the bill.
+    Until a provider's bill is imported, its cost is estimated from list prices. WAITING is estimated and
+    not billed yet; DIFFERENCE is the estimate less the bill.
 
     \b
     Examples:

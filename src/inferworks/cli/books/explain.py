@@ -15,7 +15,7 @@ from inferworks.money import format_pico
 
 _WIDTH = 80
 _CAUSES = 3
-"""How many of the records that came late are named."""
+"""Most late records that are named."""
 
 
 @click.command("explain")

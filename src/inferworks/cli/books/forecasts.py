@@ -1,4 +1,4 @@
-"""`inferworks books forecast`: what the running month is expected to come to."""
+"""`inferworks books forecast`: the expected figures of the running month."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def show_forecast(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Forecast what the running month comes to: PROVISIONAL, and never booked or kept.
+    """Forecast the running month: PROVISIONAL, and never booked or kept.
 
-    Each line is what is here until now, what is known to come (pay, assets, commitments, subscriptions,
-    accruals), and the rest at the rate so far. How that is done is printed below it.
+    Each line is the actual amount so far, amounts known in advance (pay, assets, commitments,
+    subscriptions, accruals), and the rest at the rate so far. The method is printed below.
 
     \b
     Examples:
@@ -74,7 +74,7 @@ def show_forecast(
 
 
 def _unused(used_ns: int, until_ns: int) -> Iterator[str]:
-    """That a day or more before `until_ns` counts as one in which nothing was used, where something was."""
+    """Yield a note if a day or more before `until_ns` counts as unused after earlier usage."""
     if 0 < used_ns <= until_ns - DAY_NS:
         yield (
             f"Nothing is recorded as used after {utc_text(used_ns)}, and the rate counts that as no "

@@ -1,4 +1,4 @@
-"""How amounts are printed: rounded for reading, on the right, within 80 columns."""
+"""Amounts as text: rounded for reading, on the right, within 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books import`: everything that says what things cost, in."""
+"""`inferworks books import`: import bills, time sheets, payroll and other costs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def readers(
 
 _SMALL_BYTES = 4 * 2**20
 _SOURCE = "import"
-"""Who reports the usage in a file that does not say."""
+"""Source of the usage in a file that names none."""
 
 
 class _Staged(NamedTuple):
@@ -116,19 +116,19 @@ def import_bills(
     """Import costs: bills, time sheets, payroll and the like.
 
     CSV, JSON or Parquet, as it is or packed (gzip, zstd, zip); a file, a folder, a pattern or the URL of
-    an object store (s3://, gs://, az://). The kind is told by the header: FOCUS bills (1.0 to 1.4), time
-    sheets, payroll, depreciation schedules, vouchers, metered storage, and exchange rates, which go in
-    before the rest. docs/costs-in.md shows the columns of each. So are the exports of many clouds, model
-    providers and time trackers (docs/mappings.md); for any other file, --mapping says which column is
-    what, and `inferworks books map` drafts such a mapping.
+    an object store (s3://, gs://, az://). The header decides the kind: FOCUS bills (1.0 to 1.4), time
+    sheets, payroll, depreciation schedules, vouchers, metered storage, and exchange rates, which are
+    imported before the rest. docs/costs-in.md shows the columns of each. The exports of many clouds, model
+    providers and time trackers are recognised too (docs/mappings.md); for any other file, --mapping maps
+    its columns, and `inferworks books map` drafts such a mapping.
 
-    How numbers and days are written is found out from the file. Where it could be either (11/1/2026,
-    1,234), the file is refused with the option that says it.
+    The formats of numbers and dates are detected from the file. If they are ambiguous (11/1/2026, 1,234),
+    the file is refused, with the option that decides.
 
-    A file lands whole or not at all, and the same lines twice land once, in whatever form. An export of
-    the month to date that has grown takes the place of the one before. Where a file overlaps another and
-    it cannot be told whether both count, it is refused with the amount under each answer: --part or
-    --replace. A line for a closed period lands and corrects the open one; a note says which.
+    A file is imported whole or not at all, and the same lines twice count once, in whatever form. A longer
+    export of the month to date replaces the one before. A file that overlaps another, where it is unclear
+    whether both count, is refused with the amount under each answer: --part or --replace. A line for a
+    closed period is imported and corrects the open one; a note says which.
 
     \b
     Examples:
@@ -179,7 +179,7 @@ def import_bills(
 
 
 def _notes(landed: Sequence[Landed], store: BookStore) -> list[str]:
-    """What is no error and still worth a look."""
+    """Return remarks on the imported files: no errors, but worth a look."""
     late = [f"{file.file}: {text}" for file in landed for text in file.late]
     changes = [
         f"{file.file}: {text}"
@@ -209,7 +209,7 @@ def _paid_twice(landed: Sequence[Landed], store: BookStore) -> list[str]:
 
 
 def _turn(place: Place) -> int:
-    """When a file is taken in: exchange rates first, because the bills beside them may need them."""
+    """Return the order of a file: exchange rates first, because the bills beside them may need them."""
     with suppress(BillError, OSError):  # whatever is wrong with it is said in its turn
         bill = next(bill_files(place.name, _head(place.path)), None)
         if bill is not None:
@@ -228,7 +228,7 @@ def _head(path: Path) -> bytes:
 
 
 class _Intake(NamedTuple):
-    """What bills are taken in with, and into what."""
+    """Readers, settings and stores of an import."""
 
     store: BookStore
     folder: DataFolder
@@ -241,7 +241,7 @@ class _Intake(NamedTuple):
     staged: list[_Staged]
 
     def knows(self, header: Sequence[str]) -> bool:
-        """Whether this is the header of a file that costs are imported from."""
+        """Return whether this is the header of a file that costs are imported from."""
         return (
             rates.recognises(header)
             or kind_of(header) is not None
@@ -254,7 +254,7 @@ class _Intake(NamedTuple):
 
 
 _Outcome: TypeAlias = tuple[list[Landed], list[str], list[str]]
-"""What landed, what was passed over, and why the rest was refused."""
+"""Imported files, files passed over, and reasons why the rest was refused."""
 
 
 def _deliveries(found: Iterable[Place]) -> Iterable[list[Place]]:
@@ -340,7 +340,7 @@ def _again(bill: BillFile, why: str, store: BookStore) -> Landed | None:
 
 
 def _noted(bill: BillFile, landed: Landed) -> Landed:
-    """What became of a bill, with what its mapping has to say."""
+    """Add the notes of its mapping to an imported bill."""
     notes = [*landed.notes, *bill.remarks]
     if not landed.received and not bill.left_out:
         notes.append(no_rows_text(bill.name))
@@ -474,7 +474,7 @@ def _import_rates(bill: BillFile, store: BookStore, rows_read: RowsRead) -> Land
 
 
 def _import_reports(bill: BillFile, kind: str, intake: _Intake, rows_read: RowsRead) -> Landed:
-    """What was used or held is no cost but what divides one: it goes to the meter, as if reported."""
+    """Import usage or storage, which drives cost and is none: it goes to the meter, as if reported."""
     until_ns = after_tomorrow_ns(SystemClock().now_ns())
     source = STORAGE if kind == STORAGE else _SOURCE
     reports, problems = read_reports(bill, source, rows_read, until_ns)

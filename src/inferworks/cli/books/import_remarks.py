@@ -1,4 +1,4 @@
-"""What is said of a file's lines that is no error and still worth a look."""
+"""Remarks on a file's lines: no errors, but worth a look."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Remarks:
             self._tax_pico += charge.amount_pico
 
     def notes(self) -> Iterator[str]:
-        """What there is to say."""
+        """Yield the remarks."""
         yield from (f"{self._name}: {text}" for text in (*self._said, *self._doubts.texts()))
         if self._nobodys_lines:
             yield (

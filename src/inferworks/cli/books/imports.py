@@ -34,7 +34,7 @@ def imports() -> None:
 def list_imports(
     every: bool, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """List the imports that are in force: of each file, what it says of an account and a month.
+    """List the imports in force: each file by account and month.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def list_imports(
 def show_import(
     number: int, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """Show the import NUMBER: its file, its delivery, and how it stands.
+    """Show the import NUMBER: its file, its delivery, and its status.
 
     \b
     Example:
@@ -99,10 +99,10 @@ def show_import(
 def void_import(
     number: int, reason: str, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """Take the import NUMBER back: its lines count no more, as if it had never come.
+    """Void the import NUMBER: its lines count no more, as if it had never come.
 
-    Where a period is closed they stay as they were sealed, and an exact reversal corrects the open
-    period. The import stays on record with who took it back and why; its file may come again.
+    In a closed period they stay as they were closed, and an exact reversal corrects the open period. The
+    import stays on record with the voiding, its author and reason; its file may be imported again.
 
     \b
     Example:

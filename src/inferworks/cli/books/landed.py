@@ -1,4 +1,4 @@
-"""What became of a file of costs that was imported, for people and programs."""
+"""Result of the import of a file of costs, for people and programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANGING: Final = {Fate.NEW, Fate.PART, Fate.REVISION}
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a file changed in one delivery: an issuer's account and billing period."""
+    """Changes that a file made to one delivery: an issuer's account and billing period."""
 
     delivery: str
     fate: Fate
@@ -31,11 +31,12 @@ class Change(msgspec.Struct, frozen=True):
     """The exact total, by the currency of the bill."""
     after: dict[str, str]
     remark: str = ""
-    """What went and what stays, where the file replaces some of what was here; or why nothing changed."""
+    """Lines removed and kept, where the file replaces some of an earlier one; or the reason for no change.
+    """
 
 
 class Landed(msgspec.Struct, frozen=True):
-    """What became of the lines of a file that was taken in: received = accepted + duplicate."""
+    """Result of the import of a file: received = accepted + duplicate."""
 
     file: str
     kind: str
@@ -43,21 +44,21 @@ class Landed(msgspec.Struct, frozen=True):
     accepted: int
     duplicate: int
     amount: str
-    """What the new lines sum to, in `currency`; zero where a file carries no money."""
+    """Sum of the new lines, in `currency`; zero where a file carries no money."""
     currency: str
     conflict: int = 0
     rejected: int = 0
     mapping: str = ""
-    """What made its columns ours, where they were not."""
+    """Name of the mapping that converted its columns, if any."""
     late: tuple[str, ...] = ()
-    """Which closed periods the new lines are for, and which open one they correct."""
+    """Closed periods of the new lines, each with the open one that they correct."""
     notes: tuple[str, ...] = ()
-    """What is no error and still worth a look."""
+    """Remarks: no errors, but worth a look."""
     changes: tuple[Change, ...] = ()
 
 
 def change_of(told: Told) -> Change:
-    """What became of one delivery in a file."""
+    """Describe the change of one delivery in a file."""
     changed = told.changed
     return Change(
         delivery=str(told.delivery),
@@ -75,7 +76,7 @@ def change_of(told: Told) -> Change:
 
 
 def change_text(change: Change) -> str:
-    """What changed, in words; nothing where a delivery is new or nothing changed."""
+    """Return the changes in words; empty where a delivery is new or nothing changed."""
     said = [
         f"{counted(number, noun)} {what}"
         for number, noun, what in (

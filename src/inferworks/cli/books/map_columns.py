@@ -31,10 +31,10 @@ _ROWS = 1000
     help="Where to write the mapping.  [default: standard output]",
 )
 def map_columns(file: Path, output: Path | None) -> None:
-    """Draft a mapping for a file whose columns are not known.
+    """Draft a mapping for a file with unknown columns.
 
-    By the names of its columns and its first rows; comments say what was found and what is missing.
-    For a file that is known by itself (the export of a cloud, say) its mapping is written, to be
+    The draft is made from the names of the columns and the first rows; comments name the columns found
+    and those missing. For a known file (the export of a cloud, say) its own mapping is written, to be
     changed. docs/mappings.md explains every line.
 
     \b

@@ -31,7 +31,7 @@ def periods(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """List periods, or declare one under a NAME that is no calendar month.
+    """List periods, or declare one with a NAME that is no calendar month.
 
     \b
     Examples:

@@ -1,9 +1,9 @@
-"""Where bills are: files, folders, patterns and object stores, as they are named on the command line.
+"""Locations of bills on the command line: files, folders, patterns and object stores.
 
 A folder, a pattern or a URL stands for its files in the order of their names; where a manifest is among
-them, of its export for the parts that it names (`bills/manifests.py`). What lies in an object store
-is brought here first, once each, into a folder that is removed again: files are looked at twice (exchange
-rates go in before the rest), and a network that breaks then breaks before anything was taken in.
+them, for its export, of the parts that it names (`bills/manifests.py`). Objects of an object store are
+downloaded first, once each, into a temporary folder: files are read twice (exchange rates are imported
+before the rest), and a network that breaks then breaks before anything was imported.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Place(NamedTuple):
     chosen: bool
     """False where a folder or a pattern brought it: then it may be no bill at all."""
     folder: str
-    """Where it lies, the same from wherever and however it is named."""
+    """Location of the file's folder, the same however it is named."""
     part: Delivered | None = None
-    """Which part of a delivery it is, where a manifest names it."""
+    """Part of a delivery that it is, where a manifest names it."""
 
 
 class _Found(NamedTuple):

@@ -17,7 +17,7 @@ from inferworks.errors import UserError
 
 @click.group("quarantine")
 def quarantine() -> None:
-    """List the files that wait for an answer, and settle them."""
+    """List the files that wait for a decision, and settle them."""
 
 
 @quarantine.command("list")
@@ -28,10 +28,10 @@ def quarantine() -> None:
 def list_quarantine(
     every: bool, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """List the files that were not imported, and what is asked of each.
+    """List the files that were not imported, each with its open question.
 
-    A file is answered by importing it with --part or --replace, or left out with `settle`. A period
-    whose time it is for cannot be closed before.
+    To answer, import the file with --part or --replace, or leave it out with `settle`. Until then its
+    period cannot be closed.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`inferworks books reconcile`: bills beside the suppliers' invoices, and who has not billed yet."""
+"""`inferworks books reconcile`: compare bills with the suppliers' invoices; list missing bills."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def reconcile(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Set the imported bills beside INVOICES, what the suppliers' invoices say; list who is missing.
+    """Compare the imported bills with the suppliers' INVOICES; list missing ones.
 
     INVOICES has the columns issuer, currency, total, and invoice (its number) or month (2026-11, all
     invoices of the issuer for it), in any form that bills may have. A bill agrees when its exact total,
     rounded to the places of the invoice, is the invoice's. A voucher with a supplier counts with its tax,
     by its month or its id. Exit status 1 when something differs or is missing.
 
-    Expected for a month are the suppliers in books.suppliers and those that billed the month before. What
-    is accrued for those in books.suppliers is listed below, beside the bill once it is here.
+    Expected for a month are the suppliers in books.suppliers and those that billed the month before. The
+    accruals for those in books.suppliers are listed below, beside the bill once it is imported.
 
     \b
     Examples:
@@ -122,7 +122,7 @@ def reconcile(
 
 
 def _compared(settings: Settings, month: Period) -> tuple[Compared, ...]:
-    """What is or was accrued for `month`, beside what is billed; nothing on the cash basis."""
+    """Return the accruals for `month` beside the bills; none on the cash basis."""
     papers = RecordedSource(settings).papers(month.span)
     return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
 
@@ -174,7 +174,7 @@ def _accrual_json(one: Compared) -> dict[str, object]:
 
 
 def _billed_texts(one: Compared) -> tuple[str | None, str | None]:
-    """What is billed, and by how much that is more than what was accrued."""
+    """Return the billed amount, and its excess over the accrued one."""
     if one.billed_pico is None:
         return None, None
     return format_pico(one.billed_pico), format_pico(one.billed_pico - one.accrued_pico)

@@ -24,7 +24,7 @@ def reopen(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Reopen PERIOD, the last that was closed. Its seal stays, superseded and verifiable.
+    """Reopen PERIOD, the last closed one. Its seal stays, superseded and verifiable.
 
     A late bill needs no reopening: it is shown as a correction in the open period by itself.
 

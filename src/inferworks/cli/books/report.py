@@ -39,12 +39,11 @@ def report(
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Write the report: statement, bridge, where the money went, margin by customer.
+    """Write the report: statement, bridge, flow of costs, margin by customer.
 
-    One HTML file without scripts or anything from the network; it can be mailed and printed. Without
-    a period or dates it is about the newest month with anything in it, provisional until that is over.
-    --compare puts another time beside it and draws why the gross margin changed; --budget what was
-    planned.
+    One HTML file without scripts or network access, to be mailed and printed. Without a period or dates
+    it shows the newest month with any data, provisional until the month is over. --compare adds another
+    time and the causes of the change in gross margin; --budget adds the budget.
 
     \b
     Examples:

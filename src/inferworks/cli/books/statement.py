@@ -1,4 +1,4 @@
-"""`inferworks books statement`: what was earned and what it cost."""
+"""`inferworks books statement`: revenue, cost and margin."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def statement(
     data_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Print revenue, cost of revenue, gross margin and what else was spent.
+    """Print revenue, cost of revenue, gross margin and other costs.
 
-    Without a period or dates: the newest month with anything in it. A month that is not over is
-    provisional, and told up to what was last used or billed.
-    Few facts are drawn up in Python, from 100,000 on by DuckDB; see books.engine. Amounts in tables are
-    rounded for reading; --json has every one exactly, and beside each line the charges it is made of.
+    Without a period or dates: the newest month with any data. A month that is not over is provisional,
+    and ends with the last usage or bill.
+    Statements are computed in Python, from 100,000 facts on by DuckDB; see books.engine. Amounts in tables
+    are rounded for reading; --json has all of them exactly, and the charges of each line.
 
     \b
     Examples:
@@ -202,7 +202,7 @@ def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
 
 
 def _note_unplaced(drawn: Statement, dimension: Dimension) -> None:
-    """Why all revenue stands on one line, where calls earned any."""
+    """Print a note why all revenue stands on one line, where calls earned any."""
     if drawn.revenue_pico:
         say(
             f"Note: revenue is not told by {dimension} here: that gives it back to single calls, which "

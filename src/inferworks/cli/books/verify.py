@@ -28,7 +28,7 @@ def verify(
 ) -> None:
     """Check the chain of closes, recompute every closed PERIOD, and compare.
 
-    Exit status 1 when anything is not as it was sealed; the first difference is named.
+    Exit status 1 when anything differs from the seal; the first difference is named.
 
     \b
     Examples:
