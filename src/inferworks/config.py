@@ -112,7 +112,7 @@ class Data(Section, frozen=True):
 
 
 class Meter(Section, frozen=True):
-    """The journal of what happened."""
+    """The journal of calls and capacity."""
 
     checkpoint_s: Annotated[
         float, Meta(gt=0, description="Interval at which a running stream's usage is made durable.")

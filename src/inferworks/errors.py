@@ -162,9 +162,9 @@ class UnreadableError(UpstreamError):
 
 
 class RefusalError(UpstreamError):
-    """An upstream that said 200 tells of an error in its answer.
+    """Error in the answer of an upstream that said 200.
 
-    `status` is what it should have said, `body` the error in its own dialect, `words` what people read.
+    `status` is the status it should have sent, `body` the error in its own dialect, `words` its message.
     """
 
     def __init__(self, status: int, body: bytes, words: str = "") -> None:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, requires
 
 
 def install(extra: str) -> str:
-    """The command that installs what the extra called `extra` needs, into the Python that runs."""
+    """Return the command that installs the packages of `extra` into the running Python."""
     try:
         all_of_them = requires("inferworks") or []
     except PackageNotFoundError:  # run from its source, not installed

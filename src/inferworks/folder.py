@@ -48,7 +48,7 @@ class Instance(msgspec.Struct, frozen=True):
 class DataFolder:
     """The folder at `path` and the files in it.
 
-    Making one makes no file. It closes to others what is there; DataFolderError when that cannot be.
+    Making one makes no file. Existing files are closed to other users; DataFolderError when that fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,9 +111,9 @@ class DataFolder:
 
     @contextmanager
     def keep_lake(self, *, changing: bool) -> Iterator[None]:
-        """Let the lake's files be named, or `changing` let them be replaced, while the block runs.
+        """Protect the lake's files: they may be named or, `changing`, replaced while the block runs.
 
-        Many may name them at once, and one may replace them when nobody does. DataFolderError otherwise.
+        Many may name them at once, and one may replace them while none does. DataFolderError otherwise.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -138,7 +138,7 @@ class DataFolder:
         return path
 
     def tell(self, url: str) -> None:
-        """Write down who holds the folder and where it answers; DataFolderError when that cannot be."""
+        """Write down the holder of the folder and its URL; DataFolderError on failure."""
         try:
             has_run = bool(url) or self._has_run()
             data = msgspec.json.encode(Instance(os.getpid(), url, has_run))
@@ -235,7 +235,7 @@ def _close_to_others(folder: Path) -> None:
 
 
 def _check_inside(path: Path) -> None:
-    """Close what is in a data folder, unless it is gone by now."""
+    """Restrict a file in a data folder to its owner, unless the file is gone by now."""
     try:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -267,7 +267,7 @@ def sync_names(folder: Path) -> None:
 
 
 def _lock_in_time(descriptor: int) -> bool:
-    """Take the lock; whoever only looks whether it is held (`instance`) has it for a moment, too."""
+    """Take the lock; a process that only checks whether it is held (`instance`) also has it briefly."""
     for _ in range(_LOOKS):
         if _lock(descriptor):
             return True

@@ -47,9 +47,9 @@ _Trace: TypeAlias = (
 
 
 def keep_log() -> LogHandler:
-    """Log warnings and errors from here on, those that nobody catches in threads and finalizers too.
+    """Log warnings and errors from here on, uncaught ones of threads and finalizers too.
 
-    What is written to standard error by whomever then waits for nothing (`inferworks.outlet`).
+    Any text to standard error then waits for nothing (`inferworks.outlet`).
     """
     replace_standard_error()
     handler = LogHandler()
@@ -106,7 +106,7 @@ class VisibleFormatter(logging.Formatter):
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
-    """Writes what is logged to standard error, or to `stream`."""
+    """Handler that writes the log to standard error, or to `stream`."""
 
     def __init__(
         self, stream: TextIO | None = None, now_s: Callable[[], float] = time.monotonic
@@ -161,7 +161,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
             self.release()
 
     def _tell_overdue(self, now_s: float) -> None:
-        """Write what was counted in minutes that are over, and begin the next where anything was."""
+        """Write the counts of minutes that are over, and begin the next where there were any."""
         for kind, minute in list(self._minutes.items()):
             if now_s - minute.began_s < _MINUTE_S:
                 return

@@ -129,9 +129,9 @@ def parse_pico(text: str) -> int:
 
 
 def rounded_pico(text: str) -> tuple[int, Decimal]:
-    """The picounits nearest to the decimal number in `text`, half to even, and what is left over.
+    """Return the picounits nearest to the decimal number in `text`, half to even, and the remainder.
 
-    What is left over is in units of the currency, exact; their sum is the number. MoneyError when `text`
+    The remainder is in units of the currency, exact; their sum is the number. MoneyError when `text`
     is no plain decimal number, or too large.
     """
     stripped = text.strip()

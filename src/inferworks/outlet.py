@@ -52,7 +52,7 @@ class Outlet(io.TextIOBase):
         self._told = 0
         """Number of dropped lines that the log has reported."""
         self._since_s: float | None = None
-        """Since when it is being written what is written now."""
+        """Start of the write under way, in monotonic seconds; None when there is none."""
         threading.Thread(target=self._empty, name=f"outlet-{name}", daemon=True).start()
 
     @property
@@ -89,20 +89,20 @@ class Outlet(io.TextIOBase):
         return os.isatty(self._descriptor)
 
     def drained(self, within_s: float = _END_S) -> bool:
-        """Wait until what was written by now is out; False when that takes too long."""
+        """Wait until all text so far is out; return False when that takes too long."""
         is_out = threading.Event()
         self._queue.put(is_out)
         return is_out.wait(within_s)
 
     def check(self) -> None:
-        """TimeoutError when what is written does not get on: nobody reads it, or its disk hangs."""
+        """Raise TimeoutError when a write does not get on: its pipe is not read, or its disk hangs."""
         since_s = self._since_s
         hangs_s = 0.0 if since_s is None else time.monotonic() - since_s
         if hangs_s > _HANGS_S:
             raise TimeoutError(f"nobody has taken what is written to it for {hangs_s:.0f} s")
 
     def _empty(self) -> None:
-        """Write what is queued, for as long as the program lives."""
+        """Write the queue, for as long as the program lives."""
         while True:
             given = self._queue.get()
             if isinstance(given, threading.Event):
@@ -126,15 +126,15 @@ class Outlet(io.TextIOBase):
 
 
 def replace_standard_error() -> None:
-    """Have whatever is written to standard error from here on wait for nothing.
+    """Make all writes to standard error from here on wait for nothing.
 
-    A stream that somebody has put in the place of it, in this process, stays.
+    A stream that was put in its place before, in this process, stays.
     """
     sys.stderr = _replaced(sys.stderr, "standard error")
 
 
 def replace_standard_output() -> None:
-    """Have whatever is printed from here on wait for nothing, as `replace_standard_error` does."""
+    """Make all prints from here on wait for nothing, as `replace_standard_error` does."""
     sys.stdout = _replaced(sys.stdout, "standard output")
 
 
@@ -149,7 +149,7 @@ def check_standard_streams() -> None:
 
 
 def drain_standard_streams() -> None:
-    """Wait until what was written is out, but not for long."""
+    """Wait until all text is out, but not for long."""
     until_s = time.monotonic() + _END_S
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Outlet):

@@ -32,4 +32,4 @@ class Purpose(StrEnum):
 
 
 SERVING = frozenset({Purpose.SERVE_PAID, Purpose.SERVE_FREE, Purpose.SERVE_INTERNAL})
-"""The purposes of ordinary answers, whoever pays."""
+"""Purposes of ordinary answers, paid or not."""

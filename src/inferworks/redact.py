@@ -26,7 +26,7 @@ _KEY = re.compile(
 
 
 def redacted(text: str) -> str:
-    """`text` with `***` in place of what looks like a secret."""
+    """Return `text` with `***` in place of anything that looks like a secret."""
     text = _ADDRESS.sub(_without_login, text)
     return _KEY.sub(MASK, text)
 

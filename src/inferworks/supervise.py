@@ -74,7 +74,7 @@ class Work:
         self._is_overdue = False
 
     def begun(self) -> None:
-        """One turn of it begins. Work whose turns cannot hang need not say so."""
+        """Note that one turn of it begins. Work whose turns cannot hang need not call it."""
         if self._unwell_ns is None:
             self._unwell_ns = self._clock.now_ns()
 
@@ -156,7 +156,7 @@ class Supervisor:
         needed: bool = False,
         vital: bool = False,
     ) -> Work:
-        """A new piece of work, for those that run it themselves and say how it does."""
+        """Return a new piece of work, for work that runs itself and reports its own state."""
         work = Work(name, self._clock, patience_s=patience_s, needed=needed, vital=vital)
         self._works[name] = work
         return work
@@ -283,10 +283,10 @@ class Supervisor:
 
 
 def beside(name: str, run: Callable[[], T]) -> asyncio.Future[T]:
-    """Run `run` in a thread of its own; the future has what it returns or raises.
+    """Run `run` in a thread of its own; the future has its result or exception.
 
-    For what may never come back, as a file on a network that hangs: a stop does not wait for such a thread,
-    as it does for those of `asyncio.to_thread`. Who cancels the future leaves the thread to itself.
+    For calls that may never return, as a file on a network that hangs: a stop does not wait for such a
+    thread, as it does for those of `asyncio.to_thread`. Cancelling the future abandons the thread.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

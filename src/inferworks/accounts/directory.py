@@ -84,7 +84,7 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
             customer = into
 
     def edges_ns(self, start_ns: int, end_ns: int) -> list[int]:
-        """The ends of a span and, between them, when somebody began to count as another."""
+        """Return the ends of a span and, between them, the starts of merges."""
         inside = {one.from_ns for one in self.merges if start_ns < one.from_ns < end_ns}
         return [start_ns, *sorted(inside), end_ns]
 

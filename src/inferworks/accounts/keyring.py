@@ -41,7 +41,7 @@ class KeyRing:
         self._version: object = None
         self._by_fingerprint: Mapping[bytes, Key] = {}
         self._by_secret: dict[str, Key] = {}
-        """Keys that were found since they were last read. Only good ones: who guesses fills nothing."""
+        """Keys found since the last reading. Valid ones only, so that guesses do not fill memory."""
         self._owner_of: Mapping[str, CustomerId] = {}
         self.customers: frozenset[CustomerId] = frozenset()
         """The customers there are."""
@@ -50,7 +50,7 @@ class KeyRing:
         self.refresh()
 
     def find(self, secret: str) -> Key | None:
-        """The key whose secret this is."""
+        """Return the key with this secret."""
         by_secret = self._by_secret  # first: a refresh meanwhile leaves this one to be forgotten
         key = by_secret.get(secret)
         if key is None:
@@ -68,7 +68,7 @@ class KeyRing:
         )
 
     def refresh(self) -> None:
-        """Read the keys again if anything changed. When that fails, those that are known stay."""
+        """Read the keys again if anything changed. When that fails, the known ones stay."""
         version = self._accounts.version()
         if version != self._version:
             keys = self._accounts.keys()
@@ -79,7 +79,7 @@ class KeyRing:
             self._version = version
 
     async def look(self) -> None:
-        """Refresh without holding anybody up; then the keys are fresh. Raises what the store raises."""
+        """Refresh without blocking; then the keys are fresh. Raises the store's errors."""
         if self._timer is None:
             self._wind_up()
         await asyncio.get_running_loop().run_in_executor(self._thread, self.refresh)

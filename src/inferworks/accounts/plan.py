@@ -143,7 +143,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         return None
 
     def rate_of(self, unit: Unit, model: ModelId) -> int | None:
-        """Picounits of one `unit` of `model` where that is fixed, whatever else was used; else None."""
+        """Return the picounits of one `unit` of `model` if they do not depend on other use; else None."""
         price = self.price_of(unit, model)
         if price is None or price.included or not isinstance(price.scheme, PerUnit):
             return None
@@ -191,7 +191,7 @@ class PricePlan(msgspec.Struct, frozen=True):
 
 
 class WithdrawnPlan(msgspec.Struct, frozen=True):
-    """A plan that was a mistake: it counts no more, but for what was sealed with it."""
+    """Plan that was a mistake: it counts no more, but for periods closed with it."""
 
     plan: PricePlan
     withdrawn_ns: int

@@ -101,7 +101,7 @@ class BillingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class ModelName(NamedTuple):
-    """A model's name without what bills and meters spell by habit."""
+    """A model's name in normal form, without habits of spelling of bills and meters."""
 
     letters: str
     digits: str
@@ -265,7 +265,7 @@ class Billing:
             yield " ".join(words)
 
     def _piece(self, piece: str) -> tuple[str, frozenset[Means]]:
-        """A piece of a segment, and what it means; one in camel case means what all its parts mean."""
+        """Return a piece of a segment with its meanings; a camel case word has those of all its parts."""
         folded = piece.casefold()
         if folded in self._words:
             return piece, frozenset(self._words[folded])

@@ -82,8 +82,8 @@ def pins(folder: Path) -> list[Pin]:
 def pin(folder: Path, book: PriceBook, effective_ns: int) -> Pin:
     """Keep `book` in `folder` and let it hold from `effective_ns` on.
 
-    Pinning what holds already changes nothing. UserError when another book begins at that moment, or
-    later: the past would move.
+    Pinning the book in force changes nothing. UserError when another book begins at that moment, or
+    later: the past would change.
     """
     before = pins(folder)
     made = Pin(effective_ns, book_sha256(book), book.source)

@@ -141,7 +141,7 @@ class ListedModel(msgspec.Struct, frozen=True):
 
 
 class ListedProvider(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A provider and what it sells."""
+    """A provider with the models it sells."""
 
     id: str
     models: tuple[ListedModel, ...]
@@ -174,7 +174,7 @@ class PriceBook(msgspec.Struct, frozen=True):
 
 
 class PriceList:
-    """Answers what a model costs, from one book. Keeps what it found, for books are searched in order."""
+    """List prices from one book. Results are cached, since books are searched in order."""
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
@@ -231,7 +231,7 @@ def book_sha256(book: PriceBook) -> str:
 
 
 def book_json(book: PriceBook) -> bytes:
-    """A book as JSON: keys sorted, no spaces, what is absent left out."""
+    """Return a book as JSON: keys sorted, no spaces, absent fields left out."""
     return msgspec.json.encode(book, order="sorted")
 
 

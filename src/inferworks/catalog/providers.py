@@ -19,7 +19,7 @@ import msgspec
 from inferworks.errors import ConfigError
 
 OPENAI_COMPATIBLE = "openai-compatible"
-"""The row of whatever speaks OpenAI's dialect at an address of its own."""
+"""Row of any API in OpenAI's dialect at an address of its own."""
 
 Driver = Literal["openai", "anthropic", "azure", "vertex", "bedrock", "stability"]
 Auth = Literal["bearer", "header", "none", "aws", "google"]
@@ -27,7 +27,7 @@ OnLeave = Literal["cancel", "drain", "estimate"]
 
 
 class ProviderRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One API, from `effective` on. The head of `providers.toml` says what each field means."""
+    """One API, from `effective` on. The head of `providers.toml` explains each field."""
 
     id: str
     effective: dt.date

@@ -61,7 +61,7 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class Sorted(NamedTuple, Generic[Report]):
-    """Reports by what is to become of them."""
+    """Reports sorted by their fate."""
 
     accepted: tuple[Report, ...]
     duplicates: tuple[Report, ...]
@@ -80,7 +80,7 @@ class Retraction(NamedTuple):
 
 
 async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Received:
-    """Journal what is new in `reports`; durable when this returns, all or none of it.
+    """Journal the new reports among `reports`; durable when this returns, all or none of them.
 
     RecordError when one of them cannot be stored, JournalError when the journal has failed.
     """
@@ -105,10 +105,10 @@ async def record_reported(journal: Journal, reports: Sequence[Reported]) -> Rece
 async def retract(
     journal: Journal, names: Mapping[str, Sequence[Name]], *, at_ns: int, by: str
 ) -> Retraction:
-    """Take back what was reported under `names`, which stand by the reason for it.
+    """Retract the reports under `names`, each with its reason.
 
-    Durable when this returns, all or none of it: when there are names under which nothing was reported,
-    those are told and nothing is taken back. JournalError when the journal has failed.
+    Durable when this returns, all or none: when nothing was reported under some names, those are returned
+    and nothing is retracted. JournalError when the journal has failed.
     """
     before: Sequence[Retracted] | None = None
     reasons = {name: reason for reason, some in names.items() for name in some}
@@ -127,7 +127,7 @@ async def retract(
 
 
 def sort_out(known: Mapping[Name, Report], reports: Sequence[Report]) -> Sorted[Report]:
-    """`reports` against what is `known` by (source, id), and against each other."""
+    """Sort `reports` by comparison with the `known` ones of the same (source, id), and with each other."""
     seen = dict(known)
     accepted: list[Report] = []
     duplicates: list[Report] = []
@@ -164,7 +164,7 @@ def _retraction(journal: Journal, reasons: Mapping[Name, str], at_ns: int, by: s
 
 
 def _until_ns(report: Reported) -> int:
-    """The end of the time whose books a report is in: of a call, the moment in which it was opened."""
+    """Return the end of the time whose books a report is in: for a call, the moment of its opening."""
     return report.end_ns if isinstance(report, Activity) else report.opened_ns
 
 

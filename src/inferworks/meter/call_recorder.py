@@ -385,7 +385,7 @@ class RunningLeg:
         self.left_out = ""
 
     def has_used(self, usage: ReportedUsage, confidence: Confidence) -> None:
-        """Note what it has used so far, in total."""
+        """Set its use so far, in total."""
         self.usage = usage
         self.confidence = confidence
 

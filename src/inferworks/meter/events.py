@@ -58,7 +58,7 @@ LONGEST_EVENT_NAME: Final = 256
 EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=LONGEST_EVENT_NAME)]
 _Moment: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 62))]
 _Quantity: TypeAlias = Annotated[int, Meta(ge=0)]
-"""`activity_of` bounds it by what there was: time on a node by the clock, bytes held by `MOST_BYTES`."""
+"""Quantity, bounded in `activity_of`: time on a node by the clock, bytes held by `MOST_BYTES`."""
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
 _Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=10**12)]
 _Cost: TypeAlias = Annotated[int, Meta(ge=0, le=10**15)]
@@ -175,9 +175,9 @@ def activity_of(source: str, id_: str, data: ActivityData) -> Activity:
 
 
 def call_of(source: str, id_: str, data: CallData) -> Usage:
-    """The call that an event reports, with the one leg that served it.
+    """Return the reported call, with the one leg that served it.
 
-    ValueError when it cannot be meant, or names no customer or purpose: fill those in before.
+    ValueError when it is implausible, or names no customer or purpose: fill those in before.
     """
     _check_times(data, LONGEST_CALL_NS, "a call", "a day")
     if data.customer is None or data.purpose is None:

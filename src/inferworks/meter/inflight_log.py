@@ -57,7 +57,7 @@ from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Checkpoint, Opened
 
 _LARGE_BYTES: Final = 1 << 20
-"""A file that has grown to this, and to four times what its open calls take, is replaced."""
+"""Size, in bytes, from which a file is replaced, if it is also four times that of its open calls."""
 _BITS: Final = 63
 _DIGITS: Final = 8
 """Digits of a checksum."""
@@ -102,11 +102,11 @@ class InflightLog:
         self._path = path
         self._lock = threading.Lock()
         self._file: _File | None = None
-        """Held from the start: a call is not refused because somebody else has all descriptors."""
+        """Open file, held from the start: then no call is refused because descriptors have run out."""
         self._open: dict[CallId, bytes] = {}
         """The line of each call that has not ended."""
         self._reached: dict[CallId, bytes] = {}
-        """The newest checkpoint's line, of those that have one."""
+        """Lines of the newest checkpoints, by call."""
         self._is_new = False
         """True if lines were written that the disk may not have."""
         self._is_doubtful = False
@@ -115,7 +115,7 @@ class InflightLog:
         """Files of other processes, until they are seen to be alive or their files are gone."""
 
     def open(self) -> None:
-        """Find what others have left, and make a file of our own."""
+        """Find the files that other processes left, and make one of our own."""
         self._left = list(opening_files(self._path))
         self._file = _File.make(self._path)
 
@@ -148,9 +148,9 @@ class InflightLog:
         self._reached.pop(call_id, None)
 
     def settle(self, are_ended: AreEnded) -> bool:
-        """Have the disk take what is new, and let go of what has ended. OSError when the disk fails.
+        """Sync new lines to disk, and release ended calls. OSError when the disk fails.
 
-        Whether it is to be called again in a second, whatever happens until then.
+        Return whether to call again in a second, whatever happens until then.
         """
         self._left = [path for path in self._left if not _is_done(path, are_ended)]
         file = self._file
@@ -262,7 +262,7 @@ class _File:
 
     @classmethod
     def make(cls, journal: Path) -> _File:
-        """A new file beside `journal`, whose name is durable."""
+        """Make a new file beside `journal`, under a durable name."""
         for number in count(1):
             path = journal.with_name(f"{journal.name}-opened-{number}")
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -311,7 +311,7 @@ class _File:
         self.is_safe = True
 
     def drop(self) -> None:
-        """Remove it and let go of it, as far as the disk lets us: who comes later finds it left."""
+        """Remove and close the file, as far as the disk permits; a later process removes the rest."""
         with suppress(OSError):
             if not self.is_gone:  # else its name may be another's by now
                 self.path.unlink()
@@ -346,7 +346,7 @@ def _line(kind: bytes, record: Opened | Checkpoint) -> bytes:
 
 
 def _read(data: bytes) -> OpenCalls:
-    """The records of a file. What has another checksum was never written whole, and is none."""
+    """Parse the records of a file. A line with another checksum was never written whole, and is none."""
     calls = OpenCalls({}, {})
     for line in data.split(b"\n"):
         checksum, kind, text = line[:_DIGITS], line[_DIGITS : _DIGITS + 1], line[_DIGITS + 1 :]
@@ -364,7 +364,7 @@ def _read(data: bytes) -> OpenCalls:
 
 
 def damaged_lines(data: bytes) -> list[bytes]:
-    """The whole lines of a file that are not what was written; the last may be cut off by the end."""
+    """Return the damaged whole lines of a file; the last line may be cut off by the end."""
     return [
         line
         for line in data.split(b"\n")[:-1]

@@ -60,7 +60,7 @@ Otherwise: TypeAlias = Callable[[Usage], Usage]
 """Replacement for a Usage that could not be made durable while somebody waited for it."""
 
 _Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None, Otherwise | None]
-"""Records that stand or fall together, who waits for them, and what to keep of a Usage if they fall."""
+"""Records that stand or fall together, their waiter, and the replacement of a Usage if they fall."""
 
 _LARGEST_GROUP: Final = 4096
 """Entries in one transaction; bounds memory and the time until the first waiter is woken."""
@@ -157,7 +157,7 @@ class Journal:
             raise _again(self._trouble)
 
     def opened(self, opened: Opened) -> None:
-        """Put on record that a call is opened, without waiting; what dies after this is the machine.
+        """Record that a call is opened, without waiting; only the death of the machine can lose the record.
 
         RecordError when this record is refused, JournalError when nothing can be made durable now.
         """
@@ -307,7 +307,7 @@ class Journal:
             _wake(some, None)
 
     def _write_unwaited(self, records: Sequence[Record]) -> None:
-        """Write what nobody waits for; what is at fault is quarantined, not to vanish unseen."""
+        """Write records without waiters; faulty ones are quarantined, not to vanish unseen."""
         try:
             self._store_all(records)
         except RecordError as refusal:
@@ -371,7 +371,7 @@ class Journal:
         _wake(group, self._trouble)
 
     def _resume(self) -> None:
-        """See whether the store can be written again; what was kept is written before all else."""
+        """Try to write the store again; kept records are written before all others."""
         try:
             self._store.resume(self._doubtful)
             self._doubtful = []

@@ -98,10 +98,10 @@ SELECT coalesce(max(CASE WHEN begun <= :now THEN min(at, :now) END), 0), coalesc
 
 
 class JournalReader:
-    """A read-only view of the journal at `path`. Use it in a `with` statement, or close it.
+    """Read-only view of the journal at `path`. Use it in a `with` statement, or close it.
 
-    DataFolderError when there is no journal there, or one of a newer version. DamagedError, from whatever
-    reads, when what is read is not what was written.
+    DataFolderError when there is no journal there, or one of a newer version. DamagedError, from any
+    read, when the data read is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -143,9 +143,10 @@ class JournalReader:
         return int(row)
 
     def latest_ns(self, now_ns: int) -> tuple[int, int]:
-        """Just after the last moment that a call, an interval or an activity is about; 0 without any.
+        """Return the end of the last call, interval or activity; 0 without any.
 
-        The first is of what has begun by `now_ns`, and no later than that; the second of all there is.
+        The first is of those that have begun by `now_ns`, and no later than that; the second of all there
+        are.
         """
         with reading(self._path):
             happened, last = self._database.execute(_LATEST, {"now": now_ns}).fetchone()
@@ -178,7 +179,7 @@ class JournalReader:
         return self._select_new(RETRACTED, where, {"start": start_ns, "end": end_ns})
 
     def reported(self, source: str) -> Iterator[Reported]:
-        """Everything that was reported under `source`, activities first; also what was taken back."""
+        """Yield all reports under `source`, activities first; retracted ones, too."""
         yield from self._select(ACTIVITY, "WHERE source = :source ORDER BY id", {"source": source})
         first = reported_call_id(source, "")
         values = {"first": first, "last": f"{first[:-1]}{chr(ord(first[-1]) + 1)}"}
@@ -319,9 +320,9 @@ def records(path: Path, table: Table[R], rows: Iterable[Any]) -> Iterator[R]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Tell of what goes wrong with reading the journal at `path` in one line.
+    """Translate errors of reading the journal at `path` to one line.
 
-    DamagedError when it is not what was written, DataFolderError when it cannot be read.
+    DamagedError when it is damaged, DataFolderError when it cannot be read.
     """
     try:
         yield
@@ -342,9 +343,9 @@ def damaged(path: Path, what: object) -> DamagedError:
 
 
 def unclosed(database: sqlite3.Connection, path: Path) -> list[Opened]:
-    """The calls that were opened in the journal at `path` and have no usage yet, by call_id.
+    """Return the opened calls without a usage in the journal at `path`, by call_id.
 
-    They are in the files beside it; those that an older version left open are rows.
+    They are in the in-flight logs beside it; those that an older version left open are rows.
     """
     opened = read_inflight_log(path).opened
     is_view = check_version(database, path) == 3  # with a column more

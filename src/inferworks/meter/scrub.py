@@ -124,11 +124,11 @@ def scrub_journal(path: Path, *, thorough: bool = False) -> Iterator[Piece]:
 
 
 def set_aside(path: Path) -> list[str]:
-    """Move the rows of the journal at `path` that are not what was written into its quarantine.
+    """Move the damaged rows of the journal at `path` into its quarantine, and describe each.
 
-    Says of each what is wrong. Its indexes are made anew. Reports that are in the lake already stay, for
-    their names must be known for ever; no statement reads them. Nobody else may use the journal meanwhile.
-    DamagedError when pages cannot be read: then nothing was changed.
+    Indexes are made anew. Reports that are in the lake already stay, for their names must be known for
+    ever; no statement reads them. Nobody else may use the journal meanwhile. DamagedError when pages
+    cannot be read: then nothing was changed.
     """
     with _Rows(path) as rows:
         damaged_rows = list(rows.damaged_rows())
@@ -147,7 +147,7 @@ def set_aside(path: Path) -> list[str]:
 
 
 def scrub_lake(lake: LakeStore, journal: Path | None) -> Iterator[Piece]:
-    """Read `lake`, and ask the journal what it knows of it."""
+    """Read `lake`, and compare it with the journal's record of it."""
     try:
         seals = None
         if journal is not None:
@@ -177,7 +177,7 @@ class _Rows(UnsealedReader):
     """A journal, read whole, a piece at a time."""
 
     def pieces(self) -> Iterator[Piece]:
-        """Every row of every table. What is wrong with a page ends the table it is in."""
+        """Yield every row of every table, in pieces. A damaged page ends the table it is in."""
         for table in self._tables():
             try:
                 yield from self._table(table)
@@ -195,7 +195,7 @@ class _Rows(UnsealedReader):
         return Piece("journal", 0, size, tuple(map(self._told, found)))
 
     def check_newest(self) -> None:
-        """DamagedError when one of the newest rows of a table is not what was written."""
+        """Raise DamagedError when one of the newest rows of a table is damaged."""
         for table in self._tables():
             key = "rowid" if table.rowid else table.key
             order = ", ".join(f"{name} DESC" for name in key.split(", "))
@@ -240,7 +240,7 @@ class _Rows(UnsealedReader):
             values = last
 
     def damaged_rows(self) -> Iterator[tuple[Table[Any], Any, str]]:
-        """The rows that are not what was written, and why; but no reports that are in the lake."""
+        """Yield the damaged rows with the reasons; but no reports that are in the lake."""
         seals = self.seals()
         for table in self._tables():
             sealed = _SEALED.get(table.name) if seals.journal else None

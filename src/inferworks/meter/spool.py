@@ -53,7 +53,7 @@ _READ_BYTES: Final = 4 * 2**20
 _SUFFIX: Final = ".spool.jsonl"
 
 _Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-"""Two of these sum to what a 64-bit column holds."""
+"""Natural number of which two sum to no more than 64 bits hold."""
 
 
 class StateLine(msgspec.Struct, frozen=True, tag_field="t", tag="state"):
@@ -87,7 +87,7 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 class Line(NamedTuple):
-    """A line of a spool, from byte `begin` of what was parsed up to `end`, its newline included."""
+    """Line of a spool, from byte `begin` of the parsed data up to `end`, its newline included."""
 
     begin: int
     end: int
@@ -313,7 +313,7 @@ def _quarantined(
 
 
 def _settled(lines: Sequence[Line]) -> Sequence[Line]:
-    """`lines` without those at the end that declare `draining`: a step may be under way."""
+    """Return `lines` without trailing ones that declare `draining`: a step may be under way."""
     end = len(lines)
     while end:
         fact = lines[end - 1].fact
@@ -332,7 +332,7 @@ class SpoolReader:
         self._cursor: SpoolCursor | None = None
 
     async def collect(self) -> int:
-        """Take in what is new; the number of lines. Durable when this returns.
+        """Read the new lines into the journal; return their number. Durable when this returns.
 
         JournalError when the journal has failed; then, as after any interruption, nothing is lost or
         counted twice by collecting again.
@@ -343,7 +343,7 @@ class SpoolReader:
         return taken
 
     async def finish(self, at_ns: int | None) -> None:
-        """Take in the rest of a replica whose process is gone, and remove its spool.
+        """Read the rest of the spool of an ended process, and remove the spool.
 
         `at_ns` is as for `finish_at`. Finishing twice is harmless.
         """

@@ -108,7 +108,7 @@ class Table(Generic[R]):
         return (*row, row_checksum(self.name, row))
 
     def read(self, row: Row) -> R:
-        """The record that `row` keeps; DamagedError when it is not what was written."""
+        """Return the record in `row`; DamagedError when it is damaged."""
         self.check(row)
         try:
             return self.from_row(row[: len(self.names)])
@@ -116,7 +116,7 @@ class Table(Generic[R]):
             raise DamagedError(f"{self._told(row)} cannot be read: {error}") from error
 
     def check(self, row: Row) -> None:
-        """DamagedError when `row` is not what was written, as far as its checksum tells."""
+        """Raise DamagedError when `row` is damaged, as far as its checksum shows."""
         values = row[: len(self.names)]
         if self.is_checked(row) and row_checksum(self.name, values) != row[len(values)]:
             raise DamagedError(f"{self._told(row)} is not what was written: its checksum differs")
@@ -192,7 +192,7 @@ _OTHER_TOKENS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields
 
 
 def _other_units(tokens: Tokens, items: Items) -> str | None:
-    """The JSON of what was counted and has no column, by unit; None when nothing was."""
+    """Return the JSON of counts without a column, by unit; None when there are none."""
     if items is NO_ITEMS and not (
         tokens.cache_write
         or tokens.cache_write_1h

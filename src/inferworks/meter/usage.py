@@ -44,14 +44,14 @@ class Confidence(StrEnum):
     COUNTED = "counted"
     """Counted from the engine's step trace or from running usage in the stream."""
     ESTIMATED = "estimated"
-    """Derived from what was seen; an interrupted stream of a silent upstream."""
+    """Derived from the passing text; an interrupted stream of a silent upstream."""
 
 
 class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Token counts; everything is part of `input` or of `output`, whatever a provider's convention.
 
-    A modality may overlap with the cache or with reasoning, where an API counts both ways; `flaw` says
-    what may not be.
+    A modality may overlap with the cache or with reasoning, where an API counts both ways; `flaw` names
+    contradictions.
     """
 
     input: int = 0
@@ -120,7 +120,7 @@ NO_ITEMS: Final = Items()
 STREAMED_STATUS: Final = 200
 """Status of a stream whose client had its first byte before the call was closed."""
 LONGEST_END_USER: Final = 256
-"""Characters of an `end_user`; whoever takes one in cuts it."""
+"""Longest `end_user`, in characters; longer ones are cut on arrival."""
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -63,7 +63,7 @@ def back_up(folder: DataFolder, to: DataFolder) -> None:
 
 
 def _others(folder: DataFolder) -> Iterator[Path]:
-    """The files that are no database, lie not in the lake and tell not who holds the folder."""
+    """Yield the files that are no database, not in the lake, and not the lock's."""
     databases = {
         path.name for path in (folder.ledger, folder.accounts, folder.books, folder.journal)
     }

@@ -32,7 +32,7 @@ Factory = Callable[[HttpClient, Account], Provider]
 
 
 def check_driver(account: Account) -> None:
-    """ConfigError when nobody here speaks to `account`."""
+    """Raise ConfigError when no driver fits `account`."""
     if account.row.driver not in DRIVERS:
         known = ", ".join(DRIVERS)
         raise ConfigError(
@@ -47,7 +47,7 @@ def open_provider(client: HttpClient, account: Account) -> Provider:
 
 
 def translated(provider: Provider) -> Provider:
-    """`provider`, and what translations make of it."""
+    """Return `provider` with the operations that translation adds."""
     return TranslatingProvider(provider, TRANSLATIONS)
 
 
@@ -110,7 +110,7 @@ def counting_of(row: ProviderRow) -> Counting:
 
 
 def credential_of(account: Account) -> Credential:
-    """The key in the header that its row names, or what proves it to a cloud."""
+    """Return the credential: the key in the header that its row names, or a cloud identity."""
     own = cloud_credential(account)
     if own is not None:
         return own
@@ -131,4 +131,4 @@ DRIVERS: Mapping[str, Factory] = MappingProxyType(
         "vertex": _vertex,
     }
 )
-"""Driver of a row -> what makes its provider."""
+"""Driver of a row -> factory of its provider."""

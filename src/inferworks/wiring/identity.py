@@ -37,7 +37,7 @@ class Identity:
     """A token of Entra ID is shown, and no key."""
     tenant: str = ""
     client: str = ""
-    """The application in `tenant`; empty: whatever this machine is logged in as."""
+    """Application in `tenant`; empty: this machine's own login."""
     client_secret: Secret | None = None
 
     @property

@@ -196,7 +196,7 @@ async def showing_metrics(
     on_error: Callable[[BaseException], None],
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:
-    """Show `board` to whoever asks at `bound` while the block runs."""
+    """Serve the metrics of `board` at `bound` while the block runs."""
     if bound is None or board is None:
         yield
         return

@@ -162,7 +162,7 @@ def _row(upstream: Upstream, catalog: ProviderCatalog, day: dt.date) -> Provider
 
 
 def _stand_ins(upstream: Upstream) -> Sequence[tuple[str, Place]]:
-    """Places for the models of an upstream that is wrong itself: what names them is right."""
+    """Places for the models of a faulty upstream, so that references to them are not faults, too."""
     names = [ModelId(_renamed(model)[0]) for model in upstream.models]
     return [(f"{upstream.name}/{name}", Own(name)) for name in names]
 
@@ -284,7 +284,7 @@ def _refuse_twice(what: str, names: Sequence[str]) -> None:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """A hint at what was probably meant."""
+    """Return a hint at the probably intended name."""
     options = list(known)
     close = difflib.get_close_matches(name, options, 1)
     if close:

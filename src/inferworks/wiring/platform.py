@@ -216,7 +216,7 @@ def _drain_limits(leave: Leave) -> DrainLimits:
 
 
 def _traced(provider: Provider, traces: Traces | None) -> Provider:
-    """`provider`, whose requests tell the span they are made under if there are `traces`."""
+    """Return `provider` with requests that carry the trace context, if there are `traces`."""
     return provider if traces is None else TracedProvider(provider, traces.traceparent)
 
 

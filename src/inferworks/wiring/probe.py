@@ -36,7 +36,7 @@ class Probed(msgspec.Struct, frozen=True):
 
 
 async def probe(account: Account, plan: Plan) -> Probed:
-    """Ask `account` for its models, and compare them with those that `plan` wants of it."""
+    """Ask `account` for its models, and compare them with those that `plan` needs."""
     url = f"{account.origin.url}/models"
     try:
         headers = await credential_of(account).headers("GET", url, _headers(account), b"")

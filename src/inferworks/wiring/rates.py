@@ -16,7 +16,7 @@ _log = logging.getLogger("inferworks.prices")
 
 
 class ListRates:
-    """List prices by the pins in `folder`, read anew only when those change: reading takes 0.1 s."""
+    """List prices by the pins in `folder`, read anew only when the pins change: reading takes 0.1 s."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -65,10 +65,10 @@ class ConfigSource:
 
 
 class Reloader:
-    """Applies what its source says whenever that changes."""
+    """Watcher that applies the configuration of its source on each change."""
 
     def __init__(self, source: ConfigSource, config: Config, apply: Apply) -> None:
-        """`config` is what is in force, and was read from `source`."""
+        """Watch `source`, of which `config` is the configuration in force."""
         self._source = source
         self._apply = apply
         self._config = config
@@ -117,7 +117,7 @@ class Reloader:
         return any(each is not None and not each.done() for each in (self._stamping, self._taking))
 
     async def _give_up(self) -> None:
-        """Take in no more what hangs."""
+        """Give up reads that hang."""
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.wait({self._taking})
@@ -131,7 +131,7 @@ class Reloader:
         return self._stamping.result() if self._stamping.done() else None
 
     async def _take_in(self) -> None:
-        """Apply what the source says now, all of it or nothing."""
+        """Apply the present configuration of the source, all of it or nothing."""
         try:
             config = await beside("configuration-file", self._source.read_whole)
             await self._apply(config)
@@ -153,7 +153,7 @@ class Reloader:
 async def reloading(
     source: ConfigSource | None, config: Config, apply: Apply, supervisor: Supervisor
 ) -> AsyncIterator[Callable[[], None]]:
-    """Watch `source` while the block runs; enters with what makes it look at once."""
+    """Watch `source` while the block runs; yield a function that makes it look at once."""
     if source is None:
         yield lambda: None
         return

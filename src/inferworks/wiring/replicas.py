@@ -36,9 +36,9 @@ async def running_fleet(
     supervisor: Supervisor,
     token: str,
 ) -> AsyncIterator[Fleet]:
-    """The replicas that `config` wants, each in a process of its own, while the block runs.
+    """Run the replicas that `config` wants, each in a process of its own, while the block runs.
 
-    They answer only to who knows `token`.
+    They answer only requests that carry `token`.
     """
     specs = [
         ReplicaSpec(

@@ -75,8 +75,8 @@ def scrubbing(
 ) -> Iterator[None]:
     """Scrub again and again while the block runs, within the bytes per second that `settings` allow.
 
-    In a thread of its own, which only reads. What is damaged makes the work `scrub` ill until a whole pass
-    finds nothing: so health and metrics tell of it.
+    Reads in a thread of its own. Damage makes the work `scrub` ill until a whole pass finds none, so health
+    and metrics report it.
     """
     stopped = threading.Event()
 

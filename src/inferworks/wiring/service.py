@@ -30,7 +30,7 @@ MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], AppContext]
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """An account that is open: its connections, and what speaks over them."""
+    """Open account: its connections, and the provider over them."""
 
     client: HttpClient
     provider: Provider
@@ -42,7 +42,7 @@ class Service(AbstractContextManager["Service"]):
     def __init__(
         self, plan: Plan, replicas: OwnReplicas, own: Provider, make_door: MakeDoor
     ) -> None:
-        """`own` speaks to `replicas`, whatever the plan."""
+        """Serve `replicas` by the provider `own`, whatever the plan."""
         self._replicas = replicas
         self._own = own
         self._make_door = make_door

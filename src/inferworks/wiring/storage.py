@@ -31,10 +31,10 @@ _log = logging.getLogger("inferworks")
 
 @contextmanager
 def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> Iterator[Journal]:
-    """The journal of `folder` while the block runs; `commits` hears how long each commit takes.
+    """Open the journal of `folder` while the block runs; `commits` gets the duration of each commit.
 
-    DamagedError when it is not what was written, as far as a start can see; LakeError when it is gone,
-    and the lake beside it is not.
+    DamagedError when it is damaged, as far as a start can see; LakeError when it is gone, and the lake
+    beside it is not.
     """
     check_journal(folder.journal, LocalLake(folder.lake))
     check_start(folder.journal)
@@ -49,7 +49,7 @@ def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> 
 
 
 async def close_left_open(journal: Journal, folder: DataFolder, clock: Clock) -> list[Usage]:
-    """Close what an earlier instance left open when it died; how its calls ended."""
+    """Close the calls that an earlier instance left open when it died, and return their usages."""
     found = await recover(journal, clock, spools(folder.spool))
     if found.usages:
         _log.warning("closed %d calls that an earlier instance left open", len(found.usages))

@@ -123,7 +123,7 @@ def _authorities(ca_file: str) -> str:
 def _secret(
     upstream: Upstream, row: ProviderRow, environment: Mapping[str, str] | None
 ) -> Secret | None:
-    """The key of `upstream`; None where its provider needs none, or nobody looks."""
+    """Return the key of `upstream`; None where its provider needs none, or without an environment."""
     if environment is None:
         return None
     if upstream.key:

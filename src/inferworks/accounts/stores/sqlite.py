@@ -396,13 +396,13 @@ class SqliteAccounts:
             raise
 
     def _checked(self, table: str, where: str) -> Iterator[tuple[Any, ...]]:
-        """The same rows without their checksums; DamagedError when one is not what was written."""
+        """Yield the same rows without their checksums; DamagedError when one is damaged."""
         for row in self._rows(table, where):
             self._check(table, row)
             yield row[:-1]
 
     def _check(self, table: str, row: tuple[Any, ...]) -> None:
-        """DamagedError when `row` is not what was written. A newer version may check more columns."""
+        """Raise DamagedError when `row` is damaged. A newer version may check more columns."""
         if self._version in (_VERSION, _NO_ZONES) and row_checksum(table, row[:-1]) != row[-1]:
             raise self._damaged(f"{table} {row[0]!a} is not what was written: its checksum differs")
 
@@ -412,7 +412,7 @@ class SqliteAccounts:
         )
 
     def _key(self, row: tuple[Any, ...]) -> Key | None:
-        """The key in `row`; None, and a line in the log, when it is not what was written."""
+        """Return the key in `row`; None, and a line in the log, when it is damaged."""
         try:
             self._check("key", row)
         except DamagedError as error:
@@ -516,7 +516,7 @@ class SqliteAccounts:
             self._database.execute(f"ALTER TABLE key ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
 
     def _add_sources(self) -> None:
-        """Keys made to report keep what they had; no other key was ever given the right to."""
+        """Add the columns of sources; keys made to report keep that right, and no other key had it."""
         self._database.execute("ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
         self._add_flags("ours", "tells_cost")
         self._database.execute(
@@ -576,7 +576,7 @@ class FollowedAccounts:
             return accounts.plans()
 
     def close(self) -> None:
-        """Close the file for good, once nobody reads it."""
+        """Close the file for good, once no thread reads it."""
         with self._turn:
             self._is_closed = True
             self._let_go()
@@ -616,7 +616,7 @@ def _plan_row(plan: PricePlan) -> tuple[object, ...]:
 
 
 def _key(row: tuple[object, ...]) -> Key | None:
-    """The key of a row; None, and a line in the log, when this program does not know what it says."""
+    """Return the key of a row; None, and a line in the log, when this program cannot interpret it."""
     (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns,
      reporter, monitor, log_content, sources, ours, tells_cost) = row  # fmt: skip
     try:

@@ -114,11 +114,11 @@ def compact(
     progress: Callable[[Group, int, int], None] = lambda *_: None,
     stopped: Callable[[], bool] = never,
 ) -> Compacted:
-    """Put small segments of a day together, but for those that are `kept` by name; what was committed.
+    """Compact small segments of a day, except those `kept` by name, and return the commits.
 
-    `seals` is what the journal knows now; `progress` hears of each group, how many are done and how many
-    there are. Ends early once `stopped`. LakeError when a segment cannot be read, or the lake cannot be
-    written or is another journal's as well; what was committed until then stays.
+    `seals` is the journal's present record; `progress` gets the number of groups done, and of all, after
+    each. Ends early once `stopped`. LakeError when a segment cannot be read, or the lake cannot be
+    written or is another journal's as well; groups committed until then stay.
     """
     before: list[Segment] = []
     after: list[Segment] = []
@@ -138,7 +138,7 @@ def compact(
 
 
 def _refuse_shared(seals: Seals, manifest: Manifest, url: str) -> None:
-    """LakeError when the lake has rows of another journal, for whose closes nobody can speak here."""
+    """Raise LakeError when the lake has rows of another journal, whose closed periods are unknown here."""
     others = {segment.journal for segment in manifest.segments} - {seals.journal}
     if others:
         raise LakeError(
@@ -162,7 +162,7 @@ def prunable(manifest: Manifest, kept: Collection[str], before_ns: int) -> list[
 def prune(
     lake: LakeStore, kept: Collection[str], before_ns: int, *, dry_run: bool = False
 ) -> list[str]:
-    """Remove from `lake` what is `prunable` and still there; the names. LakeError when it cannot."""
+    """Remove the `prunable` objects that exist from `lake`; return their names. LakeError on failure."""
     there = {name for folder in (*LAKE_TABLES, SUMS_FOLDER) for name in lake.names(folder)}
     names = [name for name in prunable(read_manifest(lake), kept, before_ns) if name in there]
     for name in names if not dry_run else ():
@@ -230,7 +230,7 @@ def _check_same(lake: LakeStore, table: LakeTable, keys: pa.Table, segment: Segm
 def _commit(
     lake: LakeStore, group: Group, segment: Segment, sums: Sequence[Sums], at_ns: int
 ) -> bool:
-    """Let `segment` stand in the place of `group`; False when somebody else has replaced one of it."""
+    """Replace `group` by `segment` in the manifest; return False when a part of it was replaced before."""
     names = tuple(one.name for one in group.segments)
     while True:
         manifest = read_manifest(lake)

@@ -109,11 +109,11 @@ class Seals(msgspec.Struct, frozen=True):
 
 
 class SealingJournal:
-    """The journal at `path`, for the one who seals it. Use it in a `with` statement.
+    """The journal at `path`, for archiving. Use it in a `with` statement.
 
     Beside the journal's own writer it is a second connection that writes, in short transactions; within
     one process, both take the same `turn` (`SqliteStore`). JournalError when the file cannot be read or
-    written, DataFolderError when it is no journal, DamagedError when it is not what was written.
+    written, DataFolderError when it is no journal, DamagedError when it is damaged.
     """
 
     def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
@@ -168,7 +168,7 @@ class SealingJournal:
             yield from records(self._path, _TABLES[table.name], rows)
 
     def forget(self, table: LakeTable, keys: Sequence[Key]) -> None:
-        """Let the rows with `keys` go, in one transaction; those that are gone already do not matter.
+        """Delete the rows with `keys` in one transaction; missing ones do not matter.
 
         No call can commit meanwhile, so `keys` should be `CHUNK` at most. The journal's own writer then
         has the file to itself for a moment.
@@ -214,7 +214,7 @@ class SealingJournal:
             yield Due(table, number, rows)
 
     def _prepare(self) -> None:
-        """Make what sealing needs in a journal of before there was a lake."""
+        """Add the tables of archiving to a journal that is older than the lake."""
         check_version(self._database, self._path)
         self._database.execute("PRAGMA synchronous = FULL")
         if not _seals(self._database).journal:
@@ -248,7 +248,7 @@ class UnsealedReader(JournalReader):
 
     @contextmanager
     def moment(self) -> Iterator[Seals]:
-        """Read as of one moment while the block runs; what had been sealed then."""
+        """Read as of one moment while the block runs; yield the record of what was archived then."""
         with self._one_moment():
             yield self.seals()
 

@@ -79,20 +79,20 @@ class Sums(msgspec.Struct, frozen=True):
     kind: str
     """Kind of sums: a name in `archive.sums.KINDS`."""
     of: str
-    """The name of the segment whose rows they are sums of."""
+    """Name of the segment whose rows are summed."""
     rows: int
     bytes: int
     sha256: str
 
 
 class Replaced(msgspec.Struct, frozen=True):
-    """Segments in whose place others stand, which hold the same rows."""
+    """Segments replaced by others that hold the same rows."""
 
     names: tuple[str, ...]
     by: tuple[str, ...]
     """The names of the others."""
     sums: tuple[str, ...]
-    """The objects with the sums of those that were replaced."""
+    """Objects with the sums of the replaced segments."""
     at_ns: int
 
 
@@ -107,9 +107,9 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
     previous: str = ""
     """The SHA-256 of the commit before, of its whole object; empty in the first, and in format 1."""
     sums: tuple[Sums, ...] = ()
-    """Files of sums: all that count in a complete commit, those that it adds in another."""
+    """Files of sums: all valid ones in a complete commit, the added ones in another."""
     replaced: tuple[Replaced, ...] = ()
-    """All that were ever replaced in a complete commit, those that it replaces in another."""
+    """Replacements: all there ever were in a complete commit, the new ones in another."""
 
     @property
     def is_checked(self) -> bool:
@@ -118,7 +118,7 @@ class Commit(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Head(NamedTuple):
-    """A commit of a lake, as somebody has seen it."""
+    """Number and hash of a commit of a lake, as last seen."""
 
     version: int
     sha256: str
@@ -194,9 +194,9 @@ def add_segments(
     sums: Sequence[Sums] = (),
     replaced: Sequence[Replaced] = (),
 ) -> bool:
-    """Commit all three on top of `manifest`; False when somebody else committed first.
+    """Commit all three on top of `manifest`; return False when another writer committed first.
 
-    LakeError leaves open whether it was committed; the manifest tells.
+    After a LakeError the commit may or may not exist; the manifest shows it.
     """
     version = manifest.version + 1
     complete = version % _COMPLETE_EVERY == 0
@@ -217,9 +217,9 @@ def add_segments(
 
 
 def read_commit(store: LakeStore, version: int) -> tuple[Commit, str]:
-    """The commit numbered `version`, and the SHA-256 of its object.
+    """Read the commit numbered `version`, and the SHA-256 of its object.
 
-    LakeError when it is missing, is not what was written, or is of a newer format.
+    LakeError when it is missing, damaged, or of a newer format.
     """
     name = commit_name(version)
     data = store.get(name)
@@ -241,7 +241,7 @@ def read_commit(store: LakeStore, version: int) -> tuple[Commit, str]:
 
 
 def check_follows(store: LakeStore, commit: Commit, previous: str) -> None:
-    """LakeError when `commit` was made after another commit than the one whose SHA-256 is `previous`."""
+    """Raise LakeError when `commit` does not follow the commit whose SHA-256 is `previous`."""
     if commit.is_checked and commit.previous != previous:
         raise LakeError(
             f"{commit_name(commit.version - 1)}: is not the commit that the next one follows in the "

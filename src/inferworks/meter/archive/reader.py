@@ -63,14 +63,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     sums: Mapping[str, tuple[Sums, ...]]
     """Files of sums named by the manifest, by the name of their segment."""
     unsealed: Facts
-    """The rows of the interval that are in none of the segments; and what was taken back of both."""
+    """Rows of the interval that are in none of the segments, and all retractions."""
 
 
 class LakeReader:
-    """Reads `lake` together with the journal that is sealed into it, if there is one yet.
+    """Reader of `lake` together with the journal that is archived into it, if there is one yet.
 
-    Any number may read while one seals. LakeError when the lake cannot be read, is damaged where it is
-    read, or lacks what the journal gave it; DataFolderError when the file at `journal` is no journal.
+    Any number may read while one archives. LakeError when the lake cannot be read, is damaged where it is
+    read, or lacks rows that the journal gave it; DataFolderError when the file at `journal` is no journal.
     """
 
     def __init__(self, lake: LakeStore, journal: Path | None = None) -> None:
@@ -113,9 +113,9 @@ class LakeReader:
         return Snapshot(segments, sums, self._without(unsealed, between))
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
-        """The facts of the interval `[start_ns, end_ns)`, sealed or not, as `JournalReader.facts`.
+        """Return the facts of the interval `[start_ns, end_ns)`, archived or not, as `JournalReader.facts`.
 
-        Decodes one row group at a time; what it returns is held whole.
+        Decodes one row group at a time; the result is held whole.
         """
         moment = self.moment(start_ns, end_ns)
         return joined(moment.unsealed, self.sealed(segments_of(moment), start_ns, end_ns))
@@ -139,9 +139,9 @@ class LakeReader:
                     yield usage
 
     def sealed(self, segments: Iterable[Segment], start_ns: int, end_ns: int) -> Facts:
-        """The facts of the interval in `segments`, whether or not the manifest still names them.
+        """Return the facts of the interval in `segments`, whether or not the manifest still names them.
 
-        LakeError when one is missing or is not what was sealed.
+        LakeError when one is missing or differs from what was archived.
         """
         found: dict[str, list[Any]] = {name: [] for name in LAKE_TABLES}
         for segment in segments:
@@ -154,13 +154,13 @@ class LakeReader:
         )
 
     def check(self, segment: Segment) -> None:
-        """LakeError when the file of `segment` is missing or is not what was sealed."""
+        """Raise LakeError when the file of `segment` is missing or differs from what was archived."""
         read_segment(self._lake, segment)
 
     def verify(self, *, sums: bool = False) -> Verified:
-        """Recompute what the lake says of itself, and name what differs; see `archive.verify`.
+        """Recompute the manifest's entries, and name those that differ; see `archive.verify`.
 
-        What `sums` come to is computed again where that is asked for.
+        With `sums`, they are computed again, too.
         """
         with self._reader() as reader:
             return verify(self._lake, reader.seals() if reader else None, recomputed=sums)

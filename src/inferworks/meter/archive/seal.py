@@ -100,11 +100,11 @@ def seal(
     segment_rows: int = SEGMENT_ROWS,
     stopped: Callable[[], bool] = never,
 ) -> Sealed:
-    """Move every row that lies before `before_ns` into `lake`; `Sealed` says which segments came about.
+    """Archive every row that lies before `before_ns` into `lake`, and return the new segments.
 
     A day that is not over at `before_ns` waits until `least_rows` of a table are due in it, so that a lake
-    has few large files. Ends early, leaving the rest to the next sealing, once `stopped`. LakeError or
-    JournalError when one of the two fails; what was sealed until then stays sealed.
+    has few large files. Ends early, leaving the rest to the next run, once `stopped`. LakeError or
+    JournalError when one of the two fails; rows archived until then stay archived.
     """
     committed: list[Segment] = []
     while not stopped():
@@ -131,7 +131,7 @@ def settle(
     manifest: Manifest,
     stopped: Callable[[], bool] = never,
 ) -> None:
-    """Let the journal forget what `manifest` says is sealed; LakeError when the lake is not its own."""
+    """Delete the journal's rows that `manifest` names; LakeError when the lake is not its own."""
     seals = journal.seals()
     check_lake(seals, manifest, lake.url)
     if manifest.head != seals.head:
@@ -140,9 +140,9 @@ def settle(
 
 
 def unsettled(seals: Seals, manifest: Manifest) -> list[Segment]:
-    """The sealed segments of which the journal may still hold rows.
+    """Return the segments of which the journal may still hold rows.
 
-    One that stands in the place of others is settled when those were.
+    A segment that replaced others is settled when those were.
     """
     settled = set(seals.segments)
     for one in manifest.replaced:  # in the order in which it came about
@@ -185,12 +185,12 @@ def check_journal(journal: Path, lake: LakeStore) -> None:
 
 
 def read_segment(lake: LakeStore, segment: Segment) -> pq.ParquetFile:
-    """The file of `segment`; LakeError when it is missing or not what was sealed."""
+    """Open the file of `segment`; LakeError when it is missing or damaged."""
     return _read(lake, segment, "restore it from a backup")
 
 
 def read_sums(lake: LakeStore, sums: Sums) -> pq.ParquetFile:
-    """The file of `sums`; LakeError when it is missing or not what was written."""
+    """Open the file of `sums`; LakeError when it is missing or damaged."""
     return _read(lake, sums, REMEDY)
 
 
@@ -225,7 +225,7 @@ def _worth(due: Due, before_ns: int, least_rows: int) -> bool:
 def _write(
     journal: SealingJournal, lake: LakeStore, due: Due, before_ns: int, segment_rows: int
 ) -> tuple[Segment, list[Sums]] | None:
-    """Put a segment of what is `due` and its sums into the lake, unnamed as yet; None without rows."""
+    """Write the segment of `due` and its sums, not yet in the manifest; return None without rows."""
     table = LAKE_TABLES[due.table]
     facts = journal.facts(table, due.day, before_ns, segment_rows)
     made = make_segment(table, due.day, facts, journal.seals().journal)
@@ -237,7 +237,7 @@ def _write(
 
 
 def put_sums(lake: LakeStore, segment: Segment, file: pq.ParquetFile) -> list[Sums]:
-    """Put the sums of `segment`, whose rows are in `file`, into the lake, unnamed as yet."""
+    """Write the sums of `segment`, whose rows are in `file`, not yet in the manifest."""
     made = list(make_sums(segment, file))
     for sums, body in made:
         lake.put(sums.name, body)
@@ -251,10 +251,10 @@ def sum_up(
     progress: Callable[[Segment, int, int], None] = lambda *_: None,
     stopped: Callable[[], bool] = never,
 ) -> list[Sums]:
-    """Write the sums that segments of `lake` lack, or those of all of them `anew`; what was written.
+    """Write the missing sums of segments of `lake`, or all of them `anew`, and return them.
 
-    Commits after each segment, and tries again when somebody else did first. `progress` hears of each, how
-    many are done and how many there are. LakeError when a segment cannot be read.
+    Commits after each segment, and tries again when another writer was first. `progress` gets the number of
+    segments done, and of all, after each. LakeError when a segment cannot be read.
     """
     written: list[Sums] = []
     begun = read_manifest(lake)
@@ -304,7 +304,7 @@ class _Group(NamedTuple):
 def make_segment(
     table: LakeTable, day: int, facts: Iterator[Fact], journal: str
 ) -> tuple[Segment, bytes] | None:
-    """The Parquet file of `facts`, all of `day` (days since 1970), and what the manifest says of it.
+    """Return the Parquet file of `facts`, all of `day` (days since 1970), and its entry for the manifest.
 
     None when there are no facts. Holds one row group of facts, and the compressed file.
     """

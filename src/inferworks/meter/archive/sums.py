@@ -45,7 +45,7 @@ SUMS_FOLDER: Final = "sums"
 """Folder of the files of sums, by kind and day."""
 _BATCH_ROWS: Final = 131_072
 _GROUP_ROWS: Final = 122_880
-"""Rows of a row group: what DuckDB gives to one thread."""
+"""Rows of a row group: DuckDB gives one group to one thread."""
 _OF: Final = b"segment"
 """The key of a file's metadata that names the segment."""
 
@@ -79,7 +79,7 @@ class SumKind:
 
 
 def make_sums(segment: Segment, file: pq.ParquetFile) -> Iterator[tuple[Sums, bytes]]:
-    """The sums of `segment`, whose rows are in `file`: what the manifest says of each, and its bytes."""
+    """Yield the sums of `segment`, whose rows are in `file`: the manifest's entry and the bytes of each."""
     for kind in KINDS.values():
         if kind.table != segment.table:
             continue
@@ -135,7 +135,7 @@ _LEG: Final = ("replica", "provider", "started_ns", "ended_ns", *_TOLD)
 
 
 def _calls_of(file: pq.ParquetFile, day: int) -> pa.Table:
-    """The calls in `file` by who, what and how it ended.
+    """Sum the calls in `file` by customer, purpose, model and outcome.
 
     `least` is below zero where the counts of a call contradict themselves, by as much.
     """
@@ -169,7 +169,7 @@ def _attempts_of(file: pq.ParquetFile, day: int) -> pa.Table:
 
 
 def _legs(batch: pa.RecordBatch) -> pa.Table:
-    """The attempts of the calls in `batch`, each with whose it was and where."""
+    """Return the attempts of the calls in `batch`, each with its customer and its place."""
     legs = batch.column("legs")
     parents, fields = compute.list_parent_indices(legs), legs.flatten()
     given = [fields.type.field(n).name for n in range(fields.type.num_fields)]
@@ -233,7 +233,7 @@ def _apart(whole: pa.Array, audio: pa.Array, image: pa.Array) -> tuple[pa.Array,
 
 
 def _least(columns: _Columns) -> pa.Array:
-    """The least of all counts, and of what a whole is more than its parts."""
+    """Return the least of all counts, and of the excess of each whole over its parts."""
     of = columns.__getitem__
     rests = [
         compute.subtract(
@@ -334,7 +334,7 @@ def _attempts_schema() -> pa.Schema:
 
 
 def _intervals_of(file: pq.ParquetFile, day: int) -> pa.Table:
-    """The rows of `file` with those that follow each other without a gap taken together."""
+    """Return the rows of `file`, with rows that follow each other without a gap merged."""
     rows = file.read(columns=CAPACITY.names).cast(CAPACITY).combine_chunks()
     _refuse_large(rows, "duration_ns")
     runs = _runs(rows, (day + 1) * DAY_NS)
@@ -359,7 +359,7 @@ _OF_A_RUN: Final = (("start_ns", "min"), ("end_ns", "max"), ("duration_ns", "sum
 
 
 def _runs(rows: pa.Table, day_ends_ns: int) -> pa.Array:
-    """The number of the run that each of `rows` belongs to; null for what stands by itself."""
+    """Return the number of each row's run; null for a row that stands by itself."""
     number, starts, ends, lasts = (
         _machines(rows),
         *(rows[name].to_numpy() for name in ("start_ns", "end_ns", "duration_ns")),

@@ -66,7 +66,7 @@ class Verified(msgspec.Struct, frozen=True):
     """Files of sums."""
     findings: tuple[Finding, ...]
     unnamed: tuple[str, ...]
-    """Objects that the manifest never named: left by a sealing that was killed, and read by nobody."""
+    """Objects that the manifest never named: left by an archiving that was killed, never read."""
 
 
 class Commits(NamedTuple):
@@ -80,7 +80,7 @@ class Commits(NamedTuple):
 def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = False) -> Verified:
     """Read every commit, segment and file of sums of `lake` again; LakeError when it cannot be listed.
 
-    `seals` is what the journal knows of it. Where it is asked for, sums are `recomputed` from the rows.
+    `seals` is the journal's record of the lake. With `recomputed`, sums are computed again from the rows.
     Holds the keys of one table and day, and one segment.
     """
     commits = read_commits(lake, seals)
@@ -168,7 +168,7 @@ def check_sums(lake: LakeStore, manifest: Manifest, *, recomputed: bool) -> Iter
 
 
 def _check_sums(lake: LakeStore, sums: Sums, segment: Segment | None, *, recomputed: bool) -> None:
-    """LakeError when `sums` are not those of `segment`."""
+    """Raise LakeError when `sums` are not those of `segment`."""
     file = read_sums(lake, sums)
     if segment is None or segment_of(file) != sums.of or file.metadata.num_rows != sums.rows:
         raise LakeError(f"{sums.name}: is not of the segment {sums.of}; {REMEDY}")

@@ -22,7 +22,7 @@ class LakeStore(Protocol):
         ...
 
     def put(self, name: str, data: bytes) -> None:
-        """Keep `data` as `name`, durably: whole, or LakeError and what was there before."""
+        """Keep `data` as `name`, durably: whole, or LakeError and the previous object is unchanged."""
         ...
 
     def create(self, name: str, data: bytes) -> bool:
@@ -41,7 +41,7 @@ class LakeStore(Protocol):
         ...
 
     def names(self, folder: str) -> Sequence[str]:
-        """The names of all objects below `folder`, in order; those that are whole, and no others."""
+        """Return the names of all whole objects below `folder`, in order."""
         ...
 
     def locate(self, name: str) -> str:

@@ -34,7 +34,7 @@ class Files:
             os.fsync(file.fileno())
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give `source` the name `target`, in place of what has it."""
+        """Rename `source` to `target`, replacing it."""
         source.replace(target)
 
     def link(self, source: Path, target: Path) -> None:
@@ -121,7 +121,7 @@ class LocalLake:
         return target
 
     def _make(self, folder: Path) -> None:
-        """Make `folder` and those above it, durably."""
+        """Make `folder` and its parents, durably."""
         if folder.is_dir():
             return
         self._make(folder.parent)
@@ -144,7 +144,7 @@ class LocalLake:
             self._files.remove(path)
 
     def _sweep(self, folder: Path) -> None:
-        """Remove what processes that were killed long ago have left."""
+        """Remove leftovers of processes that were killed long ago."""
         for path in folder.iterdir():
             try:
                 stale = path.stat().st_mtime < time.time() - _STALE_S

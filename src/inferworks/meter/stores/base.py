@@ -34,9 +34,9 @@ class JournalStore(Protocol):
         ...
 
     def opened(self, opened: Opened) -> None:
-        """Keep that a call was opened, at once: from here on no death of this process hides it.
+        """Record at once that a call was opened: from here on no death of this process hides it.
 
-        Called in the event loop, so it waits for no disk. A failing machine may lose what was not settled.
+        Called in the event loop, so it waits for no disk. A failing machine may lose unsettled records.
         RecordError and JournalError as for `write`.
         """
         ...
@@ -46,7 +46,7 @@ class JournalStore(Protocol):
         ...
 
     def settle(self) -> bool:
-        """Make safe what `opened` and `reached` have kept; JournalError when that cannot be done now.
+        """Sync what `opened` and `reached` have kept; JournalError when that cannot be done now.
 
         Called about a second after a call was opened, and again every second for as long as it is True.
         """
@@ -61,7 +61,7 @@ class JournalStore(Protocol):
         ...
 
     def reads(self) -> AbstractContextManager[JournalReads]:
-        """A view for reading what is durable, and which calls are open; close it."""
+        """Return a view of the durable records and of the open calls; close it."""
         ...
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class JournalStore(Protocol):
 
 
 class JournalReads(Protocol):
-    """Reads what is durable. Intervals are half-open, `[start_ns, end_ns)`, in nanoseconds UTC."""
+    """Reads of durable records. Intervals are half-open, `[start_ns, end_ns)`, in nanoseconds UTC."""
 
     def usages(self, start_ns: int, end_ns: int) -> Iterator[Usage]:
         """The usages of calls opened in the interval, by (opened_ns, call_id)."""
@@ -85,7 +85,7 @@ class JournalReads(Protocol):
         ...
 
     def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
-        """The activities that overlap the interval, by (source, id); also those that were taken back."""
+        """Yield the activities that overlap the interval, by (source, id); retracted ones, too."""
         ...
 
     def retracted(self, start_ns: int, end_ns: int) -> Iterator[Retracted]:

@@ -57,10 +57,10 @@ _SOUND: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
 
 
 class SqliteStore:
-    """Keeps a journal in the file at `path`, which is made when it does not exist.
+    """Store of a journal in the file at `path`, which is made when it does not exist.
 
-    `turn` is held during each write. Whoever else in this process writes to the file (the one who seals
-    it) takes the same lock: SQLite's own has no queue, and who finds it taken looks again ever later.
+    `turn` is held during each write. Other writers to the file in this process (archiving) take the same
+    lock: SQLite's own has no queue, and a waiter looks again at growing intervals.
     """
 
     def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
@@ -170,7 +170,7 @@ class SqliteStore:
         self._is_doubtful = False
 
     def _take_back(self, database: sqlite3.Connection, doubtful: Sequence[Usage]) -> None:
-        """Remove those of `doubtful` that are there; it writes in any case, to see whether that works."""
+        """Remove usages of `doubtful` that are there; write in any case, to test whether that works."""
         database.execute("BEGIN IMMEDIATE")
         try:
             database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
@@ -247,10 +247,10 @@ class SqliteStore:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that writes durably, with the tables in place. With the mode `rw` it makes no file.
+    """Return a connection that writes durably, with the tables in place. Mode `rw` makes no file.
 
-    The file and its write-ahead log have durable names: SQLite asks for that too, but takes no notice when
-    it fails, and what was committed into a log without a name goes with the power.
+    The file and its write-ahead log have durable names: SQLite asks for that too, but ignores a failure
+    of it, and a commit into a log without a durable name is lost with the power.
     """
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",

@@ -63,7 +63,7 @@ class MemoryStore:
             self._tables = {**self._tables, Usage: kept}
 
     def reads(self) -> AbstractContextManager[JournalReads]:
-        """A view of what is kept at this moment."""
+        """Return a view of the present records."""
         return nullcontext(MemoryReads(self._tables))
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ def _insert(tables: _Tables, record: Record) -> None:
 
 
 def _check_storable(values: Row) -> None:
-    """Raise what a database would of numbers over 64 bits and text that is not Unicode."""
+    """Raise the errors of a database for numbers over 64 bits and text that is not Unicode."""
     for value in values:
         if isinstance(value, int):
             value.to_bytes(8, signed=True)
