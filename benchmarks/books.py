@@ -66,7 +66,7 @@ class Figures:
     rows: int
     seconds: float
     cpu_seconds: float
-    """User and system time of the measured process: what a busy machine does not lengthen much."""
+    """User and system time of the measured process: a busy machine does not lengthen it much."""
     peak_memory_bytes: int
     floor_seconds: float
     ratio: float
@@ -251,7 +251,7 @@ def _make_up(month: Path, options: argparse.Namespace) -> None:
 
 
 def _name_files(month: Path, options: argparse.Namespace) -> None:
-    """Commit what is in `month` to its manifest, with the sums of each file."""
+    """Commit the files of `month` to its manifest, with the sums of each file."""
     lake, begin = LocalLake(month), _cpu_seconds()
     segments, sums = [], []
     for table in ("usage", "capacity"):

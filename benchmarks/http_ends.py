@@ -92,7 +92,7 @@ class BareUpstream(asyncio.Protocol):
         self.body = body
 
     def on_message_complete(self) -> None:
-        """Hand the answer to whoever waits."""
+        """Hand the answer to its waiter."""
         self.pool.append(self)
         self.client.answer(self.body)
 

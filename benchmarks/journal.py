@@ -70,7 +70,7 @@ class CountingStore:
 
 
 class NoStore(MemoryStore):
-    """Forgets everything: what is left is the cost of the queue and the event loop."""
+    """Store that keeps nothing: the rest is the cost of the queue and the event loop."""
 
     def write(self, records: Sequence[Record]) -> None:
         """Do nothing."""
@@ -133,7 +133,7 @@ async def _client(journal: Journal, calls: range) -> None:
 
 
 def _bare_sqlite(path: Path, rows: int) -> Figures:
-    """The same rows through `executemany`, in groups, on one thread and with nobody waiting."""
+    """Write the same rows through `executemany`, in groups, on one thread and without waiters."""
     usage = make_usage()
     ids = [new_call_id() for _ in range(rows)]
     usage_rows = [USAGE.to_row(replace(usage, call_id=id_)) for id_ in ids]

@@ -127,7 +127,7 @@ def clients() -> dict[str, Client]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for; the exit status."""
+    """Run the chosen clients; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="names, with commas between them")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -184,7 +184,7 @@ def run_one(name: str, client: Client, folder: Path, gateway: Gateway) -> Outcom
 
 
 def judged(client: Client, job: Done) -> Done:
-    """The same, by what is known of this client."""
+    """Return the job with known faults of this client marked."""
     if job.job not in client.cannot.get(client.served()[job.model], ()):
         return job
     if not job.failed:
@@ -195,7 +195,7 @@ def judged(client: Client, job: Done) -> Done:
 
 
 def install(name: str, client: Client, folder: Path) -> str:
-    """Install what `client` wants into `folder`; why it cannot be, or nothing."""
+    """Install the packages of `client` into `folder`; return the reason of a failure, or nothing."""
     wanted, mark = "\n".join([*client.pip, *client.npm]), folder / ".installed"
     if mark.exists() and mark.read_text() == wanted:
         return ""
@@ -247,7 +247,7 @@ def _reason(told: str) -> str:
 
 
 def drive(client: Client, folder: Path, gateway: Gateway) -> tuple[list[Done], str]:
-    """Have it do its jobs; what it did, and why not all of them were tried."""
+    """Run the client's jobs; return their results, and the reason why some were not tried."""
     for name in ("jobs.mjs", client.driver):
         if name.endswith(".mjs"):  # node looks for packages from where a file lies
             shutil.copy(DRIVERS / name, folder)
@@ -296,7 +296,7 @@ def _environment(client: Client, folder: Path, gateway: Gateway, home: str) -> d
 
 
 def _done(printed: str) -> list[Done]:
-    """The jobs among what a driver has printed."""
+    """Parse the jobs in a driver's output."""
     lines = [line for line in printed.splitlines() if line.startswith('{"way"')]
     return [msgspec.json.decode(line, type=Done) for line in lines]
 

@@ -51,7 +51,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Concept:
-    """A glossary row: a name, what it is, and why it matters."""
+    """Glossary row: a name, a definition, and the reason why it matters."""
 
     name: str
     gloss: str

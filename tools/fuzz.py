@@ -41,7 +41,7 @@ class Findings:
         self.left_s -= monotonic() - self.began_s
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Show what failed, by which example, and the two ways to see it again."""
+        """Show a failure, its example, and two ways to reproduce it."""
         if not report.failed:
             return
         self.tests.add(report.nodeid)

@@ -79,7 +79,7 @@ def printed(folder: Path) -> dict[str, str]:
 
 
 def _run(command: str) -> tuple[int, str]:
-    """The exit status of `command`, and what it prints."""
+    """Run `command`; return its exit status and output."""
     program, *arguments = shlex.split(command)
     if program != "inferworks":
         done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
@@ -94,7 +94,7 @@ def _run(command: str) -> tuple[int, str]:
 
 
 def rendered(text: str, found: dict[str, str]) -> str:
-    """`text` with what each command printed beneath it. ClickException when run.sh has no such command."""
+    """Return `text` with the output beneath each command. ClickException for a command not in run.sh."""
     known = {step.command for step in steps()}
 
     def block(old: re.Match[str]) -> str:

@@ -547,7 +547,7 @@ def export(model: Decoder, path: Path) -> None:
 
 
 def round_weights(model: Decoder) -> None:
-    """Round every weight to float16 in place, so that torch scores what the file holds."""
+    """Round every weight to float16 in place, so that torch scores the weights of the file."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.half().float())
@@ -604,7 +604,7 @@ def _options(arguments: argparse.Namespace) -> str:
 
 
 def card(model: Decoder, arguments: argparse.Namespace, scores: dict[str, object]) -> str:
-    """Return the model's card as JSON: what it is, how it was made, how good it is."""
+    """Return the model's card as JSON: description, origin, scores."""
     command = f"PYTHONPATH=src python tools/train_embedded_model.py {_options(arguments)}"
     digest = hashlib.sha256((arguments.output / "model.onnx").read_bytes()).hexdigest()
     specials = {"end_of_turn": END_OF_TURN, "begin": BEGIN, "system": SYSTEM, "user": USER,

@@ -39,7 +39,7 @@ class Source(NamedTuple):
     also: Mapping[str, Json] = {}
     """Fields that the API takes although the package has them no longer."""
     inner: Mapping[str, Json] = {}
-    """The same of what is within: `Definition.field`."""
+    """Added fields of nested types: `Definition.field`."""
     without: frozenset[str] = frozenset()
     """Fields that the package sends elsewhere, for example in a header."""
     optional: frozenset[str] = frozenset()
@@ -107,7 +107,7 @@ SOURCES: Mapping[str, Source] = {
 
 
 class _Schemas(GenerateJsonSchema):
-    """A file is bytes of some kind: whatever is sent."""
+    """Generator of schemas in which a file is any bytes."""
 
     def handle_invalid_for_json_schema(
         self, schema: CoreSchema, error_info: str

@@ -19,7 +19,7 @@ class Place:
     home: Path
     """The folder it is installed in."""
     scratch: Path
-    """An empty folder for what it writes."""
+    """Empty folder for its files."""
     port: int
     """Port on which the gateway is to listen, on 127.0.0.1."""
     upstream: int
@@ -62,7 +62,7 @@ def pip_install(home: Path, requirement: str) -> None:
 
 
 def npm_install(home: Path, package: Mapping[str, object]) -> None:
-    """Install what the `package.json` in `package` asks for at `home`. CannotInstall when that fails."""
+    """Install the packages of `package` at `home` with npm. CannotInstall when that fails."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "package.json").write_text(json.dumps(package), encoding="utf-8")
     _install(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(home)])

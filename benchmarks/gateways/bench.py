@@ -21,7 +21,7 @@ from inferworks.meter.reader import JournalReader
 
 @dataclass
 class Bench:
-    """A gateway that runs, and what has been seen of it."""
+    """Running gateway, with counts of its calls."""
 
     process: Process
     target: Target
@@ -36,7 +36,7 @@ class Bench:
     notes: list[str] = field(default_factory=list)
 
     def count(self, whole: int, failed: int, broken_off: int = 0) -> None:
-        """Take in what became of a load; a failed call may have been answered as well."""
+        """Add the results of a load; a failed call may have been answered as well."""
         self.calls += whole
         self.broken_off += broken_off + failed
         if failed:

@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse incoming bytes."""
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figures:
-    """One gateway. None is for what was not measured, or does not apply."""
+    """Figures of one gateway. None where not measured, or not applicable."""
 
     name: str
     version: str | None = None
@@ -35,7 +35,7 @@ class Figures:
     cpu_us_per_chunk: float | None = None
     """CPU time over the chunks of paced streams, the opening and closing of the streams included."""
     burst_cpu_us_per_chunk: float | None = None
-    """The same for streams whose chunks are all written at once, as a very fast upstream's are."""
+    """The same for streams whose chunks are all written at once, as by a very fast upstream."""
     streams_held: int | None = None
     """The most streams of 50 chunks a second each that did not fall behind."""
     added_first_byte_p50_ms: float | None = None
@@ -45,9 +45,9 @@ class Figures:
     calls: int | None = None
     """Calls that were answered whole, in all parts together."""
     calls_broken_off: int | None = None
-    """Calls under way when wrk stopped; whether they reached the gateway, nobody can tell."""
+    """Calls under way when wrk stopped; they may or may not have reached the gateway."""
     records: int | None = None
-    """Usage rows in the journal: as many as calls, and at most as those and the broken off together."""
+    """Usage rows in the journal: as many as calls, and at most as many as those and the broken off."""
     notes: tuple[str, ...] = ()
     """Failures, or reasons for missing figures."""
 

@@ -73,7 +73,7 @@ def measure(peer: Peer, options: Options, note: str = "") -> Figures:
 
 
 def _with(part: Part, peer: Peer, options: Options, figures: Figures) -> Figures:
-    """`figures` and those of `part`."""
+    """Return `figures` with those of `part`."""
     try:
         with bench(peer, options.home, streams=part.streams) as running:
             return _audited(running, part.take(running, options, figures))
@@ -218,7 +218,7 @@ def _burst(running: Bench) -> tuple[float, Held]:
 def _held(
     running: Bench, streams: int, pause_us: int = PAUSE_US, patience_s: float = 0.0
 ) -> tuple[float, Held]:
-    """CPU microseconds per chunk of so many streams, and what became of them."""
+    """Measure CPU microseconds per chunk of so many streams, and the streams' results."""
     before_s = running.process.cpu_s()
     load = hold(running.target, streams, pause_us=pause_us, patience_s=patience_s)
     outcome = uvloop.run(load)
@@ -229,9 +229,9 @@ def _held(
 
 
 def _calmest(rounds: Iterable[tuple[float, T]]) -> tuple[float, T]:
-    """The round that took the least CPU time.
+    """Return the round that took the least CPU time.
 
-    Whatever else the machine does can only add to it: it takes caches and turns away, never gives any.
+    Other load on the machine can only add to it: it takes caches and turns away, never gives any.
     """
     return min(rounds, key=lambda one: one[0])
 

@@ -26,7 +26,7 @@ _TAIL_LINES = 12
 
 
 class NotRunning(Exception):
-    """A process did not come up, or did not stay; the message says what it said last."""
+    """Process that did not come up, or did not stay; the message has its last output."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port without a listener at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -35,7 +35,7 @@ class Caller:
         self.failed = 0
 
     async def call(self, request: bytes) -> None:
-        """One call; what broke off is counted as failed."""
+        """Make one call; an interrupted one counts as failed."""
         try:
             end = self._idle.pop() if self._idle else await open_connection(self._target)
             self.answers.append(await end.ask(request))
@@ -61,7 +61,7 @@ async def added(
     is_good: Callable[[Answer], bool],
     took_ms: Callable[[Answer], float],
 ) -> Added:
-    """Make `rate_per_s` calls both ways for `seconds`, and compare what `took_ms` reads of each."""
+    """Make `rate_per_s` calls both ways for `seconds`, and compare the `took_ms` of each."""
     callers = Caller(direct), Caller(through)
     questions = request(direct), request(through)
     number = max(1, round(rate_per_s * seconds))

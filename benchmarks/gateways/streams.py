@@ -81,7 +81,7 @@ async def hold(
 ) -> Held:
     """Run `streams` streams of `chunks` chunks together; they start within a second.
 
-    After twice the planned time and `patience_s` they are broken off, whatever is left of them.
+    After twice the planned time and `patience_s` the remaining ones are broken off.
     """
     request = target.request(prompt(chunks, pause_us), stream=True)
     planned_s = _RAMP_S + chunks * pause_us / 1e6

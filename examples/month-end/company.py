@@ -50,7 +50,7 @@ class Call(NamedTuple):
 
 
 def table(path: Path, rows: Iterable[Mapping[str, Any]], amount: str = "") -> Decimal:
-    """A CSV file of `rows`; what their column `amount` comes to."""
+    """Write a CSV file of `rows`; return the sum of their column `amount`."""
     found = list(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -178,7 +178,7 @@ def stored(first: dt.date) -> Iterable[dict[str, object]]:
 
 
 def clockify(days: Sequence[dt.date]) -> Iterable[dict[str, object]]:
-    """A detailed report of Clockify: who repaired the machine, and what an hour of them costs."""
+    """Yield a detailed report of Clockify: the repairers of the machine, with their hourly cost."""
     for day in [day for day in days if day.weekday() == 3]:
         yield {
             "Project": GPU,

@@ -144,7 +144,7 @@ def calls_between(config: Config, start_ns: int, end_ns: int) -> Iterator[Usage]
 
 
 class Arrivals:
-    """The calls of a journal as they end: each `new` gives those that have since the one before."""
+    """Calls of a journal as they end: each `new` yields those since the one before."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -236,7 +236,7 @@ class Sum:
 
 
 def sums_by(usages: Iterable[Usage], cost: Cost, key: Callable[[Usage], str]) -> dict[str, Sum]:
-    """The sums of `usages` by what `key` says, those of most calls first."""
+    """Sum `usages` by `key`, most calls first."""
     sums: dict[str, Sum] = defaultdict(Sum)
     for usage in usages:
         sums[key(usage)].take(usage, cost(usage))

@@ -126,7 +126,7 @@ class _Talk:
     messages: list[dict[str, str]] = field(default_factory=list)
 
     def ask(self, told: _Told) -> Generator[str, None, None]:
-        """The pieces of the answer to what was said last. UserError when it is refused."""
+        """Yield the pieces of the answer to the last question. UserError when it is refused."""
         began_s = time.monotonic()
         body = {"model": self.model, "messages": self.messages, "stream": True, **self.options}
         body["stream_options"] = {"include_usage": True}
@@ -211,7 +211,7 @@ def _converse(talk: _Talk, *, quiet: bool) -> None:
 
 
 def _answer(talk: _Talk, prompt: str, *, quiet: bool) -> None:
-    """Print the answer to `prompt` as it comes, and then what it took."""
+    """Print the answer to `prompt` as it comes, and then its tokens, cost and times."""
     talk.messages.append({"role": "user", "content": prompt})
     told, said, began_s = _Told(), [], time.monotonic()
     interrupted = False

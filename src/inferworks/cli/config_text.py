@@ -12,7 +12,7 @@ from inferworks.config import REPEATED, Config, Section
 
 
 def config_toml(config: Config, *, everything: bool = False) -> str:
-    """`config` as TOML, which reads back as the same: what differs from the defaults, or everything."""
+    """Return `config` as TOML that reads back the same: differences from the defaults, or everything."""
     tables = []
     for name in Config.__struct_fields__:
         value = getattr(config, name)

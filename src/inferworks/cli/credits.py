@@ -117,7 +117,7 @@ def credit(
 def list_credits(
     name: str, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
-    """List what a customer paid ahead and got back, purchase by purchase, voided ones too.
+    """List a customer's purchases and refunds of prepaid credit, voided ones too.
 
     \b
     Example:

@@ -321,7 +321,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
 
 
 def note_merged(facts: Iterable[CustomerFact], customer: CustomerId, at_ns: int, what: str) -> None:
-    """Say so when `what` is entered for a customer that counts as another then."""
+    """Print a note when `what` is entered for a customer that counts as another then."""
     survivor = directory_of(facts).survivor(customer, at_ns)
     if survivor != customer:
         say(f"Note: {customer} counts as {survivor} then; {what}", err=True)
@@ -397,7 +397,7 @@ def _refuse_currencies(
 
 
 def _refuse_closed(effective_ns: int, until_ns: int | None, advice: str) -> None:
-    """UserError when a moment lies in what is closed."""
+    """Raise UserError when a moment lies in a closed period."""
     if until_ns is not None and effective_ns < until_ns:
         raise UserError(
             f"--from {utc_day(effective_ns)}: it is closed until {utc_day(until_ns)}, and what is closed "

@@ -61,7 +61,7 @@ _DATABASE_REMEDIES: Final = {
     sqlite3.SQLITE_NOTADB: "restore the data folder from a backup; inferworks scrub says what is damaged",
 }
 _ENGINES: Final = frozenset({"duckdb", "_duckdb", "ibis", "pyarrow"})
-"""The packages whose errors are those of an engine of the books."""
+"""Packages whose errors are those of an engine of the books."""
 
 
 class Ending(NamedTuple):

@@ -17,7 +17,7 @@ from inferworks.visible import visible
 
 
 class LazyGroup(click.Group):
-    """Commands by name, each as `module:attribute` and what it does, in the order a newcomer needs them."""
+    """Commands by name, each as `module:attribute` and short help, in the order a newcomer needs them."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(0) from None
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; what click says of an error is made visible like everything that is said.
+        """Run a command; click's error messages are escaped like all other output.
 
-        A reader that has gone (`| head`) has what it wanted: that is no failure, as it is to click.
+        A closed reader (`| head`) is no failure here, as it is to click.
         """
         try:
             return super().invoke(ctx)

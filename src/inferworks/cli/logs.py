@@ -35,7 +35,7 @@ from inferworks.observe.access import Cost, fields_of, iso, json_line, text_line
 _LOOK_S = 0.5
 """Seconds between two looks at the journal."""
 _MOST_AT_ONCE = 10_000
-"""Calls shown of those that ended between two looks."""
+"""Most calls shown of those that ended between two looks."""
 
 
 @click.command(short_help="Show the calls that ended, and follow them.")

@@ -71,9 +71,9 @@ cli = click.version_option(__version__, prog_name="inferworks")(
 
 
 def main() -> None:
-    """Run the command line; what it cannot do is one line on standard error, and an exit status.
+    """Run the command line; a failure is one line on standard error, and an exit status.
 
-    What it writes is for its user alone, wherever: it is drawn from what nobody else may see.
+    Files that it writes are private to their user, since they derive from private data.
     """
     os.umask(0o077)
     _fill_standard_descriptors()
@@ -92,9 +92,9 @@ def main() -> None:
 
 
 def _fill_standard_descriptors() -> None:
-    """Open those of standard input, output and error that whoever ran us has closed, on nothing.
+    """Open those of standard input, output and error that were closed at the start, on nothing.
 
-    Else a database or a socket gets their numbers, and what is written to standard error.
+    Otherwise a database or a socket would get their numbers, and any text to standard error.
     """
     for descriptor in range(3):
         try:

@@ -26,7 +26,7 @@ from inferworks.wiring.plan import OWN, Own, Place, Plan
 
 @click.group()
 def models() -> None:
-    """Models: what is served, and what could be."""
+    """List the models that are served, and those that could be."""
 
 
 @models.command("list")

@@ -49,9 +49,9 @@ def json_option(command: Command) -> Command:
 
 
 def free_place(path: Path) -> Path:
-    """`path`, or where something is there already the first free one of `path-2`, `path-3`, ...
+    """Return `path`, or if it exists the first free one of `path-2`, `path-3`, ...
 
-    For a file whose name nobody has chosen, so that nothing is overwritten unasked.
+    For a file without a chosen name, so that nothing is overwritten unasked.
     """
     places = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
     return next(place for place in itertools.chain([path], places) if not place.exists())

@@ -50,7 +50,7 @@ def scrub(set_aside: bool, config_path: Path | None, data_path: Path | None, as_
 
 
 def show(pieces: Iterable[Piece], *, as_json: bool) -> None:
-    """Show what `pieces` come to, and end with status 1 when something is damaged."""
+    """Print the results of `pieces`, and exit with status 1 when something is damaged."""
     parts = summed(_told(pieces))
     findings = [finding for part in parts for finding in part.findings]
     if as_json:
@@ -71,7 +71,7 @@ def show(pieces: Iterable[Piece], *, as_json: bool) -> None:
 
 
 def _told(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """`pieces`, with a word on standard error now and then for who waits at a terminal."""
+    """Yield `pieces`, with progress on standard error now and then in a terminal."""
     rows, next_word = 0, _SAY_EVERY_ROWS
     for piece in pieces:
         yield piece

@@ -36,7 +36,7 @@ _NARROWEST = 10
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Each of `lines` as one line, whatever is in it; an empty one when there are none."""
+    """Print each of `lines` as one line, escaped; an empty one when there are none."""
     for line in lines or ("",):
         click.echo(visible(line), err=err)
 
@@ -99,7 +99,7 @@ def print_columns(columns: Mapping[str, Side], rows: Iterable[Sequence[str]]) ->
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A bar on standard error, shown when that is a terminal: what is done, and `columns`."""
+    """Return a progress bar on standard error, shown in a terminal: the share done, and `columns`."""
     terminal = Console(stderr=True)
     return Progress(
         DESCRIPTION, *columns, console=terminal, transient=True, disable=not terminal.is_terminal
@@ -107,7 +107,7 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 
 class _Console(Console):
-    """A console that leaves it to the command what a reader that has gone means."""
+    """Console that leaves the handling of a closed reader to the command."""
 
     def on_broken_pipe(self) -> None:
         """Say that there is no reader, where rich would end the program with an error."""

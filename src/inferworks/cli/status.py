@@ -115,7 +115,7 @@ async def _health(url: str) -> Mapping[str, Any]:
 
 
 def _stored(config: Config) -> dict[str, Mapping[str, int]]:
-    """The rows that are kept, by table: those in the journal alone, and those in the lake."""
+    """Count the stored rows, by table: in the journal alone, and in the lake."""
     folder = DataFolder(Path(config.data.folder))
     unsealed: dict[str, int] = {}
     if folder.journal.exists():

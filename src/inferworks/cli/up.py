@@ -169,7 +169,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def _see_to(log: LogHandler) -> None:
-    """Tell what was repeated; TimeoutError when nobody takes what is written."""
+    """Write the repeats of the log; TimeoutError when its reader takes nothing."""
     log.tell()
     check_standard_streams()
 

@@ -196,10 +196,10 @@ def retract_usage(
 
 
 def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
-    """Have `reports` journaled, by the running gateway or, when none runs, right here.
+    """Journal `reports` by the running gateway or, when none runs, directly.
 
     UserError when a gateway runs and there is no key for it, it refuses or does not answer, or when the
-    journal cannot be written. Whatever was taken in before that is a duplicate the next time.
+    journal cannot be written. Reports journaled before that are duplicates the next time.
     """
     instance = folder.instance()
     try:
@@ -237,9 +237,9 @@ def _import_file(
     *,
     skip_bad: bool,
 ) -> Received:
-    """Import one file; what could not be read of it is refused, or with `skip_bad` noted.
+    """Import one file; unreadable rows are refused, or with `skip_bad` noted.
 
-    What is new and for a closed period is noted in `late`.
+    New rows for a closed period are noted in `late`.
     """
     with watched(bill) as rows_read:
         until_ns = after_tomorrow_ns(SystemClock().now_ns())
@@ -357,7 +357,7 @@ def _rows_of(problems: Sequence[Problem]) -> set[int]:
 
 
 async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Received:
-    """Write to the journal, which nobody else has open: all of `reports` in one transaction."""
+    """Write to the journal, which no other process has open: all of `reports` in one transaction."""
     journal = Journal(SqliteStore(folder.journal))
     journal.start()
     with closing(journal):

@@ -21,7 +21,7 @@ from inferworks.units import NS_PER_SECOND
 
 NODE = "local"
 DATASETS, LOGS = "datasets", "logs"
-"""The two volumes: what is held to train, and what is held to serve."""
+"""Volumes: files held to train, and files held to serve."""
 CURRENCY = "USD"
 SUPPLIER = "Synthetic Cloud"
 LABEL = "SYNTHETIC: made up for this demo"

@@ -31,9 +31,9 @@ _TAIL_LINES = 12
 
 @asynccontextmanager
 async def running_platform(folder: DataFolder) -> AsyncIterator[str]:
-    """Run the platform on a free port while the block runs; gives where its API begins.
+    """Run the platform on a free port while the block runs; yield its base URL.
 
-    UserError, with the end of what the platform said, when it does not come up or does not end well.
+    UserError, with the end of its output, when it does not come up or does not end well.
     """
     log = folder.path / "platform.log"
     process = await _started(folder.path, log)
@@ -47,7 +47,7 @@ async def running_platform(folder: DataFolder) -> AsyncIterator[str]:
 
 
 async def run_trainer(folder: Path, secret: str, options: Mapping[str, str]) -> Trained:
-    """Run the trainer to its end. UserError, with the end of what it said, when it fails."""
+    """Run the trainer to its end. UserError, with the end of its output, when it fails."""
     log, output = folder / "training.log", folder / "training.json"
     module = ["inferworks.demo.training"]
     for name, value in options.items():
@@ -71,7 +71,7 @@ async def run_trainer(folder: Path, secret: str, options: Mapping[str, str]) -> 
 
 
 async def _started(folder: Path, log: Path) -> asyncio.subprocess.Process:
-    """Start the platform with a configuration of its own, whatever lies in the working directory."""
+    """Start the platform with a configuration of its own, ignoring the working directory."""
     config = folder / "inferworks.toml"
     config.write_text(f'[engine]\nnode = "{NODE}"\n', encoding="utf-8")
     options = ["--until-eof", "--port", "0", "--config", str(config), "--data", str(folder)]

@@ -73,7 +73,7 @@ _OPERATIONS = CustomerId("operations")
 
 
 TakeIn: TypeAlias = Callable[[Path, BookStore], None]
-"""Imports one bill file; whatever kinds of bill the program knows."""
+"""Importer of one bill file of any known kind."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -213,7 +213,7 @@ def open_accounts(
 
 
 def _sources(customer: CustomerId) -> tuple[str, ...]:
-    """The sources under which the key of `customer` reports; none for those who only call."""
+    """Return the sources under which the key of `customer` reports; none for mere callers."""
     return {
         LAB: (TRAINER_SOURCE, _stored_by(LAB)),
         _OPERATIONS: (_stored_by(_OPERATIONS),),
@@ -232,7 +232,7 @@ class _World(NamedTuple):
 
 
 async def _live(world: _World) -> Lived:
-    """Run the platform, send the traffic, train beside it, report what was stored, stop."""
+    """Run the platform, send the traffic, train beside it, report the storage, stop."""
     main = asyncio.current_task()
     assert main is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
@@ -280,7 +280,7 @@ def _trainer_options(settings: Settings, url: str, dataset: Path) -> Mapping[str
 
 @asynccontextmanager
 async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncIterator[None]:
-    """Measure what is stored while the block runs, and report it when the block has ended well."""
+    """Measure the files while the block runs, and report them when the block has ended well."""
     held = {
         LAB: StoredBytes(DATASETS, Purpose.DATA_PREP, lambda: list(datasets.iterdir())),
         _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, lambda: _kept_to_serve(world.folder)),
@@ -308,7 +308,7 @@ def _kept_to_serve(folder: DataFolder) -> list[Path]:
 
 
 def _sample_call() -> PlannedCall:
-    """The call whose answer is shown."""
+    """Return the call whose answer is shown."""
     return PlannedCall(-1, PARTIES[0].id, 0, SAMPLE_QUESTION, False, 160, exact=False)
 
 
@@ -342,7 +342,7 @@ def _must(true: bool, otherwise: str) -> None:
 
 
 def _seen_whole(lived: Lived) -> set[CallId]:
-    """The calls whose whole answer a caller has."""
+    """Return the calls whose whole answer a caller has."""
     return {answer.call_id for answer in (lived.sample, *lived.answers) if answer.whole}
 
 
@@ -379,6 +379,6 @@ def _whole_seconds(start_ns: int, end_ns: int) -> Span:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of those that came together; the others are mostly its consequences."""
+    """Return the first error of a group; the others are mostly its consequences."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

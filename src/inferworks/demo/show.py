@@ -23,7 +23,7 @@ _MILLION = 10**6
 
 
 class Section(msgspec.Struct, frozen=True):
-    """A part of what is printed: a table, lines of text, or both."""
+    """Part of the output: a table, lines of text, or both."""
 
     title: str
     columns: Sequence[str] = ()

@@ -47,7 +47,7 @@ _FEWEST_STEPS = 100
 _SCORED = 2048
 """Windows on which the loss is told."""
 _VOCABULARY = 128
-"""ASCII; what is beyond counts as code 0."""
+"""Size of the vocabulary: ASCII; other characters count as code 0."""
 
 
 class Trained(msgspec.Struct, frozen=True):

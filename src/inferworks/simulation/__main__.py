@@ -35,7 +35,7 @@ def seeds(argument: str) -> range:
 
 
 def told(one: Run) -> Run:
-    """Print what came of a seed."""
+    """Print the result of a seed."""
     click.echo(f"seed {one.seed}: {one.digest}, {one.events} events")
     if one.broken:
         click.echo("\n".join(f"    {line}" for line in one.last))

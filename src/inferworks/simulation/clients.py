@@ -16,7 +16,7 @@ from inferworks.simulation.gateway import HOST, PORT
 from inferworks.simulation.turns import Turns
 
 PATIENCE_S: Final = 90.0
-"""Longer than the gateway has for anything: who waits so long was forgotten."""
+"""Seconds that exceed all time limits of the gateway: a client that waits so long was forgotten."""
 _IN_TURN_S: Final = 60.0
 """Longer than a whole answer takes, and less than an idle connection is kept."""
 CHAT: Final = "/v1/chat/completions"
@@ -73,7 +73,7 @@ class Wire(asyncio.Protocol):
 
 
 class Clients:
-    """All clients of a world, and what they have seen."""
+    """All clients of a world, with their results."""
 
     def __init__(self, turns: Turns, random: Random) -> None:
         self.turns = turns
@@ -199,7 +199,7 @@ class Clients:
         return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
     async def _read(self, wire: Wire, call: Call, patience_s: float) -> None:
-        """Read one answer, and leave what comes after it."""
+        """Read one answer, and leave later bytes."""
         deadline = self.turns.now_ns + round(patience_s * 1e9)
         while True:
             size = take_in(call, bytes(wire.came))
@@ -237,7 +237,7 @@ def http(method: str, path: str, body: bytes, secret: str) -> bytes:
 
 
 def take_in(call: Call, data: bytes) -> int | None:
-    """Have `call` know what `data` tells; the size of its answer once that is whole."""
+    """Update `call` from `data`; return the size of its answer once that is whole."""
     head, found, rest = data.partition(b"\r\n\r\n")
     if not found:
         return None

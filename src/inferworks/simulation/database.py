@@ -43,7 +43,7 @@ _ERRORS: Final[Sequence[tuple[type[apsw.Error], type[sqlite3.Error], int, str]]]
 
 
 class _File(apsw.VFSFile):
-    """A file of SQLite's, whose writes are the disk's."""
+    """File of SQLite's, with writes to the simulated disk."""
 
     def __init__(self, vfs: DiskVfs, name: Any, flags: list[int]) -> None:
         self._disk = vfs.disk
@@ -76,7 +76,7 @@ class _File(apsw.VFSFile):
             self._node.later.append(Write(newsize, None))
 
     def xSync(self, flags: int) -> None:  # noqa: N802
-        """Make durable what was written."""
+        """Make the writes durable."""
         if self._process.dead:
             raise apsw.IOError("the process was killed")
         if self._node is None:
@@ -204,7 +204,7 @@ class Connection:
             self._connection.close()
 
     def _drop(self) -> None:
-        """Let go of what the kernel would: files and locks. Nothing is written any more."""
+        """Release files and locks, as the kernel would. Nothing is written any more."""
         with suppress(apsw.Error, OSError):
             self._connection.close(True)
 

@@ -84,7 +84,7 @@ class Change:
     done: bool = False
 
     def apply(self) -> None:
-        """Do it to what the disk is sure to have."""
+        """Apply the change to the durable state."""
         if not self.done:
             self.done = True
             for folder, name, node in self.names:
@@ -240,7 +240,7 @@ class Disk:
         self.changed((str(path), None))
 
     def flock(self, descriptor: int, operation: int) -> None:
-        """`fcntl.flock`; who waits gives up the turn."""
+        """Simulate `fcntl.flock`; a waiter gives up the turn."""
         self.turns.check()
         while True:
             try:
@@ -255,7 +255,7 @@ class Disk:
     def open_file(
         self, path: Any, mode: str = "r", buffering: int = -1, *more: Any, **named: Any
     ) -> Any:
-        """`open`: for reading the real one, for writing one whose every write comes through here."""
+        """Simulate `open`: the real one to read, a file whose writes are simulated to write."""
         self.turns.check()
         if not set(mode) & set("wax+"):
             return real_open(path, mode, buffering, *more, **named)
@@ -282,7 +282,7 @@ class Disk:
         return node if isinstance(node, File) else None
 
     def may_fail(self, what: str) -> None:
-        """A write of any kind to `what` begins. OSError when it is made to fail."""
+        """Begin a write of any kind to `what`. OSError when a fault is due."""
         if self._chance("read only"):
             raise self._fault(errno.EROFS, what)
         if self._chance("no space"):
@@ -329,14 +329,14 @@ class Disk:
     # --- what happens to it
 
     def closed_by_kernel(self, process: Process) -> None:
-        """Close what a process that died had open."""
+        """Close the files of a dead process."""
         for descriptor in [
             d for d, opened in self.descriptors.items() if opened.process is process
         ]:
             self.close(descriptor)
 
     def lose_power(self) -> None:
-        """Keep what is durable, and any part of the rest; everything is closed by now."""
+        """Keep the durable state, and any part of the rest; all files are closed by now."""
         for descriptor in list(self.descriptors):
             self.close(descriptor)
         changes = {change: None for folder in self._folders(self._top) for change in folder.later}
@@ -430,7 +430,7 @@ class Disk:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what lies in `folder`, past all that stands in for the system."""
+    """Remove the content of `folder` with the real system calls."""
     for entry in folder.iterdir():
         if entry.is_dir():
             _empty(entry)
@@ -440,7 +440,7 @@ def _empty(folder: Path) -> None:
 
 
 class _Raw(io.RawIOBase):
-    """A file whose operations are those of the disk."""
+    """File whose operations are those of the simulated disk."""
 
     def __init__(self, disk: Disk, descriptor: int, *, readable: bool) -> None:
         self._disk = disk

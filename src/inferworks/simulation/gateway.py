@@ -83,12 +83,12 @@ class Gateway:
         return not self.runs
 
     def kill(self) -> None:
-        """SIGKILL: the kernel closes what it had open, and keeps what it had written."""
+        """Kill with SIGKILL: the kernel closes its files, and keeps its writes."""
         self.kills += 1
         self._die(silently=False)
 
     def lose_power(self) -> None:
-        """The machine stops: nobody is told, and the disk has what it has."""
+        """Stop the machine: no peer gets a message, and the disk keeps its state."""
         self._die(silently=True)
         self.disk.lose_power()
 
@@ -122,7 +122,7 @@ class Gateway:
         self.platform = None
 
     def _close(self, process: Process, *, silently: bool) -> None:
-        """Do what the kernel does for a process that has ended."""
+        """Do the kernel's work for a process that has ended."""
         for end in [end for end in self.network.ends if end.process is process]:
             end.vanish(silently=silently)
         self.disk.closed_by_kernel(process)

@@ -130,7 +130,7 @@ class SimLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        """Have `callback` called soon; in a process that died nobody calls it."""
+        """Schedule `callback`; ignored for a dead process."""
         if self.process.dead or self.is_closed():
             if self.process.dead:
                 return asyncio.Handle(callback, args, self, context)
@@ -140,7 +140,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Take down what nobody has looked at."""
+        """Record an error that nothing else handles."""
         if not self.process.dead:
             told = f"{context.get('message')}: {context.get('exception')!r} {context.get('task')!r}"
             self.turns.note(f"complains {context.get('message')}")
@@ -164,7 +164,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return future
 
     def join_threads(self) -> None:
-        """Wait for what `run_in_executor` still runs, as `asyncio.run` does in the end."""
+        """Wait for the threads of `run_in_executor`, as `asyncio.run` does in the end."""
         for strand in self._executed:
             self.turns.join(strand)
 

@@ -65,7 +65,7 @@ class Manners:
 
 
 class Listener:
-    """A port that somebody holds, and who accepts on it."""
+    """Port in use, with the acceptor of its connections."""
 
     def __init__(self, network: Network, host: str, port: int) -> None:
         self.network = network
@@ -124,7 +124,7 @@ class Network:
     async def connect(
         self, loop: Loop, factory: Factory, host: str, port: int
     ) -> tuple[End, asyncio.BaseProtocol]:
-        """A connection to `host`; OSError when nobody takes it."""
+        """Connect to `host`; OSError when no process accepts."""
         manners = self.manners_of(host)
         if manners.connects == "no descriptors":
             raise OSError(errno.EMFILE, "Too many open files")
@@ -203,7 +203,7 @@ class End(asyncio.Transport):
     # --- what protocols call
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send `data` after what was written before."""
+        """Send `data` after the earlier writes."""
         if self._closing or self._half_closed or self._lost:
             return
         self.network.turns.check()
@@ -222,30 +222,30 @@ class End(asyncio.Transport):
         return len(self._unsent)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Taken note of by nobody: the limits are asyncio's own."""
+        """Do nothing: the limits are asyncio's own."""
 
     def can_write_eof(self) -> bool:
         """Return True."""
         return True
 
     def write_eof(self) -> None:
-        """Send no more after what was written."""
+        """End the sending side after the earlier writes."""
         if not self._half_closed:
             self._half_closed = True
             self._push()
 
     def pause_reading(self) -> None:
-        """Leave what comes in the kernel."""
+        """Leave incoming bytes in the kernel."""
         self._reads = False
 
     def resume_reading(self) -> None:
-        """Take what came."""
+        """Take incoming bytes."""
         if not self._reads:
             self._reads = True
             self._soon(self._read)
 
     def is_reading(self) -> bool:
-        """True while it takes what comes."""
+        """True while incoming bytes are taken."""
         return self._reads
 
     def is_closing(self) -> bool:
@@ -294,7 +294,7 @@ class End(asyncio.Transport):
             )  # a turn later than the last data, as asyncio does
 
     def vanish(self, *, silently: bool) -> None:
-        """The process of this end has died, or its machine: then nobody is told."""
+        """End the connection as its process dies, or, silently, as its machine does."""
         self._lost = self._closing = True
         self._silent = silently
         self._protocol = self.loop = None
@@ -314,7 +314,7 @@ class End(asyncio.Transport):
             self.loop.call_soon_threadsafe(act, *args)
 
     def _later(self, act: Callable[[End], None]) -> None:
-        """Have `act` done at the other end, after what is under way."""
+        """Schedule `act` at the other end, after the bytes under way."""
         turns, peer = self.network.turns, self.peer
         if peer is None:
             return
@@ -323,7 +323,7 @@ class End(asyncio.Transport):
         turns.after(self._arrives_ns - turns.now_ns, lambda: act(peer))
 
     def _push(self) -> None:
-        """Hand the kernel what it takes."""
+        """Hand as many bytes to the kernel as it takes."""
         manners, random = self._manners, self.network.random
         while self._unsent and self._under_way < manners.window_bytes:
             room = manners.window_bytes - self._under_way
@@ -366,7 +366,7 @@ class End(asyncio.Transport):
             self._soon(self._read)
 
     def _read(self) -> None:
-        """Give the protocol what has come."""
+        """Give incoming bytes to the protocol."""
         peer = self.peer
         if self._protocol is None:
             return
@@ -404,7 +404,7 @@ class End(asyncio.Transport):
 
 
 class Socket:
-    """A `socket.socket`, as far as production needs one: it holds a port until somebody accepts."""
+    """Simulation of `socket.socket`, as far as production needs it: it holds a port until it listens."""
 
     network: Network
 

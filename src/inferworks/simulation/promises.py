@@ -49,9 +49,9 @@ def no_answer_without_its_record(world: World) -> Iterator[str]:
 
 
 def no_work_without_its_record(world: World) -> Iterator[str]:
-    """Work asked of an upstream is on record, save what a power failure cut off in its first second.
+    """Work asked of an upstream is on record, save for the first second before a power failure.
 
-    Or since the disk failed: what could not be written then is lost with the power.
+    Or since the disk failed: records that could not be written then are lost with the power.
     """
     known = {usage.end_user for usage in world.usages}
     for label, asked in world.asked().items():
@@ -65,7 +65,7 @@ def no_work_without_its_record(world: World) -> Iterator[str]:
 
 
 def tokens_are_those_that_upstreams_told(world: World) -> Iterator[str]:
-    """Tokens that a record says were reported are what the upstream that served it has answered."""
+    """Tokens recorded as reported equal those in the answer of the upstream that served it."""
     asked = world.asked()
     for usage in world.usages:
         if usage.outcome is not Outcome.ANSWERED or usage.confidence is not Confidence.REPORTED:
@@ -75,7 +75,7 @@ def tokens_are_those_that_upstreams_told(world: World) -> Iterator[str]:
 
 
 def sums_of_money_are_equal(world: World) -> Iterator[str]:
-    """Clients were told what their records come to, and what the books make of them."""
+    """Costs disclosed to clients equal those of their records, and those in the books."""
     records: dict[str, Usage] = {usage.call_id: usage for usage in world.usages}
     for call in world.clients.calls:
         usage = records.get(call.call_id)
@@ -93,7 +93,7 @@ def sums_of_money_are_equal(world: World) -> Iterator[str]:
 
 
 def customers_are_apart(world: World) -> Iterator[str]:
-    """A record belongs to who made the call, and an answer holds nobody else's words."""
+    """A record belongs to the caller, and an answer holds no other client's text."""
     calls = {call.label: call for call in world.clients.calls}
     for usage in world.usages:
         call = calls.get(usage.end_user)

@@ -190,7 +190,7 @@ def _descriptor(what: Any) -> int:
 
 
 def _thread_methods(turns: Turns) -> dict[tuple[Any, str], Any]:
-    """Threads take turns, whatever class of thread they are."""
+    """Return thread methods that take turns, for all classes of threads."""
     strands: dict[threading.Thread, Strand] = {}
     start, join, is_alive = (
         threading.Thread.start,

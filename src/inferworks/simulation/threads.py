@@ -67,7 +67,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let it go. RuntimeError when nobody has it."""
+        """Release the lock. RuntimeError when it is not held."""
         if self._depth == 0:
             raise RuntimeError("release unlocked lock")
         self._depth -= 1
@@ -76,7 +76,7 @@ class Lock:
             self._waiters.wake()
 
     def locked(self) -> bool:
-        """True while somebody has it."""
+        """Return whether the lock is held."""
         return self._depth > 0
 
     def __enter__(self) -> bool:
@@ -124,7 +124,7 @@ class Condition:
         return True
 
     def notify(self, n: int = 1) -> None:
-        """Wake `n` of those that wait."""
+        """Wake `n` waiters."""
         for _ in range(min(n, len(self._calls))):
             self._calls.popleft()[0] = True
         self._waiters.wake()

@@ -33,7 +33,7 @@ _SHOWN = 60
 _LONGEST_NS = 3600 * 10**9
 """No run takes longer than this, in simulated time."""
 _MOST_TURNS = 500_000
-"""No run takes more turns, a hundred times what the longest do: else something goes round in circles."""
+"""Most turns of a run, a hundred times the longest ones: more means an endless loop."""
 _STEP_NS = (200, 4000)
 """Least and greatest length of a turn, in nanoseconds."""
 
@@ -71,7 +71,7 @@ class Trace:
 
 
 class Process:
-    """A simulated process: threads that die together, and what the kernel closes when they do."""
+    """Simulated process: threads that die together, and the kernel's cleanups at their death."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -94,7 +94,7 @@ class Strand:
         self.ready = True
         """True if the strand can go on; while it runs: if it was woken meanwhile."""
         self.wake_ns: int | None = None
-        """Time at which it goes on even if nobody wakes it."""
+        """Time at which it goes on even if it is not woken."""
         self.joining: list[Strand] = []
 
 
@@ -139,7 +139,7 @@ class Turns:
         return self._current.process
 
     def note(self, what: str) -> None:
-        """Take `what` into the trace."""
+        """Add `what` to the trace."""
         self.trace.note(self.now_ns, self._current.name, what)
 
     def check(self) -> None:
@@ -148,12 +148,12 @@ class Turns:
             raise Killed
 
     def read_ns(self) -> int:
-        """The time; looking at it takes some, so that whoever looks again and again gets further."""
+        """Return the time; each reading advances it a little, so that a busy loop makes progress."""
         self.now_ns += 40
         return self.now_ns
 
     def after(self, delay_ns: int, act: Callable[[], None]) -> None:
-        """Have `act` done in `delay_ns`, by whoever has the turn; it waits for nothing."""
+        """Schedule `act` after `delay_ns`, in the thread whose turn it is then; it must not wait."""
         heapq.heappush(self._events, (self.now_ns + delay_ns, next(self._numbers), act))
 
     def wake(self, strand: Strand) -> None:
@@ -226,7 +226,7 @@ class Turns:
             process.at_death.pop()()
 
     def bury(self, process: Process) -> None:
-        """Collect what a dead process has left, in its name: what that still does has no effect."""
+        """Collect the garbage of a dead process in its name, so that finalizers have no effect."""
         me = self._current
         mine, me.process = me.process, process
         try:

@@ -48,7 +48,7 @@ _END_OF_TIME_NS: Final = 1 << 62
 
 @dataclass
 class World:
-    """Everything there is in a run, and what everybody remembers of it."""
+    """State of a run, with the memories of all its parts."""
 
     seed: int
     turns: Turns
@@ -107,7 +107,7 @@ class World:
             await upstream.stop()
 
     async def _one_life(self) -> None:
-        """A start, calls, what befalls them, and an end that waits for them or does not."""
+        """Run one life: a start, calls, faults, and an end that waits for the calls or does not."""
         random = self.random
         self.disk_failed_ns = None
         troubles = len(self.disk_troubles)
@@ -191,7 +191,7 @@ class World:
                 self._delivered(await self.clients.ask(customer, secret, model))
 
     def _delivered(self, call: Call) -> None:
-        """A client has its whole answer: its record must be on the disk by now, whatever happens next."""
+        """Check that the record of a whole answer is on the disk by now."""
         if self.seals or not (call.whole and call.call_id and call.status == 200):
             return  # what was sealed is not looked for here, but in the end
         kept = (self.disk.kept_for_good(f"data/journal.db{tail}") for tail in ("-wal", ""))

@@ -146,7 +146,7 @@ def a_usage(
 def a_leg(
     replica: str | None, span: tuple[int, int], tokens: Tokens, *, provider: str = "own"
 ) -> Leg:
-    """An answered attempt on `replica`, or at somebody else's API when that is None."""
+    """Make an answered attempt on `replica`, or at an external API when that is None."""
     return Leg(
         offer=OfferId("offer-1"),
         provider=provider,
@@ -276,11 +276,11 @@ _SOLD_BESIDE = [u for u in PRICED_BY if u not in (Unit.INPUT_TOKENS, Unit.OUTPUT
 
 
 class Dice(Random):
-    """Chance from a seed, in which the ends of a range come more often than all between them.
+    """Random numbers from a seed, in which the ends of a range come more often than all between them.
 
     To draw each number of a world by itself takes Hypothesis ten times as long as to check the world. So
-    what there is in a world is drawn, and can be left out when an example shrinks; what one thing is like
-    comes from a seed of its own.
+    the number of things in a world is drawn, and can shrink; the properties of each thing come from a
+    seed of its own.
     """
 
     def number(self, low: int, high: int) -> int:
@@ -431,7 +431,7 @@ def _activity(name: str, its: Dice) -> Activity:
 
 
 def _charge(name: str, its: Dice) -> Charge:
-    """A line of a bill or a time sheet; every other one says whose it is."""
+    """Make a line of a bill or a time sheet; every other one names its customer."""
     departments = [*[None] * len(Department), *Department, "infrastructure"]
     return msgspec.structs.replace(_line(name, its), department=its.choice(departments))
 

@@ -6,10 +6,10 @@ from inferworks.books.exports.base import SUMS, Books, Exporter, content
 
 
 def check_exporter(exporter: Exporter, books: Books) -> None:
-    """AssertionError unless `exporter` keeps the promises of the seam on `books`.
+    """Check that `exporter` keeps the promises of the seam on `books`; AssertionError if not.
 
-    It says what it is; its files have plain names of their own; none is empty; and asking again, or
-    writing a file again, gives the same bytes.
+    It has a name and a description; its files have plain names of their own; none is empty; and exporting
+    again, or writing a file again, gives the same bytes.
     """
     assert exporter.name.isidentifier(), "a format is named on the command line"
     assert 10 < len(exporter.about) < 90, "a format says what it is for in a few words"

@@ -63,7 +63,7 @@ def served(
 
 @contextmanager
 def real_gateway(folder: Path, configuration: str) -> Iterator[Gateway]:
-    """`inferworks up` with this configuration; what it has logged is shown when it does not end well."""
+    """Run `inferworks up` with this configuration; show its log when it does not end well."""
     (folder / KEY_FILE).write_text(TOKEN)
     (folder / "inferworks.toml").write_text(configuration)
     with real_platform(folder / "data", cwd=folder) as platform:

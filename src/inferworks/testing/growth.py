@@ -133,10 +133,10 @@ VALUES: Final = (
 def objects(
     names: list[str], base: dict[str, bytes]
 ) -> Iterator[tuple[str, Callable[[int], bytes]]]:
-    """JSON objects, each hostile in one place, with what is hostile in it.
+    """Yield JSON objects, each hostile in one place, with a description of that place.
 
-    `base` is a good one. Each of `names` has each of `VALUES` in turn, and so has a field that nobody
-    knows; then there is much between the fields, or in their names.
+    `base` is a good one. Each of `names` has each of `VALUES` in turn, and so has an unknown field; then
+    there is much white space between the fields, or long names.
     """
     for name in [*names, "something else"]:
         for filling in VALUES:
@@ -174,10 +174,10 @@ def _field(name: str, value: bytes) -> bytes:
 
 
 def check_growth(of: Callable[[int], Given], work: Callable[[Given], object], what: str) -> None:
-    """Do `work` with what `of` makes of a size, and of four times that size.
+    """Do `work` with values from `of` of a size, and of four times that size.
 
-    AssertionError when the larger takes more than eight times as long. To refuse what is hostile is as good
-    as an answer.
+    AssertionError when the larger takes more than eight times as long. A refusal of hostile input is as
+    good as an answer.
     """
     much_s = _least_s(partial(work, of(_TIMES * SIZE_BYTES)))
     if much_s < _NOTICED_S:

@@ -226,7 +226,7 @@ async def open_door(
     cors: Sequence[str] = (),
     on_refused: Callable[[RefusedRequest], object] | None = None,
 ) -> AsyncIterator[InProcessGateway]:
-    """A gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
+    """Run a gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
     clock = SystemClock()
     store = store or MemoryStore()
     journal = Journal(store)

@@ -35,9 +35,9 @@ def write(path: Path, records: Sequence[Record]) -> None:
 
 
 def facts_of_days(seed: int, rows: int, days: int = 2) -> list[Fact]:
-    """`rows` facts of each table, spread over `days`, each with a key of its own.
+    """Make `rows` facts of each table, spread over `days`, each with a key of its own.
 
-    Every other call is reported by somebody else.
+    Every other call is a report of another gateway.
     """
     chance = random.Random(seed)  # noqa: S311 a test wants the same again
     facts: list[Fact] = []

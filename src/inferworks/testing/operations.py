@@ -37,7 +37,7 @@ _OPENAI = Profile("openai", openai_operations())
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One call, and what its answer tells at its end when the script has two words and 9 input tokens."""
+    """One call, with the usage of its answer when the script has two words and 9 input tokens."""
 
     call: Call
     tokens: Tokens
@@ -55,7 +55,7 @@ class Work:
 
 
 def json_call(operation: Operation, fields: Mapping[str, object], *, stream: bool = False) -> Call:
-    """A call whose body is JSON."""
+    """Make a call whose body is JSON."""
     body = {"model": A_MODEL, **({"stream": True} if stream else {}), **fields}
     return Call(
         CallId("call_1"), operation, A_MODEL, stream, wants_usage=False, body=msgspec.json.encode(body)
@@ -69,7 +69,7 @@ def form_call(
     file: tuple[str, bytes] | None = None,
     stream: bool = False,
 ) -> Call:
-    """A call whose body is a form, with one file if there is one."""
+    """Make a call whose body is a form, with one file if there is one."""
     given = {**fields, **({"stream": "true"} if stream else {})}
     body = form_of(list(given.items()), BOUNDARY)
     if file is not None:

@@ -119,7 +119,7 @@ class RealPlatform:
 
 @contextmanager
 def real_platform(data: Path, cwd: Path | None = None) -> Iterator[RealPlatform]:
-    """A platform that is stopped at the end, whatever happens."""
+    """Run a platform that is stopped at the end in any case."""
     platform = RealPlatform(data, cwd)
     try:
         yield platform

@@ -160,7 +160,7 @@ def _anthropic(client: HttpClient) -> Provider:
 
 
 async def check_provider(stage: Staging) -> None:
-    """Check a driver against the whole contract. AssertionError names what it breaks."""
+    """Check a driver against the whole contract. AssertionError names the broken rule."""
     for check in CHECKS:
         await check(stage)
 
@@ -230,7 +230,7 @@ async def check_breaks_before_the_first(stage: Staging) -> None:
 
 
 async def check_breaks_amid(stage: Staging) -> None:
-    """Breaking off amid a stream raises there, after what came, which tells of its tokens if any does."""
+    """Check that a break amid a stream raises there, after earlier chunks, with usage if reported."""
     async with _alone(), stage(Script(words=("a", "b", "c"), breaks_after=2, input_tokens=7)) as on:
         async with on.provider.send(on.offer, make_call()) as reply:
             chunks = [reply.first]
@@ -298,7 +298,7 @@ async def _enter(on: Stage, call: Call) -> None:
 
 
 async def _take_all(reply: Reply, chunks: list[Chunk]) -> None:
-    """Add what follows to `chunks`; they are kept when it breaks off."""
+    """Append all chunks of `reply` to `chunks`; they are kept when it breaks off."""
     async for chunk in reply.rest:
         chunks.append(chunk)  # noqa: PERF401 a comprehension would lose them
 

@@ -97,7 +97,7 @@ def stolen_s() -> float:
 
 @contextmanager
 def watched(most_s: float = MOST_S) -> Iterator[list[Stall]]:
-    """Watch every loop that is run while this is entered; those that stood are in the list."""
+    """Watch every loop that runs while the block does; the list gets the stalls."""
     found: list[Stall] = []
     run = asyncio.Runner.run
 
@@ -153,7 +153,7 @@ class _Beat:
         self._took()
 
     def collected(self, phase: str, _info: dict[str, Any]) -> None:
-        """Garbage is collected: what that takes is not the loop's."""
+        """Subtract the time of garbage collection, which is not the loop's."""
         if threading.get_ident() != self._thread:
             return
         if phase == "start":
@@ -162,7 +162,7 @@ class _Beat:
             self._last_s += time.thread_time() - self._collecting_since_s
 
     def look(self, over: threading.Event) -> None:
-        """Keep what the loop does once it has been kept for long, until `over`."""
+        """Sample the loop's stack once it has been held for long, until `over`."""
         while not over.wait(_LOOK_S):
             kept_s = time.clock_gettime(self._clock) - self._last_s
             if kept_s > self._most_s / 2 and not self._calls:

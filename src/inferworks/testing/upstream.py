@@ -112,7 +112,7 @@ def _told(exchange: Exchange) -> Body:
 
 
 def _written(answer: Answer, wire: Wire, request: Body) -> Written:
-    """The whole answer to a request, whatever it is."""
+    """Return the whole answer to a request of any operation."""
     written = wire.written(answer, request) if wire.written else None
     if written is not None:
         return written

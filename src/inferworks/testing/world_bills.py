@@ -118,7 +118,7 @@ class Suppliers:
         return export if export and export.files else None
 
     def seal(self, period: Period, now_ns: int) -> None:
-        """Note what a close accrues."""
+        """Note the accruals of a close."""
         is_missing = period in self.missing(now_ns)
         self.sealed[period.name] = self._accrued_pico(period) if is_missing else 0
 
@@ -376,7 +376,7 @@ def _land(
     answer: Answer | None = None,
     series: tuple[str, str] = ("", ""),
 ) -> Outcome:
-    """Import a file, and note what stands: it is one of `fates`, or asked where there is no answer."""
+    """Import a file, and note the result: it is one of `fates`, or a question where it is ambiguous."""
     outcome = _outcome(world, name, lines, answer, _closed(world), series)
     if outcome.questions:
         if answer is not None or Fate.REVISION not in fates:
@@ -459,7 +459,7 @@ def _line(world: BilledWorld, account: str) -> Charge:
 
 
 def _committed(world: BilledWorld, line: Charge) -> Charge:
-    """`line` as one of a commitment: what buys it costs nothing; what draws on it does, or leaves it."""
+    """Make `line` one of a commitment: its purchase costs nothing; its use does, or its rest."""
     dice = world.random
     status, pricing = dice.choice(_COMMITTED)
     told = {COMMITMENT: f"plan-{dice.randint(0, 1)}", "CommitmentDiscountStatus": status}

@@ -54,7 +54,7 @@ class ApiCalls:
         self.sealed: dict[str, int] = {}
 
     def seal(self, world: BilledWorld, usages: Iterable[Usage], period: Period) -> None:
-        """Note what a close estimates."""
+        """Note the estimates of a close."""
         self.sealed[period.name] = self._fresh_pico(world, usages, period.span)
 
     def standing_pico(

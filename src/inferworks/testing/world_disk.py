@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Kill(BaseException):
-    """The process is gone, in the middle of what it did."""
+    """Death of the process, in the middle of its work."""
 
 
 class Fuse:
@@ -130,7 +130,7 @@ class RememberingLedger(Ledger):
         return self._records
 
     def periods(self) -> Periods:
-        """The calendar: what is closed now; a world declares no periods."""
+        """Return the calendar of closed periods; a world declares no periods."""
         if self._periods is None:
             self._periods = super().periods()
         return self._periods
@@ -150,13 +150,13 @@ class RememberingLedger(Ledger):
 
 
 class _Remembered(Body):
-    """A part whose rows are decoded once."""
+    """Part whose rows are decoded once."""
 
     known: dict[tuple[str, type[Any]], tuple[Any, ...]]
 
     @classmethod
     def of(cls, body: Body, known: dict[tuple[str, type[Any]], tuple[Any, ...]]) -> _Remembered:
-        """`body`, which keeps what was decoded in `known`."""
+        """Return `body` with a cache of decoded rows in `known`."""
         one = cls(*body)
         one.known = known
         return one
@@ -192,7 +192,7 @@ def _burning(fuse: Fuse, row: Any) -> Any:
 
 
 def killed(disk: Disk, dice: Random, work: Callable[[], str]) -> str | None:
-    """Do `work` with a lit fuse; None when we were killed, else what it did."""
+    """Do `work` with a kill armed; return None when we were killed, else its description."""
     disk.fuse.left = dice.randint(0, 40)
     try:
         done = work()

@@ -194,7 +194,7 @@ class World:
         return period_at(self.disk.ledger.periods().closed_until_ns or 0)
 
     def write(self, records: Sequence[Record]) -> None:
-        """Journal `records`, and note what is on record from now on."""
+        """Journal `records`, and note them as recorded."""
         self.journal.write(records)
         for record in records:
             if isinstance(record, Usage):
@@ -206,7 +206,7 @@ class World:
 
 
 Event: TypeAlias = Callable[[World], str | None]
-"""Something that happens: what it did, in words; None when it could not happen now."""
+"""Event that returns a description of its effect; None when it could not happen now."""
 
 
 def serve(world: World) -> str:
@@ -238,7 +238,7 @@ def serve(world: World) -> str:
 
 
 def call_api(world: World) -> str:
-    """Calls are served by somebody else's API; the facts may be held back and arrive later."""
+    """Serve calls by an external API; the facts may be held back and arrive later."""
     dice = world.random
     calls = [
         an_api_call(world, world.name("call"), dice.choice(_CUSTOMERS))
@@ -431,7 +431,7 @@ EVENTS: Final[tuple[tuple[int, Event], ...]] = (
 
 
 class View(NamedTuple):
-    """A world and what its books say now: of each closed period, the first open one, and the rest."""
+    """A world with its present books: the closed periods, the first open one, and the rest."""
 
     world: World
     closed: tuple[tuple[Period, Statement], ...]
@@ -445,7 +445,7 @@ Check: TypeAlias = Callable[[View], None]
 
 
 def nothing_lost_or_doubled(view: View) -> None:
-    """Theorem 3: what is recorded is what was accepted, once; received = the sum of its fates."""
+    """Theorem 3: accepted records are on record, once; received = the sum of its fates."""
     vouchers = {charge.id: charge for charge in view.charges if not account_of(charge)}
     _same("charges", vouchers, view.world.told_charges)
     with view.world.journal.reads() as reads:
@@ -457,7 +457,7 @@ def nothing_lost_or_doubled(view: View) -> None:
 
 
 def deliveries_stand_as_they_came(view: View) -> None:
-    """Theorems 16 and 17: of each account, line by line, what was said last; and its exact total."""
+    """Theorems 16 and 17: each account has the last delivered lines, and its exact total."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for charge in view.charges:
         found[account_of(charge)][charge.resource_id or ROUNDING] += charge.amount_pico
@@ -469,7 +469,7 @@ def deliveries_stand_as_they_came(view: View) -> None:
 
 
 def billed_becomes_cost(view: View) -> None:
-    """Theorem 18: over all periods cost is what was billed less what is prepaid, and what is accrued."""
+    """Theorem 18: over all periods cost is the billed amount less prepaid, plus accrued."""
     statements = [statement for _, statement in view.closed] + [view.open, view.rest]
     suppliers = view.world.suppliers
     standing_pico = suppliers.standing_pico(view.world.now_ns)
@@ -495,7 +495,7 @@ def every_charge_is_billed_once(view: View) -> None:
 
 
 def every_call_earns_once(view: View) -> None:
-    """Theorems 1 and 14: each call earned what its tokens cost under the plans of its own period."""
+    """Theorems 1 and 14: each call's revenue is its tokens' price under the plans of its own period."""
     ledger = view.world.disk.ledger
     sealed = {
         close.period: ledger.body(close, "inputs/plans").rows(PricePlan)
@@ -512,7 +512,7 @@ def every_call_earns_once(view: View) -> None:
 
 
 def closed_stays_closed(view: View) -> None:
-    """Theorem 12: what was sealed reads as it did; the chain holds."""
+    """Theorem 12: closed statements read as they did; the chain holds."""
     findings = tuple(audit_chain(view.world.disk.ledger))
     _same("findings in the chain", findings, ())
     for period, paper in view.world.papers_kept.items():
@@ -524,7 +524,7 @@ def closed_stays_closed(view: View) -> None:
 
 
 def corrections_make_it_right(view: View) -> None:
-    """Theorem 12: the sealed figures and their corrections are what would be sealed today."""
+    """Theorem 12: closed figures plus their corrections equal the figures of a close today."""
     closes = standing(view.world.disk.ledger.records())
     rows: list[Rated] = []
     for period, _ in view.closed:
@@ -549,7 +549,7 @@ def corrections_make_it_right(view: View) -> None:
 
 
 def a_change_has_its_causes(view: View) -> None:
-    """Theorem 20: by what the open period's margin differs from the last closed one's has its causes."""
+    """Theorem 20: the causes explain the whole change of margin from the last closed period."""
     for _, then in view.closed[-1:]:
         found = explain_change(view.open, then)
         change_pico = view.open.gross_margin_pico - then.gross_margin_pico
@@ -557,7 +557,7 @@ def a_change_has_its_causes(view: View) -> None:
 
 
 def late_is_posted_in_the_open(view: View) -> None:
-    """Theorem 12: nothing is posted in a closed period; what corrects one says which."""
+    """Theorem 12: no entry is posted in a closed period; corrections name their period."""
     periods = view.world.disk.ledger.periods()
     for charge in view.charges:
         posted = posting_period(charge, periods)
@@ -609,8 +609,9 @@ CHECKS: Final[tuple[tuple[tuple[int, ...], Check], ...]] = (
     ((13,), in_any_order),
     ((15,), alike_costs_alike),
 )
-"""Checked after every event, by theorem. Drawing up the statements of a `View` checks `VALIDATIONS` too,
-those of deliveries included: theorems 1 to 11, 14, and 16 to 19."""
+"""Checks after every event, by theorem. Computing the statements of a `View` checks `VALIDATIONS` too,
+those of deliveries included: theorems 1 to 11, 14, and 16 to 19.
+"""
 
 SEAL_CHECKS: Final[tuple[tuple[tuple[int, ...], Check], ...]] = (
     ((12,), corrections_make_it_right),
@@ -622,7 +623,7 @@ SEALING: Final[tuple[Event, ...]] = (close, kill_close, reopen)
 
 
 def run_world(seed: int, steps: int = STEPS) -> list[str]:
-    """Let the world of `seed` live for `steps` events; what happened, event by event.
+    """Run the world of `seed` for `steps` events; return their descriptions.
 
     WorldFailedError when a theorem does not hold.
     """
@@ -649,7 +650,7 @@ def run_world(seed: int, steps: int = STEPS) -> list[str]:
 
 
 def _next(world: World) -> tuple[Event, str]:
-    """Pick events until one can happen; it, and what it did."""
+    """Draw events until one can happen; return it with its description."""
     weights, events = zip(*EVENTS, strict=True)
     while True:
         [event] = world.random.choices(events, weights)
@@ -720,7 +721,7 @@ def _a_line(world: World) -> Charge:
 
 
 def _deliver(world: World, name: str, lines: tuple[Charge, ...]) -> str:
-    """Import a file, and note what is in the books from now on."""
+    """Import a file, and note its lines as imported."""
     file = bill_file(name, name.encode())
     lines = tuple(replace(line, file=name, file_sha256=file.sha256) for line in lines)
     done = world.disk.books.add(file, _KIND, lines, 1)
@@ -752,7 +753,7 @@ def _close(world: World) -> str:
 
 
 def _note_sealed(world: World, period: Period) -> None:
-    """Note what stands in a closed period for bills that have not come."""
+    """Note the accruals of a closed period for missing bills."""
     world.suppliers.seal(period, world.now_ns)
     world.api_calls.seal(world, world.told_usages.values(), period)
 
@@ -777,7 +778,7 @@ def _horizon_ns(world: World) -> int:
 
 
 def _summed(rows: Sequence[Sequence[Any]]) -> dict[Any, int]:
-    """Amounts by everything else that a row says, those of zero left out."""
+    """Sum amounts by all other columns, without zero sums."""
     sums: Counter[Any] = Counter()
     for row in itertools.chain(*rows):
         sums[replace(row, amount_pico=0)] += row.amount_pico
@@ -842,7 +843,7 @@ def _folder() -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one world and tell what happened in it, or many; 1 when one of them fails."""
+    """Run one world and print its events, or many; return 1 when one of them fails."""
     parser = argparse.ArgumentParser(prog="python -m inferworks.testing.worlds")
     parser.add_argument("--seed", type=int, default=1, help="the world, or the first of them")
     parser.add_argument("--seeds", type=int, default=1, help="how many worlds")

@@ -20,7 +20,7 @@ comparing = click.option(
 
 
 def print_compared(now: Statement, found: Comparison, period: str | None) -> list[str]:
-    """Print `now`, the statement of `period`, beside what was `found`; the notes to both of them."""
+    """Print `now`, the statement of `period`, beside the comparatives `found`; return the notes to both."""
     name, then, rows, why = found
     amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
     places = places_for(*amounts)

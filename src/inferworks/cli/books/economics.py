@@ -77,7 +77,7 @@ def _mean(mean: Fraction | None, places: int) -> str:
 
 
 def _print_customers(found: Economics, places: int) -> None:
-    """The paying customers with the largest revenue, and what the others sum to."""
+    """Print the paying customers with the largest revenue, and the sum of the others."""
     if not found.customers:
         return
     ordered = sorted(found.customers, key=lambda one: (-one.revenue_pico, one.customer))

@@ -88,7 +88,7 @@ def _listed(causes: Sequence[str]) -> str:
 
 
 def _lines(node: Node, level: int) -> Iterator[str]:
-    """`node` and its parts: the amount on the right, what it is on the left, within 80 columns."""
+    """Yield lines for `node` and its parts: name on the left, amount on the right, within 80 columns."""
     indent = "  " * level
     yield from _two_columns(indent + node.label, format_pico(node.amount_pico))
     for text in (node.detail, *(ratio.text for ratio in node.ratios)):
@@ -106,7 +106,7 @@ def _two_columns(text: str, amount: str) -> Iterator[str]:
 
 
 def _folded(text: str, width: int) -> Iterator[str]:
-    """`text` cut into lines of `width`, those after the first indented like it; nothing is lost."""
+    """Wrap `text` to `width`, continuation lines indented like the first; nothing is lost."""
     indent = " " * (len(text) - len(text.lstrip()) + 4)
     while len(text) > width:
         space = text.rfind(" ", len(indent) + 1, width + 1)

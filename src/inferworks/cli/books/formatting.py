@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # Ibis takes its time to load
 def print_figures(
     columns: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str] = ()
 ) -> None:
-    """A table of amounts, which stand on the right; the first column and those in `words` are words."""
+    """Print a table of amounts, aligned right; the first column and those in `words` are text."""
     left = {*columns[:1], *words}
     print_columns({name: "left" if name in left else "right" for name in columns}, rows)
     say()

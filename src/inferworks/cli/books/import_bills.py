@@ -80,7 +80,7 @@ _SOURCE = "import"
 
 
 class _Staged(NamedTuple):
-    """A file whose lines were put aside."""
+    """File whose lines wait to be stored."""
 
     bill: BillFile
     kind: str
@@ -318,9 +318,10 @@ def _import_place(place: Place, intake: _Intake, answer: Answer | None, outcome:
 
 
 def _again(bill: BillFile, why: str, store: BookStore) -> Landed | None:
-    """A file that is in the books though a new one like it would be refused; None when it is not there.
+    """Return the result for a file already in the books that a new file like it would be refused.
 
-    So whoever imports a whole folder each month need not mend what an older program took in.
+    So a monthly import of a whole folder does not fail at files that an older program imported. None when
+    it is not in the books.
     """
     there = [one for one in store.imports() if one.file_sha256 == bill.sha256]
     if not there or any(one.state is State.VOID for one in there):
@@ -406,7 +407,7 @@ def _land(intake: _Intake, answer: Answer | None, outcome: _Outcome) -> None:
 
 
 def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Staged:
-    """Read one bill and store what is no cost; put the lines of others aside."""
+    """Read one bill and store records other than costs; stage the lines of cost."""
     store, folder = intake.store, intake.folder
     header = header_of(bill)
     report = kind_of(header)
@@ -439,7 +440,7 @@ def _import_bill(bill: BillFile, intake: _Intake, place: Place) -> Landed | _Sta
 def _seen(
     lines: Iterable[ArrivingLine], remarks: Remarks, unexplained: Unexplained
 ) -> Iterator[ArrivingLine]:
-    """The same `lines`, one by one, each looked at for what is worth a remark or a question."""
+    """Yield `lines` unchanged, checking each for remarks and questions."""
     for line in lines:
         remarks.look_at(line.charge)
         unexplained.look_at(line.charge)

@@ -13,7 +13,7 @@ from inferworks.money import format_pico
 
 
 class Remarks:
-    """Sums up what is worth a look while the lines of the file `name` go by."""
+    """Remarks collected while the lines of the file `name` go by."""
 
     def __init__(
         self, name: str, currency: str, recoverable_taxes: Sequence[str], now_ns: int

@@ -23,7 +23,7 @@ from inferworks.folder import DataFolder
 
 @click.group("imports")
 def imports() -> None:
-    """List what was imported, and take an import back."""
+    """List imports, and void one."""
 
 
 @imports.command("list")

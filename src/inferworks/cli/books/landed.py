@@ -23,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     added: int
     gone: int
     changed: int
-    """Lines that stand instead of another about the same thing; the rest of those added and gone."""
+    """Lines that replaced another about the same thing, counted apart from those added and gone."""
     amended: int
     withheld: int
     """Amendments of lines of a closed period, which stay as they were sealed."""

@@ -35,7 +35,7 @@ _WILD: Final = frozenset("*?[")
 
 
 class Place(NamedTuple):
-    """A file: what it is called, where it is, and whether it was named itself."""
+    """File with its name, its path, and whether it was named itself."""
 
     name: str
     path: Path
@@ -55,7 +55,7 @@ class _Found(NamedTuple):
 
 @contextmanager
 def places(words: Sequence[str]) -> Iterator[tuple[list[Place], list[str], list[str]]]:
-    """The files that `words` name, why a word names none, and what else is to be said of them."""
+    """Yield the files that `words` name, the reasons for words without files, and remarks."""
     found: list[Place] = []
     missing: list[str] = []
     empty: list[str] = []
@@ -147,7 +147,7 @@ def _of_manifest(manifest: Manifest) -> _Found:
 
 
 def _in_store(url: str, cache: Path) -> _Found:
-    """The object at `url`, those below it, or those that it is a pattern for; brought to `cache`."""
+    """Download the object at `url`, those below it, or those that match it as a pattern, to `cache`."""
     start = next((at for at, letter in enumerate(url) if letter in _WILD), len(url))
     scheme, _, rest = url[:start].partition("://")
     base, _, last = rest.rpartition("/") if "/" in rest else (rest, "", "")

@@ -22,7 +22,7 @@ def print_beside(
     *,
     as_json: bool,
 ) -> None:
-    """Print the statement of `query`, and beside it the time that `what` names and the `budget`."""
+    """Print the statement of `query`, beside the time that `what` names and the `budget`."""
     drawn = workspace.statement(query, engine)
     compared = None if what is None else workspace.beside(query, drawn, what, engine)
     plan = None if budget is None else workspace.against(drawn, open_budget(budget))

@@ -109,7 +109,7 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
 
 
 def _gathered(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
-    """`drafts`, those of one account in one. Where a model has one alone, its weight says nothing."""
+    """Merge `drafts` of one account. Where a model has one account alone, its weight is dropped."""
     count = Counter(_name(draft.models[0]) for draft in drafts)
     accounts: list[Upstream] = []
     for draft in drafts:
@@ -173,7 +173,7 @@ def _timeout(router: Table, module: Table) -> Decimal | None:
 
 
 def _lenient(entries: Iterable[object]) -> frozenset[str]:
-    """The models of which a deployment drops what it does not know."""
+    """Return the models of which a deployment drops unknown parameters."""
     found: list[str] = []
     for entry in entries:
         if isinstance(entry, dict):

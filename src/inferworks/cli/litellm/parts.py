@@ -177,7 +177,7 @@ def _key(row: ProviderRow, params: Table) -> str:
 
 
 def _with_identity(upstream: Upstream, row: ProviderRow, params: Table) -> Upstream:
-    """`upstream` with what `params` say of who asks a cloud; for other providers as it is."""
+    """Return `upstream` with the cloud identity in `params`; for other providers unchanged."""
     match row.driver:
         case "bedrock":
             return msgspec.structs.replace(upstream, profile=params.text("aws_profile_name"))

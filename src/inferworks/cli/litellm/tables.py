@@ -65,7 +65,7 @@ def _few(models: Iterable[str]) -> str:
 
 
 class Table:
-    """A table of the file, from which each setting is taken once; what is left has no counterpart."""
+    """Table of the file, from which each setting is taken once; the rest has no counterpart."""
 
     def __init__(
         self, name: str, document: Mapping[str, Any], notes: Notes, model: str = ""
@@ -83,7 +83,7 @@ class Table:
         return self._left.pop(name, None)
 
     def expand(self, environment: Mapping[str, str], *, but: Container[str]) -> None:
-        """Put in the values that stand in the environment, but for some; what is not there is noted."""
+        """Substitute environment variables, but for some; missing ones are noted."""
         for name, value in list(self._left.items()):
             if name in but or not isinstance(value, str) or not value.startswith(IN_ENVIRONMENT):
                 continue
@@ -127,7 +127,7 @@ class Table:
         return value is True
 
     def names(self, name: str) -> list[str]:
-        """The setting as a list of names; what else is in it is noted."""
+        """Return the setting as a list of names; other values in it are noted."""
         value = self.take(name)
         items = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(item, str) for item in items):
@@ -155,7 +155,7 @@ class Table:
         return {str(key): inner.names(key) for key in inner.left()}
 
     def left(self) -> list[str]:
-        """The settings that nobody took."""
+        """Return the settings that were not taken."""
         return list(self._left)
 
     def note(self, name: str, why: str) -> None:
@@ -163,7 +163,7 @@ class Table:
         self._notes.add(f"{self._name}.{name}", why, self._model)
 
     def rest(self) -> None:
-        """Tell of every setting that nobody took."""
+        """Note every setting that was not taken."""
         for name in self.left():
             if self._left[name] is not None:
                 self._notes.add(f"{self._name}.{name}", model=self._model)

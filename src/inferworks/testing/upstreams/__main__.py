@@ -87,7 +87,7 @@ class Served(NamedTuple):
 
 
 def served(name: str, status: int, fault: Fault) -> Served:
-    """The fake of `name`, with a server that tells what it is asked and keeps nothing of it."""
+    """Return the fake of `name`, with a server that prints its requests and keeps none."""
     dialect = DIALECTS[name]
     scripted = dialect.answer(is_able=True, status=status, fault=fault, fault_after=1)
     upstream = dialect.make(scripted)

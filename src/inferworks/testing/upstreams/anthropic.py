@@ -61,7 +61,7 @@ class FakeAnthropic(ScriptedUpstream[MessageAnswer]):
     base_path = "/v1"
 
     async def answer(self, exchange: Exchange, scripted: MessageAnswer) -> None:
-        """Answer one request as `scripted` says, if it has what it must have."""
+        """Answer one request as `scripted` says, if its required headers are there."""
         request = read_json(exchange)
         if request is None:
             await exchange.respond(400, _error(400, "The request body is not valid JSON"))
@@ -143,7 +143,7 @@ def events_of(answer: MessageAnswer, request: Body) -> Iterator[Body]:
 
 
 def _in_deltas(block: Body, answer: MessageAnswer) -> tuple[Body, list[Body]]:
-    """`block` as it begins, and what is added to it."""
+    """Return the start of `block`, and its deltas."""
     match block["type"]:
         case "thinking":
             deltas = [{"type": "thinking_delta", "thinking": text} for text in answer.thoughts]

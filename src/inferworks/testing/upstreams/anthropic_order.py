@@ -78,7 +78,7 @@ def _systems(request: Body) -> Iterator[str]:
 
 
 def _signatures(messages: Sequence[Body]) -> Iterator[str]:
-    """Thoughts come back as they were signed; nobody else can sign any."""
+    """Check that thoughts come back with their signatures; only Anthropic can sign them."""
     for number, message in enumerate(messages):
         for place, block in enumerate(_blocks(message)):
             if block["type"] == "thinking" and block["signature"] != SIGNATURE:
@@ -148,7 +148,7 @@ def _without_result(number: int, ids: Sequence[str]) -> str:
 
 
 def _thoughts(request: Body) -> Iterator[str]:
-    """Within a loop of tools, what was thought before the call goes along."""
+    """Check that within a loop of tools, thoughts before a call are sent back with it."""
     messages = request["messages"]
     kind = (request.get("thinking") or {}).get("type")
     heard = takewhile(lambda message: message["role"] != "assistant", reversed(messages))

@@ -59,7 +59,7 @@ _OWN: Mapping[tuple[str, str], str] = {
     ("temperature", "minimum"): "range: 0..1",
     ("temperature", "maximum"): "range: 0..1",
 }
-"""Field and keyword -> what is said in place of Pydantic's words."""
+"""Field and keyword -> wording in place of Pydantic's."""
 _KINDS: Mapping[str, str] = {
     "string": "string", "integer": "integer", "number": "number", "boolean": "boolean",
     "array": "list", "object": "dictionary", "null": "null",
@@ -97,7 +97,7 @@ FAMILIES: Sequence[Family] = (
         samples=False, thinking=_ADAPTIVE, has_effort=True, prefills=False,
     ),
 )  # fmt: skip
-"""The first whose models have the name; a model of none takes everything."""
+"""Families of models; the first with a matching name counts, and a model of none takes everything."""
 
 
 def flaw_in(request: Body, *, counts: bool, is_beta: bool) -> str | None:
@@ -237,7 +237,7 @@ _UNSUPPORTED: Mapping[str, Sequence[str]] = {
     "string": ("minLength", "maxLength"),
     "array": ("maxItems", "uniqueItems"),
 }
-"""Kind of value -> what the schema of an answer may not ask of it."""
+"""Kind of value -> keywords that the schema of an answer may not use for it."""
 
 
 def _answer_schema(request: Body) -> str | None:

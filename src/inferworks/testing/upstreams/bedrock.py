@@ -70,7 +70,7 @@ class FakeBedrock(ScriptedUpstream[ConverseAnswer]):
         """The key that is good; it may be changed while it runs."""
 
     async def answer(self, exchange: Exchange, scripted: ConverseAnswer) -> None:
-        """Answer one request as `scripted` says, if whoever asks may ask."""
+        """Answer one request as `scripted` says, if it is authenticated."""
         found, denial = _PATH.fullmatch(exchange.path), denied(exchange, self.key)
         if denial is not None:
             await refuse(exchange, 403, denial)

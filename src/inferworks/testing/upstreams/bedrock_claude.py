@@ -41,7 +41,7 @@ class FakeBedrockClaude(ScriptedUpstream[MessageAnswer]):
         """The requests, as Anthropic's model gets them."""
 
     async def answer(self, exchange: Exchange, scripted: MessageAnswer) -> None:
-        """Answer one request as `scripted` says, if whoever asks may ask it."""
+        """Answer one request as `scripted` says, if it is authenticated."""
         found, denial = _PATH.fullmatch(exchange.path), denied(exchange, KEY)
         if denial is not None:
             await refuse(exchange, 403, denial)

@@ -26,7 +26,7 @@ class _Part(NamedTuple):
 
 
 def read_form(exchange: Exchange) -> Body | None:
-    """The fields by name, `stream` and `n` as what they mean, and the files; None when it is no form."""
+    """Parse the fields by name, with `stream` and `n` converted, and the files; None when it is no form."""
     if not _is_form(exchange):
         return None
     request: Body = {FILES: []}

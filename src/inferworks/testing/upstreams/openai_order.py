@@ -99,7 +99,7 @@ _OUTPUTS = {
     "custom_tool_call_output": "custom tool call output",
 }
 _IDS = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
-"""Kind of item -> what its id begins with."""
+"""Kind of item -> prefix of its id."""
 
 
 def _misnamed_item(items: Sequence[Body]) -> Refusal | None:

@@ -114,7 +114,7 @@ class Family(NamedTuple):
     efforts: Sequence[str] = ()
     """Efforts of reasoning; empty: the models do not reason, and the field is unknown."""
     unless_effort: str = ""
-    """The effort with which it takes what it otherwise lacks, but for limits and stops."""
+    """Effort with which it takes its otherwise missing fields, but for limits and stops."""
 
 
 _REASONING = "https://platform.openai.com/docs/guides/reasoning"
@@ -141,7 +141,7 @@ FAMILIES: Sequence[Family] = (
     Family(r"o\d", _REASONING, {**_LACKS, "parallel_tool_calls": ""}, _ONE, ("low", "medium", "high")),
     Family(r"gpt-[34]|chatgpt-4o", "https://github.com/coroot/coroot/issues/698"),
 )  # fmt: skip
-"""The first whose models have the name; a name of none is a model that takes everything."""
+"""Families of models; the first with a matching name counts, and a model of none takes everything."""
 
 _TOOLS_WITHOUT_EFFORT = re.compile(r"gpt-(5\.[4-9]|[6-9])(?!.*-chat)")
 """Models that take functions in a chat only beside no reasoning: openai/openai-openapi#541."""
@@ -231,7 +231,7 @@ def chat_tools_and_effort(request: Body) -> Refusal | None:
 
 
 def chat_combinations(request: Body) -> Refusal | None:
-    """Fields that go only with others, and those that do not go with others."""
+    """Check fields that require others, and fields that exclude others."""
     for name in ("tool_choice", "parallel_tool_calls"):
         if request.get(name) is not None and not request.get("tools"):
             message = (

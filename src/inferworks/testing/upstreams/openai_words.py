@@ -53,7 +53,7 @@ _BEYOND: Mapping[str, tuple[str, str, str, str]] = {
         "{number} above maximum value", "a value <= {bound}", "{value}", "{number}_above_max_value",
     ),
 }  # fmt: skip
-"""Keyword -> what is wrong, what is expected, what came, and the code."""
+"""Keyword -> the fault, the expectation, the value received, and the code."""
 _KINDS: Mapping[str, str] = {
     "null": "null", "boolean": "a boolean", "integer": "an integer", "number": "a decimal",
     "string": "a string", "array": "an array", "object": "an object",

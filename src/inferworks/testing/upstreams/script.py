@@ -66,7 +66,7 @@ class Scripted(msgspec.Struct, frozen=True):
     fault_after: int = 0
     """Events before the fault; of a whole body, any number above zero means half of it."""
     fault_status: int = 0
-    """The status that an error event tells, within an answer of 200; 0: what a failing server tells."""
+    """Status in an error event, within an answer of 200; 0: that of a failing server."""
     piece_bytes: int | None = None
     """The stream is written in pieces of this size, each by itself; None: event by event."""
     event_s: float = 0.0
@@ -101,7 +101,7 @@ class Answer(Scripted, frozen=True):
     spaced: bool = False
     """JSON with a space after each comma and colon, as Python's `json` writes it."""
     never_streams: bool = False
-    """Answers with a whole body, whatever was asked."""
+    """True if it answers with a whole body, even when asked to stream."""
 
 
 class Written(msgspec.Struct, frozen=True):

@@ -40,9 +40,9 @@ class Broken(Exception):
 
 
 class ScriptedUpstream(ABC, Generic[A]):
-    """A handler and its memory; `opened` gives it a port.
+    """Handler of requests with a memory; `opened` gives it a port.
 
-    What arrived is kept in `received`, and `left_early` counts the clients that were gone before their
+    Requests are kept in `received`, and `left_early` counts the clients that were gone before their
     answer was complete.
     """
 

@@ -37,7 +37,7 @@ def error_of(status: int) -> bytes:
 
 
 def _read(exchange: Exchange) -> Body | None:
-    """The form and what is accepted; None for what the real one would refuse."""
+    """Parse the form and the accepted type; None where the real API would refuse."""
     request = read_form(exchange)
     accepted = exchange.headers.get(b"accept", b"image/*").decode()
     if request is None or accepted not in _ACCEPTED or not request.get("prompt"):

@@ -79,7 +79,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def request_type(name: str, bounds: Iterable[Bound] = (), *, is_open: bool = False) -> RequestType:
-    """The type in the file `name`, with what the tables add to it."""
+    """Return the type in the file `name`, with the additions of the tables."""
     schema = _file(name)
     merged: dict[str, dict[str, Any]] = {}
     for bound in bounds:
@@ -236,7 +236,7 @@ def _meant(
 
 
 def _beyond(value: Any, limits: Schema, place: Place) -> Flaw | None:
-    """The first of `limits` that `value` itself, not what is in it, is beyond."""
+    """Return the first of `limits` that `value` itself, without its parts, exceeds."""
     if "const" in limits and value != limits["const"]:
         return Flaw("enum", place, [limits["const"]], value)
     if "enum" in limits and value not in limits["enum"]:

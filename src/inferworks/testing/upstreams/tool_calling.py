@@ -140,7 +140,7 @@ def _pieces(text: str) -> tuple[str, ...]:
 
 
 def as_asked(answer: S, asked: Callable[[Body], Question], request: Body) -> S:
-    """`answer` with what an able model says to `request`, whose question `asked` finds."""
+    """Return `answer` with a capable model's reaction to `request`, whose question `asked` finds."""
     if not answer.is_able:
         return answer
     question = asked(request)
@@ -300,7 +300,7 @@ def _json(schema: Body, text: str) -> str:
 
 
 def value_of(schema: Body, root: Body, text: str) -> Any:
-    """A value that keeps to `schema`, a part of `root`, with what `text` says in it."""
+    """Make a value that fits `schema`, a part of `root`, with the numbers and words of `text`."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return value_of((root.get("$defs") or root["definitions"])[name], root, text)

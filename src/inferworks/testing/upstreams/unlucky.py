@@ -89,7 +89,7 @@ def drawn(seed: int, dialect: str, most: int = 3) -> Luck:
 
 
 def _objects(value: Any) -> Iterator[Body]:
-    """Every object in `value`, outermost first, but for arguments and what was asked for."""
+    """Yield every object in `value`, outermost first, except arguments and echoed requests."""
     if isinstance(value, dict):
         yield value
         for name, part in value.items():
@@ -180,7 +180,7 @@ def _in_parts(body: Body, _random: Random) -> Body:
 
 
 def _thought(name: str) -> Callable[[Body, Random], Body]:
-    """Thoughts beside what is said, in the field `name`."""
+    """Add thoughts beside the text, in the field `name`."""
 
     def thoughtful(body: Body, _random: Random) -> Body:
         for choice in body.get("choices") or ():
@@ -307,7 +307,7 @@ def _whole_calls(events: Events, _random: Random) -> list[Body]:
 
 
 def _interleaved(events: Events, _random: Random) -> Events:
-    """The pieces of several calls by turns; those of one call in their order."""
+    """Interleave the pieces of several calls; those of one call stay in their order."""
     places = [number for number, event in enumerate(events) if _pieces_of_calls(event)]
     calls: dict[int, list[Body]] = {}
     for number in places:
@@ -345,7 +345,7 @@ def _usage_again(events: Events, _random: Random) -> Events:
 
 
 def _unknown_events(events: Events, random: Random) -> Iterator[Body]:
-    """Vendors may add kinds of events; who knows none of them passes over it."""
+    """Insert unknown kinds of events, which vendors may add and readers must skip."""
     for event in events:
         yield event
         if random.random() < 0.5 and event.get("type") not in _LAST:

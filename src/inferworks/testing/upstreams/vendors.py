@@ -33,7 +33,7 @@ _ANY: Mapping[str, object] = {}
 
 
 class Vendor(msgspec.Struct, frozen=True):
-    """One who answers to OpenAI's dialect."""
+    """Vendor that speaks OpenAI's dialect."""
 
     name: str
     refusal: Callable[[str, Body], Refusal | None]
