@@ -43,12 +43,13 @@ from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.books.engines.customer_statement import canonical, close_by_customer
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import day_sums, lake_of
-from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.computation import Inputs, shipped_rules
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.manifest import MANIFEST_FOLDER, Segment, add_segments, read_manifest
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.archive.schema import DAY_NS
 from inferworks.meter.archive.seal import put_sums, read_segment
+from inferworks.meter.facts import NO_FACTS
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.money import PICO
 
@@ -158,7 +159,9 @@ def _books(month: Path, options: argparse.Namespace) -> dict[str, object]:
         moment = reader.moment(*MONTH)
         files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
         lake = lake_of(engine, files, moment.unsealed, day_sums(reader, moment))
-        statement = close_by_customer(engine, lake, charges, plans, policy, "USD", MONTH, rules)
+        statement = close_by_customer(
+            engine, lake, Inputs(charges, NO_FACTS, plans, policy, "USD", MONTH, rules)
+        )
         digest = hashlib.sha256(canonical(statement)).hexdigest()
     return {
         "seconds": time.perf_counter() - begin,

@@ -9,7 +9,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Function
-from inferworks.books.statement.computation import compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.statement import build_statement
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
@@ -48,13 +48,15 @@ def test_the_example_is_what_the_books_say() -> None:
     states = an_interval((0, 850), {State.ACTIVE: 600, State.IDLE: 250})
     facts = Facts(usages, steps, states, (an_activity("descent", "node-1", (850, 1_000), 150),))
     workings = compute(
-        (a_charge("machine", "1440.00", MONTH),),
-        facts,
-        (PricePlan.per_million(CustomerId("acme"), 0, "USD", "2000.00", "0"),),
-        load_policy("gaap"),
-        "USD",
-        Span(*MONTH),
-        shipped_rules(),
+        Inputs(
+            (a_charge("machine", "1440.00", MONTH),),
+            facts,
+            (PricePlan.per_million(CustomerId("acme"), 0, "USD", "2000.00", "0"),),
+            load_policy("gaap"),
+            "USD",
+            Span(*MONTH),
+            shipped_rules(),
+        )
     )
     statement = build_statement(workings)
     by_function = {function: statement.function_pico(function) for function in Function}

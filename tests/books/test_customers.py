@@ -22,12 +22,18 @@ from inferworks.books.accounting.prepaid import Prepaid, wallets
 from inferworks.books.allocation.pools import DriverKind, Idle, Reservation
 from inferworks.books.calendar.months import DAY_NS, month_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, Tokens, Usage
 from inferworks.testing.books import a_company, a_usage
@@ -74,7 +80,9 @@ def worked(
     """The validated workings of the three calls."""
     rules = Rules(**{**_fields(shipped_rules()), "customers": directory})
     facts = Facts(CALLS, (), (), ())
-    workings = compute((), facts, PLANS, GAAP, "USD", span, rules, Prepaid(credits_, to_date=()))
+    workings = compute(
+        Inputs((), facts, PLANS, GAAP, "USD", span, rules, Prepaid(credits_, to_date=()))
+    )
     validate(workings)
     return workings
 
@@ -248,17 +256,17 @@ def test_relations_count_as_the_definition_does() -> None:
     changed = {"customers": Directory(merges), "pools": pools}
     rules = Rules(**{**_fields(shipped), **changed})
     last = (world.plans, GAAP, "USD", span, rules)
-    one = compute(world.charges, world.facts, *last)
+    one = compute(Inputs(world.charges, world.facts, *last))
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        other = compute_on(engine, lake, world.charges, *last)
-        rows = close_by_customer(engine, lake, world.charges, *last).rows
+        other = compute_on(engine, lake, Inputs(world.charges, NO_FACTS, *last))
+        rows = close_by_customer(engine, lake, Inputs(world.charges, NO_FACTS, *last)).rows
     costs = {line.target.customer: line.amount_pico for line in one.lines if "idle" in line.method}
     assert costs.keys() == {ACME, BURNS}, "whose idle time it is changes with the merge"
     before = Rules(**{**_fields(rules), "follows_merges": False})  # as periods were sealed before
-    sealed = compute(world.charges, world.facts, *last[:-1], before)
+    sealed = compute(Inputs(world.charges, world.facts, *last[:-1], before))
     assert {one.target.customer for one in sealed.lines if "idle" in one.method} == {ACME}
-    assert one != compute(world.charges, world.facts, *last[:-1], shipped_rules())
+    assert one != compute(Inputs(world.charges, world.facts, *last[:-1], shipped_rules()))
     assert (one.lines, one.entries, one.revenue) == (other.lines, other.entries, other.revenue)
     assert rows == build_statement(one).by(Dimension.CUSTOMER)
 

@@ -39,8 +39,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferworks.books.accounting.policy import load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.deliveries import validate as deliveries
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.invariants import VALIDATIONS, cause_by_cause
 from inferworks.books.statement.statement import close_span, whole_span
 from inferworks.meter.activity import sort_out
@@ -129,7 +131,9 @@ def test_the_views_take_one_amount_apart(world: World) -> None:
     """Theorem 11: fully loaded is the sum of all functions; marginal + committed + unused is gaap's."""
     span = whole_span(world.charges, world.facts)
     gaap, marginal, full = (
-        close_span(world.charges, world.facts, world.plans, load_policy(name), "USD", *span)
+        close_span(
+            Inputs(world.charges, world.facts, world.plans, load_policy(name), "USD", Span(*span))
+        )
         for name in ("gaap", "marginal", "full")
     )
     billed_pico = sum(charge.amount_pico for charge in world.charges)

@@ -27,7 +27,6 @@ from inferworks.books.analysis.unit_economics import economics
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Inputs
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import Spooled, body_of_set
 from inferworks.books.exports.base import ExportFile, books_of, content
@@ -39,11 +38,12 @@ from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
 from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
 from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.books.statement.computation import BUNDLES, Computation, shipped_rules
+from inferworks.books.statement.computation import BUNDLES, Computation, Inputs, shipped_rules
 from inferworks.books.statement.statement import Dimension, build_statement, checked
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError
+from inferworks.meter.facts import NO_FACTS
 from inferworks.testing.books import World, a_charge, a_company, worlds
 
 from .statement.test_bundles import HALL, Held, many
@@ -60,7 +60,7 @@ def papers_of(charges: Charges, world: World) -> Inputs:
     """Inputs of a statement of `charges`, with a pool that supports others."""
     rules = shipped_rules()
     rules = replace(rules, pools=(HALL, *rules.pools), bundles=BUNDLES)
-    return Inputs(DAY, "USD", charges, world.facts, tuple(world.plans), GAAP, rules)
+    return Inputs(charges, world.facts, world.plans, GAAP, "USD", DAY, rules)
 
 
 def views(papers: Inputs) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def views(papers: Inputs) -> dict[str, Any]:
         papers.span,
         papers.rules,
     )
-    workings = checked(*given)
+    workings = checked(Inputs(*given))
     singles = Singles(workings, papers) if isinstance(papers.charges, Lines) else None
     statement = build_statement(workings)
     books = books_of(workings, "us", singles or ())
@@ -332,11 +332,11 @@ def test_an_engine_divides_bundles_as_the_definition_does(
     given = charges_read, plans, policy, currency, span, _ = (
         *(Held(charges), world.plans, GAAP, "USD", DAY, rules),
     )
-    one = checked(charges_read, world.facts, plans, policy, currency, span, rules)
+    one = checked(Inputs(charges_read, world.facts, plans, policy, currency, span, rules))
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        other = compute_on(engine, lake, *given)
-        cut = close_by_customer(engine, lake, *given)
+        other = compute_on(engine, lake, Inputs(given[0], NO_FACTS, *given[1:]))
+        cut = close_by_customer(engine, lake, Inputs(given[0], NO_FACTS, *given[1:]))
     assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]
     assert (one.lines, one.entries) == (other.lines, other.entries)
     assert cut.rows == build_statement(one).by(Dimension.CUSTOMER)

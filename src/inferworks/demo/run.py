@@ -32,6 +32,7 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.repository.store import BookStore
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.clock import Clock, SystemClock
 from inferworks.demo.bills import CURRENCY, DATASETS, LOGS, NODE, write_bills
@@ -183,7 +184,7 @@ def run(
     with JournalReader(folder.journal) as journal:
         facts = journal.facts(*lived.span)
     statement = close_span(
-        charges, facts, accounts.plans(), load_policy(POLICY), CURRENCY, *lived.span
+        Inputs(charges, facts, tuple(accounts.plans()), load_policy(POLICY), CURRENCY, lived.span)
     )
     done = _done(settings, plan, prices, lived, facts, charges, statement)
     check(done, facts)

@@ -28,6 +28,10 @@ class Facts(msgspec.Struct, frozen=True):
     """
 
 
+NO_FACTS = Facts((), (), (), ())
+"""No facts: of a time without use, and beside a lake that holds all of them."""
+
+
 def in_force(facts: Facts) -> Facts:
     """Return `facts` without retracted reports; figures are computed from the rest."""
     if not facts.retracted:

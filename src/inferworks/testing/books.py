@@ -51,8 +51,6 @@ from inferworks.money import format_pico, parse_pico
 from inferworks.purpose import Purpose
 from inferworks.units import PRICED_BY, Unit
 
-NO_FACTS = Facts((), (), (), ())
-
 
 def a_charge(
     name: str,

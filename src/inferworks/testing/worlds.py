@@ -49,14 +49,14 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, NaturalClass, is_provisional
 from inferworks.books.closing.audit import audit, audit_chain
 from inferworks.books.closing.close import close_period, reopen_period, sealed_paper, statement_of
-from inferworks.books.closing.inputs import Arrived, Inputs, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
 from inferworks.books.closing.ledger import standing
 from inferworks.books.closing.prior_period import booked, with_late
 from inferworks.books.closing.seal import FIRST
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.period import Period, corrects, posting_period
 from inferworks.books.revenue.rating import EARNING, PAYING, Rated, to_date_of
-from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.computation import Inputs, Rules, shipped_rules
 from inferworks.books.statement.corrections import replacement, reversal
 from inferworks.books.statement.statement import Statement
 from inferworks.errors import BillError, InferworksError, JournalError, RecordError, UserError
@@ -145,7 +145,7 @@ class World:
             calls = estimated(facts.usages, bills, sealed, closed, span)
             charges = (*bills, *accrued(self, span), *calls)
             self.read[span] = Inputs(
-                span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules
+                charges, facts, tuple(self.plans), self.policy, "USD", span, self.rules
             )
         return self.read[span]
 

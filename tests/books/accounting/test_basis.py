@@ -14,7 +14,7 @@ from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import Policy, load_policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function, charge_id
-from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import BooksError
@@ -44,7 +44,7 @@ def a_line(
 
 def worked(charges: list[Charge], span: Span, policy: Policy = ACCRUAL) -> Computation:
     """The validated workings of `charges` alone."""
-    done = compute(charges, NOTHING, (), policy, "USD", span, shipped_rules())
+    done = compute(Inputs(charges, NOTHING, (), policy, "USD", span, shipped_rules()))
     validate(done)
     return done
 

@@ -25,14 +25,20 @@ from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import LIST_PRICES, Charge, NaturalClass
 from inferworks.books.closing.seal import body_of
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.income_statement import income_statement
 from inferworks.books.statement.invariants import validate
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
-from inferworks.testing.books import NO_FACTS, a_charge, a_usage
+from inferworks.testing.books import a_charge, a_usage
 
 GAAP = load_policy("gaap")
 
@@ -62,7 +68,9 @@ def drawn(
     plans = [PricePlan.per_million(CustomerId("acme"), 0, "USD", "1", "1")]
     span = Span(at(first), at(after))
     workings = compute(
-        charges, facts, plans, GAAP, "USD", span, rules or shipped_rules(), prepaid or Prepaid()
+        Inputs(
+            charges, facts, plans, GAAP, "USD", span, rules or shipped_rules(), prepaid or Prepaid()
+        )
     )
     validate(workings)
     return workings

@@ -15,7 +15,7 @@ from inferworks.books.accounting.prepaid import Prepaid, settled, wallet
 from inferworks.books.calendar.months import DAY_NS, month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import Item, Revenue, rate, to_date_of
-from inferworks.books.statement.computation import compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.errors import MoneyError, UserError
 from inferworks.ids import CustomerId
@@ -82,7 +82,16 @@ def test_the_books_of_a_wallet_balance() -> None:
     plan = PricePlan.per_token(ACME, 0, "USD", 1, 1)
     rules, policy, span = shipped_rules(), load_policy("gaap"), span_of(0, 10)
     done = compute(
-        (), Facts(calls, (), (), ()), (plan,), policy, "USD", span, rules, Prepaid(tuple(bought))
+        Inputs(
+            (),
+            Facts(calls, (), (), ()),
+            (plan,),
+            policy,
+            "USD",
+            span,
+            rules,
+            Prepaid(tuple(bought)),
+        )
     )
     validate(done)
     assert trial_balance(done.entries) == {"USD": 0}

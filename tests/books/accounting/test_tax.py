@@ -17,13 +17,14 @@ from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.calendar.months import month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function
-from inferworks.books.statement.computation import Rules, compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, build_statement, close_span
 from inferworks.cli.main import cli
 from inferworks.config import Config
+from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO
-from inferworks.testing.books import NO_FACTS, a_charge
+from inferworks.testing.books import a_charge
 
 GAAP = load_policy("gaap")
 NOVEMBER = month_of(1_795_219_200 * 10**9)
@@ -40,7 +41,7 @@ def rules(*names: str) -> Rules:
 
 def drawn(charges: Sequence[Charge], *names: str, span: Span = NOVEMBER) -> Statement:
     """The statement of `charges` where the taxes called `names` come back."""
-    return close_span(charges, NO_FACTS, (), GAAP, "USD", *span, rules=rules(*names))
+    return close_span(Inputs(charges, NO_FACTS, (), GAAP, "USD", Span(*span), rules=rules(*names)))
 
 
 def test_tax_is_a_cost_unless_the_house_gets_it_back() -> None:
@@ -135,12 +136,12 @@ def test_every_engine_and_every_theorem_knows_of_it() -> None:
 
     given = [MACHINE, VAT], (), GAAP, "USD", NOVEMBER, rules("VAT")
     charges, plans, policy, currency, span, by = given
-    defined = compute(charges, NO_FACTS, plans, policy, currency, span, by)
+    defined = compute(Inputs(charges, NO_FACTS, plans, policy, currency, span, by))
     validate(defined)
     with DuckEngine(memory_bytes=2**28) as engine:
         lake = lake_of(engine, {}, NO_FACTS)
-        related = compute_on(engine, lake, *given)
-        short = close_by_customer(engine, lake, *given)
+        related = compute_on(engine, lake, Inputs(given[0], NO_FACTS, *given[1:]))
+        short = close_by_customer(engine, lake, Inputs(given[0], NO_FACTS, *given[1:]))
     assert related.entries == defined.entries
     assert build_statement(related) == build_statement(defined)
     assert (short.billed_pico, short.notes) == (1000 * PICO, build_statement(defined).notes)

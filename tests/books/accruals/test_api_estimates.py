@@ -19,9 +19,11 @@ from inferworks.books.accruals.api_estimates import (
 from inferworks.books.accruals.reversals import reversal
 from inferworks.books.allocation.pools import DriverKind, default_pools, pool_of
 from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, is_provisional
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.statement import corrections as correction
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import close_span
 from inferworks.catalog.prices import (
     DatedRates,
@@ -33,9 +35,9 @@ from inferworks.catalog.prices import (
     PriceBook,
     PriceList,
 )
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Items, Tokens, Usage
-from inferworks.testing.books import NO_FACTS, a_charge, a_leg, a_usage
+from inferworks.testing.books import a_charge, a_leg, a_usage
 from inferworks.units import Unit
 
 NOVEMBER = month_of(20_410 * DAY_NS)
@@ -300,7 +302,7 @@ def test_the_statement_says_what_is_estimated() -> None:
     calls = (a_call("a", Tokens(100)), a_call("b", Tokens(5, 5), model="unheard-of"))
     charges = estimates(calls, BOOK, SPAN, "USD")
     facts = Facts(calls, (), (), ())
-    drawn = close_span(charges, facts, (), load_policy("gaap"), "USD", *SPAN)
+    drawn = close_span(Inputs(charges, facts, (), load_policy("gaap"), "USD", Span(*SPAN)))
     assert drawn.billed_pico == drawn.allocated_pico == 200 * 10**6
     assert drawn.unallocated_pico == 0
     notes = " ".join(drawn.notes)

@@ -26,7 +26,13 @@ from inferworks.books.allocation.shapley import ORDERS, Work, shapley_weights
 from inferworks.books.analysis.method_comparison import distances
 from inferworks.books.calendar.span import NS_PER_HOUR, Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import whole_span
 from inferworks.catalog.load import model_catalog
@@ -156,7 +162,7 @@ def test_every_method_keeps_every_theorem(world: World, method: Method, idle: Id
     pools = tuple(
         replace(pool, method=method, idle=idle, reserved=reserved) for pool in RULES.pools
     )
-    workings = compute(*world, GAAP, "USD", _span(world), Rules(pools, RULES.catalog))
+    workings = compute(Inputs(*world, GAAP, "USD", _span(world), Rules(pools, RULES.catalog)))
     validate(workings)
 
 
@@ -288,7 +294,7 @@ def _span(world: World) -> Span:
 
 def worked_out(world: World) -> Computation:
     """The workings of `world` by the shipped rules."""
-    return compute(*world, GAAP, "USD", _span(world), RULES)
+    return compute(Inputs(*world, GAAP, "USD", _span(world), RULES))
 
 
 @pytest.mark.slow

@@ -13,9 +13,15 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.allocation.billed_usage import ALL_INPUT, ALL_OUTPUT, FLAT, sale_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.catalog.billing import first_table, shipped_billing
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import format_pico
 from inferworks.testing.books import a_charge, a_leg, a_usage, token_counts
@@ -57,7 +63,7 @@ def defined(
     lines: tuple[Charge, ...], calls: tuple[Usage, ...], rules: Rules = RULES
 ) -> Computation:
     """The workings by definition."""
-    return compute(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules)
+    return compute(Inputs(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules))
 
 
 @pytest.mark.parametrize(
@@ -259,5 +265,5 @@ def test_any_mixture_of_lines_conserves_on_every_engine(data: st.DataObject) -> 
         assert sum(row.amount_pico for row in item.rows) == item.charge.amount_pico
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        other = compute_on(engine, lake, lines, (), GAAP, "USD", SPAN, RULES)
+        other = compute_on(engine, lake, Inputs(lines, NO_FACTS, (), GAAP, "USD", SPAN, RULES))
     assert [item.rows for item in one.allocated] == [item.rows for item in other.allocated]

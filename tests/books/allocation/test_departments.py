@@ -34,15 +34,16 @@ from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Charge, Function, NaturalClass
-from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.cli.books.import_bills import readers
 from inferworks.cli.main import cli
 from inferworks.errors import BillError, BooksError, ConfigError, UserError
+from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO
 from inferworks.purpose import Purpose
-from inferworks.testing.books import NO_FACTS, a_charge, a_shift, an_activity, worlds
+from inferworks.testing.books import a_charge, a_shift, an_activity, worlds
 
 GAAP = load_policy("gaap")
 SPAN = Span(0, 1_000)
@@ -126,7 +127,7 @@ def drawn(charges: list[Charge], known: Departments = SHIPPED) -> Statement:
     start_ns = min(charge.period_start_ns for charge in charges)
     end_ns = min(charge.period_end_ns for charge in charges)
     rules = replace(shipped_rules(), departments=known)
-    return close_span(charges, NO_FACTS, (), GAAP, "USD", start_ns, end_ns, rules)
+    return close_span(Inputs(charges, NO_FACTS, (), GAAP, "USD", Span(start_ns, end_ns), rules))
 
 
 def functions_of(statement: Statement) -> dict[Function, int]:
@@ -279,7 +280,7 @@ def test_a_pool_says_whose_its_charges_are() -> None:
     rules = replace(shipped_rules(), pools=pools)
     (charge,) = read("focus", ServiceName="Office rent")
     span = Span(charge.period_start_ns, charge.period_end_ns)
-    statement = close_span([charge], NO_FACTS, (), GAAP, "USD", *span, rules=rules)
+    statement = close_span(Inputs([charge], NO_FACTS, (), GAAP, "USD", Span(*span), rules=rules))
     assert functions_of(statement) == {ADMINISTRATION: 100}
     assert [line.pool for line in statement.lines] == ["rent"]
 
@@ -294,7 +295,7 @@ def test_measured_use_comes_before_operations_and_after_other_departments() -> N
         (None, {RESEARCH: 6, Function.UNUSED_CAPACITY: 4}),
     ):
         charge = replace(machine, department=department)
-        statement = close_span([charge], facts, (), GAAP, "USD", *SPAN)
+        statement = close_span(Inputs([charge], facts, (), GAAP, "USD", Span(*SPAN)))
         assert functions_of(statement) == expected
 
 
@@ -316,7 +317,7 @@ def test_every_theorem_holds_with_departments(
     ]
     policy: Policy = load_policy(name)
     workings: Computation = compute(
-        named_charges, world.facts, world.plans, policy, "USD", SPAN, shipped_rules()
+        Inputs(named_charges, world.facts, world.plans, policy, "USD", SPAN, shipped_rules())
     )
     validate(workings)
     for line in workings.lines:
@@ -338,9 +339,16 @@ def test_decimal_minutes_are_exact() -> None:
     """Whole minutes stay minutes; others are nanoseconds."""
     (charge,) = read("timesheet", minutes="37.5", activity="evaluate")
     workings = compute(
-        [charge], NO_FACTS, (), GAAP, "USD",
-        Span(charge.period_start_ns, charge.period_end_ns), shipped_rules(),
-    )  # fmt: skip
+        Inputs(
+            [charge],
+            NO_FACTS,
+            (),
+            GAAP,
+            "USD",
+            Span(charge.period_start_ns, charge.period_end_ns),
+            shipped_rules(),
+        )
+    )
     (row,) = workings.allocated[0].rows
     assert (row.driver_quantity, row.driver_unit) == (2_250 * 10**9, "ns")
     for wrong in ("-1", "1.0000000001", "1e3", "x", "٣"):
@@ -374,7 +382,7 @@ def test_the_documented_month_is_what_the_books_say() -> None:
     served = an_activity("served", "gpu-3", span, span[1] - span[0], purpose=Purpose.SERVE_PAID)
     machine = a_charge("machine", "1000", span, resource="gpu-3")
     facts = replace(NO_FACTS, activities=(served,))
-    statement = close_span([machine, *pay], facts, (), GAAP, "USD", *span)
+    statement = close_span(Inputs([machine, *pay], facts, (), GAAP, "USD", Span(*span)))
     whole = {
         Function.COST_OF_REVENUE: 8320,
         RESEARCH: 6832,

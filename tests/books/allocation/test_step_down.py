@@ -22,7 +22,13 @@ from inferworks.books.analysis.breakdown import Bounds
 from inferworks.books.analysis.explain import explain, parse_subject
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import whole_span
 from inferworks.errors import ConfigError
@@ -78,7 +84,7 @@ def bills(**supports: str) -> tuple[Charge, ...]:
 
 def worked_out(charges: tuple[Charge, ...], rules: Rules) -> Computation:
     """Validated workings over the two machines."""
-    workings = compute(charges, two_machines(), (), GAAP, "USD", SPAN, rules)
+    workings = compute(Inputs(charges, two_machines(), (), GAAP, "USD", SPAN, rules))
     validate(workings)
     return workings
 
@@ -231,7 +237,7 @@ def test_the_step_down_keeps_every_theorem(
     )
     rules = with_support(x, y)
     workings = compute(
-        (*world.charges, *charges), world.facts, world.plans, GAAP, "USD", span, rules
+        Inputs((*world.charges, *charges), world.facts, world.plans, GAAP, "USD", span, rules)
     )
     validate(workings)
     rows = received(workings.allocated, workings.pools)

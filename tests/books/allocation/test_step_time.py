@@ -8,6 +8,7 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.allocation.drivers import Drivers
 from inferworks.books.allocation.pools import Method
 from inferworks.books.calendar.span import Span
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import close_span
 from inferworks.books.token_buckets import INPUT, OUTPUT
 from inferworks.catalog.load import model_catalog
@@ -40,7 +41,9 @@ def test_half_prefill_half_decode_at_batch_32_is_half_input() -> None:
     """The counter-example: by steps input is 50 % of the cost; by summed request times it is 3 %."""
     facts = an_hour_of_prefill_then_decode()
     charge = a_charge("gpu", "4.00", (0, HOUR_NS))
-    statement = close_span([charge], facts, (), load_policy("gaap"), "USD", 0, HOUR_NS)
+    statement = close_span(
+        Inputs([charge], facts, (), load_policy("gaap"), "USD", Span(0, HOUR_NS))
+    )
     cost = {INPUT: 0, OUTPUT: 0}
     for line in statement.lines:
         assert line.target.direction is not None
@@ -108,7 +111,9 @@ def test_active_time_that_nothing_explains_stays_in_sight() -> None:
     )
     facts = Facts((a_usage("call-0"),), steps, an_interval((0, 100), {State.ACTIVE: 100}), ())
     statement = close_span(
-        [a_charge("gpu", "1.00", (0, 100))], facts, (), load_policy("gaap"), "USD", 0, 100
+        Inputs(
+            [a_charge("gpu", "1.00", (0, 100))], facts, (), load_policy("gaap"), "USD", Span(0, 100)
+        )
     )
     amounts = {row.name: row.cost_of_revenue_pico for row in statement.by("purpose")}
     assert amounts == {

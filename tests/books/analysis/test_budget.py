@@ -21,7 +21,9 @@ from inferworks.books.analysis.budget import (
     read_budget,
 )
 from inferworks.books.bills.detect import open_ours
+from inferworks.books.calendar.span import Span
 from inferworks.books.period import Period, Periods
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BillError, UserError
 from inferworks.testing.books import a_company
@@ -33,7 +35,9 @@ SPAN = (0, 1_000)
 def company() -> Statement:
     """Acme pays 14.00 and burns 3.00; cost of revenue is 14.80, research 7.20."""
     world = a_company()
-    return close_span(world.charges, world.facts, world.plans, load_policy("gaap"), "USD", *SPAN)
+    return close_span(
+        Inputs(world.charges, world.facts, world.plans, load_policy("gaap"), "USD", Span(*SPAN))
+    )
 
 
 def read(tmp_path: Path, text: str) -> Budget:

@@ -18,17 +18,19 @@ from inferworks.books.allocation.drivers import Unused
 from inferworks.books.allocation.pools import Behaviour
 from inferworks.books.analysis.causes import Factor, effects_of, explain_change
 from inferworks.books.analysis.change_effects import Cause, Explained
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.period import month_of
 from inferworks.books.revenue.rating import Item, Rated
-from inferworks.books.statement.computation import Line
+from inferworks.books.statement.computation import Inputs, Line
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.invariants import cause_by_cause
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
+from inferworks.meter.facts import NO_FACTS
 from inferworks.purpose import Purpose
-from inferworks.testing.books import NO_FACTS, World, spans, worlds
+from inferworks.testing.books import World, spans, worlds
 from inferworks.units import Unit
 
 USD = 10**12
@@ -139,7 +141,7 @@ def people(amount: int) -> Line:
 
 def stated(*rows: Rated | Line) -> Statement:
     """A statement of `rows`."""
-    empty = close_span((), NO_FACTS, (), load_policy("gaap"), "USD", 0, 1)
+    empty = close_span(Inputs((), NO_FACTS, (), load_policy("gaap"), "USD", Span(0, 1)))
     return replace(
         empty,
         revenue_rows=tuple(row for row in rows if isinstance(row, Rated)),
@@ -281,7 +283,7 @@ def test_causes_of_any_two_statements(
     """Theorem 20: of random worlds too they sum to the change, and are negated when swapped."""
     policy = load_policy("gaap")
     before, after = (
-        close_span(world.charges, world.facts, world.plans, policy, "USD", *span)
+        close_span(Inputs(world.charges, world.facts, world.plans, policy, "USD", Span(*span)))
         for world, span in ((one, then), (other, now))
     )
     found, back = explain_change(after, before), explain_change(before, after)

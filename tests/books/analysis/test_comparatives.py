@@ -23,6 +23,7 @@ from inferworks.books.analysis.comparatives import (
 )
 from inferworks.books.calendar.span import Span
 from inferworks.books.period import Periods
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import UserError
 from inferworks.meter.facts import Facts
@@ -79,7 +80,9 @@ def test_its_name_is_that_of_a_period(first: dt.date, days: int, word: str) -> N
 def drawn(amount: str) -> Statement:
     """A statement of one bill."""
     charges = [a_charge("gpu", amount, (0, 10))]
-    return close_span(charges, Facts((), (), (), ()), (), load_policy("gaap"), "USD", 0, 10)
+    return close_span(
+        Inputs(charges, Facts((), (), (), ()), (), load_policy("gaap"), "USD", Span(0, 10))
+    )
 
 
 def test_what_changed() -> None:

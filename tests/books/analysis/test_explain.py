@@ -11,7 +11,7 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.analysis.breakdown import Bounds, Node
 from inferworks.books.analysis.explain import Explanation, explain, parse_subject
 from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
 from inferworks.errors import BooksError, UserError
@@ -27,14 +27,14 @@ thorough = settings(max_examples=30)
 def worked_out(world: World) -> Computation:
     """The validated workings of all of `world`."""
     span = whole_span(world.charges, world.facts)
-    workings = compute(*world, GAAP, "USD", span, RULES)
+    workings = compute(Inputs(*world, GAAP, "USD", span, RULES))
     validate(workings)
     return workings
 
 
 def company() -> Computation:
     """The workings of the small company."""
-    return compute(*a_company(), GAAP, "USD", Span(0, 1_000), RULES)
+    return compute(Inputs(*a_company(), GAAP, "USD", Span(0, 1_000), RULES))
 
 
 def explained(subject: str, bounds: Bounds = WIDE) -> Explanation:

@@ -17,7 +17,7 @@ from inferworks.books.analysis.forecast import METHODS, Forecast, forecast
 from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, LIST_PRICES, STAFF_TIME, Charge, NaturalClass
-from inferworks.books.statement.computation import accrued_charges, compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, accrued_charges, compute, shipped_rules
 from inferworks.books.statement.statement import build_statement
 from inferworks.cli.main import cli
 from inferworks.clock import SimClock
@@ -62,7 +62,7 @@ def forecast_drawn(
     """The forecast half way through November."""
     passed, rest = Span(day(1), day(16)), Span(day(16), day(31))
     facts = Facts(tuple(calls), (), (), ())
-    workings = compute(charges, facts, plans, POLICY, "USD", passed, RULES)
+    workings = compute(Inputs(charges, facts, plans, POLICY, "USD", passed, RULES))
     ahead = accrued_charges(charges, rest, "USD", RULES, POLICY.basis).charges
     return forecast(build_statement(workings), workings, ahead, rest.end_ns)
 
@@ -151,7 +151,9 @@ def tiers_of(price: int) -> Graduated:
 
 def test_a_period_that_is_over_has_no_forecast() -> None:
     """Nor one of which nothing has passed."""
-    workings = compute((), Facts((), (), (), ()), (), POLICY, "USD", Span(day(1), day(31)), RULES)
+    workings = compute(
+        Inputs((), Facts((), (), (), ()), (), POLICY, "USD", Span(day(1), day(31)), RULES)
+    )
     with pytest.raises(BooksError, match="needs a period of which a part is over"):
         forecast(build_statement(workings), workings, (), day(31))
 

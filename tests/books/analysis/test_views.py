@@ -20,15 +20,15 @@ from inferworks.books.analysis.policy_comparison import compare
 from inferworks.books.analysis.unit_economics import economics
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
-from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate, views_agree
 from inferworks.books.statement.statement import Statement, build_statement, close_span, whole_span
 from inferworks.errors import BooksError, ConfigError
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
 from inferworks.money import round_pico
-from inferworks.testing.books import NO_FACTS, World, a_charge, a_company, a_usage, worlds
+from inferworks.testing.books import World, a_charge, a_company, a_usage, worlds
 
 RULES = shipped_rules()
 SPAN = Span(0, 1_000)
@@ -38,7 +38,7 @@ thorough = settings(max_examples=40)
 
 def worked_out(world: World, span: Span = SPAN, policy: str = "gaap") -> Computation:
     """The workings of `world`, validated."""
-    workings = compute(*world, load_policy(policy), "USD", span, RULES)
+    workings = compute(Inputs(*world, load_policy(policy), "USD", span, RULES))
     validate(workings)
     return workings
 
@@ -235,7 +235,9 @@ def test_economics_with_nothing_to_cover() -> None:
     """Revenue and no cost at all: zero customers are needed."""
     plan = PricePlan.per_million(CustomerId("acme"), 0, "USD", "1", "1")
     facts = Facts((a_usage("call", tokens=Tokens(1_000_000, 0)),), (), (), ())
-    found = economics(close_span((), facts, (plan,), load_policy("gaap"), "USD", *SPAN))
+    found = economics(
+        close_span(Inputs((), facts, (plan,), load_policy("gaap"), "USD", Span(*SPAN)))
+    )
     assert (found.break_even_customers, found.break_even) == (0, "there is nothing to cover")
 
 

@@ -20,12 +20,12 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function
 from inferworks.books.currency import RateRow, Rates, as_billed
 from inferworks.books.deliveries.canonical import numbered
-from inferworks.books.statement.computation import accrue, shipped_rules
+from inferworks.books.statement.computation import Inputs, accrue, shipped_rules
 from inferworks.books.statement.statement import close_span
 from inferworks.cli.main import cli
 from inferworks.errors import BillError
+from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO, format_pico
-from inferworks.testing.books import NO_FACTS
 
 HEADER = (
     "asset,number,resource,cost,salvage,life_months,method,in_service,currency,department,disposed,"
@@ -328,9 +328,16 @@ def test_a_loss_reaches_the_statement_and_the_journal() -> None:
     )
     start_ns, end_ns = at("2026-12-01"), at("2027-01-01")
     statement = close_span(
-        books.charges.values(), NO_FACTS, (), load_policy("gaap"), "USD", start_ns, end_ns,
-        shipped_rules(),
-    )  # fmt: skip
+        Inputs(
+            tuple(books.charges.values()),
+            NO_FACTS,
+            (),
+            load_policy("gaap"),
+            "USD",
+            Span(start_ns, end_ns),
+            shipped_rules(),
+        )
+    )
     lost_pico = 34_900 * PICO
     assert statement.function_pico(Function.GENERAL_AND_ADMINISTRATIVE) == lost_pico
     assert balances(statement.entries)["Assets:AccumulatedDepreciation:Server"] == -lost_pico

@@ -26,12 +26,18 @@ from inferworks.books.calendar.calendars import Calendar, Calendars, calendars_o
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import Rated, Revenue, rate, rate_again, to_date_of
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, build_statement
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_usage
 from inferworks.testing.terms import some_terms
@@ -345,7 +351,7 @@ def worked(
     shipped = shipped_rules()
     rules = Rules(shipped.pools, shipped.catalog, shipped.journal, customers=directory)
     facts = Facts(tuple(calls), (), (), ())
-    workings = compute((), facts, plans, GAAP, "USD", span, rules, prepaid)
+    workings = compute(Inputs((), facts, plans, GAAP, "USD", span, rules, prepaid))
     validate(workings)
     return workings
 
@@ -439,8 +445,8 @@ def test_relations_count_by_the_same_clocks() -> None:
         last = (plans, GAAP, "USD", span, rules, prepaid)
         with DuckEngine() as engine:
             lake = lake_of(engine, {}, facts)
-            other = compute_on(engine, lake, (), *last)
-            rows = close_by_customer(engine, lake, (), *last).rows
+            other = compute_on(engine, lake, Inputs((), NO_FACTS, *last))
+            rows = close_by_customer(engine, lake, Inputs((), NO_FACTS, *last)).rows
         assert (one.revenue, one.entries) == (other.revenue, other.entries)
         assert rows == build_statement(one).by(Dimension.CUSTOMER)
         assert (

@@ -35,7 +35,7 @@ from inferworks.books.closing.close import (
     sealed_papers,
     statement_of,
 )
-from inferworks.books.closing.inputs import Arrived, Inputs, drawn, papers_of, without_a_lake
+from inferworks.books.closing.inputs import Arrived, drawn, papers_of, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import (
     FIRST,
@@ -48,7 +48,7 @@ from inferworks.books.closing.seal import (
     line_of,
 )
 from inferworks.books.period import Period, Status
-from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.computation import Inputs, Rules, shipped_rules
 from inferworks.books.statement.corrections import corrected, replacement, reversal
 from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.errors import BooksError, DataFolderError, UserError
@@ -86,7 +86,7 @@ class Recorded:
         )
         usages = tuple(u for u in self.facts.usages if u.opened_ns < span.end_ns)
         facts = replace(self.facts, usages=usages)
-        return Inputs(span, "USD", charges, facts, tuple(self.plans), self.policy, self.rules)
+        return Inputs(charges, facts, self.plans, self.policy, "USD", span, self.rules)
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The same without rules."""

@@ -22,13 +22,13 @@ from inferworks.books.calendar.months import DAY_NS, date_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.closing.audit import audit
 from inferworks.books.closing.close import close_period, statement_of
-from inferworks.books.closing.inputs import Arrived, Inputs, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.period import Period, span_name
 from inferworks.books.revenue.customer_currency import day_rates
 from inferworks.books.revenue.rating import Item, Rated, Revenue, rate, to_date_of
-from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.computation import Inputs, shipped_rules
 from inferworks.books.statement.statement import Statement
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.manifest import Segment
@@ -67,7 +67,7 @@ class Recorded:
         usages = tuple(u for u in self.usages if span.holds(u.opened_ns))
         facts = Facts(usages, (), (), ())
         prepaid = self._prepaid(span)
-        return Inputs(span, "USD", (), facts, self.plans, POLICY, self.rules, prepaid)
+        return Inputs((), facts, self.plans, POLICY, "USD", span, self.rules, prepaid)
 
     def rated(self, span: Span) -> tuple[Rated, ...]:
         """Rows of all that is recorded, rated in `span` by itself."""

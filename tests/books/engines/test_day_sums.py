@@ -25,7 +25,7 @@ from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import canonical, close_by_customer
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import Lake
-from inferworks.books.statement.computation import Rules, shipped_rules
+from inferworks.books.statement.computation import Inputs, Rules, shipped_rules
 from inferworks.books.statement.statement import build_statement
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
@@ -33,7 +33,7 @@ from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.archive.sums import KINDS, TooLargeError
 from inferworks.meter.capacity import State
 from inferworks.meter.events import reported_call_id
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
@@ -101,7 +101,9 @@ def test_sums_and_rows_give_the_same_bytes(
         plain, summed = (
             canonical(
                 close_by_customer(
-                    engine, sealed.lake(engine, summed=with_sums).within(*around), *given_
+                    engine,
+                    sealed.lake(engine, summed=with_sums).within(*around),
+                    Inputs(given_[0], NO_FACTS, *given_[1:]),
                 )
             )
             for with_sums in (False, True)
@@ -112,7 +114,11 @@ def test_sums_and_rows_give_the_same_bytes(
         if dice.random() < 0.2:  # by target, only intervals of machines come from sums
             whole, other = (
                 build_statement(
-                    compute_on(engine, sealed.lake(engine, summed=of).within(*around), *given_)
+                    compute_on(
+                        engine,
+                        sealed.lake(engine, summed=of).within(*around),
+                        Inputs(given_[0], NO_FACTS, *given_[1:]),
+                    )
                 )
                 for of in (False, True)
             )
@@ -163,14 +169,20 @@ def test_whole_days_are_drawn_from_sums_alone(
 ) -> None:
     """No file of rows is opened where no edge lies amid a day; where one does, the rows are asked."""
     engine, lake, given_ = whole_days
-    statement = close_by_customer(engine, lake, *given_, Span(DAY_NS, 2 * DAY_NS), RULES)
+    statement = close_by_customer(
+        engine, lake, Inputs(given_[0], NO_FACTS, *given_[1:], Span(DAY_NS, 2 * DAY_NS), RULES)
+    )
     assert statement.calls == 3
     assert lake.bought() == ()
     assert {row.name: row.revenue_pico for row in statement.rows}["acme"] == 2 * (
         60 * 2_000_000 + 20 * 6_000_000
     )
     with pytest.raises(BooksError, match=r"\.parquet"):
-        close_by_customer(engine, lake, *given_, Span(DAY_NS, 2 * DAY_NS - 1), RULES)
+        close_by_customer(
+            engine,
+            lake,
+            Inputs(given_[0], NO_FACTS, *given_[1:], Span(DAY_NS, 2 * DAY_NS - 1), RULES),
+        )
 
 
 def test_there_are_no_sums_that_might_leave_64_bits(tmp_path: Path) -> None:

@@ -26,14 +26,20 @@ from inferworks.books.engines.customer_statement import (
 )
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.statement import Dimension, build_statement, whole_span
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, batch_of
 from inferworks.meter.capacity import State
 from inferworks.meter.events import ActivityData, CallData, activity_of, call_of
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
 from inferworks.purpose import Purpose
@@ -57,21 +63,25 @@ differential = settings(max_examples=6)
 
 def defined(world: World, span: Span, rules: Rules = RULES) -> Computation:
     """The workings by definition."""
-    return compute(world.charges, world.facts, world.plans, GAAP, "USD", span, rules)
+    return compute(Inputs(world.charges, world.facts, world.plans, GAAP, "USD", span, rules))
 
 
 def related(world: World, span: Span, rules: Rules = RULES) -> Computation:
     """The workings by relations."""
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        return compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, rules)
+        return compute_on(
+            engine, lake, Inputs(world.charges, NO_FACTS, world.plans, GAAP, "USD", span, rules)
+        )
 
 
 def by_customer(world: World, span: Span) -> CustomerStatement:
     """The statement by customer, by relations."""
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        return close_by_customer(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+        return close_by_customer(
+            engine, lake, Inputs(world.charges, NO_FACTS, world.plans, GAAP, "USD", span, RULES)
+        )
 
 
 def must_agree(world: World, span: Span, rules: Rules = RULES) -> None:
@@ -159,10 +169,14 @@ def test_credit_expires_by_customer_too() -> None:
     credit = Credit("credit-1", CustomerId("acme"), 0, 7 * PICO, "USD", 3 * DAY_NS)
     world, span = World((), Facts(usages, (), (), ()), plans), Span(0, 5 * DAY_NS)
     prepaid = Prepaid((credit,))
-    whole = build_statement(compute((), world.facts, plans, GAAP, "USD", span, RULES, prepaid))
+    whole = build_statement(
+        compute(Inputs((), world.facts, plans, GAAP, "USD", span, RULES, prepaid))
+    )
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, world.facts)
-        cut = close_by_customer(engine, lake, (), plans, GAAP, "USD", span, RULES, prepaid)
+        cut = close_by_customer(
+            engine, lake, Inputs((), NO_FACTS, plans, GAAP, "USD", span, RULES, prepaid)
+        )
     assert cut.rows == whole.by(Dimension.CUSTOMER)
     assert {row.name: row.revenue_pico for row in cut.rows} == {
         "acme": (2 + 2 + 2 + 3) * PICO,
@@ -295,7 +309,9 @@ def test_files_and_recent_facts_are_one_lake(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], usages[:2])]), path)
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": [str(path)]}, Facts(usages[2:], (), capacity, ()))
-        found = compute_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+        found = compute_on(
+            engine, lake, Inputs(world.charges, NO_FACTS, (), GAAP, "USD", Span(0, 100), RULES)
+        )
     assert found.lines == defined(world, Span(0, 100)).lines
 
 
@@ -317,7 +333,9 @@ def test_files_of_a_former_version_are_read_beside_newer_ones(tmp_path: Path, se
     world = World((a_charge("one", "1.00", (0, 100)),), Facts(usages, (), capacity, ()), ())
     with DuckEngine(folder=tmp_path) as engine:
         lake = lake_of(engine, {"usage": files}, Facts(usages[sealed:], (), capacity, ()))
-        found = compute_on(engine, lake, world.charges, (), GAAP, "USD", Span(0, 100), RULES)
+        found = compute_on(
+            engine, lake, Inputs(world.charges, NO_FACTS, (), GAAP, "USD", Span(0, 100), RULES)
+        )
         bought = lake.bought()
     assert found.lines == defined(world, Span(0, 100)).lines
     assert bought == usages

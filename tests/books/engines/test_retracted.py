@@ -18,11 +18,11 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
-from inferworks.books.statement.computation import Computation, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.statement import build_statement, whole_span
 from inferworks.meter.archive.schema import LAKE_TABLES, batch_of
 from inferworks.meter.events import name_of, reported_call_id
-from inferworks.meter.facts import Facts, in_force
+from inferworks.meter.facts import NO_FACTS, Facts, in_force
 from inferworks.meter.record import Retracted
 from inferworks.testing.books import World, worlds
 
@@ -59,7 +59,7 @@ def taken_back(facts: Facts, dice: random.Random) -> tuple[Facts, Facts]:
 
 def defined(world: World, facts: Facts, span: Span) -> Computation:
     """The workings by definition."""
-    return compute(world.charges, facts, world.plans, GAAP, "USD", span, RULES)
+    return compute(Inputs(world.charges, facts, world.plans, GAAP, "USD", span, RULES))
 
 
 def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Computation:
@@ -75,7 +75,9 @@ def related(world: World, facts: Facts, span: Span, sealed: int = 0) -> Computat
                 files[name] = [str(path)]
         rest = replace(facts, usages=facts.usages[sealed:], activities=facts.activities[sealed:])
         lake = lake_of(engine, files, rest)
-        return compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+        return compute_on(
+            engine, lake, Inputs(world.charges, NO_FACTS, world.plans, GAAP, "USD", span, RULES)
+        )
 
 
 @settings(max_examples=6)

@@ -29,10 +29,10 @@ from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
 from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.revenue.customer_currency import day_rates
-from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.computation import Inputs, shipped_rules
 from inferworks.books.statement.statement import build_statement, whole_span
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import World, a_usage, worlds
 from inferworks.testing.sealed_days import SealedDays, stretched
@@ -99,7 +99,9 @@ def statement_bytes(engine: Engine, world: World) -> bytes:
     span = Span(*whole_span(world.charges, world.facts))
     lake = lake_of(engine, {}, world.facts)
     drawn = build_statement(
-        compute_on(engine, lake, world.charges, world.plans, GAAP, "USD", span, RULES)
+        compute_on(
+            engine, lake, Inputs(world.charges, NO_FACTS, world.plans, GAAP, "USD", span, RULES)
+        )
     )
     return msgspec.json.encode([drawn.to_json(), msgspec.to_builtins(drawn.entries)])
 
@@ -139,10 +141,17 @@ def test_statements_by_customer_are_the_same_bytes(spark: SparkEngine, tmp_path:
     end_ns = whole_span(world.charges, world.facts)[1]
     given = (world.charges, world.plans, GAAP, "USD", Span(0, end_ns - end_ns % DAY_NS), RULES)
     with DuckEngine() as duck:
-        expected = canonical(close_by_customer(duck, sealed.lake(duck, summed=False), *given))
+        expected = canonical(
+            close_by_customer(
+                duck, sealed.lake(duck, summed=False), Inputs(given[0], NO_FACTS, *given[1:])
+            )
+        )
     lake = sealed.lake(spark, summed=True)
     turned = (world.charges[::-1], *given[1:])
-    assert canonical(close_by_customer(spark, lake, *turned)) == expected
+    assert (
+        canonical(close_by_customer(spark, lake, Inputs(turned[0], NO_FACTS, *turned[1:])))
+        == expected
+    )
 
 
 def test_clocks_and_currencies_are_the_same_on_both(spark: SparkEngine) -> None:
@@ -172,8 +181,8 @@ def test_clocks_and_currencies_are_the_same_on_both(spark: SparkEngine) -> None:
 
     def drawn(engine: Engine) -> tuple[object, ...]:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        workings = compute_on(engine, lake, (), *last)
-        cut = close_by_customer(engine, lake, (), *last)
+        workings = compute_on(engine, lake, Inputs((), NO_FACTS, *last))
+        cut = close_by_customer(engine, lake, Inputs((), NO_FACTS, *last))
         return workings.revenue, workings.entries, canonical(cut)
 
     with DuckEngine() as duck:

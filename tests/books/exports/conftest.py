@@ -24,7 +24,7 @@ from inferworks.accounts.plan import (
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.calendar.span import Span
 from inferworks.books.exports.base import Books, books_of
-from inferworks.books.statement.computation import compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
@@ -133,7 +133,9 @@ def some_books(
     customers = (*customers, *(plan.customer for plan in more))
     plans = [*plans, *more]
     workings = compute(
-        charges, some_facts(customers), plans, load_policy("gaap"), "USD", span, shipped_rules()
+        Inputs(
+            charges, some_facts(customers), plans, load_policy("gaap"), "USD", span, shipped_rules()
+        )
     )
     validate(workings)
     return books_of(workings, "Example Inference")

@@ -15,25 +15,19 @@ from inferworks.books.accounting.policy import load_policy
 from inferworks.books.analysis.budget import Budget, Key, Planned, against
 from inferworks.books.analysis.change_effects import Cause
 from inferworks.books.analysis.comparatives import comparison
+from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.exports.html import Fact, Report, render
 from inferworks.books.exports.style import STYLE
 from inferworks.books.period import Period
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Dimension, Statement, close_span
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
 from inferworks.purpose import Purpose
-from inferworks.testing.books import (
-    NO_FACTS,
-    a_charge,
-    a_shift,
-    a_step,
-    a_usage,
-    an_activity,
-    an_interval,
-)
+from inferworks.testing.books import a_charge, a_shift, a_step, a_usage, an_activity, an_interval
 
 SPAN = (0, 1_000)
 HOSTILE = '<script>alert("x")</script>&\'"\u202e\x1b\x00'
@@ -58,7 +52,7 @@ def the_statement(customer: str = "acme") -> tuple[Statement, tuple[Charge, ...]
         activities=(an_activity("descent", "node-1", (800, 900), 100),),
     )
     plan = PricePlan.per_million(CustomerId(customer), 0, "USD", "8.00", "12.00")
-    statement = close_span(charges, facts, (plan,), load_policy("gaap"), "USD", *SPAN)
+    statement = close_span(Inputs(charges, facts, (plan,), load_policy("gaap"), "USD", Span(*SPAN)))
     return statement, charges
 
 
@@ -93,7 +87,7 @@ def beside_another(customer: str = "acme", text: str = "fine") -> Report:
     """The report of `customer`, with half the time beside it and a budget."""
     statement, charges = the_statement(customer)
     named = replace(statement, names=((customer, text),))
-    before = close_span(charges, NO_FACTS, (), load_policy("gaap"), "USD", 0, 500)
+    before = close_span(Inputs(charges, NO_FACTS, (), load_policy("gaap"), "USD", Span(0, 500)))
     found = comparison(named, replace(before, notes=(text,)), text)
     period = Period(*SPAN, text)
     rows = (Planned(period, Key("revenue", customer), 10**13), Planned(period, Key("revenue"), 7))
@@ -215,7 +209,9 @@ def test_labels_do_not_overlap() -> None:
 
 def test_an_empty_statement_is_a_report_too() -> None:
     """No bills and no calls: zeros, and no error."""
-    statement = close_span((), Facts((), (), (), ()), (), load_policy("gaap"), "USD", *SPAN)
+    statement = close_span(
+        Inputs((), Facts((), (), (), ()), (), load_policy("gaap"), "USD", Span(*SPAN))
+    )
     page = render(Report("Nothing", "", "", statement, ()))
     assert "0.00" in page
 

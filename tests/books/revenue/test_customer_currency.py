@@ -27,12 +27,12 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.currency import NoRateError, RateRow, Rates, converted_pico
 from inferworks.books.revenue.customer_currency import DayRate, day_rates, owed_notes, until
 from inferworks.books.revenue.rating import Item, Rated, rate, rate_again, to_date_of
-from inferworks.books.statement.computation import compute, shipped_rules
+from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.corrections import reversed_row
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, build_statement
 from inferworks.ids import CustomerId
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import PICO
 from inferworks.testing.books import a_usage
@@ -176,12 +176,12 @@ def test_relations_convert_alike() -> None:
     rules = replace(shipped_rules(), customers=Directory(zones=(Zoned(BURNS, 0, "Asia/Kolkata"),)))
     last = (plans, GAAP, "USD", NOVEMBER, rules, Prepaid(to_date=(), rates=rates_of(*EVERY_WEEK)))
     facts = Facts(calls, (), (), ())
-    one = compute((), facts, *last)
+    one = compute(Inputs((), facts, *last))
     validate(one)
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, facts)
-        other = compute_on(engine, lake, (), *last)
-        cut = close_by_customer(engine, lake, (), *last)
+        other = compute_on(engine, lake, Inputs((), NO_FACTS, *last))
+        cut = close_by_customer(engine, lake, Inputs((), NO_FACTS, *last))
     assert (one.revenue, one.entries) == (other.revenue, other.entries)
     drawn = build_statement(one)
     assert (cut.rows, cut.notes) == (drawn.by(Dimension.CUSTOMER), drawn.notes)

@@ -23,7 +23,13 @@ from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge, ChargeId
 from inferworks.books.lines import Lines
 from inferworks.books.statement.bundles import Bundle, Things, in_bundles
-from inferworks.books.statement.computation import Computation, Rules, compute, shipped_rules
+from inferworks.books.statement.computation import (
+    Computation,
+    Inputs,
+    Rules,
+    compute,
+    shipped_rules,
+)
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.errors import BooksError, MoneyError
@@ -72,7 +78,7 @@ def worked(
     charges: Sequence[Charge], world: World, span: Span, rules: Rules, policy: Policy = GAAP
 ) -> Computation:
     """The validated workings of `charges`, or the refusal of them."""
-    done = compute(charges, world.facts, world.plans, policy, "USD", span, rules)
+    done = compute(Inputs(charges, world.facts, world.plans, policy, "USD", span, rules))
     validate(done)
     return done
 

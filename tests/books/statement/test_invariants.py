@@ -21,6 +21,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.statement.computation import (
     Computation,
+    Inputs,
     Rules,
     accrue,
     compute,
@@ -70,13 +71,15 @@ thorough = settings(max_examples=60)
 def closed(world: World, span: tuple[int, int] | None = None) -> Statement:
     """The statement of `world` over `span`, else over all of it."""
     start_ns, end_ns = span or whole_span(world.charges, world.facts)
-    return close_span(world.charges, world.facts, world.plans, GAAP, "USD", start_ns, end_ns, RULES)
+    return close_span(
+        Inputs(world.charges, world.facts, world.plans, GAAP, "USD", Span(start_ns, end_ns), RULES)
+    )
 
 
 def worked_out(world: World) -> Computation:
     """The workings of `world` over all of its time."""
     span = whole_span(world.charges, world.facts)
-    return compute(world.charges, world.facts, world.plans, GAAP, "USD", span, RULES)
+    return compute(Inputs(world.charges, world.facts, world.plans, GAAP, "USD", span, RULES))
 
 
 def shuffled(world: World, seed: int) -> World:
@@ -243,7 +246,7 @@ def test_identical_calls_cost_the_same_and_more_work_costs_no_less(
         (),
     )
     charge = replace(a_charge("gpu", "0", (0, 100)), amount_pico=pico)
-    rows = close_span([charge], facts, (), GAAP, "USD", 0, 100, RULES).by("customer")
+    rows = close_span(Inputs([charge], facts, (), GAAP, "USD", Span(0, 100), RULES)).by("customer")
     cost = {row.name: row.cost_of_revenue_pico for row in rows}
     # A nanosecond of a step and a picounit of the charge are indivisible; both go by largest remainder.
     indivisible = pico // 100 + 1
@@ -261,7 +264,9 @@ def test_every_method_conserves(world: World, method: Method) -> None:
     pools = tuple(replace(pool, method=method) for pool in RULES.pools)
     span = whole_span(world.charges, world.facts)
     rules = Rules(pools, RULES.catalog)
-    statement = close_span(world.charges, world.facts, world.plans, GAAP, "USD", *span, rules)
+    statement = close_span(
+        Inputs(world.charges, world.facts, world.plans, GAAP, "USD", Span(*span), rules)
+    )
     assert statement.allocated_pico == statement.billed_pico
 
 

@@ -9,16 +9,17 @@ import pytest
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.policy import load_policy
+from inferworks.books.calendar.span import Span
 from inferworks.books.currency import NoRateError
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, close_span, whole_span
 from inferworks.errors import MoneyError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
 from inferworks.testing.books import (
-    NO_FACTS,
     a_charge,
     a_leg,
     a_shift,
@@ -35,7 +36,7 @@ SPAN = (0, 1_000)
 
 def closed(charges: list, facts: Facts = NO_FACTS, plans: tuple = ()) -> Statement:
     """The statement of the thousand nanoseconds of `SPAN`."""
-    return close_span(charges, facts, plans, GAAP, "USD", *SPAN)
+    return close_span(Inputs(charges, facts, plans, GAAP, "USD", Span(*SPAN)))
 
 
 def costs(statement: Statement, dimension: str = "purpose") -> dict[str, str]:
@@ -346,6 +347,6 @@ def test_a_plan_in_another_currency_is_refused_without_a_rate() -> None:
 def test_an_empty_span_is_an_empty_statement() -> None:
     """No bills and no calls: zeros, and nothing to divide by."""
     start_ns, end_ns = whole_span([], NO_FACTS)
-    statement = close_span([], NO_FACTS, (), GAAP, "USD", start_ns, end_ns)
+    statement = close_span(Inputs([], NO_FACTS, (), GAAP, "USD", Span(start_ns, end_ns)))
     assert statement.billed_pico == statement.revenue_pico == statement.gross_margin_pico == 0
     assert statement.by("customer") == ()

@@ -10,10 +10,10 @@ from inferworks.books.accruals.reversals import reversal
 from inferworks.books.allocation.pools import default_pools, pool_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.statement.computation import shipped_rules
+from inferworks.books.statement.computation import Inputs, shipped_rules
 from inferworks.books.statement.statement import Dimension, Statement, close_span
 from inferworks.catalog.billing import Alias, SellerRow, with_own
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_charge, a_leg, a_usage
 
@@ -45,7 +45,9 @@ def a_line(**changes: object) -> Charge:
 
 def drawn(*charges: Charge, calls: tuple[Usage, ...], rules=RULES) -> Statement:
     """The statement by definition."""
-    return close_span(charges, Facts(calls, (), (), ()), (), GAAP, "USD", *SPAN, rules=rules)
+    return close_span(
+        Inputs(charges, Facts(calls, (), (), ()), (), GAAP, "USD", Span(*SPAN), rules=rules)
+    )
 
 
 def asked(statement: Statement) -> list[str]:
@@ -156,8 +158,12 @@ def test_relations_ask_and_name_alike() -> None:
     assert len(asked(one)) == 1
     with DuckEngine() as engine:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        other = build_statement(compute_on(engine, lake, charges, (), GAAP, "USD", SPAN, RULES))
-        cut = close_by_customer(engine, lake, charges, (), GAAP, "USD", SPAN, RULES)
+        other = build_statement(
+            compute_on(engine, lake, Inputs(charges, NO_FACTS, (), GAAP, "USD", SPAN, RULES))
+        )
+        cut = close_by_customer(
+            engine, lake, Inputs(charges, NO_FACTS, (), GAAP, "USD", SPAN, RULES)
+        )
     assert other.to_json() == one.to_json() | {"revenue_lines": other.to_json()["revenue_lines"]}
     assert cut.notes == one.notes
     assert cut.rows == one.by(Dimension.CUSTOMER)

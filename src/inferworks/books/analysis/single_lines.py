@@ -21,10 +21,9 @@ from inferworks.books.allocation.pools import CostPool, DriverKind, pool_of
 from inferworks.books.allocation.step_down import ladder_of, stepped_down
 from inferworks.books.amounts import Amounts
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Inputs
 from inferworks.books.lines import Lines, called, glance
 from inferworks.books.statement.bundles import Bundler, Things
-from inferworks.books.statement.computation import Computation, accrued_charges
+from inferworks.books.statement.computation import Computation, Inputs, accrued_charges
 from inferworks.meter.facts import in_force
 
 _MOST_KNOWN = 1_000

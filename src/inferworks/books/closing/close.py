@@ -30,7 +30,6 @@ from inferworks.books.accounting.policy import MARGINAL, Policy, load_policy
 from inferworks.books.closing.inputs import (
     PAPER,
     STATEMENT,
-    Inputs,
     Source,
     papers_of,
     prefix_of,
@@ -55,7 +54,7 @@ from inferworks.books.closing.seal import (
     code_version,
 )
 from inferworks.books.period import Period, Periods, Status, refuse_overlap
-from inferworks.books.statement.computation import line_order
+from inferworks.books.statement.computation import Inputs, line_order
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.five_questions import answer
 from inferworks.books.statement.income_statement import must_be_booked

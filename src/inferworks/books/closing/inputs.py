@@ -26,14 +26,14 @@ import msgspec
 
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.policy import Policy, completed
-from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
+from inferworks.books.accounting.prepaid import Prepaid
 from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import Body, Close, Sealable, Spooled, body_of, body_of_set
 from inferworks.books.lines import NAMES, Charges, Lines, canonical, name_of
 from inferworks.books.period import Period
-from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.computation import Inputs, Rules
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BooksError
 from inferworks.meter.archive.manifest import Segment
@@ -44,22 +44,6 @@ from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 Key = Callable[[Any], tuple[object, ...]]
-
-
-class Inputs(msgspec.Struct, frozen=True):
-    """Everything that the statement of `span` is drawn from: inputs and rules."""
-
-    span: Span
-    currency: str
-    charges: Charges
-    facts: Facts
-    """The facts that none of `segments` holds."""
-    plans: tuple[PricePlan, ...]
-    policy: Policy
-    rules: Rules
-    prepaid: Prepaid = NOTHING_PREPAID
-    segments: tuple[Segment, ...] = ()
-    """The files of the lake that hold the other facts, and perhaps some of other spans."""
 
 
 class Arrived(NamedTuple):
@@ -148,16 +132,7 @@ def drawn(papers: Inputs, read: SealedFacts = without_a_lake) -> Statement:
 
     BooksError when a theorem does not hold. LakeError when a segment is missing or was altered.
     """
-    return close_span(
-        papers.charges,
-        all_facts(papers, read),
-        papers.plans,
-        papers.policy,
-        papers.currency,
-        *papers.span,
-        rules=papers.rules,
-        prepaid=papers.prepaid,
-    )
+    return close_span(msgspec.structs.replace(papers, facts=all_facts(papers, read)))
 
 
 def all_facts(papers: Inputs, read: SealedFacts = without_a_lake) -> Facts:

@@ -34,7 +34,6 @@ from inferworks.books.closing.inputs import (
     RULES,
     STATEMENT,
     Arrived,
-    Inputs,
     Source,
     all_facts,
     inputs_of,
@@ -47,7 +46,7 @@ from inferworks.books.lines import Charges, unknown, with_more
 from inferworks.books.period import Period
 from inferworks.books.revenue.customer_currency import completed
 from inferworks.books.revenue.rating import ToDate, to_date_of
-from inferworks.books.statement.computation import Line, Rules
+from inferworks.books.statement.computation import Inputs, Line, Rules
 from inferworks.books.statement.corrections import Correction, corrected
 from inferworks.books.statement.income_statement import expense_account
 from inferworks.books.statement.statement import Row, Statement

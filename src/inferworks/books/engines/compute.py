@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from inferworks.accounts.plan import PricePlan
-from inferworks.books.accounting.policy import Policy
-from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
+from inferworks.books.accounting.prepaid import settled
 from inferworks.books.allocation.allocate import allocated_of
 from inferworks.books.allocation.pools import DriverKind, pool_of
 from inferworks.books.allocation.step_down import step_down
 from inferworks.books.calendar.calendars import calendars_of
-from inferworks.books.calendar.span import Span
-from inferworks.books.charge import Charge
 from inferworks.books.engines.base import Engine
 from inferworks.books.engines.bundled import as_divided_on
 from inferworks.books.engines.divide import divide, machine_drivers, portions_of
@@ -22,7 +16,7 @@ from inferworks.books.engines.used import call_sums, sums_of_calls
 from inferworks.books.revenue.rating import rate_calls
 from inferworks.books.statement.computation import (
     Computation,
-    Rules,
+    Inputs,
     accrued_charges,
     entries_of,
     lines_of,
@@ -43,24 +37,16 @@ CHECKS = (divided, conservation, two_labels, balance, views_agree, basis, month)
 
 
 @uncollected()
-def compute_on(
-    engine: Engine,
-    lake: Lake,
-    charges: Iterable[Charge],
-    plans: Sequence[PricePlan],
-    policy: Policy,
-    currency: str,
-    span: Span,
-    rules: Rules,
-    prepaid: Prepaid = NOTHING_PREPAID,
-) -> Computation:
+def compute_on(engine: Engine, lake: Lake, inputs: Inputs) -> Computation:
     """Return the computation of `span`, by target, checked.
 
     Equal to those of `compute` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
-    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
-    charges = as_divided_on(engine, lake, charges, rules, span)
+    policy, currency, span = inputs.policy, inputs.currency, inputs.span
+    rules, prepaid = inputs.rules, inputs.prepaid
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(inputs.plans)
+    charges = as_divided_on(engine, lake, inputs.charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
     placed = [

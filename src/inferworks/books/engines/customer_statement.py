@@ -17,14 +17,11 @@ import ibis.expr.types as ir
 import msgspec
 import pyarrow as pa
 
-from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import basis_notes
 from inferworks.books.accounting.policy import Policy
-from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
 from inferworks.books.accounting.tax import tax_notes
 from inferworks.books.allocation.allocate import Portion, Target, allocated_of
 from inferworks.books.allocation.pools import CostPool, DriverKind, behaviour_of, pool_of
-from inferworks.books.calendar.span import Span
 from inferworks.books.charge import COST_OF_REVENUE, Charge, ChargeId, Function
 from inferworks.books.engines.base import Engine, integers, total
 from inferworks.books.engines.bundled import as_divided_on
@@ -34,8 +31,8 @@ from inferworks.books.engines.lake import Lake
 from inferworks.books.engines.revenue import Earned, earned
 from inferworks.books.revenue.customer_currency import owed_notes
 from inferworks.books.statement.computation import (
+    Inputs,
     Line,
-    Rules,
     accrued_charges,
     line_order,
     lines_of,
@@ -139,24 +136,16 @@ def canonical(statement: CustomerStatement) -> bytes:
 
 
 @uncollected()
-def close_by_customer(
-    engine: Engine,
-    lake: Lake,
-    charges: Iterable[Charge],
-    plans: Sequence[PricePlan],
-    policy: Policy,
-    currency: str,
-    span: Span,
-    rules: Rules,
-    prepaid: Prepaid = NOTHING_PREPAID,
-) -> CustomerStatement:
-    """The statement of `span` by customer, verified.
+def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerStatement:
+    """Return the statement of `inputs` by customer, verified; the facts are those of `lake`.
 
     MoneyError on a foreign currency; BooksError when a theorem does not hold, or when the rules have
     support pools, whose step-down needs every target: build a whole statement then.
     """
-    lake, plans = lake.counted(rules.customers), rules.customers.plans(plans)
-    charges = as_divided_on(engine, lake, charges, rules, span)
+    policy, currency, span = inputs.policy, inputs.currency, inputs.span
+    rules, prepaid = inputs.rules, inputs.prepaid
+    lake, plans = lake.counted(rules.customers), rules.customers.plans(inputs.plans)
+    charges = as_divided_on(engine, lake, inputs.charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
     placed = [

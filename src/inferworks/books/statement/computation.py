@@ -34,12 +34,14 @@ from inferworks.books.allocation.step_down import allocate_all
 from inferworks.books.calendar.calendars import calendars_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function, NaturalClass, is_accrual
+from inferworks.books.lines import Charges
 from inferworks.books.revenue.customer_currency import DayRate
 from inferworks.books.revenue.rating import Revenue, ToDate, rate
 from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.catalog.billing import BillingTable, billing_of, first_table, shipped_table
 from inferworks.catalog.load import ModelCatalog, model_catalog
 from inferworks.errors import BooksError, MoneyError
+from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.facts import Facts, in_force
 
 BUNDLES = 1
@@ -69,6 +71,22 @@ class Rules(msgspec.Struct, frozen=True):
     def reservers(self) -> Directory:
         """As whom the customers who reserved nodes count."""
         return self.customers if self.follows_merges else ALONE
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """Everything that the statement of `span` is computed from: inputs and rules."""
+
+    charges: Charges
+    facts: Facts
+    """The facts that none of `segments` and no lake holds; they may reach beyond the span."""
+    plans: tuple[PricePlan, ...]
+    policy: Policy
+    currency: str
+    span: Span
+    rules: Rules = msgspec.field(default_factory=lambda: shipped_rules())
+    prepaid: Prepaid = NOTHING_PREPAID
+    segments: tuple[Segment, ...] = ()
+    """The files of the lake that hold the other facts, and perhaps some of other spans."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -146,20 +164,18 @@ def shipped_rules() -> Rules:
     )
 
 
-def compute(
-    charges: Iterable[Charge],
-    facts: Facts,
-    plans: Sequence[PricePlan],
-    policy: Policy,
-    currency: str,
-    span: Span,
-    rules: Rules,
-    prepaid: Prepaid = NOTHING_PREPAID,
-) -> Computation:
-    """Every stage from charges and facts to lines and entries. MoneyError on a foreign currency."""
-    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
-    facts = counted_facts(in_force(facts), rules.customers)
-    plans = rules.customers.plans(plans)
+def compute(inputs: Inputs) -> Computation:
+    """Return every stage from charges and facts to lines and entries.
+
+    MoneyError on a foreign currency. The charges are as a statement divides them, the facts all at hand.
+    """
+    policy, currency, span = inputs.policy, inputs.currency, inputs.span
+    rules, prepaid = inputs.rules, inputs.prepaid
+    given, accrued, taxes, committed = accrued_charges(
+        inputs.charges, span, currency, rules, policy.basis
+    )
+    facts = counted_facts(in_force(inputs.facts), rules.customers)
+    plans = rules.customers.plans(inputs.plans)
     drivers = Drivers(facts, rules.catalog, billing_of(rules.billing), rules.reservers)
     allocated = allocate_all(accrued, rules.pools, drivers)
     calendars = calendars_of(rules.customers)

@@ -14,8 +14,7 @@ from msgspec import UNSET, UnsetType
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import Basis, basis_notes, change_pico
 from inferworks.books.accounting.entries import Entry
-from inferworks.books.accounting.policy import MARGINAL, Policy, load_policy
-from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid
+from inferworks.books.accounting.policy import MARGINAL, load_policy
 from inferworks.books.accounting.tax import tax_notes
 from inferworks.books.accruals.api_estimates import LIST_CURRENCY, NO_RATE, is_unpriced
 from inferworks.books.accruals.expected_bills import (
@@ -41,12 +40,12 @@ from inferworks.books.revenue.customer_currency import Owed, owed_notes
 from inferworks.books.revenue.rating import Rated, RatingKey, Revenue, by_call, rating_key
 from inferworks.books.statement.computation import (
     Computation,
+    Inputs,
     Line,
     Rules,
     compute,
     line_of,
     line_order,
-    shipped_rules,
 )
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.five_questions import Question, answer
@@ -291,41 +290,20 @@ _REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "
 _BELOW_THE_MARGIN = tuple(f for f in Function if f not in COST_OF_REVENUE)
 
 
-def close_span(
-    charges: Iterable[Charge],
-    facts: Facts,
-    plans: Sequence[PricePlan],
-    policy: Policy,
-    currency: str,
-    start_ns: int,
-    end_ns: int,
-    rules: Rules | None = None,
-    prepaid: Prepaid = NOTHING_PREPAID,
-) -> Statement:
-    """The statement of the span from `start_ns` up to, not including, `end_ns`.
+def close_span(inputs: Inputs) -> Statement:
+    """Return the statement of `inputs` that have all their facts at hand.
 
-    Pure: the same inputs in any order give the same statement. `facts` may reach beyond the span; what
-    does is cut. `rules` are the shipped pools and weights unless given. MoneyError when a charge or a
-    plan is in another currency; BooksError when a theorem does not hold.
+    Pure: the same inputs in any order give the same statement. Facts may reach beyond the span; what does
+    is cut. MoneyError when a charge or a plan is in another currency; BooksError when a theorem does not
+    hold.
     """
-    span, rules = Span(start_ns, end_ns), rules or shipped_rules()
-    charges = charges if isinstance(charges, Lines) else tuple(charges)
-    return build_statement(checked(charges, facts, plans, policy, currency, span, rules, prepaid))
+    return build_statement(checked(inputs))
 
 
-def checked(
-    charges: Charges,
-    facts: Facts,
-    plans: Sequence[PricePlan],
-    policy: Policy,
-    currency: str,
-    span: Span,
-    rules: Rules,
-    prepaid: Prepaid = NOTHING_PREPAID,
-) -> Computation:
-    """The validated workings of `span`; lines that are too many to hold are in bundles."""
-    drawn = as_divided(charges, facts, rules, span)
-    workings = compute(drawn, facts, plans, policy, currency, span, rules, prepaid)
+def checked(inputs: Inputs) -> Computation:
+    """Return the validated computation; lines that are too many to hold are in bundles."""
+    divided = as_divided(inputs.charges, inputs.facts, inputs.rules, inputs.span)
+    workings = compute(msgspec.structs.replace(inputs, charges=divided))
     validate(workings)
     return workings
 

@@ -16,10 +16,15 @@ from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.books.allocation.pools import read_pools
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.span import Span, Timed
-from inferworks.books.closing.inputs import Inputs
 from inferworks.books.lines import Charges, Lines, with_more
 from inferworks.books.repository.store import BookStore
-from inferworks.books.statement.computation import BUNDLES, Computation, Rules, shipped_rules
+from inferworks.books.statement.computation import (
+    BUNDLES,
+    Computation,
+    Inputs,
+    Rules,
+    shipped_rules,
+)
 from inferworks.books.statement.statement import (
     as_divided,
     checked,
@@ -69,8 +74,7 @@ def papers_asked(
         charges = with_more(charges, unbilled(settings, bills, facts.usages, rules, span, currency))
         prepaid = prepaid_for(settings, plans, span, currency, rules)
         drawn_under = policy_of(settings, policy)
-        plans_then = tuple(plans)
-        return Inputs(span, currency, charges, facts, plans_then, drawn_under, rules, prepaid)
+        return Inputs(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
     except BooksError as error:
         raise BooksError(f"no statement can be drawn up: {error}") from error
 
@@ -91,16 +95,7 @@ def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Spa
 def worked_out_of(papers: Inputs) -> Computation:
     """The validated workings of `papers` that have all their facts at hand."""
     try:
-        return checked(
-            papers.charges,
-            papers.facts,
-            papers.plans,
-            papers.policy,
-            papers.currency,
-            papers.span,
-            papers.rules,
-            papers.prepaid,
-        )
+        return checked(papers)
     except BooksError as error:
         raise BooksError(f"no statement can be drawn up: {error}") from error
 
@@ -200,7 +195,7 @@ def gathered(
         currency=currency,
         charges=charges,
         facts=moment.unsealed,
-        plans=tuple(plans),
+        plans=plans,
         policy=policy_of(settings, policy),
         rules=rules,
         prepaid=prepaid_for(settings, plans, span, currency, rules),
@@ -250,17 +245,17 @@ def facts_of(settings: Settings, span: Span) -> Facts:
     return in_force(lake_reader(settings).facts(*around(span)))
 
 
-def plans_of(settings: Settings) -> list[PricePlan]:
+def plans_of(settings: Settings) -> tuple[PricePlan, ...]:
     """Every price plan; none when there are no customers yet."""
     if not settings.folder.accounts.exists():
-        return []
+        return ()
     with settings.accounts() as accounts:
-        return accounts.plans()
+        return tuple(accounts.plans())
 
 
 def prepaid_for(
     settings: Settings,
-    plans: list[PricePlan],
+    plans: Sequence[PricePlan],
     span: Span,
     currency: str,
     rules: Rules,

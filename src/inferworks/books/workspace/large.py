@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inferworks.books.calendar.span import Span
-from inferworks.books.closing.inputs import Inputs
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.books.workspace import engine_choice as engines
 from inferworks.books.workspace.engine_choice import why_unable
@@ -55,17 +55,7 @@ def drawn_large(papers: Inputs, reader: LakeReader, settings: Settings) -> State
     for segment in papers.segments:
         reader.check(segment)
     with _tables(papers.segments, papers.facts, papers.span, reader, settings) as (engine, lake):
-        workings = compute_on(
-            engine,
-            lake,
-            papers.charges,
-            papers.plans,
-            papers.policy,
-            papers.currency,
-            papers.span,
-            papers.rules,
-            papers.prepaid,
-        )
+        workings = compute_on(engine, lake, papers)
         return build_statement(workings)
 
 

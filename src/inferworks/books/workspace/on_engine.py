@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from inferworks.accounts.plan import PricePlan
-from inferworks.books.accounting.policy import Policy
-from inferworks.books.accounting.prepaid import Prepaid
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine
 from inferworks.books.engines.bundled import as_divided_on
@@ -21,8 +17,8 @@ from inferworks.books.engines.customer_statement import CustomerStatement, close
 from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import Lake, day_sums, lake_of
 from inferworks.books.engines.spark import SparkEngine
-from inferworks.books.lines import Charges, with_more
-from inferworks.books.statement.computation import Rules
+from inferworks.books.lines import with_more
+from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import Statement, build_statement
 from inferworks.books.workspace.accruing import unbilled
 from inferworks.books.workspace.bill_lines import BillLines
@@ -39,18 +35,7 @@ from inferworks.books.workspace.gathering import (
 )
 from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.errors import BooksError
-
-
-class Given(NamedTuple):
-    """What a statement is drawn from, beside the facts; the arguments of `compute_on` in their order."""
-
-    charges: Charges
-    plans: list[PricePlan]
-    policy: Policy
-    currency: str
-    span: Span
-    rules: Rules
-    prepaid: Prepaid
+from inferworks.meter.facts import NO_FACTS
 
 
 def drawn_on(
@@ -64,7 +49,7 @@ def drawn_on(
     """`papers.drawn_up` by the engine `name`, which is not the definition."""
     with _refusals(), opened(name, settings) as engine:
         lake, given = _gathered(engine, settings, policy, pools_path, start_ns, end_ns)
-        return build_statement(compute_on(engine, lake, *given))
+        return build_statement(compute_on(engine, lake, given))
 
 
 def customers_on(
@@ -78,7 +63,7 @@ def customers_on(
     """The same by customer alone: no call and no target is held in memory."""
     with _refusals(), opened(name, settings) as engine:
         lake, given = _gathered(engine, settings, policy, pools_path, start_ns, end_ns)
-        return close_by_customer(engine, lake, *given)
+        return close_by_customer(engine, lake, given)
 
 
 def _gathered(
@@ -88,7 +73,7 @@ def _gathered(
     pools_path: Path | None,
     start_ns: int | None,
     end_ns: int | None,
-) -> tuple[Lake, Given]:
+) -> tuple[Lake, Inputs]:
     """Everything recorded from `start_ns` up to `end_ns`; what is not given is that of all time."""
     folder = settings.folder
     if not folder.path.is_dir():
@@ -104,7 +89,8 @@ def _gathered(
     more = unbilled(settings, bills, lake.bought(), rules, span, currency)
     prepaid = prepaid_for(settings, plans, span, currency, rules)
     drawn_under = policy_of(settings, policy)
-    return lake, Given(with_more(charges, more), plans, drawn_under, currency, span, rules, prepaid)
+    charges = with_more(charges, more)
+    return lake, Inputs(charges, NO_FACTS, plans, drawn_under, currency, span, rules, prepaid)
 
 
 @contextmanager

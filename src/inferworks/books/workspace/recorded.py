@@ -16,11 +16,11 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import Basis
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Arrived, Inputs, all_facts, drawn
+from inferworks.books.closing.inputs import Arrived, all_facts, drawn
 from inferworks.books.deliveries.record import Asked
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
-from inferworks.books.statement.computation import Rules
+from inferworks.books.statement.computation import Inputs, Rules
 from inferworks.books.statement.statement import Statement, as_divided, whole_span
 from inferworks.books.workspace.accruing import accrued, not_billed
 from inferworks.books.workspace.bill_lines import BillLines

@@ -14,7 +14,7 @@ from inferworks.books.closing.close import (
     sealed_papers,
     statement_of,
 )
-from inferworks.books.closing.inputs import Inputs, seen_by
+from inferworks.books.closing.inputs import seen_by
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.closing.prior_period import (
     Adjustment,
@@ -24,7 +24,7 @@ from inferworks.books.closing.prior_period import (
     open_papers,
 )
 from inferworks.books.closing.seal import Close, sha256_of
-from inferworks.books.statement.computation import Computation
+from inferworks.books.statement.computation import Computation, Inputs
 from inferworks.books.statement.statement import Dimension, Statement, build_statement
 from inferworks.books.workspace.engine_choice import (
     WHY_NOT_SEALED,
