@@ -60,12 +60,12 @@ LONGEST = (
 )
 """Files that take longest, longest first."""
 VARYING = re.compile(r" at 0x|\\x1f\\x8b\\x08")
-"""What is another in each process, or second, in which it is made: an object, and what gzip packs."""
+"""Names that differ by process, or by second: of an object, and of bytes that gzip packs."""
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 DESCRIPTORS = "/proc/self/fd"
 SHARED = ("tests/clients/", "tests/books/engines/test_spark.py")
-"""They share what stays open from one file to the next: servers, and Spark's process."""
+"""Tests that share what stays open from one file to the next: servers, and Spark's process."""
 OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str], dict[str, str] | None]]()
 """The file of tests at hand, and what was open when it began, and when the test did, if that is known."""
 WATCHED = ("tests/http/", "tests/api/", "tests/cloud/", "tests/scenarios/")

@@ -27,7 +27,7 @@ SERIES = re.compile(r"\b([a-z_]+)(?:\{([^}]*)\})?(?=[\[\s{)]|$)")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
 GROUPED = re.compile(r"\bby \(([^)]*)\)")
 WORDS = {"sum", "rate", "max", "increase", "histogram_quantile", "and", "or", "up"}
-"""What is none of our series: the language's own, and the one that Prometheus makes itself."""
+"""Words that are no series of ours: the language's own, and the one that Prometheus makes itself."""
 
 
 def shown() -> dict[str, set[str]]:

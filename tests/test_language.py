@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ASKS = re.compile(
     r"(What|How|Whether|Who|Whom|Whose|Where|Why|When|Which)(ever)?\b|(That|Those|It|They|He|She)\b"
 )
-"""How a docstring does not begin: with an interrogative, or with a pronoun whose noun is elsewhere."""
+"""Words that begin no docstring: interrogatives, and pronouns whose noun is elsewhere."""
 NOT_YET = {
     "src/inferworks": "books cloud",
 }

@@ -34,7 +34,7 @@ AWAITED = {
     "wiring/reload.py": "supervised work waits for it",
     "supervise.py": "it is what supervises",
 }
-"""Who begins tasks and threads without a supervisor, and who sees their end."""
+"""Places that begin tasks and threads without a supervisor, and the one that sees their end."""
 
 
 def names(works: Iterable[Work]) -> list[str]:

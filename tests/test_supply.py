@@ -22,7 +22,7 @@ WORDS = {
     "MIT": ("MIT", "MIT License"),
     "MPL-2.0": ("MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"),
 }  # fmt: skip
-"""How licences were named before there was `License-Expression`."""
+"""Names of licences from before there was `License-Expression`."""
 NAMED = {word: licence for licence, words in WORDS.items() for word in words}
 
 

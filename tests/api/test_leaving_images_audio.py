@@ -38,13 +38,13 @@ EXACT = {
         Tokens(HEARD_TOKENS, 4, input_audio=HEARD_TOKENS), NO_ITEMS, Confidence.REPORTED,
     ),
 }  # fmt: skip
-"""What each costs when it is read to its end."""
+"""Usage of each answer that is read to its end."""
 AT_FIRST = {
     "/v1/audio/speech": (Tokens(), Items(characters=13), Confidence.COUNTED),
     "/v1/images/generations": (Tokens(), Items(images=1), Confidence.ESTIMATED),
     "/v1/audio/transcriptions": (Tokens(output=1), Items(audio_ms=250), Confidence.ESTIMATED),
 }
-"""What is known of it after its first piece."""
+"""Usage known of each answer after its first piece."""
 
 
 @pytest.mark.parametrize("policy", ["cancel", "drain", "estimate"])

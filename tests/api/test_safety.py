@@ -136,7 +136,7 @@ PRIVATE = {
     "x-goog-api-key": "goog-mine",
     "x-inferworks-purpose": "serve-paid",
 }
-"""What callers and the proxies before us send along."""
+"""Headers that callers and the proxies before us send along."""
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ class Sent(NamedTuple):
     body: bytes
     headers: Mapping[str, str] = MappingProxyType({})
     cut: bool = False
-    """Whether its sender goes away in the middle."""
+    """True if its sender goes away in the middle."""
 
 
 class Touchy(StubProvider):
@@ -197,7 +197,7 @@ OTHERS: Final = (
     ("b", Sent("GET", "/v1/models", b"")),
     ("b", chat()),
 )
-"""What the others ask, one after the other, and with whose key."""
+"""Requests of the others, one after the other, and their keys."""
 
 
 @pytest.mark.slow

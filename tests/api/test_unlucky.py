@@ -188,7 +188,7 @@ END = {
     "messages": b'"stop_reason":"tool_use"',
     "responses": b'"status":"completed"',
 }
-"""How a caller is told that calls are to be made, where the upstream's own bytes do not pass."""
+"""Finish reason of an answer with calls, in each dialect, where the upstream's own bytes do not pass."""
 PLAIN = Said("Hello there.", (("f", {"city": "Bonn"}), ("g", {"n": 7})))
 
 

@@ -312,7 +312,7 @@ ODD = st.recursive(
     | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=2),
     max_leaves=4,
 )  # fmt: skip
-"""What YAML can say."""
+"""Values that YAML can express."""
 
 
 def tables(*names: str) -> st.SearchStrategy[dict[str, Any]]:

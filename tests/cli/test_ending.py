@@ -82,18 +82,18 @@ ARGUMENTS: Final = {
     "books verify": "2025-06",
     "books reopen": "2025-06 --reason why",
 }
-"""What a command is called with that needs arguments, in the folder that holds the data folder."""
+"""Arguments of the commands that need some, in the folder that holds the data folder."""
 PREPARED: Final = (
     "books import bill.csv",
     "usage import usage.jsonl",
     "customers credit acme --amount 5.00",
     "books close 2025-06",
 )
-"""What has been done before."""
+"""Commands that have been run before."""
 LONGER: Final = {"up", "demo"}
-"""Those that do not end by themselves, or only after a while."""
+"""Commands that do not end by themselves, or only after a while."""
 FINDING: Final = {"status", "scrub", "lake verify"}
-"""Those that tell what they find on standard output."""
+"""Commands that print their findings on standard output."""
 
 
 def commands(group: click.Command, name: str = "") -> Iterator[str]:

@@ -37,7 +37,7 @@ FIELDS = [
     "response", "metadata", "content_block", "tool_usage", "results", "meta", "input_tokens", "image",
     "bytes", "contentBlockDelta", "stopReason",
 ]  # fmt: skip
-"""What some reader or translation looks at in an answer."""
+"""Fields of an answer that some reader or translation looks at."""
 GOOD = {
     "type": b'"message"', "role": b'"assistant"', "id": b'"x"', "model": b'"m"', "object": b'"response"',
     "choices": b'[{"index":0,"message":{"role":"assistant","content":"a"}}]',

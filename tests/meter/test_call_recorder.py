@@ -333,7 +333,7 @@ class Story(NamedTuple):
     """Events of a call, and the point at which it is cancelled."""
 
     legs: list[tuple[bool, int]]
-    """Whether each attempt succeeds, and its tokens."""
+    """Success of each attempt, and its tokens."""
     closes: bool
     breaks: bool
     cancelled_at: int | None
@@ -481,7 +481,7 @@ _MOVES = st.lists(
     ),
     max_size=20,
 )
-"""What happens in a call, after how long, and what the wall clock is set to just before, if it is."""
+"""Events in a call, each with the time before it and a setting of the wall clock, if there is one."""
 
 
 @pytest.mark.slow

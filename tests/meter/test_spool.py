@@ -415,7 +415,7 @@ _MOVES = st.lists(
     ),
     max_size=15,
 )
-"""What a replica does next, for how long, and what its clock is set to meanwhile, if it is."""
+"""Next act of a replica, its duration, and a setting of its clock meanwhile, if there is one."""
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_a_journal_of_before_is_read_and_brought_up(tmp_path: Path) -> None:
 
 
 _OLD_TABLES = [table for type_, table in TABLES.items() if type_ is not Retracted]
-"""Those that there were before anything could be taken back."""
+"""Tables of the time before anything could be taken back."""
 
 
 def _make_first_version(path: Path) -> None:
@@ -165,7 +165,7 @@ FROM opening, json_each(opening.calls) AS call""",
     "CREATE TRIGGER opened_no_more INSTEAD OF DELETE ON opened BEGIN SELECT 1; END",
     "UPDATE meta SET value = '3' WHERE key = 'schema_version'",
 )
-"""What takes an empty journal back to the third version."""
+"""Statements that take an empty journal back to the third version."""
 
 
 def test_open_calls_of_the_third_version_are_read_and_kept(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Client:
     leaves: bool
     data: bytes = b""
     times: list[float] = field(default_factory=list)
-    """When each piece came, which is an event unless the machine was late."""
+    """Time of each piece, which is an event unless the machine was late."""
 
     async def run(self, origin: Origin, key: str) -> None:
         """Ask, and read until the end, or leave in the middle."""

@@ -17,7 +17,7 @@ from inferworks.wiring.plan import Plan, make_plan
 
 DAY = dt.date(2026, 11, 21)
 LISTED = Rates(250_000, 2_000_000)
-"""What every seller but the unknown ones charges in these tests."""
+"""Prices of every seller but the unknown ones in these tests."""
 
 PlanOf = Callable[..., Plan]
 

@@ -19,7 +19,7 @@ from inferworks.wiring.plan import Own, Plan, breaker_of, policy_of
 
 PlanOf = Callable[..., Plan]
 LISTED = Rates(250_000, 2_000_000)
-"""What openai charges by the price list of these tests (conftest.py)."""
+"""Prices of openai in the price list of these tests (conftest.py)."""
 
 TWO = """
     [[upstream]]

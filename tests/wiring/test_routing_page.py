@@ -29,7 +29,7 @@ AROUND = """
     url = "http://127.0.0.1:2/v1"
     models = ["gpt-5", "small"]
 """
-"""What the examples take for granted."""
+"""Configuration that the examples take for granted."""
 
 
 def as_written(example: str) -> str:

@@ -21,7 +21,7 @@ from inferworks.books.repository.store import BookStore
 
 DAYS = range(1, 9)
 ALONE, PARTS = "file {there}-{number}", "part-{number:05}"
-"""How files are called: as nothing else, or as the parts of an export that is written over."""
+"""Names of files: unlike any other, or those of the parts of an export that is written over."""
 FULL = [a_row(day, "10", resource, InvoiceId="I-1") for day in DAYS for resource in ("a", "b")]
 
 

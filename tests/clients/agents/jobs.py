@@ -27,7 +27,7 @@ ROOT = os.environ["GATEWAY_ROOT"]
 KEY = os.environ["GATEWAY_KEY"]
 MODELS = os.environ["GATEWAY_MODELS"].split()
 FOLDER = Path(os.environ["CLIENT_FOLDER"])
-"""Where the client is installed."""
+"""Folder in which the client is installed."""
 
 WORDS = "Good morning from behind the door."
 SAY = f"Greet me. SAY {json.dumps(WORDS)}"
@@ -36,7 +36,7 @@ RESULT = "Sunny in Rome, 21 degrees."
 ASK = "How is the weather in 'Rome'? It has 21 degrees. Answer in JSON."
 WANTED = {"place": "Rome", "degrees": 21}
 ASK_FOR_ANY = f"{ASK} SAY {json.dumps(json.dumps(WANTED))}"
-"""Where no schema goes along, or none that the model is held to."""
+"""Question for requests without a schema, or with none that the model is held to."""
 
 _JOB_S = 120
 _LOOP = asyncio.new_event_loop()

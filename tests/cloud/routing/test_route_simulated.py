@@ -98,7 +98,7 @@ class World:
     """Put the offers in another order for each call: with `fallback`, a round robin."""
     failures: int = 0
     waits_s: list[float] = field(default_factory=list)
-    """How long each answered call waited for its first byte."""
+    """Wait of each answered call for its first byte."""
 
     def __post_init__(self) -> None:
         self.clock = SimClock()

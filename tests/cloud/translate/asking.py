@@ -21,7 +21,7 @@ LEAST: dict[Operation, dict[str, Any]] = {
     Operation.RESPONSES: {"input": "Hi"},
     Operation.COMPLETIONS: {"prompt": "Hi"},
 }
-"""What a request of each must have."""
+"""Fields that a request of each operation must have."""
 
 
 def way_between(source: Operation, target: Operation) -> Way:

@@ -39,14 +39,14 @@ class Feature(NamedTuple):
 
     name: str
     asks: Mapping[Operation, dict[str, Any]]
-    """What a caller of each dialect writes."""
+    """Fields that a caller of each dialect writes."""
     cells: Mapping[Operation, str]
-    """What becomes of it at each target; where sources differ, `own` says so."""
+    """Outcome at each target; where sources differ, `own` says so."""
     shown: Mapping[Operation, Check] = {}
-    """Whether the upstream is asked for it."""
+    """Check that the upstream is asked for the feature."""
     own: Mapping[tuple[Operation, Operation], str] = {}
     provider: str = "openai"
-    """Who serves the chats of this row."""
+    """Provider that serves the chats of this row."""
 
     def cell(self, source: Operation, target: Operation) -> str:
         """Outcome of the feature between two dialects."""

@@ -37,7 +37,7 @@ COUNTS = {
     "output_audio_tokens": "output_audio",
     "output_reasoning_tokens": "reasoning",
 }
-"""What genai-prices calls a count -> what we do."""
+"""Name of each count in genai-prices -> ours."""
 NOT_READ = {
     ("gemini", "default"),
     ("vertex", "default"),
@@ -129,7 +129,7 @@ SAMPLES: dict[tuple[str, str], dict[str, Any]] = {
 MODELS = {"fireworks": "accounts/fireworks/models/gpt-oss-20b"}
 """Models of sellers whose own names for them are not the ids of the price list."""
 ONLY_AT_ANTHROPIC = {"output_tokens_details", "server_tool_use"}
-"""What genai-prices does not look for in answers of Anthropic's models at clouds."""
+"""Counts that genai-prices does not look for in answers of Anthropic's models at clouds."""
 USUAL = {"chat": CHAT, "default": CHAT, "responses": RESPONSE, "embeddings": EMBEDDING}
 OPERATIONS = {
     "chat": Operation.CHAT,

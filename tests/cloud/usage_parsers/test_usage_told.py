@@ -73,7 +73,7 @@ OURS = {
     "output_audio_tokens": "output_audio",
     "output_reasoning_tokens": "reasoning",
 }
-"""What genai-prices calls a count -> what we do."""
+"""Name of each count in genai-prices -> ours."""
 
 
 def reader_of(operation: Operation) -> Reader:
