@@ -27,7 +27,7 @@ VOUCHERS = "vouchers"
 LIST_PRICES = "(list prices)"
 """The file that a provisional charge names in place of a bill; its hash is the price book's."""
 TOLD_COSTS = "(told by the provider)"
-"""The same, where the provider told the cost of each call."""
+"""File of a provisional charge whose cost the provider reported with each call."""
 
 ACCRUED = "(accrued, no bill yet)"
 """The file that a charge names which stands for a bill that is expected (`expected_bills.py`)."""

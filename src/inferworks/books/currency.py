@@ -68,7 +68,7 @@ class RateRow(msgspec.Struct, frozen=True):
 
     @property
     def inverse(self) -> RateRow:
-        """The same quotation, which is a decimal, for the other way."""
+        """Return the same quotation, which is a decimal, for the other direction."""
         return RateRow(
             self.day, self.to_currency, self.from_currency, f"{_INVERSE}{self.rate}", self.source
         )

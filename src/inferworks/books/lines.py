@@ -88,7 +88,7 @@ class Lines(ABC):
 
     @abstractmethod
     def bodies(self) -> Iterator[bytes]:
-        """Each as its JSON."""
+        """Yield each line as its JSON."""
         ...
 
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
@@ -144,7 +144,7 @@ class _Merged(Lines):
         return super().bundled(how, bundling)
 
     def bodies(self) -> Iterator[bytes]:
-        """Each as its JSON."""
+        """Yield each line as its JSON."""
         return heapq.merge(self._lines.bodies(), map(_encode, self._held))
 
     def names(self) -> Iterator[bytes]:
@@ -158,7 +158,7 @@ class _Merged(Lines):
         return heapq.merge(self._lines.called(names), held, key=attrgetter("id"))
 
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
-        """Each as its JSON and at a glance."""
+        """Yield each line as its JSON with its `Glance`."""
         held = ((body, glance(body)) for body in map(_encode, self._held))
         return heapq.merge(self._lines.glances(), held, key=itemgetter(0))
 

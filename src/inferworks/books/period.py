@@ -49,7 +49,7 @@ class Period(msgspec.Struct, frozen=True, order=True):
 
     @property
     def span(self) -> Span:
-        """From start to end."""
+        """Return the span from start to end."""
         return Span(self.start_ns, self.end_ns)
 
 

@@ -38,7 +38,7 @@ class Work(NamedTuple):
     """Work of attention to the context: always additional."""
 
     def __add__(self, other: Work) -> Work:  # type: ignore[override]
-        """Both together."""
+        """Return the sum of both."""
         return Work(self.linear + other.linear, self.context + other.context)
 
 

@@ -35,7 +35,7 @@ class Node(msgspec.Struct, frozen=True):
     parts: tuple[Node, ...] = ()
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values; every amount an exact decimal string."""
+        """Return the JSON values; every amount an exact decimal string."""
         return {
             "label": self.label,
             "amount": format_pico(self.amount_pico),

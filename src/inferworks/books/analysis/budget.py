@@ -131,7 +131,7 @@ class Variance(NamedTuple):
         return (self.variance_pico > 0) is (self.key.line in EARNED)
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values; amounts as exact decimal strings."""
+        """Return the JSON values; amounts as exact decimal strings."""
         return {
             **self.key._asdict(),
             "rest": self.rest,
@@ -152,7 +152,7 @@ class Against(NamedTuple):
     """The budget's periods of which the statement has only a part."""
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values."""
+        """Return the JSON values."""
         return {
             "file": self.file,
             "cut_by_time": list(self.cut),

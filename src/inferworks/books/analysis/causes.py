@@ -281,7 +281,7 @@ _Product: TypeAlias = tuple[Part, int, tuple[Factor, ...]]
 
 
 def _products(then: _Figures, now: _Figures) -> Iterator[_Product]:
-    """Both statements as sums of the same products."""
+    """Return both statements as sums of the same products."""
     yield from _revenue_products(then, now)
     yield from _use_products(then, now)
     for sign, cause, before, after in (

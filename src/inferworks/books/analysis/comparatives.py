@@ -76,7 +76,7 @@ class Comparison(NamedTuple):
     """Causes of the change of the gross margin."""
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values."""
+        """Return the JSON values."""
         return comparatives_json(self.name, self.rows) | {"explained": self.why.to_json()}
 
 

@@ -87,7 +87,7 @@ class Explanation(msgspec.Struct, frozen=True):
         return sum(n.amount_pico for n in (self.cost, *(c.cost for c in self.corrections)))
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values."""
+        """Return the JSON values."""
         return {
             "subject": str(self.subject),
             "currency": self.currency,

@@ -38,7 +38,7 @@ class Corrected(msgspec.Struct, frozen=True):
         return not any(node.parts or node.amount_pico for node in (self.revenue, self.cost))
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values; every amount an exact decimal string."""
+        """Return the JSON values; every amount an exact decimal string."""
         return {
             "name": self.name,
             "causes": list(self.causes),

@@ -188,7 +188,7 @@ class Found:
 
 
 def _largest_first(pieces: Sequence[Piece]) -> tuple[int, str]:
-    """As `node_of` orders charges."""
+    """Return the sort key by which `node_of` orders charges."""
     return -abs(sum(piece.amount_pico for piece in pieces)), pieces[0].item.charge.id
 
 

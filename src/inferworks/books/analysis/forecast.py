@@ -83,7 +83,7 @@ class ForecastLine(NamedTuple):
         return self.so_far_pico + self.known_pico + self.rate_pico
 
     def to_json(self) -> dict[str, str]:
-        """As JSON values; amounts as exact decimal strings."""
+        """Return the JSON values; amounts as exact decimal strings."""
         return {
             "line": self.name,
             "so_far": format_pico(self.so_far_pico),
@@ -107,7 +107,7 @@ class Forecast(NamedTuple):
     """Remarks on the rate."""
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values."""
+        """Return the JSON values."""
         return {
             "provisional": True,
             "start_ns": self.span.start_ns,

@@ -46,7 +46,7 @@ class Distance(msgspec.Struct, frozen=True):
         return Fraction(self.customers_apart_ns, self.active_ns) if self.active_ns else Fraction(0)
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values: the exact terms, and the ratios to 12 decimals."""
+        """Return the JSON values: the exact terms, and the ratios to 12 decimals."""
         return {
             "method": self.method.value,
             "apart_ns": self.apart_ns,

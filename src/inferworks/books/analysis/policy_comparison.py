@@ -56,7 +56,7 @@ class Adjusted(msgspec.Struct, frozen=True):
     view: tuple[Compared, ...]
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values; every amount an exact decimal string."""
+        """Return the JSON values; every amount an exact decimal string."""
         return {
             "name": self.name,
             "functions": [_compared_json(row) for row in self.functions],
@@ -85,7 +85,7 @@ class Comparison(msgspec.Struct, frozen=True):
         )
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values; every amount an exact decimal string."""
+        """Return the JSON values; every amount an exact decimal string."""
         return {
             "currency": self.one.currency,
             "policies": [self.one.policy, self.other.policy],

@@ -117,7 +117,7 @@ class Economics(msgspec.Struct, frozen=True):
         return Fraction(amount_pico, len(self.customers)) if self.customers else None
 
     def to_json(self) -> dict[str, object]:
-        """As JSON values: amounts exact, means to 12 decimals."""
+        """Return the JSON values: amounts exact, means to 12 decimals."""
         return {
             "currency": self.currency,
             "paying_customers": len(self.customers),

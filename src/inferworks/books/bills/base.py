@@ -134,7 +134,7 @@ class Problem(NamedTuple):
     line: int
     column: str
     value: str | None
-    """None when it has no text."""
+    """Text of the cell; None when it has none."""
     reason: str
     place: str = "line"
     """Unit that `line` counts: lines, or the rows of a Parquet file."""
@@ -212,7 +212,7 @@ class Cells:
         return self._money(column, text) if text else Money(0)
 
     def optional_money_pico(self, column: str) -> int | None:
-        """The same in picounits; None when it is empty."""
+        """Return the amount in picounits; None when the cell is empty."""
         text = self.optional(column)
         return None if text is None else self._money(column, text).pico
 

@@ -48,7 +48,7 @@ class Block:
         return len(self.numbers)
 
     def restored(self) -> Block:
-        """The same, of a file that we wrote: what is no formula there is read back (`formula`)."""
+        """Undo the escaping of formulas in a file that we wrote (`formula`)."""
         self._columns = {name: worked(cells, restored) for name, cells in self._columns.items()}
         return self
 
@@ -108,7 +108,7 @@ class Block:
         return self._read(column, money_in, Money(0))
 
     def optional_money_pico(self, column: str) -> list[int | None]:
-        """The same in picounits; None where it is empty."""
+        """Return the amounts in picounits; None where a cell is empty."""
         return self._read(column, lambda text: money_in(text).pico, None)
 
     def period_ns(self, start: str, end: str) -> tuple[list[int], list[int]]:

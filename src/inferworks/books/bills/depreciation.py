@@ -109,7 +109,7 @@ class DepreciationReader:
         progress: Progress,
         rates: Rates = NO_RATES,
     ) -> tuple[Charge, ...]:
-        """The same in books with the assets `known`: of those, their lines, and the ones that change them.
+        """Read beside the assets `known`: return their lines, and those that change them.
 
         BillError also where a change cannot be meant.
         """

@@ -62,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True):
     name: str
     """Path of the manifest."""
     export: str
-    """The same for every run of one export and billing period."""
+    """Key of the export and billing period, equal for every run of them."""
     run_id: str
     """Name of the run at the cloud."""
     run: str

@@ -100,7 +100,7 @@ class Filled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: str = ""
     """Value of an empty text."""
     unit: str = ""
-    """Of a number or a moment, where it is not ours: cents, hours, GiB, unix."""
+    """Unit of a number or a moment, where it is not ours: cents, hours, GiB, unix."""
     sign: int = 1
     """-1 where amounts owed are written with a minus."""
     plus: str = ""

@@ -56,7 +56,7 @@ Data = TypeVar("Data", ActivityData, CallData)
 STORAGE: Final = "storage"
 _PICO_PER_NS: Final = 1000
 _DIGITS: Final = 30
-"""Of the longest number of a report: what an exabyte is in a month, and some more."""
+"""Digits of the longest number of a report: an exabyte held for a month, and some more."""
 _COUNTS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "request_bytes",
     "response_bytes", "status", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens",

@@ -125,7 +125,7 @@ class Spelling(NamedTuple):
     """The decimal mark of each column of numbers that does not write plain decimals."""
     order: Order | None = None
     zone: str = ""
-    """Of moments that name no offset, as in the IANA database; empty: UTC."""
+    """Zone of moments without an offset, as in the IANA database; empty: UTC."""
 
     def canonical(self, column: str, text: str) -> str:
         """The text of a cell as we write it; ValueError with a reason when it cannot be read."""

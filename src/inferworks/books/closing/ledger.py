@@ -176,7 +176,7 @@ class Ledger:
         return _SealedLines(self, _part_of(close, name), named, title)
 
     def charges(self, close: Close, name: str) -> Charges:
-        """The same, held where they are few."""
+        """Return the charges in the part called `name` of `close`, held in memory where they are few."""
         if _part_of(close, name).rows >= MANY_LINES:
             return self.lines(close, name)
         return self.body(close, name).rows(Charge)

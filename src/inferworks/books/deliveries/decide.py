@@ -122,13 +122,13 @@ class Named(NamedTuple):
     lines: Compare
 
     def alike(self, one: Sequence[Part], other: Sequence[Part]) -> Alike:
-        """The same lines, or nothing that can be told."""
+        """Return a full match for the same lines, else none."""
         found = self.lines.alike(one, other)
         same = found.common == found.one == found.other
         return found if same else Alike(0, found.one, found.other, False, False, False, True)
 
     def within(self, parts: Sequence[Part], start_ns: int, end_ns: int) -> int:
-        """As of any other delivery."""
+        """Return the number of lines, as for any other delivery."""
         return self.lines.within(parts, start_ns, end_ns)
 
     def to_date(self, older: Sequence[Part], newer: Sequence[Part]) -> bool:
@@ -136,11 +136,11 @@ class Named(NamedTuple):
         return False
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
-        """Never told."""
+        """Return False: credits and charges are not compared."""
         return False
 
     def is_apart(self, part: Part, within: Sequence[Part], rest: Sequence[Part]) -> bool:
-        """Never told."""
+        """Return False: subjects are not compared."""
         return False
 
     def reissues(self, part: Part, others: Sequence[Part]) -> bool:

@@ -36,7 +36,7 @@ WHERE kind = ? AND issuer = ? AND account = ? AND period = ? AND parts.state = '
 
 
 def counted_once(db: sqlite3.Connection, lines: Iterable[ArrivingLine]) -> Iterator[ArrivingLine]:
-    """The same `lines`, one by one; BillError at one that is in force under the month of its usage."""
+    """Yield `lines`; BillError at one that is in force under the month of its usage."""
     for one in lines:
         charge, delivery = one.charge, one.delivery
         by_usage = billing_day("", charge.period_start_ns)

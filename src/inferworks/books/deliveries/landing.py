@@ -100,7 +100,7 @@ class Changed(NamedTuple):
     kept: int = 0
     gone: int = 0
     changed: int = 0
-    """Of those added and gone: how many are about the same thing."""
+    """Number of added and removed lines about the same subject."""
     amended: int = 0
     withheld: int = 0
     """Amendments of lines of a closed period, which stay as they were sealed."""
@@ -458,7 +458,7 @@ def _listed(numbers: Iterable[int]) -> str:
 def _matched(
     arriving: Iterable[Row], old: Iterable[Row]
 ) -> Iterator[tuple[str, list[Row], list[Row]]]:
-    """Both, which are in the order of their names, side by side by name."""
+    """Yield each name with its rows in both, which are in the order of their names."""
     ours = ((name, list(rows)) for name, rows in groupby(arriving, itemgetter(0)))
     theirs = ((name, list(rows)) for name, rows in groupby(old, itemgetter(0)))
     mine, yours = next(ours, None), next(theirs, None)

@@ -67,7 +67,7 @@ class CustomerStatement(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     """Cost of all customers and of none: the lines sum to the billed amount."""
     rows: tuple[Row, ...]
-    """By customer, real names first; their sums are the totals."""
+    """Rows by customer, real names first; their sums are the totals."""
     notes: tuple[str, ...]
     included: tuple[Function, ...] = COST_OF_REVENUE
     """The functions that the policy's view sets against revenue."""
@@ -295,7 +295,7 @@ def _sums_by_customer(
 
 
 def _columns(engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy) -> ir.Table:
-    """In which column of a row the parts of each ask belong, by label."""
+    """Return the column of a row for the parts of each ask, by label."""
     columns = [
         _column_of(label_target(use.label), ask.charge, ask.pool, policy)
         for use in uses

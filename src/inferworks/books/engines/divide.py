@@ -67,7 +67,7 @@ class Shares(NamedTuple):
     """Parts of asks."""
 
     parts: ir.Table
-    """By ask (its place in `Divided.asks`) and the keys of a grain: `weight` and `part`."""
+    """Parts by ask (its place in `Divided.asks`) and the keys of a grain: `weight` and `part`."""
     parties: Parties
 
 

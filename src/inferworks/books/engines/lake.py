@@ -54,7 +54,7 @@ class ByDay(NamedTuple):
     """Rows that are not summed; None where there are none. `sums` and `rows` are never both None."""
 
     def united(self, columns: Sequence[str]) -> ir.Table:
-        """Both as one table."""
+        """Return both as one table."""
         parts = [part.select(*columns) for part in (self.sums, self.rows) if part is not None]
         return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
@@ -112,7 +112,7 @@ class Lake:
         return replace(self, span=Span(start_ns, end_ns))
 
     def counted(self, customers: Directory) -> Lake:
-        """The same with the customers for whom its facts count: `counted_facts.py` as relations."""
+        """Return the lake with facts mapped to the customers for whom they count, as `counted_facts.py`."""
         return replace(self, customers=customers)
 
     def by_day(self, kind: str, edges_ns: Iterable[int], apart: Apart = NOBODY_APART) -> ByDay:

@@ -180,7 +180,7 @@ def _numbered(lists: Iterable[Terms]) -> Mapping[Terms, int]:
 
 
 def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> ir.Table:
-    """From when until when each customer pays by which price list; of two at once, as `PlanBook`."""
+    """Return the spans in which each customer pays by a price list; of two at once, as `PlanBook`."""
     given = engine.table(
         pa.table(
             {

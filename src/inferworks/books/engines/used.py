@@ -73,7 +73,7 @@ _RARE = {
 }
 """Counts that are zero throughout many books, and the bucket of `UNITS` that each is for."""
 _MOST_EDGES = 128
-"""Up to here the plans' dates are compared one by one; beyond, each call looks up its own plan."""
+"""Largest number of the plans' dates that are compared one by one; beyond, each call looks up its plan."""
 
 
 def sums_of_calls(

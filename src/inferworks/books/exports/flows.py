@@ -92,7 +92,7 @@ _FUNCTION_COLOURS = {
 
 
 _ENDS = {Function.COST_OF_REVENUE: "unassigned cost of revenue"}
-"""In the picture a customer bears its own cost of revenue; this end is what no customer bears."""
+"""Names of ends of flows: cost of revenue that no customer bears, as each bears its own."""
 
 
 def _colour(node: str) -> str:

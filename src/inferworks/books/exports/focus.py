@@ -442,7 +442,7 @@ def _period(charge: Charge) -> tuple[int, int]:
 
 
 def _months(charge: Charge) -> Span:
-    """From the first day of the charge's first month to the last day of its last one."""
+    """Return the span from the first day of the charge's first month to the last day of its last one."""
     start_ns, end_ns = _period(charge)
     return Span(month_of(start_ns).start_ns, month_of(max(start_ns, end_ns - 1)).end_ns)
 

@@ -68,7 +68,7 @@ class LedgerCsvExporter:
         self._program, self._chart = program, chart
 
     def files(self, journal: Journal) -> Sequence[ExportFile]:
-        """As few files as the program takes; entries stay whole. UserError on too large an amount."""
+        """Return as few files as possible; entries stay whole. UserError on too large an amount."""
         program = self._program
         largest = max((abs(s.amount) for e in journal.entries for s in e.sides), default=0)
         if len(journal.text(largest).partition(".")[0]) > program.most_digits:

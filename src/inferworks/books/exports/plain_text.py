@@ -42,7 +42,7 @@ class Names(NamedTuple):
     written: dict[Account, str]
     """Written name of each account."""
     balances: dict[str, int]
-    """By the written name, in order."""
+    """Balances by written name, in order."""
 
     def originals(self) -> Iterable[tuple[str, str]]:
         """Each written name and what it stands for, in order."""

@@ -50,7 +50,7 @@ class Finding(StrEnum):
     NO_BILL = "no bill"
     NO_INVOICE = "no invoice"
     EXPECTED = "expected"
-    """Named in the configuration, or billed the month before, and not here."""
+    """Bill missing of a supplier in the configuration, or of one that billed the month before."""
 
 
 class Check(NamedTuple):

@@ -61,11 +61,11 @@ T = TypeVar("T")
 
 _BUSY_SECONDS = 10.0
 _PAGES = "PRAGMA page_size = 16384"
-"""Of new books: a bill line, a kilobyte or two, does not fit beside others on the usual page."""
+"""Page size of new books: a bill line takes a kilobyte or two, too much for the usual page."""
 
 
 _CACHES = "PRAGMA cache_size = -65536", "PRAGMA temp.cache_size = -65536"
-"""For whoever writes, in KiB: a page of an index is written once, not each time that a line falls on it."""
+"""Cache of writers, in KiB: a page of an index is written once, not each time that a line falls on it."""
 
 
 class Imported(NamedTuple):
@@ -124,7 +124,7 @@ class BookStore:
         return self.stage_lines(arriving_lines(kind, charges), series)
 
     def stage_lines(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
-        """The same for lines that have their names already, as they are read."""
+        """Stage lines that have their names already, as they are read; return their number."""
         with self._translated(), uncollected():
             return self._register.stage(lines, series)
 
@@ -303,7 +303,7 @@ class BookStore:
             return list(map(self._kept, ids))
 
     def lines(self, start_ns: int, end_ns: int) -> Generator[tuple[bytes, Glance, int]]:
-        """The same one at a time, as JSON and at a glance, by id, each with its checksum. To be closed.
+        """Yield the charges as JSON with their `Glance`, by id, each with its checksum. To be closed.
 
         The BooksError comes after the last.
         """

@@ -39,7 +39,7 @@ class StoredLines(Lines):
             return sum(one.lines for one in store.times(*self._span))
 
     def bodies(self) -> Iterator[bytes]:
-        """Each as its JSON. BooksError when they are not what was read before."""
+        """Yield each line as its JSON. BooksError when they differ from an earlier reading."""
         read = 0
         with self._open() as store, closing(store.bodies(*self._span)) as found:
             for body, checksum in found:
@@ -61,7 +61,7 @@ class StoredLines(Lines):
             return iter(store.called(map(_decode, sorted(names))))
 
     def glances(self) -> Iterator[tuple[bytes, Glance]]:
-        """Each as its JSON and at a glance. BooksError when they are not what was imported."""
+        """Yield each line as its JSON with its `Glance`. BooksError when they differ from the import."""
         if not self._validated:
             yield from super().glances()
             return

@@ -63,12 +63,12 @@ class Figures(Protocol):
 
     @property
     def prepaid_pico(self) -> int | None:
-        """By how much what is prepaid changed; None on the cash basis."""
+        """Change of the prepaid balance; None on the cash basis."""
         ...
 
     @property
     def accrued_pico(self) -> int | None:
-        """By how much what is accrued changed; None where nothing was."""
+        """Change of accruals; None without any."""
         ...
 
 
@@ -80,22 +80,22 @@ class Correction(msgspec.Struct, frozen=True):
     causes: tuple[str, ...]
     """Late records: `charge chg_...`, `call call_...`, `activity source/id`."""
     billed_pico: int
-    """By how much what was billed for the period changed."""
+    """Change of the billed amount of the period."""
     lines: tuple[Line, ...]
     revenue_rows: tuple[Rated, ...]
     entries: tuple[Entry, ...]
     placed: tuple[LocationRevenue, ...] = ()
     """By how much the revenue of each place changed; what is not in it was served nowhere or is a fee."""
     prepaid_pico: int | None = None
-    """By how much what is prepaid changed; None on the cash basis."""
+    """Change of the prepaid balance; None on the cash basis."""
     accrued_pico: int | None = None
-    """By how much what is accrued for bills that have not come changed; None where nothing was."""
+    """Change of accruals for bills that have not come; None without any."""
     true_ups: tuple[TrueUp, ...] = ()
     """The accruals that bills took back, beside those bills."""
 
     @property
     def revenue_pico(self) -> int:
-        """By how much what the period earned changed."""
+        """Return the change of revenue of the period."""
         return sum(row.amount_pico for row in self.revenue_rows)
 
     @property

@@ -159,7 +159,7 @@ class Statement(msgspec.Struct, frozen=True):
     placed: tuple[LocationRevenue, ...] = ()
     """Revenue by the location of its calls; revenue missing here is a fee or of calls not served."""
     accrued_pico: int | None = None
-    """By how much what is accrued for bills that have not come changed; None where nothing is."""
+    """Change of accruals for bills that have not come; None without any."""
     accrued: tuple[Accrued, ...] = ()
     """Accruals for bills that have not come."""
     names: tuple[tuple[str, str], ...] = ()

@@ -33,7 +33,7 @@ class Meant(NamedTuple):
     """The period that is meant; what a reader should know of it, nothing once it is over."""
 
     name: str | None
-    """As `--period` takes it; None where dates were given, and where nothing is recorded."""
+    """Name of the period as `--period` takes it; None for dates, or without records."""
     provisional: str = ""
     notes: tuple[str, ...] = ()
     """Sentences for whoever did not name it."""

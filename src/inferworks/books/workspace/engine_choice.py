@@ -24,7 +24,7 @@ from inferworks.meter.archive.journal import UnsealedReader
 from inferworks.meter.archive.manifest import read_manifest
 
 MANY_FACTS = 100_000
-"""From here on `auto` is DuckDB: about where its time and the definition's meet (docs/books.md)."""
+"""Number of facts from which `auto` is DuckDB: where its time equals the reference's (docs/books.md)."""
 WHY_NOT_SEALED = "closed periods are read from their seals, and what is late is set against those"
 BY_CALL = (Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP)
 """Cuts for which revenue is given back to single calls."""

@@ -35,7 +35,7 @@ def late_lines(recorded: Iterable[Recorded], folder: DataFolder) -> list[str]:
 
 
 def late_reports(reports: Sequence[Reported], folder: DataFolder) -> list[str]:
-    """The same of what of `reports` is not on record yet; ask before they are taken in."""
+    """Return notes on those of `reports` not on record yet; call it before they are imported."""
     calendar = calendar_of(folder)
     if not calendar.closed:
         return []
