@@ -1,13 +1,12 @@
-"""The translation seam: one dialect's operation put in another's words, and its answer put back.
+"""Seam of the translations: from the caller's dialect to the upstream's, and back for the answer.
 
 Only where the dialects of the caller and of the upstream differ: the same dialect on both sides passes as
-bytes. A translation is pure: bytes in, bytes out; it knows no sockets and no money. What the other
-dialect cannot say is refused with one clear line rather than dropped, unless dropping it cannot change
-the answer (a user label, say), it was offered and not demanded (a tool), or the operator wants it dropped
-(`Call.lenient`); the last two are named in `Call.left_out`. What the asked model takes is in `Call.facts`.
-A refusal is raised before anything is sent, and the route then asks the next offer. Usage it does not read:
-a provider's reader has told it already, from the upstream's own words, and what is told is what the caller
-is shown.
+bytes. A translation is pure: bytes in, bytes out; it knows no sockets and no money. A field that the other
+dialect lacks is refused with one clear line rather than dropped, unless dropping it cannot change the
+answer (a user label, say), it was offered and not demanded (a tool), or the operator wants it dropped
+(`Call.lenient`); the last two are named in `Call.left_out`. The model's capabilities are in `Call.facts`.
+A refusal is raised before anything is sent, and the route then tries the next offer. A translation does
+not read usage: a provider's reader has reported it already, and the caller is shown that.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 
 
 class StreamTranslation(Protocol):
-    """The events of one stream, put over as they come."""
+    """Translation of one stream's events as they come."""
 
     def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """The caller's events for one event of the upstream, the last one included; may be empty.
@@ -34,21 +33,21 @@ class StreamTranslation(Protocol):
 
 
 class Translation(Protocol):
-    """How a call of `source` is served by an upstream that speaks `target`."""
+    """Translation of calls of `source` for an upstream with `target`."""
 
     @property
     def source(self) -> Operation:
-        """What the caller asked for."""
+        """Operation of the caller."""
         ...
 
     @property
     def target(self) -> Operation:
-        """What the upstream is asked for."""
+        """Operation of the upstream."""
         ...
 
     @property
     def sent_names(self) -> SentNames:
-        """What the caller calls the fields of the target that have another name there."""
+        """Caller's names of the target's fields that have another name there."""
         ...
 
     def ask(self, call: Call) -> Call:

@@ -32,7 +32,7 @@ _SAMPLING: Final[Mapping[str, tuple[Any, ...]]] = {
 """Wishes about how words are chosen -> the values that ask for nothing."""
 _USUAL_TIERS: Final = (None, "auto", "default")
 _SCHEMA: Final = "Answer with one JSON object and nothing else. It follows this JSON schema:\n"
-"""What a model is told before a schema that it cannot be held to."""
+"""Instruction before a schema, for a model that has no mode for one."""
 _MORE_BELOW: Final = " [...] The rest stands among the instructions."
 _ALL_PARTS: Final = len(ModelFacts().parts)
 _SEEN: Final = "I have the results."
@@ -83,7 +83,7 @@ def _fit_messages(fields: Fields, facts: ModelFacts, omissions: Omissions) -> No
 
 
 def _value(fields: Fields, name: str) -> Any:
-    """What a field says, be it read already or still as it came."""
+    """Return a field's value, whether it is decoded or still raw."""
     value = fields.get(name)
     return read_request(value, msgspec.json.decode) if isinstance(value, msgspec.Raw) else value
 
@@ -119,7 +119,7 @@ def at_most(limit: int, facts: ModelFacts) -> int:
 
 
 def _fit_thoughts(messages: Sequence[Fields], facts: ModelFacts) -> None:
-    """What was thought in past turns: not taken by everybody, and demanded by some."""
+    """Fit the thoughts of past turns: some models refuse them, and some demand them."""
     for message in messages:
         if facts.thoughts == "refused":
             message.pop("reasoning_content", None)
@@ -137,7 +137,7 @@ def _fit_ids(messages: Sequence[Fields], length: int) -> None:
 
 
 def _fit_parts(messages: Sequence[Fields], facts: ModelFacts, omissions: Omissions) -> None:
-    """What is shown, where the model can see or hear it."""
+    """Replace the parts of messages (images, sounds) that the model does not take."""
     taken = {"text", *facts.parts}
     for message in messages:
         content = message["content"]

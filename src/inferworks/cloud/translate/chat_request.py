@@ -42,7 +42,7 @@ _NO_ARGUMENTS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
 class ImageUrl(msgspec.Struct):
-    """Where an image is."""
+    """URL of an image."""
 
     url: str
 
@@ -66,7 +66,7 @@ class Part(msgspec.Struct):
 
 
 class Function(msgspec.Struct):
-    """What is called."""
+    """Function that a tool call calls."""
 
     name: str
     arguments: str = ""
@@ -91,12 +91,12 @@ class Message(msgspec.Struct):
 
     @property
     def signed_thoughts(self) -> list[dict[str, msgspec.Raw]]:
-        """Those of `thinking_blocks` that can go back to the model that thought them, as they came."""
+        """Blocks of `thinking_blocks` that can go back to the model that made them, as they came."""
         return [block for block in self.thinking_blocks or () if _is_signed(block)]
 
     @property
     def is_instruction(self) -> bool:
-        """Whether it tells the model how to behave."""
+        """True when the message is an instruction to the model (system or developer)."""
         return self.role in {"system", "developer"}
 
     @property
@@ -129,7 +129,7 @@ def _is_signed(block: dict[str, msgspec.Raw]) -> bool:
 
 
 class ToolFunction(msgspec.Struct):
-    """What may be called, or what must be."""
+    """Function that may be called, or that must be."""
 
     name: str
     description: str | None = None
@@ -147,7 +147,7 @@ class Tool(msgspec.Struct):
 
 
 class AllowedTools(msgspec.Struct):
-    """Those of the tools that may be called now."""
+    """Subset of the tools that may be called now."""
 
     mode: str = "auto"
     tools: list[Tool] = []
@@ -167,7 +167,7 @@ class ResponseFormat(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """What is translated of a request."""
+    """Fields of a request that are translated."""
 
     model: str
     messages: list[Message]
@@ -191,12 +191,12 @@ class Request(msgspec.Struct):
 
     @property
     def limit(self) -> int | None:
-        """How many tokens the answer may have, by the new name or the old."""
+        """Most tokens that the answer may have, by the new name or the old."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     def stops(self) -> list[str] | None:
-        """What ends the answer; None for nothing."""
+        """Stop sequences; None for none."""
         return ([self.stop] if isinstance(self.stop, str) else self.stop) or None
 
 

@@ -23,7 +23,7 @@ from inferworks.cloud.usage_parsers.anthropic_enums import STOP_REASONS, openai_
 
 
 class Function(msgspec.Struct):
-    """What is called; in a stream, a piece of it."""
+    """Function that is called; in a stream, a piece of it."""
 
     needed: ClassVar = frozenset({"name", "arguments"})
     name: str | None = None
@@ -57,7 +57,7 @@ class Part(msgspec.Struct):
 
     @property
     def thought(self) -> str:
-        """What it says that was thought."""
+        """Text of the thought."""
         inner = self.thinking or self.summary or ()
         if isinstance(inner, str):
             return inner
@@ -81,7 +81,7 @@ class Said(msgspec.Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    """What some upstreams (OpenRouter, newer vLLM) call `reasoning_content`."""
+    """Name that some upstreams (OpenRouter, newer vLLM) have for `reasoning_content`."""
     thinking_blocks: list[ThinkingBlock] | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: Function | None = None
@@ -97,7 +97,7 @@ class Said(msgspec.Struct):
 
     @property
     def thought(self) -> str:
-        """What was thought and not said."""
+        """Text of the reasoning."""
         told = self.reasoning_content or self.reasoning
         if told or not isinstance(self.content, list):
             return told or ""
@@ -105,7 +105,7 @@ class Said(msgspec.Struct):
 
     @property
     def written(self) -> str:
-        """What was said, but for a refusal."""
+        """Text of the message, without a refusal."""
         content = self.content
         if isinstance(content, list):
             return "".join(part.text or "" for part in content)
@@ -113,7 +113,7 @@ class Said(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """Text of the message, or of its refusal."""
         content = self.content
         if isinstance(content, list):
             content = self.written
@@ -121,7 +121,7 @@ class Said(msgspec.Struct):
 
 
 class Logprobs(msgspec.Struct):
-    """How sure the model was of each token of what it said."""
+    """Log probabilities of the answer's tokens."""
 
     content: list[dict[str, Any]] | None = None
 
@@ -135,7 +135,7 @@ class Choice(msgspec.Struct):
     logprobs: Logprobs | None = None
     finish_reason: str | None = None
     stop_reason: Any = None
-    """Which stop string ended it, by an extension of vLLM's."""
+    """Stop string that ended it, by an extension of vLLM's."""
 
     @property
     def sureness(self) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ class Completion(msgspec.Struct):
 
     @property
     def created_s(self) -> int:
-        """When it was made; 0 where it is not said. Some write it with a fraction."""
+        """Time of creation in Unix seconds, without the fraction that some upstreams write; 0 for none."""
         return int(self.created or 0)
 
     @property
@@ -168,7 +168,7 @@ COMPLETIONS = msgspec.json.Decoder(Completion)
 
 
 _MOST_LOOKS: Final = 64
-"""Whether a call is whole is asked when another begins, or seems to."""
+"""Most checks of one call's arguments, made when another call begins, or seems to."""
 
 
 class OpenCall:
@@ -186,16 +186,16 @@ class OpenCall:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are all there, as far as is looked: each look goes over all of them."""
+        """Return True when the call's arguments are whole, in the first checks: each reads all of them."""
         self._looks += 1
         return self._looks <= _MOST_LOOKS and is_object("".join(self.arguments))
 
 
 class OpenCalls:
-    """Which call of a tool each piece of a stream belongs to.
+    """Assignment of each piece of a stream to its tool call.
 
-    A number is not to be relied on, and neither is an id: there are upstreams that number every call 0, and
-    others that make up an id for every piece. What both have in common is that a call begins with its name.
+    Neither the number nor the id of a piece is reliable: there are upstreams that number every call 0, and
+    others that make up an id for every piece. Both begin a call with its name.
     """
 
     def __init__(self) -> None:
@@ -206,10 +206,10 @@ class OpenCalls:
 
     @property
     def are_cut(self) -> bool:
-        """Whether there is a call whose arguments begin as an object and are none.
+        """True when there is a call whose arguments begin as an object and are not a whole one.
 
         Some engines say `tool_calls` then, though the limit of the answer has cut them
-        (vllm-project/vllm#53269), and whoever believes it runs a tool with half of what was meant.
+        (vllm-project/vllm#53269), and a client that believes it runs a tool with half of its arguments.
         """
         texts = ["".join(call.arguments).lstrip() for call in self._calls]
         return any(text.startswith("{") and not is_object(text) for text in texts)
@@ -253,7 +253,7 @@ def stop_reason(finish: str | None, stopped_by: object, *, calls_tools: bool) ->
 
 
 def thinking(said: Said) -> Iterator[Fields]:
-    """What was thought as blocks of Anthropic's: signed as it came, or with an empty signature."""
+    """Yield the reasoning as Anthropic's blocks: signed as it came, or with an empty signature."""
     for block in said.thinking_blocks or ():
         if block.type == "redacted_thinking":
             yield {"type": block.type, "data": block.data}

@@ -23,7 +23,10 @@ class Offered(NamedTuple):
 
 
 def offered(request: Request, serves: str, omissions: Omissions) -> Offered:
-    """What `request` offers to an API that has functions alone. CallError 400 where it orders another."""
+    """Return the tools of `request` for an API that has functions alone.
+
+    CallError 400 where `tool_choice` demands another kind of tool.
+    """
     tools: list[tuple[ToolFunction, Tool]] = []
     for number, tool in enumerate(request.tools or ()):
         if tool.type == "function" and tool.function is not None:

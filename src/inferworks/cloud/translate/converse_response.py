@@ -24,7 +24,7 @@ class ToolUse(msgspec.Struct, rename="camel"):
 
 
 class ReasoningText(msgspec.Struct):
-    """What was thought, signed where the model signs."""
+    """Text of the reasoning, signed where the model signs it."""
 
     text: str = ""
     signature: str = ""
@@ -63,7 +63,7 @@ class Block(msgspec.Struct, rename="camel"):
 
     @property
     def said(self) -> str:
-        """What it says to the user."""
+        """Text for the user."""
         cited = self.citations_content.content if self.citations_content else ()
         return self.text + "".join(piece.text for piece in cited)
 
@@ -100,7 +100,7 @@ class BlockEvent(msgspec.Struct, rename="camel"):
 
 
 class MessageEvent(msgspec.Struct, rename="camel"):
-    """That the message begins, or how it ended."""
+    """Beginning or end of the message."""
 
     stop_reason: str = ""
 
@@ -114,7 +114,7 @@ class Event(msgspec.Struct, rename="camel"):
     content_block_stop: BlockEvent | None = None
     message_stop: MessageEvent | None = None
     metadata: dict[str, msgspec.Raw] | None = None
-    """What it has used, which its reader has told."""
+    """Usage, which the reader has reported."""
 
 
 ANSWERS = msgspec.json.Decoder(Answer)

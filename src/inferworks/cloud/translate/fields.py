@@ -1,14 +1,13 @@
-"""A request's fields, sorted by what becomes of them on the way into another dialect.
+"""Fields of a request, sorted by their treatment in a translation into another dialect.
 
 A field that both dialects have is translated or passes as it is. One of the caller's dialect alone is
 dropped where no answer depends on it, left out and named where it is a wish, and refused where an answer
-depends on it. A field that nobody here knows is newer than this table, and of the caller's dialect far more
-often than of the upstream's: it is left out and named. To pass it would make the upstream refuse the whole
-request for a field that asks little, and hand what the client says of itself to a third party (Codex's
-`client_metadata`). What a caller writes for the upstream, knowing who answers, stands among the fields that
-pass (`top_k` and `thinking` in a chat).
+depends on it. An unknown field is newer than this table, and of the caller's dialect far more often than of
+the upstream's: it is left out and named. To pass it would make the upstream refuse the whole request for an
+unimportant field, and hand the client's own metadata to a third party (Codex's `client_metadata`). Fields
+that a caller writes for a known upstream are among those that pass (`top_k` and `thinking` in a chat).
 
-Where the operator wants it (`Call.lenient`), what would be refused is left out and named, too.
+Where the operator wants it (`Call.lenient`), fields that would be refused are left out and named, too.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @dataclass(slots=True)
 class Omissions:
-    """What a translation leaves out of one request, by the names that the caller has for it."""
+    """Fields that a translation leaves out of one request, by the caller's names."""
 
     lenient: bool = False
-    """What cannot be said is left out rather than refused."""
+    """True when fields that cannot be translated are left out rather than refused."""
     names: list[str] = field(default_factory=list)
     sent_as: SentNames = field(default_factory=dict)
-    """What the caller calls the fields that are spoken of here."""
+    """Caller's names of the fields."""
 
     def called(self, sent_as: SentNames) -> Omissions:
         """The same, for steps that know the fields by other names than the caller."""
@@ -78,15 +77,15 @@ def asked_as(call: Call, target: Operation, body: bytes, omissions: Omissions) -
 
 @dataclass(frozen=True, slots=True)
 class FieldRules:
-    """What becomes of the fields of a dialect; those that no rule names are left out, and named."""
+    """Treatment of each field of a dialect; fields that no rule names are left out, and named."""
 
     upstream: str
-    """Whose API is asked instead, for the words of a refusal."""
+    """API that is asked instead, for the words of a refusal."""
     same: Collection[str]
-    """They pass as they are."""
+    """Fields that pass as they are."""
     translated: Collection[str]
     dropped: Collection[str]
-    """No answer depends on them."""
+    """Fields on which no answer depends."""
     wishes: Mapping[str, tuple[Any, ...]]
     """Left out and named. Field -> the values that ask for nothing, as in `refused`."""
     refused: Mapping[str, tuple[Any, ...]]
@@ -146,7 +145,7 @@ def set_if(fields: Fields, name: str, value: object) -> None:
 
 
 def is_object(text: str) -> bool:
-    """Whether `text` is a JSON object."""
+    """Return True when `text` is a JSON object."""
     try:
         read_fields(text.encode())
     except (*_UNREADABLE, UnicodeEncodeError):

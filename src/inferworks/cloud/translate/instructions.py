@@ -1,12 +1,12 @@
-"""Where instructions stand in a conversation for Anthropic and Bedrock.
+"""Place of the instructions in a conversation for Anthropic and Bedrock.
 
 A chat may have instructions anywhere. Anthropic takes those at its head as `system`. Amid the messages only
-its newest models take a turn of the system, only behind a user's turn, and only where the assistant speaks
-next or nobody does; Bedrock and Vertex take none. Moving all of them to the head was rejected: they would
-speak of what has not been said yet, and each would make the upstream's prompt cache void. So an instruction
-that cannot have its own turn is told in the user's turn that it stands in, in order, marked as what it is.
+its newest models take a system turn, only after a user's turn, and only before an assistant's turn or at
+the end; Bedrock and Vertex take none. Moving all of them to the head was rejected: they would refer to
+messages that have not come yet, and each would invalidate the upstream's prompt cache. So an instruction
+that cannot have its own turn is put into the user's turn that it stands in, in order and marked.
 
-Results of tools come first in the turn behind their calls, whatever stood between.
+Results of tools come first in the turn after their calls, whatever stood between.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages,
 simonw/llm-anthropic#73, anthropics/anthropic-sdk-csharp#207
@@ -47,7 +47,7 @@ def _joined(turns: Iterable[Turn]) -> list[Fields]:
 
 
 def _heard(run: Sequence[Turn], *, amid: bool) -> list[Turn]:
-    """What the assistant hears before it speaks again."""
+    """Return the turns between two turns of the assistant."""
     results = _joined(turn for turn in run if turn[0] == "tool")
     turns: list[Turn] = [("user", results)] if results else []
     turns += [turn for turn in run if turn[0] != "tool"]

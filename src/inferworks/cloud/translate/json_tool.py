@@ -42,20 +42,20 @@ def wants_json(given: ResponseFormat | None) -> ResponseFormat | None:
 
 
 def schema_of(given: ResponseFormat) -> msgspec.Raw:
-    """What the answer has to be like."""
+    """Return the JSON schema of the answer."""
     schema = given.json_schema
     return _ANY_OBJECT if given.type == "json_object" or schema is None else schema.schema
 
 
 def is_mode(given: ResponseFormat) -> bool:
-    """Whether a mode of Anthropic's and Bedrock's says it."""
+    """Return True when a mode of Anthropic's and Bedrock's can hold the answer to the format."""
     if given.type == "json_object":
         return False
     return is_closed(read_request(schema_of(given), msgspec.json.decode))
 
 
 def may_answer(offered: Offered) -> bool:
-    """Whether the model may answer at all, and has not been told to call a tool of the caller's."""
+    """Return True when the model may answer without calling one of the caller's tools."""
     if any(function.name == JSON_TOOL for function, _ in offered.tools):
         raise cannot(
             "tools", f"has the name {JSON_TOOL!r}, which is ours here; choose another", "tools"

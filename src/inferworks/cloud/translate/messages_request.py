@@ -10,7 +10,7 @@ _EMPTY = msgspec.Raw(b"{}")
 
 
 class Source(msgspec.Struct):
-    """Where an image or a document is."""
+    """Source of an image or a document."""
 
     type: str
     media_type: str = ""
@@ -38,7 +38,7 @@ class Block(msgspec.Struct):
 
     @property
     def origin(self) -> str:
-        """What kind of source it has; empty without any."""
+        """Type of the source; empty without one."""
         return self.source.type if isinstance(self.source, Source) else ""
 
 
@@ -116,7 +116,7 @@ class Metadata(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """What is translated of a request."""
+    """Fields of a request that are translated."""
 
     model: str
     messages: list[Turn]
@@ -128,7 +128,7 @@ class Request(msgspec.Struct):
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
-    """What a beta called `output_config.format`."""
+    """Name that a beta had for `output_config.format`."""
     context_management: ContextManagement | None = None
     metadata: Metadata | None = None
     service_tier: str | None = None

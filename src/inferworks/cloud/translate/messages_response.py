@@ -40,7 +40,7 @@ class Message(msgspec.Struct):
 
 
 class Delta(msgspec.Struct):
-    """What an event adds to its block, or to its message."""
+    """Addition of an event to its block, or to its message."""
 
     type: str = ""
     text: str = ""

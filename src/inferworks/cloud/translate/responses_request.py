@@ -39,7 +39,7 @@ class Item(msgspec.Struct):
 
 
 class InputFormat(msgspec.Struct):
-    """What the text may be that a `custom` tool is called with."""
+    """Format of the text that a `custom` tool is called with."""
 
     type: str = "text"
     syntax: str = ""
@@ -93,7 +93,7 @@ class Reasoning(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """What is put into other words, and what an answer repeats."""
+    """Fields of a request that are translated, or repeated in its answer."""
 
     model: str
     input: str | list[Item] | None = None

@@ -33,7 +33,7 @@ _DEFAULT_TEXT: Final = {"format": {"type": "text"}}
 
 
 class Echo:
-    """What an answer repeats of its request, and the ids of what it is made of."""
+    """Parts of an answer that repeat its request, and the ids of its items."""
 
     def __init__(self, call: Call) -> None:
         self._request = read_request(call.body, read_responses_request)
@@ -41,7 +41,7 @@ class Echo:
         self._model = call.model
         self._stem = call.id.removeprefix("call_")
         self.calls = CallsBack(self._request)
-        """Which tool of the request a function of the chat stands for."""
+        """Mapping from the chat's functions back to the request's tools."""
 
     def id_of(self, kind: str, number: int | None = None) -> str:
         """An id: `resp_`, `msg_`, `fc_`, `rs_` or `call_` and the call's own, and a number."""

@@ -34,13 +34,13 @@ class Offered(NamedTuple):
     """A tool that the model can be told of, and where it stands."""
 
     function: str
-    """What it is called in the chat."""
+    """Name of the tool in the chat."""
     tool: Tool
     namespace: str | None = None
 
     @property
     def is_custom(self) -> bool:
-        """Whether it is called with a text and not with arguments."""
+        """True when the tool is called with a text and not with arguments."""
         return self.tool.type == _CUSTOM
 
 
@@ -52,7 +52,7 @@ _read_input = msgspec.json.Decoder(_Input).decode
 
 
 def function_name(name: str, namespace: str | None) -> str:
-    """What a tool is called in a chat."""
+    """Return the name of a tool in a chat."""
     return short_name(name) if namespace is None else fit_id(f"{namespace}__{name}")
 
 
@@ -128,7 +128,7 @@ class CallsBack:
         self._tools = {tool.function: tool for tool in offered(request)[0]}
 
     def is_custom(self, function: str) -> bool:
-        """Whether `function` stands for a custom tool."""
+        """Return True when `function` stands for a custom tool."""
         tool = self._tools.get(function)
         return tool is not None and tool.is_custom
 

@@ -1,8 +1,8 @@
-"""What vendors demand of a JSON Schema: of a strict one, and of any that a tool has.
+"""Vendors' rules for a JSON Schema: for a strict one, and for any that a tool has.
 
 OpenAI's strict schemas close every object and require every property; Anthropic's and Bedrock's close every
-object and have no bounds and nothing that leads back to itself, whatever is required. One that is strict at
-one vendor may be refused as such by another, so `strict` is said only where it holds.
+object and have no bounds and no recursion, whatever is required. One that is strict at one vendor may be
+refused as such by another, so `strict` is sent only where it holds.
 
 Sources: https://platform.openai.com/docs/guides/structured-outputs,
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs
@@ -35,7 +35,7 @@ _VALUES: Final = frozenset({"const", "default", "enum", "examples", "required"})
 
 
 def is_closed(schema: Any) -> bool:
-    """Whether Anthropic and Bedrock can hold an answer, or a call, to `schema`."""
+    """Return True when Anthropic and Bedrock can hold an answer, or a call, to `schema`."""
     return all(_is_known(one) for one in _objects(schema)) and not _is_recursive(schema)
 
 
@@ -45,7 +45,7 @@ def is_closed_raw(schema: msgspec.Raw) -> bool:
 
 
 def is_strict(schema: Any) -> bool:
-    """Whether OpenAI can hold an answer, or a call, to `schema`."""
+    """Return True when OpenAI can hold an answer, or a call, to `schema`."""
     return all(_is_whole(one) for one in _objects(schema))
 
 
@@ -95,7 +95,7 @@ def _is_known(schema: dict[str, Any]) -> bool:
 
 
 def _is_recursive(schema: Any) -> bool:
-    """Whether a definition leads back to itself."""
+    """Return True when a definition refers to itself, directly or not."""
     if not isinstance(schema, dict):
         return False
     parts = {"#": schema}
@@ -123,7 +123,7 @@ def _is_recursive(schema: Any) -> bool:
 
 
 def _references(part: Any, *, is_root: bool) -> list[str]:
-    """What a part refers to; the definitions within the root are parts of their own."""
+    """Return the references of a part; the definitions within the root are parts of their own."""
     if is_root and isinstance(part, dict):
         part = {name: value for name, value in part.items() if name not in {"$defs", "definitions"}}
     return [one["$ref"] for one in _objects(part) if isinstance(one.get("$ref"), str)]

@@ -1,9 +1,9 @@
-"""What the caller called a field that a translation calls otherwise.
+"""Caller's names of fields that a translation renames.
 
-A refusal that names our word for a field, one that the caller never wrote, helps nobody: over responses it
-is `text.format` that cannot be said, and not `response_format`. So whatever is told of a field on the way,
-by a translation or by the upstream, is told by the name that came. A place in a list is left out with it:
-messages and tools are counted otherwise there.
+A refusal that names the target's word for a field, which the caller never wrote, does not help: over
+responses the caller knows `text.format`, and not `response_format`. So every message about a field, by a
+translation or by the upstream, uses the name that the caller sent. An index within the field is left out
+with it: messages and tools are numbered otherwise there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 SentNames = Mapping[str, str]
-"""A field of the target's at the top of a request -> what the caller calls it."""
+"""Name of a field at the top of the target's request -> the caller's name."""
 SAME_NAMES: Final[SentNames] = {}
 MESSAGES_TO_CHAT: Final[SentNames] = {
     "max_completion_tokens": "max_tokens",
@@ -47,7 +47,7 @@ _QUOTED: Final = re.compile(r"'([a-z_]+[\w.\[\]]*)'")
 
 
 def sent_name(name: str, names: SentNames) -> str:
-    """What the caller calls the field `name`, or the place in one."""
+    """Return the caller's name of the field `name`, or of an element in one."""
     found = _NAME.match(name)
     if found is None or found[1] not in names:
         return name

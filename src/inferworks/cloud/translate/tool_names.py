@@ -31,12 +31,12 @@ _read = msgspec.json.Decoder(_Request).decode
 
 
 def short_name(name: str) -> str:
-    """What the tool `name` of the caller's is called at the upstream."""
+    """Return the upstream's name of the caller's tool `name`."""
     return short_id(name, _LONGEST)
 
 
 def whole_name(name: str, body: bytes) -> str:
-    """What the caller calls the tool that an answer calls `name`, by the request `body`."""
+    """Return the caller's name of the tool that an answer calls `name`, by the request `body`."""
     if len(name) != _LONGEST:  # as long as every name that was shortened
         return name
     tools = _read(body).tools or ()

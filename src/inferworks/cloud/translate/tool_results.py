@@ -1,4 +1,4 @@
-"""Words and ids around calls of tools where a dialect cannot say what another says.
+"""Texts and ids around tool calls where one dialect lacks a feature of another.
 
 A chat's `tool` message holds text alone (https://platform.openai.com/docs/api-reference/chat/create; see
 BerriAI/litellm#20403), so a picture that a tool gave stands in a message of the user behind it. Anthropic
@@ -14,11 +14,11 @@ import re
 from typing import Final
 
 BEGINNING: Final = "(The conversation begins.)"
-"""What the user says before an assistant that speaks first, which Anthropic and Bedrock do not take."""
+"""User's text before an assistant that speaks first, which Anthropic and Bedrock do not take."""
 SHOWN_BELOW: Final = "The result is in the next message of the user."
-"""What a result says that is a picture or a file and nothing else."""
+"""Text of a result that is an image or a file and nothing else."""
 OPENAI_ID_CHARACTERS: Final = 40
-"""How long the id of a call may be for OpenAI (microsoft/autogen#6377)."""
+"""Longest id of a call at OpenAI, in characters (microsoft/autogen#6377)."""
 _CLOUD_ID_CHARACTERS: Final = 64
 _FIT: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]+")

@@ -1,15 +1,15 @@
-"""What Anthropic's messages tell, from Anthropic itself or from anybody who speaks like it.
+"""Usage parser of Anthropic's messages, also for compatible APIs.
 
-The cache convention is *added*: `input_tokens` leaves out what was read from the cache and what was
-written to it, so the whole input is the sum of the three. A stream tells the input at once, in
+The cache convention is *added*: `input_tokens` leaves out the tokens that were read from the cache or
+written to it, so the whole input is the sum of the three. A stream reports the input at once, in
 `message_start`, and the output at its end, in `message_delta`, whose counts are cumulative: of each the
-larger counts, for what is cumulative cannot fall, and some upstreams repeat the input there as zero.
+larger counts, since a cumulative count cannot fall, and some upstreams repeat the input there as zero.
 
 A stream ends with `message_stop`. Where that does not come, a body that ends in order behind a
 `stop_reason` is whole too.
 
-In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
-along from what passes: a delta is a token at least, and a long one a token for every four characters.
+In between a stream reports no usage, yet an answer that breaks off there has been paid for. So the output
+is estimated from the deltas: each is a token at least, and a long one a token for every four characters.
 Such a count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own. Rejected: the
 `output_tokens` of `message_start`, which is one or two whatever comes after it.
 
@@ -81,7 +81,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """What we read of an event, or of a whole message; the rest passes unseen."""
+    """Fields of an event, or of a whole message, that are read; the others are passed over."""
 
     type: str = ""
     message: _Message | None = None
@@ -113,7 +113,7 @@ class MessagesReader:
         """Tokens of output, by our own count."""
         self._is_begun = self._is_counted = False
         self._has_ended = False
-        """Why it ends was told."""
+        """True once the reason of the end has come."""
 
     def whole(self, data: bytes) -> Chunk:
         """A whole message."""
@@ -157,7 +157,7 @@ class MessagesReader:
         return Chunk(_STOP, last=True) if self._has_ended else None
 
     def _both(self, usage: Usage, written: int) -> ReportedUsage | None:
-        """What `usage` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        """Return the usage, with an estimate of a side that is missing; None when both are."""
         if not _is_partial(usage):
             return told(usage)
         both = sides(self._call, usage.input_tokens, usage.output_tokens, None, written)
@@ -207,7 +207,7 @@ class CountReader:
 
 
 def _read(data: bytes) -> _Event:
-    """What an event or a message tells. UpstreamError when it is an error, or nothing readable."""
+    """Read an event or a message. UpstreamError when it is an error, or unreadable."""
     try:
         event = _read_event(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -218,12 +218,12 @@ def _read(data: bytes) -> _Event:
 
 
 def merged(before: Usage, now: Usage, *, first: bool) -> Usage:
-    """What `now` says, and what `before` said of the rest; no count is less than it was.
+    """Merge usage; fields missing in `now` keep `before`'s value, and no count falls.
 
     But for the output of `message_start`, which gives way to the `first` count that is one. The parts of
-    the input are one set: where a later event divides the same prompt otherwise, as upstreams do that
-    learn of their cache late, the larger whole counts, and never a sum of the largest parts.
-    Source: https://github.com/maximhq/bifrost/issues/6598
+    the input are one set: where a later event divides the same prompt otherwise, as upstreams do that learn
+    of their cache late, the larger whole counts, and never a sum of the largest parts. Source:
+    https://github.com/maximhq/bifrost/issues/6598
     """
     if first and now.output_tokens is not None:
         before = msgspec.structs.replace(before, output_tokens=None)

@@ -12,7 +12,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
 NOTHING_TOLD: Final = ReportedUsage(NO_TOKENS)
-"""What a stream has used that has only begun."""
+"""Usage of a stream that has only begun."""
 
 _ERROR_TYPES: Final = {
     400: "invalid_request_error",
@@ -69,7 +69,7 @@ _AS_OPENAI: Final = {
     "recitation": "content_filter",
     "refusal": "content_filter",
 }
-"""What others write in OpenAI's dialect -> its own word. What was cut off is cut, whoever did it."""
+"""Other vendors' finish reasons in OpenAI's dialect -> its own. Any answer that was cut off is `length`."""
 
 
 def finish_reason(stop_reason: str | None, *, calls_tools: bool) -> str:

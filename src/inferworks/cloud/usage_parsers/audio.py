@@ -1,14 +1,14 @@
-"""What OpenAI's speech and transcriptions tell, and what is counted where they tell nothing.
+"""Usage parsers of OpenAI's speech and transcriptions, with counts where no usage is reported.
 
-**Speech** is billed by the characters that are spoken or by tokens. Sound has no place to tell either, so
+**Speech** is billed by the characters that are spoken or by tokens. Audio has no place to report either, so
 the characters are counted in the request, which is exact; asked for events (`stream_format: sse`) the newer
-models tell their tokens with the last one, and both are recorded.
+models report their tokens with the last one, and both are recorded.
 
-**Transcriptions** tell how long the recording is (`usage` of the type `duration`, or `duration` in the
-verbose form), or tokens. Told as text or as subtitles they tell nothing; nor do some servers ever. Then
-the length is taken from the recording's own header where it has one (exact), and else from its size at 128
-kbit/s (an estimate). While a stream of one is under way its text is counted along, as an estimate. vLLM
-writes its streams as those of a chat, and tells tokens in an event of their own when asked to.
+**Transcriptions** report the length of the recording (`usage` of the type `duration`, or `duration` in the
+verbose form), or tokens. As text or as subtitles they report nothing; nor do some servers ever. Then the
+length is taken from the recording's own header where it has one (exact), and else from its size at 128
+kbit/s (an estimate). While a stream of one is under way its text is counted, as an estimate. vLLM writes
+its streams as those of a chat, and reports tokens in an event of their own when asked to.
 
 Sources: https://platform.openai.com/docs/api-reference/audio, /audio/speech-audio-done-event,
 /audio/transcript-text-done-event, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
@@ -71,7 +71,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What we read of an answer or an event."""
+    """Fields of an answer or an event that are read."""
 
     type: str = ""
     choices: list[_Choice] | None = None
@@ -83,7 +83,7 @@ class _Body(msgspec.Struct):
 
     @property
     def new_text(self) -> str:
-        """What an event adds to the text: OpenAI's `delta`, or vLLM's, which is that of a chat."""
+        """Text that an event adds: OpenAI's `delta`, or vLLM's, which is that of a chat."""
         deltas = [choice.delta for choice in self.choices or () if choice.delta is not None]
         return (self.delta or "") + "".join(delta.content or "" for delta in deltas)
 
@@ -156,7 +156,7 @@ class TranscriptionReader:
         self._call = call
         self._heard: ReportedUsage | None = None
         self._told: ReportedUsage | None = None
-        """What a stream has told before its end."""
+        """Usage that a stream has reported before its end."""
         self._seen = 0
         """Tokens of text, by our own count."""
         self._is_begun = self._has_ended = False
@@ -202,7 +202,7 @@ class TranscriptionReader:
         )
 
     def _by_recording(self) -> ReportedUsage:
-        """How long the recording that was sent is."""
+        """Return the length of the recording that was sent, as usage."""
         if self._heard is None:
             self._heard = _heard(self._call)
         return self._heard
@@ -223,7 +223,7 @@ def _heard(call: Call) -> ReportedUsage:
 
 
 def _told(body: _Body) -> ReportedUsage | None:
-    """What a transcription tells of its use; None when it tells nothing."""
+    """Return the usage that a transcription reports; None when it reports none."""
     usage = body.usage or Usage()
     if usage.prompt_tokens is not None:
         return ReportedUsage(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
@@ -241,7 +241,7 @@ def _told(body: _Body) -> ReportedUsage | None:
 
 
 def _read(data: bytes) -> _Body:
-    """What an answer or an event tells. UpstreamError when it tells of an error, or nothing readable."""
+    """Read an answer or an event. UpstreamError when it is an error, or unreadable."""
     check_answer(data)
     body = read_answer(data, _read_body)
     if body.type == "error" or (body.text is None and not is_empty(body.error)):

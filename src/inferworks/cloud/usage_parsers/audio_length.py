@@ -1,8 +1,8 @@
-"""How long a recording is, by its own header: exactly, or not at all.
+"""Length of a recording, by its own header: exactly, or not at all.
 
 WAV says how it was sampled and how many bytes there are; FLAC says how many samples. Other formats would
-have to be decoded from end to end. The rate of bytes that a WAV claims is not asked, since no decoder needs
-it and a caller could make itself cheap by it: what is computed here is what a decoder would hear.
+have to be decoded from end to end. The byte rate that a WAV claims is not used, since no decoder needs it
+and a caller could lower its price by it: the length is the one that a decoder would find.
 
 Sources: https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html,
 https://www.rfc-editor.org/rfc/rfc9639#section-8.2

@@ -1,10 +1,10 @@
-"""The reader seam: what an upstream's answer tells, by dialect.
+"""Seam of the usage parsers: the readers of an upstream's answer, by dialect.
 
-A provider passes an answer on as the bytes that came. Three things in it are ours to see: what it has
-used (and so costs), whether it is an error in the clothes of an answer, and which event is the last.
-A reader looks that far and no further, and takes out what only we asked for: nothing in a field that none
-of the three needs can fail a call. It is made anew for every call and may keep state between a stream's
-events. An error of an answer that has told what it used carries that (`told`).
+A provider passes an answer on as the bytes that came. Three things in it matter to the gateway: its usage
+(and so its cost), whether it is an error with a status of success, and which event is the last. A reader
+looks that far and no further, and takes out the events that only the gateway asked for: nothing in a field
+that none of the three needs can fail a call. It is made anew for every call and may keep state between a
+stream's events. An error of an answer that has reported its usage carries that (`told`).
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Reader(Protocol):
 
 
 ReaderOf = Callable[[Call], Reader]
-"""What makes the reader of a call's answer."""
+"""Function that makes the reader of a call's answer."""
 
 
 class PieceReader(Protocol):
     """Reads an answer that has no events and is handed on as it comes, such as sound."""
 
     def piece(self, data: bytes) -> Chunk:
-        """What came just now. UpstreamError when it cannot be part of an answer."""
+        """Read the bytes that came. UpstreamError when they cannot be part of an answer."""
         ...
 
     def end(self) -> Chunk:
@@ -48,4 +48,4 @@ class PieceReader(Protocol):
 
 
 PieceReaderOf = Callable[[Call], PieceReader]
-"""What makes the reader of a call's answer in pieces."""
+"""Function that makes the reader of a call's answer in pieces."""

@@ -1,8 +1,8 @@
-"""Counts that an upstream told, made fit for the books: no part is more than what its whole leaves.
+"""Clamping of reported counts for the books: no part is more than its whole leaves for it.
 
 The books divide a call into its parts and refuse one whose parts are more than the whole (theorem 4). An
-upstream that contradicts itself must not stop a period from being closed, so the total is believed, it
-being what everybody charges by, and a part gives way. What is a contradiction `Tokens.flaw` says.
+upstream that contradicts itself must not stop a period from being closed, so the total is believed, since
+all providers charge by it, and a part is reduced. `Tokens.flaw` defines a contradiction.
 """
 
 from __future__ import annotations

@@ -36,12 +36,12 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def error_words(status: int, data: bytes) -> str:
-    """What an error body of OpenAI's, Anthropic's or the like says; an unreadable one says its status."""
+    """Return the message of an error body of OpenAI's or Anthropic's kind; else the status in words."""
     return refusal(data).words or _says_nothing(status)
 
 
 def amazon_message(status: int, data: bytes) -> str:
-    """What an error body of Amazon's says; an unreadable one says its status."""
+    """Return the message of an error body of Amazon's; else the status in words."""
     try:
         body = _read_amazon(data)
     except _UNREADABLE:

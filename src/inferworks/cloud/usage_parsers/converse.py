@@ -1,7 +1,7 @@
-"""What Bedrock's Converse tells, and its binary stream as server-sent events.
+"""Usage parser of Bedrock's Converse, and its binary stream as server-sent events.
 
-Problem. Everything behind a provider speaks of a stream as server-sent events: readers, translations, the
-delivery to a client. Converse streams in Amazon's own binary messages instead, whose kind stands in a
+Problem. Everything behind a provider treats a stream as server-sent events: readers, translations, the
+response to a client. Converse streams in Amazon's own binary messages instead, whose kind stands in a
 header and whose payload is JSON.
 
 Decision. A message becomes an event as soon as it is whole and its checksum is right, by putting its kind
@@ -15,12 +15,12 @@ be told from a broken connection. Rejected: a second kind of stream beside the e
 translations, for one vendor's framing; events named by `event:` lines, which every reader would have to
 read beside the data.
 
-The cache convention is *added*: `inputTokens` leaves out what was read from the cache and what was
-written to it. `totalTokens` has all of it, and says so: where it is exactly input and output without the
-cache although there is one, the cache is believed to be in the input already.
+The cache convention is *added*: `inputTokens` leaves out the tokens that were read from the cache or
+written to it. `totalTokens` has all of them, which shows the convention: where it is exactly input and
+output without the cache although there is one, the cache is believed to be in the input already.
 
-Between its beginning and its end a stream tells of no usage, not even of the input; one that breaks off
-is estimated from what passed, by the tally.
+Between its beginning and its end a stream reports no usage, not even of the input; the usage of one that
+breaks off is estimated from its events, by `StreamUsage`.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html,
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
@@ -65,7 +65,7 @@ class _Tier(msgspec.Struct):
 
 
 class _Told(msgspec.Struct, rename="camel"):
-    """What we read of an answer, or of `metadata`; the rest passes unseen."""
+    """Fields of an answer, or of `metadata`, that are read; the others are passed over."""
 
     usage: Usage | None = None
     service_tier: _Tier | None = None
@@ -84,7 +84,7 @@ _FAILURES = (
     "throttlingException",
     "validationException",
 )
-"""How a stream breaks off. Any other name that ends in `Exception` or `Error` is one too."""
+"""Names of the exceptions that break off a stream; so does any other name in `Exception` or `Error`."""
 
 _read_told = msgspec.json.Decoder(_Told)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -121,7 +121,7 @@ def _event(message: Message) -> bytes:
 
 
 def message_name(message: Message) -> str:
-    """What kind of event a message is, or which exception."""
+    """Return the kind of event that a message is, or its exception."""
     headers = message.headers
     if message.kind == "error":
         return headers.get(":error-code", "error") + "Error"
@@ -136,7 +136,7 @@ class ConverseReader:
         self._seen = 0
         """Deltas, which are a token each."""
         self._has_ended = False
-        """Why it ends was told."""
+        """True once the reason of the end has come."""
 
     def whole(self, data: bytes) -> Chunk:
         """A whole answer."""
@@ -165,7 +165,7 @@ class ConverseReader:
         return Chunk(b"data: %b\n\n" % DONE, last=True) if self._has_ended else None
 
     def _used(self, body: _Told, written: int) -> ReportedUsage | None:
-        """What `body` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        """Return the usage, with an estimate of a side that is missing; None when both are."""
         usage, is_guess = body.usage, False
         if usage is None:
             return None
@@ -181,7 +181,7 @@ class ConverseReader:
 
 
 def failure_text(name: str, payload: bytes | msgspec.Raw) -> str:
-    """What an exception amid a stream says."""
+    """Return the message of an exception amid a stream."""
     try:
         why = leniently(payload, _Failure).message
     except _UNREADABLE:
@@ -211,6 +211,6 @@ def tokens_of(usage: Usage) -> Tokens:
 
 
 def _has_the_cache_in_it(usage: Usage, cached: int) -> bool:
-    """Whether `inputTokens` counts the cache already, by what the total says."""
+    """Return True when `inputTokens` includes the cache already, by the total."""
     sent = usage.input_tokens or 0
     return usage.total_tokens == sent + (usage.output_tokens or 0) and 0 < cached <= sent

@@ -1,13 +1,13 @@
-"""What OpenAI's images tell, whole or in events.
+"""Usage parser of OpenAI's images, whole or in events.
 
-A picture is counted where it is: in the answer. Newer models tell tokens as well, the pictures that were
-sent in as part of the input and those that were made as part of the output; both are recorded, and a
-price is of one or of the other. Their quality and size, by which some charge, are recorded as what the
-upstream says it served them as (`service_tier`). What is made by way of another model (`svg_usage`, the
-author of a drawing in words) is not counted: its tokens have another price, and a record has one model.
+A picture is counted where it is: in the answer. Newer models report tokens as well, the pictures that were
+sent in as part of the input and those that were made as part of the output; both are recorded, and a price
+is of one or of the other. Their quality and size, by which some charge, are recorded as the upstream
+reports them (`service_tier`). Work of another model (`svg_usage`, the author of a drawing in words) is not
+counted: its tokens have another price, and a record has one model.
 
-A stream has one finished picture, or as many as were asked for, and ends with the last. The unfinished
-ones before cost tokens that are told only with it: a stream that breaks off there is recorded as the
+A stream has one finished picture, or as many as were asked for, and ends with the last. The unfinished ones
+before cost tokens that are reported only with it: a stream that breaks off there is recorded as the
 pictures it was to make, estimated.
 
 Source: https://platform.openai.com/docs/api-reference/images/object, /images-streaming
@@ -56,7 +56,7 @@ class Usage(msgspec.Struct):
 
 
 class _Made(msgspec.Struct):
-    """What an answer and an event share."""
+    """Fields that an answer and an event share."""
 
     usage: Usage | None = None
     error: msgspec.Raw = msgspec.Raw(b"null")
@@ -65,12 +65,12 @@ class _Made(msgspec.Struct):
 
     @property
     def tokens(self) -> Tokens:
-        """What it cost in tokens; none where it does not say."""
+        """Tokens used; none where they are not reported."""
         return NO_TOKENS if self.usage is None else tokens_of(self.usage)
 
     @property
     def made_as(self) -> str:
-        """How good and how large the pictures are, e.g. `high 1024x1024`; empty where it does not say."""
+        """Quality and size of the pictures, e.g. `high 1024x1024`; empty where they are not reported."""
         return " ".join(word[:_LONGEST_WORD] for word in (self.quality, self.size) if word)
 
 
@@ -95,7 +95,7 @@ class ImagesReader:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._wanted = 0
-        """How many pictures a stream is to bring; 0 before its first event."""
+        """Number of pictures that a stream is to bring; 0 before its first event."""
         self._made = 0
         self._tokens = NO_TOKENS
 
@@ -134,7 +134,7 @@ class ImagesReader:
         return None
 
     def _so_far(self) -> ReportedUsage:
-        """What is known amid a stream: what it was to make, and the tokens told up to here."""
+        """Usage amid a stream: the pictures it was to make, and the tokens reported so far."""
         return ReportedUsage(self._tokens, Items(images=self._wanted), is_estimate=True)
 
 
@@ -152,6 +152,6 @@ def tokens_of(usage: Usage) -> Tokens:
 
 
 def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
-    """What an answer or an event tells. UpstreamError when it tells nothing readable."""
+    """Read an answer or an event. UpstreamError when it is unreadable."""
     check_answer(data)
     return read_answer(data, decoder)

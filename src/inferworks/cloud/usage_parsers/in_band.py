@@ -109,7 +109,7 @@ class _Error(msgspec.Struct):
 
 
 def is_empty(value: msgspec.Raw | bytes) -> bool:
-    """Whether there is nothing in a value, or it is not given at all."""
+    """Return True when a value is empty, or not given at all."""
     return len(value) < LONGEST_EMPTY_BYTES and b"".join(bytes(value).split()) in _NOTHING
 
 
@@ -125,7 +125,7 @@ def refusal(data: bytes) -> RefusalError:
 
 
 def tells_an_error(data: bytes) -> bool:
-    """Whether a body that is no answer is one of those errors that lie in no field called so."""
+    """Return True when a body that is no answer is an error outside of a field `error`."""
     if b"error" not in data and b"detail" not in data:
         return False  # as nearly always, and an upstream may send many events that say nothing
     body = _read(data)

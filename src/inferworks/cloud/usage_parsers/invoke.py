@@ -1,7 +1,7 @@
-"""What Bedrock's InvokeModel tells of Anthropic's models: their own words, wrapped by Amazon.
+"""Usage parser of Bedrock's InvokeModel for Anthropic's models: their own events, wrapped by Amazon.
 
 A stream is binary messages, each with one event of Anthropic's in base64; unwrapped it is the event that
-Anthropic itself would have sent, and `readers.anthropic` reads it. An exception amid them becomes
+Anthropic itself would have sent, and `usage_parsers.anthropic` reads it. An exception amid them becomes
 Anthropic's `error` event, which breaks the answer off. The counting of tokens has an answer of its own.
 
 Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html,
@@ -25,7 +25,7 @@ from inferworks.meter.usage import NO_TOKENS
 
 class _Chunk(msgspec.Struct, rename={"event": "bytes"}):
     event: bytes
-    """Which msgspec reads from base64."""
+    """Event, which msgspec decodes from base64."""
 
 
 class _Event(msgspec.Struct):

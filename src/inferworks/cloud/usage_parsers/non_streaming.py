@@ -1,11 +1,11 @@
-"""What the answers tell that are never streamed: embeddings, moderations, rankings.
+"""Usage parsers of non-streaming responses: embeddings, moderations, rankings.
 
-An upstream that says nothing of its usage is left to the estimate of the meter. Moderations are the
-exception: they are free at OpenAI and tell nothing because there is nothing to tell, so silence is a zero.
+An upstream that reports no usage is left to the token estimate. Moderations are the exception: they are
+free at OpenAI and report nothing because there is nothing to report, so silence is a zero.
 
-Rankings have two currencies. Cohere bills search units (a query with up to a hundred passages) and tells
-them in `meta.billed_units`; Jina, Voyage, vLLM and the others bill tokens and tell them in `usage`, some
-only as a total. What is told is taken; neither is computed from the other.
+Rankings have two units. Cohere bills search units (a query with up to a hundred passages) and reports them
+in `meta.billed_units`; Jina, Voyage, vLLM and the others bill tokens and report them in `usage`, some only
+as a total. The reported unit is recorded; neither is computed from the other.
 
 Sources: https://platform.openai.com/docs/api-reference/embeddings/object, /moderations/object,
 https://docs.cohere.com/reference/rerank, https://docs.voyageai.com/reference/reranker-api
@@ -85,7 +85,7 @@ class WholeReader:
         return None
 
     def told(self, data: bytes) -> ReportedUsage | None:
-        """What the answer says it has used."""
+        """Return the usage that the answer reports; None when it reports none."""
         usage = _read(data, _read_answer).usage
         tokens = None if usage is None else _tokens_of(usage)
         return None if tokens is None else ReportedUsage(tokens)
@@ -95,7 +95,7 @@ class ModerationsReader(WholeReader):
     """Reads a moderation, which is free unless it says otherwise."""
 
     def told(self, data: bytes) -> ReportedUsage:
-        """What it says it has used; without a word, nothing."""
+        """Return the usage that the answer reports; zero when it reports none."""
         return super().told(data) or ReportedUsage(NO_TOKENS)
 
 
@@ -140,7 +140,7 @@ def _tokens_of(told: Usage | _Billed) -> Tokens | None:
 
 
 def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
-    """What an answer tells. UpstreamError when it tells of an error, or nothing readable."""
+    """Read an answer. UpstreamError when it is an error, or unreadable."""
     answer = read_answer(data, decoder)
     if not (answer.data or answer.results) and (not is_empty(answer.error) or tells_an_error(data)):
         raise refusal(data)

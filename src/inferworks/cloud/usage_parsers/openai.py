@@ -1,22 +1,22 @@
-"""What OpenAI's chat completions and completions tell, and everybody's who speaks like it.
+"""Usage parser of OpenAI's chat completions and completions, also for compatible APIs.
 
-Three things are taken out unless the client asked for them: the usage event of a stream, the running
-usage in its other events (`continuous_usage_stats`, an extension of vLLM), and the `"usage": null` that
-OpenAI writes into them where it was asked for usage: clients that check types know no such value.
+Three things are taken out unless the client asked for them: the usage event of a stream, the running usage
+in its other events (`continuous_usage_stats`, an extension of vLLM), and the `"usage": null` that OpenAI
+writes into them where it was asked for usage: clients that check types know no such value.
 
-Cached tokens are part of the prompt's in this dialect, reasoning and audio part of their side's; who speaks
-it and counts otherwise has a `Counting` of its own. Some tell of the cache beside the details: Moonshot and
+Cached tokens are part of the prompt's in this dialect, reasoning and audio part of their side's; a provider
+that counts otherwise has a `Counting` of its own. Some report the cache beside the details: Moonshot and
 Anthropic as `cached_tokens`, DeepSeek as `prompt_cache_hit_tokens`, Databricks as
 `cache_read_input_tokens`.
 
 Every event is read, though only as far as its usage and its errors (0.3 microseconds each). Rejected:
-looking for `"usage":` in the bytes, which misses an upstream that writes a space after its colons, and
-then a whole stream is billed by estimate.
+looking for `"usage":` in the bytes, which misses an upstream that writes a space after its colons, and then
+a whole stream is billed by estimate.
 
-Counts of a stream are cumulative, so none falls: some upstreams tell zeros after their usage, or before it.
-A side that is not told is what the total leaves of the other. A stream ends with `[DONE]`; where that does
-not come, a body that ends in order behind the `finish_reason` of every choice is whole too. Without a
-choice there is no answer, whatever its end looks like.
+Counts of a stream are cumulative, so none falls: some upstreams report zeros after their usage, or before
+it. A side that is missing is the total less the other. A stream ends with `[DONE]`; where that does not
+come, a body that ends in order behind the `finish_reason` of every choice is whole too. Without a choice
+there is no answer, whatever its end looks like.
 
 Source: https://platform.openai.com/docs/api-reference/chat/object
 """
@@ -89,7 +89,7 @@ class Usage(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What we read of an answer or an event; the rest passes unseen."""
+    """Fields of an answer or an event that are read; the others are passed over."""
 
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
     choices: msgspec.Raw = msgspec.Raw(b"null")
@@ -129,9 +129,9 @@ class ChatReader:
     """Reads a chat completion, or a completion of the older kind."""
 
     _choices = _NO_CHOICES
-    """Those of the newest event that has any."""
+    """Choices of the newest event that has any."""
     _told: ReportedUsage | None = None
-    """What a stream has told before."""
+    """Usage that a stream has reported before."""
 
     def __init__(
         self, call: Call, *, running_usage: bool = False, counting: Counting = AS_OPENAI
@@ -191,7 +191,7 @@ class ChatReader:
         return Chunk(_DONE_EVENT, last=True) if is_whole else None
 
     def _tells(self, body: _Body, whole: bytes = b"") -> ReportedUsage | None:
-        """What the answer has used, of what `body` and those before it tell; `whole` if it is all."""
+        """Return the usage that `body` and those before it report; `whole` is a whole answer's body."""
         usage = body.usage
         if usage is _UNSET or usage is None:
             return None
@@ -231,7 +231,7 @@ def _without_usage(data: bytes) -> bytes:
 
 
 def _strictly(change: Callable[[bytes], Changed], data: bytes) -> Changed:
-    """What `change` makes of `data`, in which there may be half a letter."""
+    """Apply `change` to `data`, in which there may be half a letter."""
     try:
         return change(data)
     except msgspec.DecodeError:
@@ -239,7 +239,7 @@ def _strictly(change: Callable[[bytes], Changed], data: bytes) -> Changed:
 
 
 def _read(data: bytes) -> _Body:
-    """What an answer or an event tells. UpstreamError when it tells of an error, or nothing readable."""
+    """Read an answer or an event. UpstreamError when it is an error, or unreadable."""
     try:
         body = _read_body(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -283,7 +283,7 @@ def _ended_of(choices: msgspec.Raw) -> frozenset[int]:
 
 
 def _has_ended(choices: msgspec.Raw, finish: str = "") -> bool:
-    """Whether one of `choices` says that, or with which `finish`, it has come to its end."""
+    """Return True when one of `choices` has ended, with the reason `finish` if one is given."""
     read = leniently(b'{"choices":%b}' % bytes(choices), _Choices).choices or ()
     return any(c.finish_reason and finish in {"", c.finish_reason} for c in read)
 
@@ -352,7 +352,7 @@ def _first(*counts: int | None) -> int:
 
 
 def _is_plain(usage: Usage, total: int) -> bool:
-    """Whether it tells two counts and their sum at most: the common case of a small engine's answer."""
+    """Return True when it has two counts and their sum at most, as a small engine's answers do."""
     return (
         usage.prompt_tokens_details is None
         and usage.completion_tokens_details is None

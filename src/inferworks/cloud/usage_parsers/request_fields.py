@@ -1,4 +1,4 @@
-"""What a request asked for, where an answer can only be counted by knowing it."""
+"""Request fields without which an answer's usage cannot be counted."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""What OpenAI's responses tell, whole or in typed events.
+"""Usage parser of OpenAI's responses, whole or in typed events.
 
 A stream ends with `response.completed`, `response.incomplete` or `response.failed`; there is no `[DONE]`,
-and only that last event tells the usage, all of it. Cached tokens are part of the input in this dialect,
-reasoning of the output. A failed response is an answer too: it was worked on, says why, and is charged for
-what it tells; one that tells nothing and has said nothing has used nothing.
+and only that last event reports the usage, all of it. Cached tokens are part of the input in this dialect,
+reasoning of the output. A failed response is an answer too: work was done on it, it says why it failed, and
+is charged for the usage it reports; one that reports none and has no text has used nothing.
 
-An `error` that is the first event is judged as the status that it carries. Behind others it passes, as
-what comes after it does: clients heed `response.failed`, which follows. A stream that ends without it has
-broken off.
+An `error` that is the first event is judged as the status that it carries. Behind others it passes, as do
+the events after it: clients heed `response.failed`, which follows. A stream that ends without it has broken
+off.
 
-In between a stream tells nothing, yet what breaks off there has been paid for. So the output is counted
-along from what passes: a delta is a token at least, and a long one a token for every four bytes. Such a
+In between a stream reports no usage, yet an answer that breaks off there has been paid for. So the output
+is estimated from the deltas: each is a token at least, and a long one a token for every four bytes. Such a
 count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own.
 
 Tools that run at the upstream are charged by use: searches of the web as `tool_usage` counts them, or else
@@ -44,7 +44,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
 _BYTES_PER_TOKEN = 4
-"""What a token of English text weighs, by rule of thumb."""
+"""Bytes per token of English text, by rule of thumb."""
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -108,7 +108,7 @@ class _Item(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
-    """What we read of a response; the rest passes unseen."""
+    """Fields of a response that are read; the others are passed over."""
 
     object: str = ""
     usage: Usage | None = None
@@ -119,7 +119,7 @@ class _Response(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """What we read of an event."""
+    """Fields of an event that are read."""
 
     type: str = ""
     delta: Any = None
@@ -184,7 +184,7 @@ class ResponsesReader:
         return None
 
     def _told(self, response: _Response, written: int) -> ReportedUsage | None:
-        """What `response` tells, with a guess at a side that it does not tell; None: it tells neither."""
+        """Return the usage, with an estimate of a side that is missing; None when both are."""
         usage = response.usage
         if usage is None or not _is_partial(usage):
             return told(response, self._counting)
@@ -244,7 +244,7 @@ def _items(response: _Response) -> Items:
 
 
 def _told_searches(response: _Response) -> int | None:
-    """How many searches the upstream itself says it made, where it says so."""
+    """Return the number of searches that the upstream reports; None where it reports none."""
     if response.tool_usage and response.tool_usage.web_search:
         return response.tool_usage.web_search.num_requests
     calls = response.usage.tool_calls_details if response.usage else None

@@ -1,4 +1,4 @@
-"""What Stability's pictures tell: each answer is one, and is charged for as one.
+"""Usage parser of Stability's pictures: each answer is one, and is charged for as one.
 
 One that the filter has blurred (`CONTENT_FILTERED`) is an answer too. Asked for `image/*` the body is the
 picture; asked for `application/json` it holds the picture in base64.

@@ -1,16 +1,16 @@
-"""How a provider counts where it differs from the dialect it speaks, and which of its counts are believed.
+"""Token conventions: a provider's counts where they differ from its dialect, and which ones are believed.
 
 Problem. Two APIs write the same field names and mean different things by them. In OpenAI's dialect the
-cached tokens are part of the prompt's and the reasoning is part of the completion's; xAI and Gemini speak
-it and leave the reasoning out of the completion, though they charge for it: a thinking model then looks
-eight times cheaper than it is. Nothing in a single count shows which convention it follows.
+cached tokens are part of the prompt's and the reasoning is part of the completion's; xAI and Gemini use it
+and leave the reasoning out of the completion, though they charge for it: a thinking model then looks eight
+times cheaper than it is. Nothing in a single count shows which convention it follows.
 
 Decision. The convention of each provider is a row of the catalog, and here a value that its readers are
-given. The provider's own `total_tokens` is the witness: what it shows goes before the row, for conventions
-change without notice, and between them the parts always come to the total. Rejected: to go by the total
-alone, which some leave away and others get wrong; a driver for each provider, for a difference of one line.
+given. The provider's own `total_tokens` decides before the row, for conventions change without notice, and
+between them the parts always come to the total. Rejected: to use the total alone, which some leave out and
+others get wrong; a driver for each provider, for a difference of one line.
 
-Some answers also say what they cost. That is no count: `Priced` takes it from where the row says it is.
+Some answers also report their cost. That is no count: `Priced` takes it from the field that the row names.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     """The convention of one provider. The default is that of OpenAI."""
 
     cache: Part = "included"
-    """Whether the input that it tells has the cached tokens in it."""
+    """Input tokens: cached ones `included` in the reported input, or `added` to it."""
     reasoning: Part = "included"
-    """Whether the output that it tells has the reasoning in it."""
+    """Output tokens: reasoning `included` in the reported output, or `added` to it."""
     cost_field: str = ""
-    """Where an answer tells what it costs, names joined by dots; empty when it does not."""
+    """Field in which an answer reports its cost, names joined by dots; empty for none."""
     cost_pico: int = 10**12
-    """Picounits in one of what stands there."""
+    """Picounits per unit of the cost field."""
 
 
 AS_OPENAI: Final = Counting()

@@ -18,7 +18,7 @@ from inferworks.cloud.translate.tool_results import CallIds
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
-"""What a document's name may not hold: dots, lines, two spaces."""
+"""Characters that a document's name may not hold: dots, lines, two spaces."""
 _SERVES: Final = "Bedrock's Converse, which serves this model"
 
 
@@ -49,7 +49,7 @@ def blocks_of(message: Message, where: str) -> list[Fields]:
 
 
 def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]:
-    """What the assistant thought (as far as it is signed), said and called."""
+    """Return the blocks of an assistant's message: thoughts (if signed), text and tool calls."""
     thoughts = [_thought(block) for block in message.signed_thoughts]
     refusal = [{"text": message.refusal}] if message.refusal else []
     calls = [_tool_use(call, ids, f"{where}.tool_calls") for call in message.tool_calls or ()]
@@ -57,7 +57,7 @@ def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]
 
 
 def tool_result(message: Message, ids: CallIds, where: str) -> Fields:
-    """What a tool gave."""
+    """Return the block of a tool's result."""
     content = blocks_of(message, where) or [{"text": " "}]  # Bedrock wants one that is not empty
     call_id = ids.answered(message.tool_call_id)
     return {"toolResult": {"toolUseId": call_id, "content": content}}

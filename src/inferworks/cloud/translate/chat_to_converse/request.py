@@ -128,7 +128,7 @@ def converse_request(call: Call, omissions: Omissions) -> bytes:
 
 
 def _for_the_model(extra: Fields) -> Fields:
-    """What only the model knows: under Converse's name for that, or beside all else."""
+    """Return the fields for the model alone: under Converse's name for them, or beside all else."""
     given = extra.pop("additionalModelRequestFields", None)
     return extra if given is None else {**read_request(given, read_fields), **extra}
 
@@ -153,7 +153,7 @@ def _inference(request: Request, facts: ModelFacts, extra: Fields, omissions: Om
 
 
 def _output(request: Request, facts: ModelFacts, omissions: Omissions) -> Fields:
-    """How hard to think; without an effort a model does as it is made."""
+    """Return the reasoning effort; without one a model uses its default."""
     effort = request.reasoning_effort
     if effort is None or effort == "none":
         return {}
@@ -177,13 +177,13 @@ def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
 
 
 class _Tools:
-    """What a chat says of tools and of the form of its answer, which may have to be one of them."""
+    """Tools of a chat, and the format of its answer, which may have to be one of them."""
 
     def __init__(self, request: Request, call: Call, omissions: Omissions) -> None:
         self.format: Fields | None = None
         """The form of the answer, where Converse has a mode for it."""
         self.answers = False
-        """Whether a tool gives the answer."""
+        """True when a tool call is the answer."""
         self.choice_of_the_model: Fields | None = None
         """The choice in Anthropic's words, where Converse's have none."""
         given = offered(request, _SERVES, omissions)
@@ -206,7 +206,7 @@ class _Tools:
             choice = {"any": {}} if may_force else {"auto": {}}  # more know it than a tool by name
             tools.append(_json_tool(wanted))
         self.is_forced = choice is not None and "auto" not in choice
-        """Whether one of the tools must be called."""
+        """True when one of the tools must be called."""
         # A demand for any of one tool is a forced call, too: Vercel's `generateObject` says it so.
         is_forced = given.forced is not None or (
             given.choice == "required" and len(given.tools) == 1

@@ -88,13 +88,13 @@ class ChatStream:
             yield from self._usage()
 
     def _usage(self) -> Iterator[Fields]:
-        """What it has used, once, for those who asked."""
+        """Yield the usage event, once, if the caller asked for it."""
         if self._wants_usage and self._told is not None:
             self._wants_usage = False
             yield {**self._envelope, "choices": [], "usage": chat_usage(self._told)}
 
     def _opened(self, event: BlockEvent) -> Iterator[Fields]:
-        """What the beginning of a block says: only calls of tools have one that counts."""
+        """Yield the beginning of a block: only tool calls have one that counts."""
         tool_use = event.start.tool_use
         if tool_use is None:
             return

@@ -37,17 +37,17 @@ class ChatToConverse:
 
     @property
     def source(self) -> Operation:
-        """What the caller asked for."""
+        """Operation of the caller."""
         return Operation.CHAT
 
     @property
     def target(self) -> Operation:
-        """What the upstream is asked for."""
+        """Operation of the upstream."""
         return Operation.CONVERSE
 
     @property
     def sent_names(self) -> SentNames:
-        """What the caller calls the fields of the target."""
+        """Caller's names of the target's fields."""
         return SAME_NAMES
 
     def ask(self, call: Call) -> Call:

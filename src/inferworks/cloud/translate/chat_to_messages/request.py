@@ -130,7 +130,7 @@ def _put_settings(
 
 
 def _put_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
-    """How to choose among words. A model that thinks takes no wish about that, and a new one takes none."""
+    """Set the sampling. Models that think take no settings for it, nor do new ones."""
     temperature = read_request(fields.get("temperature", _NO_WISH), _read_number)
     if temperature is not None and temperature > 1:
         omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
@@ -150,7 +150,7 @@ def _thinks(fields: Fields) -> bool:
 
 
 def _put_effort(fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions) -> None:
-    """How hard to think: as an effort, or as a budget where the model knows no efforts."""
+    """Set the reasoning effort, or a budget where the model has no efforts."""
     effort = request.reasoning_effort
     if effort is None or ("thinking" in fields and effort == "none"):
         return
@@ -176,7 +176,7 @@ def _put_effort(fields: Fields, request: Request, facts: ModelFacts, omissions: 
 
 
 def _is_amid_calls_without_thoughts(turns: Sequence[Fields]) -> bool:
-    """Whether the last turn of the assistant called tools and lost its thoughts, as the turns are sent.
+    """Return True when the last turn of the assistant called tools and is sent without its thoughts.
 
     A model that thinks by a budget refuses to go on from the results then, whatever the user says beside
     them. Most clients of chats do not send thoughts back.
@@ -244,7 +244,7 @@ def _json_tool(wanted: ResponseFormat) -> Fields:
 
 
 def _tell_of_json_tool(fields: Fields) -> None:
-    """What a model is told that cannot be made to call a tool."""
+    """Add the instruction for a model that cannot be made to call a tool."""
     system = fields.get("system", [])
     blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
     fields["system"] = [*blocks, {"type": "text", "text": TO_BE_CALLED}]

@@ -66,11 +66,11 @@ class ChatStream:
         self._blocks: dict[int, _Open] = {}
         """The blocks that are open, by what Anthropic numbers them."""
         self._none = _Open(Block(), 0)
-        """What stands for a block that never began."""
+        """Placeholder of a block that never began."""
         self._newest = 0
         """The number of the newest of them."""
         self._calls = 0
-        """How many calls of tools have begun."""
+        """Number of tool calls that have begun."""
 
     def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """OpenAI's events for one of Anthropic's."""
@@ -108,7 +108,7 @@ class ChatStream:
                 yield from self._end(delta.stop_reason)
 
     def _opened(self, opened: _Open) -> Iterator[Fields]:
-        """What the beginning of a block says; most say nothing yet."""
+        """Yield the beginning of a block; most have nothing to say yet."""
         block = opened.block
         if block.type == "tool_use" and block.name != JSON_TOOL:
             self._calls += 1

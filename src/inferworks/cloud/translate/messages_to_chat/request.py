@@ -135,7 +135,7 @@ def _put_settings(fields: Fields, request: Request) -> None:
 
 
 def _effort(thinking: Thinking | None) -> str | None:
-    """How hard to think, for a budget of tokens; None leaves it to the model."""
+    """Return the reasoning effort for a budget of tokens; None leaves it to the model."""
     if thinking is not None and thinking.type == "disabled":
         return "none"
     if thinking is None or thinking.type != "enabled":
@@ -215,7 +215,7 @@ def _messages(turns: Sequence[Turn], omissions: Omissions) -> list[Fields]:
         raise cannot("messages", why, "messages")
     messages: list[Fields] = []
     held: list[Fields] = []
-    """What the user says beside results of tools, until the last of these has come."""
+    """Messages of the user beside tool results, held until the last of the results has come."""
     for number, turn in enumerate(turns):
         where = f"messages[{number}]"
         for name in ("tool_calls", "tool_call_id"):
@@ -261,7 +261,7 @@ def _tool_result(block: Block, where: str) -> Fields:
 
 
 def _shown(result: Block, where: str) -> list[Fields]:
-    """What a tool gave that is no text, with a line that says which call it belongs to."""
+    """Return the parts of a tool's result that are no text, with a line that names their call."""
     parts = _parts([block for block in as_blocks(result.content) if _is_shown(block)], where)
     call_id = short_id(result.tool_use_id, OPENAI_ID_CHARACTERS)
     return [{"type": "text", "text": shown_by(call_id)}, *parts] if parts else []

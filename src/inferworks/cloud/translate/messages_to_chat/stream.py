@@ -46,7 +46,7 @@ _MOST_LETTERS_AMID: Final = 1 << 20
 """So much may be said between two pieces of one call."""
 
 BlockKey = tuple[str, int]
-"""Which block a delta belongs to: its kind, and for tools the number of the call."""
+"""Block that a delta belongs to: its kind, and for tools the number of the call."""
 
 
 def message_id(call: Call) -> str:
@@ -62,14 +62,14 @@ class MessagesStream:
         self._begun = False
         self._open: BlockKey | None = None
         self._blocks = 0
-        """How many blocks were opened."""
+        """Number of blocks that were opened."""
         self._calls = OpenCalls()
         self._newest: OpenCall | None = None
         """The call of a tool whose block was opened last."""
         self._held: list[OpenCall] = []
-        """Those that began before the one before them was whole."""
+        """Calls that began before the one before them was whole."""
         self._amid: list[Said] = []
-        """What was said between two pieces of a call."""
+        """Deltas that came between two pieces of a call."""
         self._amid_letters = 0
         self._finish: str | None = None
         self._stopped_by: object = None
@@ -126,7 +126,7 @@ class MessagesStream:
             yield from self._called(piece)
 
     def _is_held(self, said: Said) -> bool:
-        """Whether there is nothing to say now: what comes amid the arguments of a call is held back."""
+        """Hold back a delta amid the arguments of a call; True when there is nothing to send now."""
         if self._open is None or self._open[0] != "tool_use" or self._newest is None:
             return False
         letters = len(said.text) + len(said.thought)

@@ -155,14 +155,14 @@ class _Chat:
         self._turn: Fields | None = None
         """The turn of the assistant that what follows belongs to."""
         self._thought = ""
-        """What was thought before the turn that it belongs to."""
+        """Reasoning before the turn that it belongs to."""
         self._waiting: set[str] = set()
         """Calls that are not answered yet."""
         self._shown: list[Fields] = []
         self._held: list[Fields] = []
 
     def say(self, message: Fields) -> None:
-        """What the user or an instruction says."""
+        """Add a message of the user, or an instruction."""
         if self._waiting:
             self._held.append(message)
         else:
@@ -170,11 +170,11 @@ class _Chat:
             self.messages.append(message)
 
     def think(self, thought: str) -> None:
-        """What the assistant thought, before or amid a turn."""
+        """Add reasoning of the assistant, before or amid a turn."""
         self._thought += thought
 
     def speak(self, text: str) -> None:
-        """What the assistant said: a turn of its own, unless calls are open or just made."""
+        """Add text of the assistant: a turn of its own, unless calls are open or just made."""
         turn = self._turn
         if turn is None or not (self._waiting or "tool_calls" in turn):
             self._begin(text)
@@ -191,7 +191,7 @@ class _Chat:
         self._waiting.add(call_id)
 
     def answer(self, call_id: str, text: str, shown: list[Fields]) -> None:
-        """What a function gave: words, and what it shows beside them."""
+        """Add the result of a function: its text, and the parts that are shown beside it."""
         if not self._waiting:
             self._release()
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": text})
@@ -219,7 +219,7 @@ class _Chat:
             self._thought = ""
 
     def _release(self) -> None:
-        """What was held back comes now."""
+        """Add the messages that were held back."""
         if self._shown:
             self.messages.append({"role": "user", "content": self._shown})
         self.messages += self._held
@@ -275,7 +275,7 @@ def _put_message(item: Item, place: str, chat: _Chat) -> None:
 
 
 def _said(item: Item, place: str) -> str:
-    """What the assistant said: texts are one text, as upstreams expect to see it again."""
+    """Return the assistant's text: several parts are one text, as upstreams expect it."""
     content = _parts(item.content, f"{place}.content")
     if isinstance(content, str):
         return content
@@ -384,7 +384,7 @@ def _choice(choice: str | ToolChoice | None, tools: list[Offered]) -> str | Fiel
 
 
 def _allowed(choice: ToolChoice, tools: list[Offered]) -> list[Offered]:
-    """Those of `tools` that may be called now."""
+    """Return the ones of `tools` that may be called now."""
     allowed = {tool.name for tool in choice.tools}
     return [tool for tool in tools if tool.tool.name in allowed or tool.namespace in allowed]
 

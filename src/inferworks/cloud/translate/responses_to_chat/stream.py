@@ -151,7 +151,7 @@ class ResponsesStream:
 
 
 def _texts(said: Said) -> Iterator[tuple[bool, str, str]]:
-    """What a delta adds: whether it is a thought, its kind of part, and the text."""
+    """Yield the texts of a delta: True for reasoning, the kind of part, and the text."""
     if said.thought:
         yield True, "reasoning_text", said.thought
     if said.written:

@@ -35,17 +35,17 @@ class ResponsesToChat:
 
     @property
     def source(self) -> Operation:
-        """What the caller asked for."""
+        """Operation of the caller."""
         return Operation.RESPONSES
 
     @property
     def target(self) -> Operation:
-        """What the upstream is asked for."""
+        """Operation of the upstream."""
         return Operation.CHAT
 
     @property
     def sent_names(self) -> SentNames:
-        """What the caller calls the fields of the target."""
+        """Caller's names of the target's fields."""
         return RESPONSES_TO_CHAT
 
     def ask(self, call: Call) -> Call:
