@@ -91,9 +91,11 @@ def filter_options(command: Command) -> Command:
             click.option(
                 "--outcome",
                 type=click.Choice([str(o) for o in Outcome]),
-                help="Only those ended so.",
+                help="Only calls that ended so.",
             ),
-            click.option("--call", metavar="ID", help="Only this call, or those that begin so."),
+            click.option(
+                "--call", metavar="ID", help="Only this call, or calls whose id begins so."
+            ),
         )
     ):
         command = option(command)

@@ -34,12 +34,12 @@ _END: Final = ("/exit", "/quit")
 @click.command(short_help="Talk to a model, and see what it costs.")
 @click.argument("model")
 @click.argument("prompt", required=False)
-@click.option("--system", metavar="TEXT", help="What the model is told first.")
-@click.option("--max-tokens", type=click.IntRange(1), help="The longest answer.")
-@click.option("--temperature", type=click.FloatRange(0, 2), help="How freely it answers.")
+@click.option("--system", metavar="TEXT", help="System prompt.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Most tokens of an answer.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Sampling temperature.")
 @click.option(
     "--url", envvar=URL_VARIABLE, show_envvar=True, metavar="URL",
-    help="Where the API begins.  [default: the gateway that runs on the data folder]",
+    help="Base URL of the API.  [default: the gateway that runs on the data folder]",
 )  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Print the answer alone.")
 @config_option

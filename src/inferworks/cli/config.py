@@ -101,7 +101,7 @@ def import_config() -> None:
 @click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write it there, where nothing is yet.  [default: standard output]",
+    help="New file to write.  [default: standard output]",
 )  # fmt: skip
 def litellm(source: Path, out: Path | None) -> None:
     """Make an inferworks.toml from a LiteLLM proxy's config.yaml.

@@ -38,15 +38,15 @@ from inferworks.money import format_pico, parse_pico
 @click.command()
 @click.argument("name")
 @click.option(
-    "--amount", required=True, metavar="AMOUNT", help="What was paid ahead; negative: paid back."
+    "--amount", required=True, metavar="AMOUNT", help="Amount paid ahead; negative: paid back."
 )
-@click.option("--at", metavar="MOMENT", help="When it was paid.  [default: now]")
+@click.option("--at", metavar="MOMENT", help="Day or moment of the payment.  [default: now]")
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="The day, by the customer's clock, from which it can no longer be used.",
+    help="Day, in the customer's time zone, from which it can no longer be used.",
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why it is paid back.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason of a refund.")
 @config_option
 @data_option
 def credit(
@@ -142,7 +142,7 @@ def list_credits(
 
 @click.command()
 @click.argument("credit_id", metavar="CREDIT")
-@click.option("--reason", required=True, metavar="TEXT", help="Why it was a mistake.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, for the record.")
 @config_option
 @data_option
 def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path | None) -> None:

@@ -42,15 +42,18 @@ from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 
 _reason = click.option(
-    "--reason", required=True, metavar="TEXT", help="Why; it stays on record, with who and when."
+    "--reason",
+    required=True,
+    metavar="TEXT",
+    help="Reason; it stays on record, with author and time.",
 )
 
 
 @click.command()
 @click.argument("customer")
-@click.option("--name", metavar="NAME", help='What statements call it; "" for its id again.')
-@click.option("--legal-name", metavar="NAME", help='As contracts have it; "" for none.')
-@click.option("--from", "effective", metavar="MOMENT", help="From when on.  [default: now]")
+@click.option("--name", metavar="NAME", help='Name in statements; "" for its id again.')
+@click.option("--legal-name", metavar="NAME", help='Name in contracts; "" for none.')
+@click.option("--from", "effective", metavar="MOMENT", help="Start.  [default: now]")
 @_reason
 @config_option
 @data_option
@@ -96,8 +99,8 @@ def rename(
 
 @click.command("set")
 @click.argument("customer")
-@click.option("--zone", metavar="ZONE", help="Where its clock is, such as Europe/Berlin; or UTC.")
-@click.option("--currency", metavar="CODE", help="What its prices are in, such as EUR.")
+@click.option("--zone", metavar="ZONE", help="Time zone, such as Europe/Berlin; or UTC.")
+@click.option("--currency", metavar="CODE", help="Currency of its prices, such as EUR.")
 @click.option(
     "--from", "effective", metavar="DATE", help="The first day, or moment, of it.  [default: now]"
 )
@@ -198,7 +201,7 @@ def _refuse_credit(
 
 @click.command()
 @click.argument("customer")
-@click.option("--into", metavar="CUSTOMER", help="The customer as whom it counts from then on.")
+@click.option("--into", metavar="CUSTOMER", help="Customer as which it counts from then on.")
 @click.option("--undo", is_flag=True, help="Let it stand on its own again from then on.")
 @click.option("--from", "effective", required=True, metavar="DATE", help="The first day (UTC).")
 @_reason

@@ -70,9 +70,9 @@ _plan_option = click.option(
 @_input
 @_output
 @_plan_option
-@click.option("--zone", metavar="ZONE", help="Where its clock is.  [default: UTC]")
+@click.option("--zone", metavar="ZONE", help="Time zone.  [default: UTC]")
 @click.option(
-    "--currency", metavar="CODE", help="What its prices are in.  [default: that of the books]"
+    "--currency", metavar="CODE", help="Currency of its prices.  [default: that of the books]"
 )
 @config_option
 @data_option
@@ -170,7 +170,7 @@ def price(
     "effective",
     required=True,
     metavar="MOMENT",
-    help="From when the plan is in force, as `inferworks customers plans` or its file has it.",
+    help="Start of the plan, as `inferworks customers plans` or its file has it.",
 )
 @config_option
 @data_option

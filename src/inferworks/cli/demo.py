@@ -31,15 +31,15 @@ from inferworks.folder import DataFolder
 
 @click.command(short_help="Run calls, training, bills and books once, with a report.")
 @click.option("--seconds", type=click.IntRange(2, 3600), default=20, show_default=True,
-              help="How long calls are sent.")  # fmt: skip
+              help="Seconds of traffic.")  # fmt: skip
 @click.option("--calls", type=click.IntRange(FEWEST_CALLS, 100_000),
-              help="How many calls.  [default: 20 a second]")  # fmt: skip
+              help="Number of calls.  [default: 20 a second]")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,
-              help="Fixes which calls are sent, and in which order.")  # fmt: skip
+              help="Seed of the calls and their order.")  # fmt: skip
 @click.option("--trace", type=click.Path(path_type=Path, dir_okay=False),
               help="Take arrivals and lengths from a request trace (Azure's CSV).")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Where the HTML report goes; the default overwrites nothing.  "
+              help="Path of the HTML report; the default overwrites nothing.  "
               "[default: inferworks-report.html]")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Keep the data folder, to look into it afterwards.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")

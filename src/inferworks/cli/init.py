@@ -49,7 +49,7 @@ access = "off"          # "text" or "json": a line for each call, to standard er
 @click.command(short_help="Write a configuration file to begin with.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path(FILE_NAME),
-    show_default=True, help="Where it goes; nothing is overwritten.",
+    show_default=True, help="File to write; nothing is overwritten.",
 )  # fmt: skip
 def init(out: Path) -> None:
     """Write a configuration file with the essential settings, explained.

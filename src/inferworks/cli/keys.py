@@ -29,14 +29,14 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--customer", default="default", show_default=True, help="Who its calls are for.")
+@click.option("--customer", default="default", show_default=True, help="Customer of its calls.")
 @click.option("--name", default="", help="A note for people, e.g. the machine that uses it.")
 @click.option(
-    "--project", default=DEFAULT_PROJECT, show_default=True, help="A part of the customer."
+    "--project", default=DEFAULT_PROJECT, show_default=True, help="Project of the customer."
 )
 @click.option(
     "--purpose", default=str(Purpose.SERVE_PAID), show_default=True, type=_purpose,
-    help="What its calls are for.",
+    help="Purpose of its calls.",
 )  # fmt: skip
 @click.option(
     "--allow", multiple=True, type=_purpose,
@@ -52,7 +52,7 @@ def keys() -> None:
     help="May report for every customer and purpose; without --report, under every source that nobody "
     "else has.",
 )  # fmt: skip
-@click.option("--ours", is_flag=True, help="May report what was used for no customer.")
+@click.option("--ours", is_flag=True, help="May report usage of no customer.")
 @click.option(
     "--tell-cost", "tells_cost", is_flag=True,
     help="May report what a provider charged for a call.",

@@ -38,8 +38,10 @@ def lake() -> None:
 
 
 @lake.command("seal")
-@click.option("--before", metavar="DATE", help="Seal what ended before this day or moment (UTC).")
-@click.option("--all", "everything", is_flag=True, help="Seal everything that has ended.")
+@click.option(
+    "--before", metavar="DATE", help="Archive rows that ended before this day or moment (UTC)."
+)
+@click.option("--all", "everything", is_flag=True, help="Archive all rows that have ended.")
 @config_option
 @data_option
 @json_option
@@ -134,7 +136,7 @@ def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json
 
 
 @lake.command("sums")
-@click.option("--anew", is_flag=True, help="Also where there are some: for sums that are wrong.")
+@click.option("--anew", is_flag=True, help="Replace existing sums, too: for wrong ones.")
 @config_option
 @data_option
 @json_option
@@ -166,7 +168,9 @@ def sum_days(anew: bool, config_path: Path | None, data_path: Path | None, as_js
 
 
 @lake.command("compact")
-@click.option("--dry-run", is_flag=True, help="Say what would be put together, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the files that would be compacted, and do nothing."
+)
 @config_option
 @data_option
 @json_option
@@ -218,9 +222,11 @@ def compact_now(
     type=click.FloatRange(0),
     default=24.0,
     show_default=True,
-    help="Only what was replaced so long ago: who reads still may have it open.",
+    help="Only files replaced so long ago: a reader may still have later ones open.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the files that would be removed, and do nothing."
+)
 @config_option
 @data_option
 @json_option

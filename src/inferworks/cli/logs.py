@@ -39,18 +39,18 @@ _MOST_AT_ONCE = 10_000
 
 
 @click.command(short_help="Show the calls that ended, and follow them.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with those that end from now on.")
+@click.option("--follow", "-f", is_flag=True, help="Follow calls as they end.")
 @click.option(
     "--number", "-n", type=click.IntRange(0, 1_000_000), default=20, show_default=True,
-    help="How many of the last ones.",
+    help="Number of calls.",
 )  # fmt: skip
 @click.option(
     "--since", "since_ns", type=Span(), default="1d", show_default=True,
-    help="How far back they are looked for: 30s, 15m, 1h, 7d.",
+    help="Period of the calls, up to now: 30s, 15m, 1h, 7d.",
 )  # fmt: skip
 @filter_options
-@click.option("--long", "as_text", is_flag=True, help="Everything of a call, as name=value.")
-@click.option("--json", "as_json", is_flag=True, help="Everything of a call, as a line of JSON.")
+@click.option("--long", "as_text", is_flag=True, help="All fields of a call, as name=value.")
+@click.option("--json", "as_json", is_flag=True, help="All fields of a call, as a line of JSON.")
 @config_option
 @data_option
 def logs(

@@ -20,7 +20,7 @@ COMMANDS = {
         "Show whether the platform runs, and how calls fare.",
     ),
     "chat": ("inferworks.cli.chat:chat", "Talk to a model, and see what it costs."),
-    "top": ("inferworks.cli.top:top", "Show who calls what, live."),
+    "top": ("inferworks.cli.top:top", "Show the calls of the last minute, live."),
     "logs": ("inferworks.cli.logs:logs", "Show the calls that ended, and follow them."),
     "config": ("inferworks.cli.config:config", "Check the configuration, show it, import one."),
     "providers": (

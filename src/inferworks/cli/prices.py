@@ -65,7 +65,7 @@ def show(
 
 
 @prices.command()
-@click.option("--from", "from_text", metavar="DATE", help="From when it holds.  [default: now]")
+@click.option("--from", "from_text", metavar="DATE", help="Start of its validity.  [default: now]")
 @config_option
 @data_option
 @json_option

@@ -44,10 +44,10 @@ _MOST_ERRORS = 10
 @click.command(short_help="Show whether it runs, and how calls fare.")
 @click.option(
     "--since", "since_ns", type=Span(), default="1h", show_default=True,
-    help="How far back calls are counted: 30s, 15m, 1h, 7d.",
+    help="Period of the calls, up to now: 30s, 15m, 1h, 7d.",
 )  # fmt: skip
 @click.option("--by", type=click.Choice(list(KEYS)), default="model", show_default=True,
-              help="What calls are summed up by.")  # fmt: skip
+              help="Key by which calls are summed.")  # fmt: skip
 @config_option
 @data_option
 @json_option

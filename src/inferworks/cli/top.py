@@ -25,11 +25,11 @@ _LONGEST_NS = 600 * NS_PER_SECOND
 """Longest time from the opening of a call to its end in the window, for the first display."""
 
 
-@click.command(short_help="Show who calls what, live.")
+@click.command(short_help="Show the calls of the last minute, live.")
 @click.option("--by", type=click.Choice(list(KEYS)), default="model", show_default=True,
-              help="What calls are summed up by.")  # fmt: skip
+              help="Key by which calls are summed.")  # fmt: skip
 @click.option("--window", "window_ns", type=Span(), default="1m", show_default=True,
-              help="How far back calls count.")  # fmt: skip
+              help="Period of the calls, up to now.")  # fmt: skip
 @click.option("--every", "every_s", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True,
               help="Seconds between two looks.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Show it once and end, as when it is piped.")

@@ -55,7 +55,9 @@ _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configurat
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8080]"
 )
 @click.option(
-    "--until-eof", is_flag=True, help="Stop when standard input ends: with whoever holds it."
+    "--until-eof",
+    is_flag=True,
+    help="Stop when standard input ends, for instance with the parent process.",
 )
 @config_option
 @data_option

@@ -57,7 +57,7 @@ def usage() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--source", default="import", show_default=True, metavar="NAME",
-    help="Who reports the rows that do not say.",
+    help="Source of rows that name none.",
 )  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Import the good rows of a file that has bad ones.")
 @told_options
@@ -114,7 +114,7 @@ def import_usage(
 
 
 @usage.command("list")
-@click.option("--source", metavar="NAME", help="Each report of this source.")
+@click.option("--source", metavar="NAME", help="List each report of this source.")
 @config_option
 @data_option
 @json_option
@@ -141,12 +141,12 @@ def list_usage(
 
 
 @usage.command("retract")
-@click.option("--source", required=True, metavar="NAME", help="Who reported it.")
-@click.option("--id", "ids", multiple=True, metavar="ID", help="Under which id; may be repeated.")
-@click.option("--since", metavar="WHEN", help="Whatever began then or later.")
-@click.option("--until", metavar="WHEN", help="Whatever began before then.")
-@click.option("--all", "everything", is_flag=True, help="Everything of the source.")
-@click.option("--reason", required=True, help="Why, for the record.")
+@click.option("--source", required=True, metavar="NAME", help="Source of the reports.")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Id of a report; may be repeated.")
+@click.option("--since", metavar="WHEN", help="Reports that began then or later.")
+@click.option("--until", metavar="WHEN", help="Reports that began before then.")
+@click.option("--all", "everything", is_flag=True, help="All reports of the source.")
+@click.option("--reason", required=True, help="Reason, for the record.")
 @config_option
 @data_option
 @json_option

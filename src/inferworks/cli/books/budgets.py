@@ -21,7 +21,7 @@ budgeting = click.option(
     "--budget",
     "budget",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Beside it what was planned: a CSV of period, line and amount.",
+    help="Budget to compare with: a CSV of period, line and amount.",
 )
 """The option that names a budget."""
 

@@ -14,7 +14,7 @@ comparing = click.option(
     "--compare",
     "beside",
     metavar="WHAT",
-    help="Beside it, and why it changed: previous, year-before, year-to-date, or a period.",
+    help="Time to compare with, and causes of change: previous, year-before, year-to-date, or a period.",
 )
 """The option that names another time."""
 

@@ -40,12 +40,12 @@ _CENTS = 2
     "--chart",
     "chart_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Chart of accounts of a journal; `books chart` prints the one that ships.",
+    help="Chart of accounts of a journal; `books chart` prints the shipped one.",
 )
 @click.option(
     "--decimals",
     type=click.IntRange(0, 11),
-    help="Add a journal up by account and round it; 2 for cents.",
+    help="Sum a journal by account and round it; 2 for cents.",
 )
 @click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
 @comparing

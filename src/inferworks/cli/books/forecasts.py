@@ -25,7 +25,7 @@ from inferworks.cli.show import print_json, say
 @click.option(
     "--until",
     metavar="MOMENT",
-    help="All until then is recorded (UTC); the rate is that of the time before.  [default: now]",
+    help="End of complete records (UTC); the rate is taken from the time before.  [default: now]",
 )
 @click.option(
     "--policy", metavar="NAME", help="gaap, marginal, full, or a TOML file.  [default: gaap]"

@@ -95,10 +95,10 @@ class _Staged(NamedTuple):
     "mapping_path",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Which column is what, for files that are not known by themselves.",
+    help="Mapping of the columns, for files of unknown form.",
 )
-@click.option("--part", is_flag=True, help="What overlaps another file counts beside it.")
-@click.option("--replace", is_flag=True, help="What is here of its days gives way to it.")
+@click.option("--part", is_flag=True, help="Count a file that overlaps another beside it.")
+@click.option("--replace", is_flag=True, help="Replace imported lines of the same days.")
 @told_options
 @config_option
 @data_option

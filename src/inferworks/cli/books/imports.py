@@ -27,7 +27,9 @@ def imports() -> None:
 
 
 @imports.command("list")
-@click.option("--all", "every", is_flag=True, help="Also what is no longer in force, and copies.")
+@click.option(
+    "--all", "every", is_flag=True, help="Include imports no longer in force, and copies."
+)
 @config_option
 @data_option
 @json_option
@@ -92,7 +94,7 @@ def show_import(
 
 @imports.command("void")
 @click.argument("number", type=int)
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays on record.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason; it stays on record.")
 @config_option
 @data_option
 @json_option

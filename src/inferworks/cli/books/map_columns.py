@@ -28,7 +28,7 @@ _ROWS = 1000
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Where to write the mapping.  [default: standard output]",
+    help="File to write.  [default: standard output]",
 )
 def map_columns(file: Path, output: Path | None) -> None:
     """Draft a mapping for a file with unknown columns.

@@ -21,7 +21,7 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.option("--all", "every", is_flag=True, help="Also what is settled.")
+@click.option("--all", "every", is_flag=True, help="Include settled questions.")
 @config_option
 @data_option
 @json_option
@@ -51,7 +51,7 @@ def list_quarantine(
 
 @quarantine.command("settle")
 @click.argument("number", type=int)
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays on record.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason; it stays on record.")
 @config_option
 @data_option
 @json_option

@@ -49,7 +49,7 @@ _ALWAYS = Span(-(2**63), 2**63 - 1)
 
 @click.command()
 @click.argument("invoices", required=False, type=click.Path(path_type=Path))
-@click.option("--period", metavar="MONTH", help="Which bills must be there by now (2026-11).")
+@click.option("--period", metavar="MONTH", help="Month whose bills are expected (2026-11).")
 @told_options
 @config_option
 @data_option

@@ -13,7 +13,9 @@ from inferworks.cli.show import print_json, say
 
 @click.command()
 @click.argument("period")
-@click.option("--reason", required=True, help="Why; it stays in the ledger, with who and when.")
+@click.option(
+    "--reason", required=True, help="Reason; it stays in the ledger, with author and time."
+)
 @config_option
 @data_option
 @json_option

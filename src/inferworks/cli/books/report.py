@@ -18,7 +18,7 @@ from inferworks.cli.options import DEFAULT_REPORT, config_option, data_option, f
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the report goes; the default overwrites nothing.  [default: inferworks-report.html]",
+    help="Path of the report; the default overwrites nothing.  [default: inferworks-report.html]",
 )
 @click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.  [default: the newest]")
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")

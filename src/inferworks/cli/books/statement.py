@@ -56,11 +56,15 @@ _GROSS_MARGIN = "Gross margin"
 
 
 @click.command()
-@click.option("--by", type=click.Choice([d.value for d in Dimension]), help="Cut the statement.")
+@click.option(
+    "--by",
+    type=click.Choice([d.value for d in Dimension]),
+    help="Dimension to cut the statement by.",
+)
 @click.option(
     "--engine",
     type=click.Choice([name.value for name in EngineName]),
-    help="What draws it up; all give the same figures.  [default: auto]",
+    help="Engine; all give the same figures.  [default: auto]",
 )
 @comparing
 @budgeting

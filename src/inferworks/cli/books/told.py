@@ -24,11 +24,11 @@ def told_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     mark = click.option(
         "--decimal-mark", type=click.Choice([".", ","]),
-        help="What separates the decimals of numbers such as 1,234.",
+        help="Decimal mark of numbers such as 1,234.",
     )  # fmt: skip
     order = click.option(
         "--dates", type=click.Choice(list(Order)),
-        help="The order in which days such as 11/1/2026 are written.",
+        help="Order of day, month and year in dates such as 11/1/2026.",
     )  # fmt: skip
     zone = click.option(
         "--zone", default="", metavar="ZONE", callback=_zone,

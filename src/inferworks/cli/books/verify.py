@@ -15,7 +15,7 @@ _SHOWN = 20
 
 @click.command()
 @click.argument("period", required=False)
-@click.option("--head", metavar="SHA256", help="A hash that was written down; it must be there.")
+@click.option("--head", metavar="SHA256", help="Hash noted earlier; it must be in the chain.")
 @config_option
 @data_option
 @json_option

@@ -150,7 +150,7 @@ async def serve(fakes: Sequence[Served], port: int) -> None:
 @click.argument("dialects", metavar="[DIALECT]...", nargs=-1, type=click.Choice(list(DIALECTS)))
 @click.option(
     "--port", type=click.IntRange(0, 65_535 - len(DIALECTS)), default=0,
-    help="Of the first; the others follow.  [default: free ones]",
+    help="Port of the first; the others follow.  [default: free ones]",
 )  # fmt: skip
 @click.option(
     "--status", type=click.IntRange(200, 599), default=200, show_default=True,
@@ -158,7 +158,7 @@ async def serve(fakes: Sequence[Served], port: int) -> None:
 )  # fmt: skip
 @click.option(
     "--fault", type=click.Choice([fault.name.lower() for fault in Fault]), default="none",
-    show_default=True, help="How every answer goes wrong after its first event.",
+    show_default=True, help="Fault of every answer after its first event.",
 )  # fmt: skip
 def main(dialects: tuple[str, ...], port: int, status: int, fault: str) -> None:
     """Serve strict fakes of vendors on this machine, to try a configuration at.
