@@ -8,6 +8,7 @@ LOCKED := --require-hashes --no-deps --no-compile --requirement
 
 CHECKERS := .venv-checkers
 SUPPLY := .venv-supply
+DOCS := .venv-docs
 
 # On all cores, and the same each time: not even the order of a set differs.
 PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
@@ -16,7 +17,7 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist lo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check types tests quick-tests coverage fuzz simulate clients checkers format lock sbom audit release clean
+.PHONY: help install demo test check types tests quick-tests coverage fuzz simulate clients checkers docs format lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,10 @@ clients: .venv/.installed-dev  ## Have the clients that people use do their jobs
 checkers: .venv/bin/python  ## Set up what checks the exports from outside, where that can be done
 	@sh tools/checkers.sh $(BIN)/python $(CHECKERS)
 
+docs: $(DOCS)/.installed  ## Build the documentation's site into build/site; a link that leads nowhere stops it
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+	@echo build/site/index.html
+
 format: .venv/.installed-dev  ## Lay the code out
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -98,7 +103,7 @@ release: sbom  ## Pack a release into dist/, with its hashes
 	cd dist && sha256sum inferworks-* inferworks.cdx.json > SHA256SUMS
 
 clean:  ## Remove what was set up
-	rm -rf .venv $(CHECKERS) $(SUPPLY) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(CHECKERS) $(SUPPLY) $(DOCS) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
@@ -120,6 +125,11 @@ clean:  ## Remove what was set up
 
 .venv/.installed-coverage: requirements/coverage.txt .venv/.installed-dev
 	@$(PIP) install $(LOCKED) requirements/coverage.txt
+	@touch $@
+
+$(DOCS)/.installed: requirements/docs.txt | .venv/bin/python
+	@$(BIN)/python -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install $(LOCKED) $<
 	@touch $@
 
 $(SUPPLY)/.installed: requirements/supply.txt | .venv/bin/python
