@@ -7,6 +7,7 @@ import doctest
 import inspect
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ FACE = Path(inferworks.__file__)
 PROMISED = [
     "Accounts", "Backend", "BillReader", "BooksError", "Clock", "Engine", "Exporter", "InferworksError",
     "JournalStore", "LakeStore", "Money", "MoneyError", "Provider", "Purpose", "Rate", "UserError",
-    "__version__", "format_pico", "metered", "parse_pico", "split",
+    "Workspace", "__version__", "format_pico", "metered", "open_books", "parse_pico", "split",
 ]  # fmt: skip
 """A change of this list breaks or binds other people's programs: it wants a version and the changelog."""
 
@@ -45,15 +46,22 @@ def test_every_name_is_loaded_and_documented() -> None:
         assert inspect.getdoc(thing)
 
 
+@pytest.fixture(scope="module")
+def month_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose `inferworks-data` are the books of a made-up company, two months of them closed."""
+    folder = tmp_path_factory.mktemp("month-end")
+    with tarfile.open(Path(__file__).parent / "golden" / "folders" / "0.1.tar.gz") as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
 @pytest.mark.parametrize("name", [name for name in PROMISED if name != "__version__"])
-def test_examples_are_right(name: str) -> None:
-    """Examples in docstrings give the results that they show."""
+def test_examples_are_right(name: str, month_end: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A docstring's examples give what they show."""
+    monkeypatch.chdir(month_end)
     thing = getattr(inferworks, name)
-    found = doctest.DocTestFinder(recurse=False).find(
-        thing, name, globs=vars(sys.modules[thing.__module__])
-    )
-    for one in found:
-        one.globs = dict(one.globs)
+    known = {public: getattr(inferworks, public) for public in PROMISED}
+    for one in doctest.DocTestFinder(recurse=False).find(thing, name, globs=known):
         assert doctest.DocTestRunner().run(one).failed == 0
 
 

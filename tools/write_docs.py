@@ -213,9 +213,7 @@ def _described(name: str, thing: Any) -> str:
 
 def _signature(thing: Any) -> str:
     """Its parameters without the modules of their types."""
-    text = re.sub(
-        r"<[\w.]+ object at 0x\w+>", "...", str(inspect.signature(thing)).replace("'", "")
-    )
+    text = re.sub(r"= <.*? at 0x\w+>", "= ...", str(inspect.signature(thing)).replace("'", ""))
     return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])|\(self, |\(cls, |\(self\)", _short, text)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inferworks.accounts.stores.base import Accounts
     from inferworks.books.bills.base import BillReader
     from inferworks.books.exports.base import Exporter
+    from inferworks.books.workspace.workspace import Workspace
     from inferworks.clock import Clock
     from inferworks.cloud.backends.base import Backend
     from inferworks.cloud.providers.base import Provider
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from inferworks.metering import metered
     from inferworks.money import Money, Rate, format_pico, parse_pico, split
     from inferworks.purpose import Purpose
+    from inferworks.wiring.books import open_books
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,9 +44,11 @@ __all__ = [
     "Purpose",
     "Rate",
     "UserError",
+    "Workspace",
     "__version__",
     "format_pico",
     "metered",
+    "open_books",
     "parse_pico",
     "split",
 ]
@@ -58,11 +62,13 @@ _PLACES = {
     "accounts.stores.base": ("Accounts",),
     "books.bills.base": ("BillReader",),
     "books.exports.base": ("Exporter",),
+    "books.workspace.workspace": ("Workspace",),
     "cloud.backends.base": ("Backend",),
     "cloud.providers.base": ("Provider",),
     "hardware.engines.base": ("Engine",),
     "meter.lakes.base": ("LakeStore",),
     "meter.stores.base": ("JournalStore",),
+    "wiring.books": ("open_books",),
 }
 """The module that each public name is defined in."""
 

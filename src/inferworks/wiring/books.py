@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+
+import msgspec
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accruals.expected_bills import Expected
 from inferworks.books.allocation.departments import read_departments
 from inferworks.books.deliveries.canonical import normal
 from inferworks.books.workspace.settings import EngineName, Settings
+from inferworks.books.workspace.workspace import Workspace
 from inferworks.clock import SystemClock
-from inferworks.config import Config, Supplier
+from inferworks.config import Config, Supplier, load
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.wiring.billing import billing_table
+
+
+def open_books(
+    folder: str | Path,
+    config: str | Path | None = None,
+    note: Callable[[str], object] = lambda _: None,
+) -> Workspace:
+    """Open the accounting service of a data folder: statements, bridge, explanations, closes, exports.
+
+    `config` is a file of settings; without one, `inferworks.toml` of the working directory and the
+    environment are read. `note` is called with sentences that qualify a result. Stores are opened for each
+    question and closed after it. UserError when a setting or the folder cannot be used.
+
+    >>> books = open_books("inferworks-data")
+    >>> october = books.query("2025-10")
+    >>> statement = books.statement(october)
+    >>> format_pico(statement.revenue_pico), format_pico(statement.cost_of_revenue_pico)
+    ('60738.277615354839', '9885.3512654')
+    >>> books.verify()
+    Verified(findings=[], closes=2)
+    """
+    read = load(Path(config) if config is not None else None, os.environ)
+    data = msgspec.structs.replace(read.data, folder=str(folder))
+    return Workspace(book_settings(msgspec.structs.replace(read, data=data)), note)
 
 
 def book_settings(config: Config) -> Settings:
