@@ -16,7 +16,7 @@ STOPS = 3
 
 
 def test_the_month_end_begins_in_a_new_folder(tmp_path: Path) -> None:
-    """Its papers lie in it, and its first command runs there; that one says where and stops."""
+    """The papers lie in the folder, and the first command runs there; that one says where and stops."""
     script = shutil.copytree(EXAMPLE, tmp_path / "examples" / "month-end") / "run.sh"
     command = tmp_path / ".venv" / "bin" / "inferworks"
     command.parent.mkdir(parents=True)

@@ -78,7 +78,7 @@ def test_a_folder_that_is_open_is_closed(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def test_a_folder_that_is_there_and_empty_is_closed(tmp_path: Path) -> None:
-    """So a service manager or a volume may make it."""
+    """A service manager or a volume may make the folder."""
     path = tmp_path / "data"
     path.mkdir(mode=0o755)
     DataFolder(path).create()

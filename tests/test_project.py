@@ -39,7 +39,7 @@ def test_each_python_that_is_promised_is_tested() -> None:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflows_run_what_is_there_and_what_was_looked_at(workflow: Path) -> None:
-    """Their `make` targets exist; actions of others are pinned by hash, with their version beside it."""
+    """`make` targets exist; actions of others are pinned by hash, with their version beside it."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for step in steps(workflow):
         assert set(re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)) <= targets
@@ -80,7 +80,7 @@ def test_hooks_run_tools_of_the_locks() -> None:
 
 
 def test_the_readme_works_on_a_package_index() -> None:
-    """Its links and pictures are absolute, defined once, and lead to files that are here."""
+    """Links and pictures are absolute, defined once, and lead to files that are here."""
     text = (ROOT / PROJECT["readme"]).read_text("utf-8")
     assert not re.findall(r"\]\((?!https://)", text)
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)

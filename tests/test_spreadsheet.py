@@ -41,7 +41,7 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["acme", "'tis", "", "-5", "+1.50", "a=b", "日本"])
 def test_what_is_no_formula_stays(text: str) -> None:
-    """As are names and numbers."""
+    """Names and numbers stay as they are."""
     assert inert(text) == text
 
 

@@ -59,7 +59,7 @@ def test_every_licence_is_one_that_we_accept(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", sorted(path.name for path in LOCKS.glob("*.txt")))
 def test_every_package_is_pinned_by_hash(lock: str) -> None:
-    """To one version, wherever it may come from: a lock names no place."""
+    """Hashes pin one version, wherever it may come from: a lock names no place."""
     text = (LOCKS / lock).read_text(encoding="utf-8")
     assert "://" not in text
     assert "--index" not in text

@@ -45,7 +45,7 @@ def test_what_can_be_read_stays(text: str) -> None:
     ],
 )
 def test_escapes_are_those_of_python(text: str, shown: str) -> None:
-    """So that whoever sees one can look it up."""
+    """A reader of an escape can look it up."""
     assert visible(text) == shown
 
 

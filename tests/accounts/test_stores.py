@@ -197,7 +197,7 @@ def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
 
 
 def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
-    """Its tables are today's: reading needs no change, and the first command that writes says so in it."""
+    """Reading tables of version seven needs no change; the first command that writes marks them today's."""
     path = tmp_path / "accounts.db"
     key = filled(path)
     with closing(sqlite3.connect(path)) as database:

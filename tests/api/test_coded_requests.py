@@ -171,7 +171,7 @@ def test_a_form(run: Run) -> None:
 
 
 def test_events(run: Run) -> None:
-    """So may reports of what was used elsewhere."""
+    """Reports of use elsewhere may come compressed too."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

@@ -55,7 +55,7 @@ def test_nobody_unless_named(run: Run) -> None:
     ("origins", "allowed"), [([PAGE, "http://b.example"], PAGE), (["*"], "*"), ([PAGE, "*"], "*")]
 )
 def test_a_page_that_may(run: Run, origins: list[str], allowed: str) -> None:
-    """Its preflight needs no key, and every answer may be seen by it; credentials are never allowed."""
+    """A preflight needs no key, and the page may see every answer; credentials are never allowed."""
 
     async def main() -> None:
         limits = Limits(body_bytes=1000)

@@ -367,7 +367,7 @@ def test_a_recording_that_is_broken(run: Run, sound: bytes, form: Any) -> None:
 
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
-    """Its text comes as events; an upstream that does not stream it may answer as a whole."""
+    """Text of a transcription comes as events; an upstream without them may answer as a whole."""
 
     async def main() -> None:
         answer = Answer(never_streams=ignored)

@@ -149,7 +149,7 @@ def test_a_wrong_base_url_is_hinted_at(run: Run, path: str, hint: str) -> None:
 
 
 def test_healthz_is_livez(run: Run) -> None:
-    """For those who expect that name."""
+    """`/healthz` is for those who expect that name."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

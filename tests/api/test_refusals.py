@@ -513,7 +513,7 @@ def test_who_has_no_key_sends_no_body(
 
 
 def test_what_takes_no_body_without_a_key_is_what_needs_one(run: Run) -> None:
-    """By its head a request is refused exactly where its endpoint would refuse it."""
+    """A head is refused exactly where its endpoint would refuse the request."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

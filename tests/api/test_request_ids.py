@@ -39,7 +39,7 @@ LIMITS = (
 @pytest.mark.parametrize("answer_headers", [True, False])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call(run: Run, stream: bool, answer_headers: bool) -> None:
-    """Its answer is known by the id of its record, whatever else is told."""
+    """The answer is known by the id of its record, whatever else is told."""
 
     async def main() -> None:
         async with open_door(StubProvider(), answer_headers=answer_headers) as house:
@@ -71,7 +71,7 @@ def test_the_official_client_sees_it(run: Run) -> None:
 
 @pytest.mark.parametrize("body", [b"{", b'{"model":"nobody","messages":[{"role":"user"}]}'])
 def test_a_call_that_is_refused(run: Run, body: bytes) -> None:
-    """Its error is known by the id of its record, too."""
+    """The error is known by the id of its record, too."""
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:

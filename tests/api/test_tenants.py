@@ -300,7 +300,7 @@ def told(one: Usage | Activity) -> str:
 
 
 def check_what_is_the_attackers(facts: Facts, quarantined: Sequence[Quarantined]) -> None:
-    """Its own, under its own names, within bounds; nothing for nobody, and no cost."""
+    """Check that the attacker's records are under its own names, within bounds, and tell no cost."""
     for usage in facts.usages:
         if usage.customer == MALLORY:
             assert usage.purpose is Purpose.SERVE_PAID

@@ -186,7 +186,7 @@ def test_merges_follow_each_other_and_make_no_circle() -> None:
 
 
 def test_names_are_shown_and_no_two_are_alike() -> None:
-    """As of the last moment; a name that two have, or that is another's id, has the id behind it."""
+    """Names are of the last moment; one that two have, or that is another's id, has the id behind it."""
     assert dict(Directory((), (Named(ACME, 0, "Acme"),)).shown(1, ("acme",))) == {"acme": "Acme"}
     facts = [
         CustomerFact(customer=ACME, effective_ns=9, recorded_ns=1, by="x", display_name="Acmex"),
@@ -220,7 +220,7 @@ def named() -> Statement:
 
 
 def test_a_statement_has_names_beside_ids() -> None:
-    """Its rows stay apart by id; its JSON has both; the merge is said."""
+    """Rows of a statement stay apart by id; its JSON has both; the merge is said."""
     statement = named()
     assert [row.name for row in statement.by(Dimension.CUSTOMER)][:2] == ["acme", "burns"]
     acme, burns = statement.to_json()["customers"][:2]  # type: ignore[index]

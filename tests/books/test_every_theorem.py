@@ -62,7 +62,7 @@ def theorems_in(text: str | None) -> set[int]:
 
 
 def named_by_tests() -> dict[int, set[str]]:
-    """For each theorem the tests whose docstrings name it."""
+    """Tests whose docstrings name a theorem, by theorem."""
     found: dict[int, set[str]] = defaultdict(set)
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -179,7 +179,7 @@ def test_what_is_new_and_what_was_changed_is_found_in_order(
 
 
 def test_a_part_that_is_packed_on_its_way_has_the_hash_of_one_that_is_held(tmp_path: Path) -> None:
-    """And comes back row by row; what does not come in order is refused, for its hash would be another."""
+    """A packed part comes back row by row; rows out of order are refused, for the hash would be another."""
     charges = sorted(
         (a_charge(f"c{n}", "1", (0, 9)) for n in range(50)), key=lambda charge: charge.id
     )
@@ -243,7 +243,7 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
     few: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its figures are those of a month that was closed line by line; so are those of its correction."""
+    """Figures are those of a month that was closed line by line; so are those of its correction."""
     a_bill("november", range(1, 9))
     period = ("--period", "2026-11")
     printed = run("statement", *period)

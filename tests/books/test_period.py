@@ -86,7 +86,7 @@ def test_what_cannot_be_declared(name: str, start: str, end: str) -> None:
 
 
 def test_late_things_are_posted_in_the_first_open_period() -> None:
-    """And name the closed one that they correct; what is in time is posted where it belongs."""
+    """Late things name the closed period that they correct; things in time are posted where they belong."""
     in_november = (at("2026-11-05"), at("2026-11-06"))
     late = [
         a_charge("late", "1", in_november),

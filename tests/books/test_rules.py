@@ -53,7 +53,7 @@ def test_a_policy_is_total() -> None:
 
 
 def test_a_policy_that_misses_a_combination_lists_it() -> None:
-    """There is no default branch for a new purpose to fall into."""
+    """No default branch exists for a new purpose to fall into."""
     text = GAAP_TEXT.replace('"train-inference", ', "").replace('"licences", ', "")
     with pytest.raises(ConfigError) as refused:
         read_policy(text, "mine")
@@ -111,7 +111,7 @@ def test_a_policy_that_is_not_there_names_those_that_are(tmp_path: Path) -> None
     ],
 )
 def test_a_charge_is_in_one_pool(category: str, resource: str | None, pool: str) -> None:
-    """By FOCUS's fields, the first rule that fits."""
+    """The first rule that fits FOCUS's fields decides on the pool."""
     charge = a_charge("x", "1", (0, 1), category=category, resource=resource)
     assert pool_of(charge, default_pools(), {"node-1"}).name == pool
 

@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said_in_one_line(folder: DataFolder, tmp_path: Path) -
 
 
 def test_a_running_period_is_provisional(folder: DataFolder) -> None:
-    """Its statement says so first, and its close is noted to be early."""
+    """The statement says so first, and a close is noted to be early."""
     notes: list[str] = []
     workspace = workspace_of(folder, notes, at_ns=DECEMBER_NS - 1)
     drawn = workspace.statement(workspace.query("2026-11"))

@@ -63,7 +63,7 @@ def test_sources_are_named(row: ProviderRow) -> None:
 
 
 def test_the_ticks_of_xai_are_picodollars() -> None:
-    """Its documented example, 37,756,000 ticks, is 0.0037756 dollars."""
+    """The documented example, 37,756,000 ticks, is 0.0037756 dollars."""
     (row,) = [row for row in ROWS if row.id == "xai"]
     assert 37_756_000 * row.cost_pico == 3_775_600_000
     assert {r.cost_pico for r in ROWS if r.cost_field and r.id != "xai"} == {10**12}

@@ -122,7 +122,7 @@ def _never() -> int:
 def test_few_facts_go_to_the_definition(
     wanted: EngineName, count: Callable[[], int], engine: EngineName
 ) -> None:
-    """Unless somebody says which, the number of facts decides, and is counted only then."""
+    """The number of facts decides unless somebody names an engine, and is counted only then."""
     assert chosen(wanted, count, "") == (engine, "")
 
 

@@ -106,7 +106,7 @@ def test_a_file_that_is_named_must_be_a_bill() -> None:
 
 
 def test_a_zip_of_bills() -> None:
-    """Its members land one by one."""
+    """Members of a zip land one by one."""
     with zipfile.ZipFile("export.zip", "w") as archive:
         archive.writestr("2026-11/b.csv", bill("b"))
         archive.writestr("2026-11/a.csv", bill("a"))

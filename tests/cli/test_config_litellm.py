@@ -232,7 +232,7 @@ def test_every_fallback_can_be_reached(retries: dict[str, int], attempts: int, t
     ],
 )  # fmt: skip
 def test_fallbacks_bring_their_own(settings: dict[str, Any], fallbacks: dict[str, str]) -> None:
-    """As LiteLLM goes on: into the depth first, each group once, so deep and no deeper."""
+    """Fallbacks go on as LiteLLM does: into the depth first, each group once, so deep and no deeper."""
     document = {"model_list": groups("a", "b", "c", "d"), "router_settings": settings}
     made = import_litellm(document, {})
     found = {model.name: "".join(model.fallbacks) for model in made.config.model}
@@ -256,7 +256,7 @@ def test_what_is_dropped_is_left_out_here() -> None:
 
 
 def test_a_timeout_is_an_attempt_s(tmp_path: Path) -> None:
-    """Not of the call, which would leave a fallback what the first one has spared."""
+    """A timeout of the whole call would leave a fallback only the time that the first one has spared."""
     entries = groups("a", "b")
     entries[1]["litellm_params"]["timeout"] = 7
     document = {"model_list": entries, "litellm_settings": {"request_timeout": 60}}

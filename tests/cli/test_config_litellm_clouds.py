@@ -28,7 +28,7 @@ def made_of(model: str, **params: Any) -> tuple[Upstream, tuple[str, ...]]:
 
 
 def test_bedrock() -> None:
-    """Its region and its profile are taken over."""
+    """Region and profile are taken over."""
     upstream, notes = made_of(
         "bedrock/eu.amazon.nova-lite-v1:0", aws_region_name="eu-central-1", aws_profile_name="p"
     )

@@ -76,7 +76,7 @@ def test_only_a_valid_key_is_replaced() -> None:
 
 
 def test_all_keys_of_a_customer_are_revoked_at_once() -> None:
-    """And nobody else's."""
+    """Keys of other customers stay."""
     for name in ("acme", "globex"):
         inferworks("customers", "create", name)
     theirs = {made("--customer", "acme")["id"] for _ in range(3)}
@@ -94,7 +94,7 @@ def test_all_keys_of_a_customer_are_revoked_at_once() -> None:
 
 
 def test_a_configuration_to_begin_with_is_one_that_is_good() -> None:
-    """As it is, it says what holds without it; with what is commented out, it is good as well."""
+    """The file as it is says the defaults; with its comments made settings, it is good as well."""
     assert "is written" in inferworks("init").stdout
     assert load(Path("inferworks.toml"), {}) == Config()
     assert "is there already" in refusal("init")

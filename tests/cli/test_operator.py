@@ -179,7 +179,7 @@ def test_names_are_never_broken(folder: DataFolder) -> None:
 
 
 def test_top_shows_the_last_minute_once_where_it_is_piped(folder: DataFolder) -> None:
-    """By model or by anything else; a table without control characters."""
+    """The minute is cut by model or by anything else; a table without control characters."""
     result = inferworks("top")
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
@@ -233,7 +233,7 @@ def test_ids_are_never_broken() -> None:
 
 
 def test_a_table_without_names_has_no_head(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its first line is its first row."""
+    """The first line of such a table is its first row."""
     print_table(("", ""), [("name", "value"), ("id", "call_0123456789abcdef0123")])
     assert capsys.readouterr().out.splitlines()[0].split() == ["name", "value"]
 

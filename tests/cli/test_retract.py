@@ -130,7 +130,7 @@ def test_what_is_taken_back_of_a_closed_period_corrects_the_open_one(
 
 
 def test_what_was_never_reported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing else is taken back with it."""
+    """Nothing else is taken back with a report that never was."""
     world(tmp_path / "world", monkeypatch, "1", "2", "3")
     for asked in (("b", "--id", "1", "--id", "9"), ("nobody", "--all")):
         result = inferworks("usage", "retract", "--reason", "x", "--source", *asked)
@@ -143,7 +143,7 @@ def test_what_was_never_reported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_was_reported_can_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By source, and each report of one; who took it back and why."""
+    """Reports are listed by source, one by one, with author and reason of each withdrawal."""
     world(tmp_path / "world", monkeypatch, "1", "2", "3")
     assert (
         inferworks("usage", "retract", "--source", "b", "--id", "2", "--reason", "wrong").exit_code

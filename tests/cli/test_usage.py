@@ -254,7 +254,7 @@ def test_a_file_without_rows_is_noted() -> None:
 def test_what_begins_after_tomorrow_is_refused(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By whichever command; what begins tomorrow, somewhere on earth, is not."""
+    """Each command refuses work that begins after tomorrow, as seen from anywhere on earth."""
     clock = SimClock(parse_moment_ns("2026-11-19T23:00:00Z"))
     for module in ("usage", "books.import_bills"):
         monkeypatch.setattr(f"inferworks.cli.{module}.SystemClock", lambda: clock)

@@ -207,7 +207,7 @@ def test_the_newest_checkpoint_is_kept(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_usage_is_not_sealed_while_its_call_is_in_a_file(path: Path) -> None:
-    """Else recovery would not find it, and would close the call a second time."""
+    """Recovery would else not find the usage, and would close the call a second time."""
     store = opened_store(path)
     store.opened(make_opened(call_id="open"))
     store.opened(make_opened(call_id="over"))

@@ -229,7 +229,7 @@ async def test_a_failed_disk_fails_everybody_until_it_is_well(
 
 @pytest.mark.usefixtures("soon")
 async def test_a_call_that_was_opened_is_never_lost() -> None:
-    """Its Usage is kept while the store fails: as it is if nobody waits, else as what it is otherwise."""
+    """The Usage is kept while the store fails: as it is if nobody waits, else as what it is otherwise."""
     store = GatedStore()
     journal = started(store)
     store.broken = True

@@ -60,7 +60,7 @@ def test_a_whole_journal_is_read_whole(journal: Path) -> None:
 
 @pytest.mark.parametrize("thorough", [True, False])
 def test_every_damaged_row_is_named(journal: Path, *, thorough: bool) -> None:
-    """Not only the first."""
+    """Every damaged row is named, not only the first."""
     with closing(sqlite3.connect(journal, isolation_level=None)) as database:
         database.execute("UPDATE usage SET customer = 'bcme' WHERE opened_ns IN (7, 207)")
         database.execute(
@@ -210,7 +210,7 @@ def test_damaged_rows_can_be_set_aside(journal: Path) -> None:
 
 
 def test_a_sealed_report_is_not_set_aside(journal: Path) -> None:
-    """Its name must be known for ever, and nobody reads it but the lake's own copy."""
+    """A report's name must be known for ever, and nobody reads it but the lake's own copy."""
     write(journal, [make_activity(id_="reported")])
     with SealingJournal(journal) as sealing:
         seal(sealing, MemoryLake(), FOREVER[1])

@@ -240,7 +240,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_after_an_input_output_error_all_is_written_anew(tmp_path: Path) -> None:
-    """Then another connection goes on, with an empty log: what was durable is there, nothing is twice."""
+    """Another connection goes on, with an empty log: durable records are there, and none twice."""
     path = tmp_path / "journal.db"
     store = SqliteStore(path)
     store.open()

@@ -71,7 +71,7 @@ async def before(
 
 
 def test_every_fake_takes_the_configuration_that_it_prints(tmp_path: Path) -> None:
-    """Its key and address are good, and it does what a question says; it keeps nothing of it."""
+    """The printed key and address are good; the fake does what a question says and keeps nothing of it."""
 
     async def run() -> None:
         async with before(tmp_path) as platform:

@@ -50,7 +50,7 @@ def test_a_callback_that_holds_the_loop_is_found(run) -> None:
 
 @pytest.mark.slow
 def test_what_holds_the_loop_to_its_end_is_found() -> None:
-    """Also when no beat comes after it."""
+    """A stall is found also when no beat comes after it."""
     with watched() as found:
         uvloop.run(busy_for(LONG_S))
     assert len(found) == 1

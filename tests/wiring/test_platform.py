@@ -67,7 +67,7 @@ def test_a_writer_that_ends_is_vital(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_a_stop_is_announced(tmp_path: Path) -> None:
-    """For `drain_wait_s` it says that it is not ready any more, and answers all the same."""
+    """The platform says for `drain_wait_s` that it is not ready any more, and answers all the same."""
     stop = asyncio.Event()
     urls: asyncio.Queue[str] = asyncio.Queue()
 

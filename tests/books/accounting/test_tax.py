@@ -70,7 +70,7 @@ def test_recoverable_tax_is_owed_and_due_and_no_cost() -> None:
      "PDV 25%", "PVM 21%", "PVN", "käibemaks 24%", "GST/HST", "QST 9.975%", "TPS", "Value-added tax"],
 )  # fmt: skip
 def test_value_added_tax_comes_back_by_whatever_name(text: str) -> None:
-    """Unless the house says otherwise; what is none is a cost."""
+    """Value added tax comes back unless the house says otherwise; any other tax is a cost."""
     names = Config().books.recoverable_taxes
     assert recoverable(replace(VAT, description=text), names) is not None
     for other in ("Sales tax, CA", "PST 7 %", "Withholding tax", "Vatican levy", "Stamp duty"):
@@ -90,7 +90,7 @@ def test_value_added_tax_comes_back_by_whatever_name(text: str) -> None:
     ],
 )
 def test_a_tax_is_known_by_name(text: str, names: list[str], expected: str | None) -> None:
-    """As whole words, in any case, in its own column before the description."""
+    """Names of taxes are found as whole words, in any case, in their own column before the description."""
     for charge in (
         replace(VAT, description=text),
         replace(VAT, other=((TAX_NAME, text),), description="VAT and sales tax and USt."),

@@ -232,7 +232,7 @@ def test_a_line_that_says_nothing_gives_way_to_those_that_do() -> None:
 
 
 def test_list_prices_in_books_of_another_currency() -> None:
-    """By the rate of the day, with what the list says kept beside it; without a rate, without a price."""
+    """List prices convert by the rate of the day, kept beside the original; without a rate, none does."""
     rates = Rates([RateRow("2025-11-20", "USD", "EUR", "0.90", "ECB")])
     calls = [a_call("a", Tokens(100), day=19), a_call("b", Tokens(100), day=1)]
     early, late = sorted(

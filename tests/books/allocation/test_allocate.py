@@ -128,7 +128,7 @@ def test_a_reservation_of_another_node_bears_nothing() -> None:
 
 
 def test_idle_without_any_work_stays_unused() -> None:
-    """There is nobody to put it on: every idle method leaves it in sight."""
+    """Idle time without any work has nobody to bear it: every idle method leaves it in sight."""
     facts = Facts((), (), an_interval((0, 100), {State.IDLE: 100}), ())
     for idle in (Idle.SEPARATE, Idle.PROPORTIONAL, Idle.PEAK):
         charge = replace(a_charge("gpu", "0", (0, 100)), amount_pico=10)
@@ -334,7 +334,7 @@ def test_sides_that_even_out_within_a_customer_are_no_distance_between_customers
 
 
 def test_a_replica_without_steps_is_left_out_of_the_distances() -> None:
-    """There is nothing to measure by, and that is said."""
+    """A replica without steps has nothing to measure by, and that is said."""
     usages = (a_usage("call-a", legs=[a_leg("replica-1", (0, 100), Tokens(1, 1))]),)
     facts = Facts(usages, (), an_interval((0, 100), {State.ACTIVE: 100}), ())
     found = distances(worked_out(World((a_charge("gpu", "1", (0, 100)),), facts, ())))

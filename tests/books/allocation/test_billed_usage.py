@@ -95,7 +95,7 @@ def defined(
     ],
 )  # fmt: skip
 def test_which_tokens_a_line_is_for(columns: dict[str, str], units: tuple[Unit, ...]) -> None:
-    """By FOCUS's properties, else by the words of the meter; what nobody can read is for all tokens."""
+    """FOCUS's properties decide, else the words of the meter; an unreadable line is for all tokens."""
     assert sale_of(a_line(**columns), BILLING).units[0] == units
 
 

@@ -262,7 +262,7 @@ def test_the_house_names_its_own_departments() -> None:
     ],
 )
 def test_a_tag_of_a_bill_names_the_department(tags: str, expected: Function) -> None:
-    """By the keys that the house configures, also for bills that were imported before it did."""
+    """Keys that the house configures count, also for bills that were imported before it did."""
     known = read_departments([], ["team", "dept"])
     before = read("focus", Tags=tags)
     assert functions_of(drawn(before, known)) == {expected: 100}
@@ -271,7 +271,7 @@ def test_a_tag_of_a_bill_names_the_department(tags: str, expected: Function) -> 
 
 
 def test_a_pool_says_whose_its_charges_are() -> None:
-    """For bills that cannot say it themselves."""
+    """The pool speaks for bills that cannot say it themselves."""
     pools = read_pools(
         '[[pool]]\nname="rent"\ndriver="department"\ndepartment="office"\n'
         'when={service_name=["Office rent"]}\n[[pool]]\nname="other"\ndriver="none"\n',
@@ -326,7 +326,7 @@ def test_every_theorem_holds_with_departments(
 
 
 def test_a_policy_that_was_sealed_before_there_were_departments_is_completed() -> None:
-    """So that what comes late for its period has a function; what it decided stays."""
+    """Late charges of the policy's period have a function; its own decisions stay."""
     for name, refines in (("gaap", ""), ("marginal", "gaap"), ("mine", "marginal"), ("own", "")):
         whole = load_policy(name if name in shipped_policies() else refines or "gaap")
         functions = {k: f for k, f in whole.functions.items() if not k[0].startswith("department:")}

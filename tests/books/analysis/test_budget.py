@@ -60,7 +60,7 @@ def rows(found: Against) -> dict[str, tuple[int | None, int, bool | None]]:
 
 
 def test_a_statement_beside_its_budget() -> None:
-    """By hand: more revenue is favourable, less cost too; margins follow; the rest adds up."""
+    """Figures by hand: more revenue is favourable, less cost too; margins follow; the rest adds up."""
     budget = Budget("b.csv", (
         planned(10, "revenue", "acme"),
         planned(20, "cost_of_revenue"),
@@ -100,7 +100,7 @@ def test_what_is_not_planned_has_no_variance() -> None:
 
 
 def test_a_part_of_a_period_has_a_part_of_its_budget() -> None:
-    """By time, and named; periods within the span are summed."""
+    """The budget is cut by time, and named; periods within the span are summed."""
     wide = planned(30, "revenue", period=(0, 3_000))
     assert against(company(), Budget("b.csv", (wide,))).cut == ("p",)
     assert rows(against(company(), Budget("b.csv", (wide,))))["Revenue"][0] == 10 * USD
@@ -170,7 +170,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, row: str, reason: str) 
 
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
-    """And one without the columns."""
+    """A file without rows is refused, and one without the columns."""
     with pytest.raises(BillError, match="has no rows"):
         read(tmp_path, "period,line,amount\n")
     with pytest.raises(BillError, match="column line is missing"):

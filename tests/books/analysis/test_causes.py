@@ -233,7 +233,7 @@ def test_what_is_late_is_a_cause_of_its_own() -> None:
 
 
 def test_it_says_whom_it_is_mostly_about() -> None:
-    """By customer and model for what is sold, by pool for what is bought; nobody where nothing is."""
+    """Customer and model are named for sales, the pool for purchases; nobody where there is neither."""
     then = stated(sale(100, 300), sale(100, 300, customer="burns"), people(4))
     now = stated(
         sale(100, 310), sale(100, 290, customer="burns"), sale(100, 350, model="large"), people(5)
@@ -249,7 +249,7 @@ def test_it_says_whom_it_is_mostly_about() -> None:
 
 
 def test_it_calls_customers_by_their_names() -> None:
-    """As now, or as then if gone; two of one name have their ids behind it; JSON has both."""
+    """Names are of now, or of then if gone; two of one name have their ids behind it; JSON has both."""
     then = stated(sale(100, 300), sale(50, 900, customer="burns"), sale(1, 2, customer="dune"))
     now = stated(sale(100, 301), sale(50, 150, customer="dune"))
     before = replace(then, names=(("acme", "Acme"), ("burns", "Burns & Co"), ("dune", "Dune")))

@@ -106,7 +106,7 @@ def test_what_changed() -> None:
 
 
 def test_percentages_are_rounded_half_to_even() -> None:
-    """To one decimal; of nothing there is none."""
+    """Percentages have one decimal; nothing has no percentage."""
     assert [percent_of(part, 2000) for part in (1, 3, 5, -1)] == [
         Decimal("0.0"),
         Decimal("0.2"),

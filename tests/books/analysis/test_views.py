@@ -53,7 +53,7 @@ def drawn(policy: str = "gaap") -> Statement:
     [("gaap", "14.80", "2.20"), ("marginal", "3.00", "14.00"), ("full", "22.00", "-5.00")],
 )
 def test_three_views_of_one_company(policy: str, included: str, margin: str) -> None:
-    """By hand: revenue 17; cost of revenue 14.80, of which 3 avoidable; 22 in all."""
+    """Figures by hand: revenue 17; cost of revenue 14.80, of which 3 avoidable; 22 in all."""
     view = drawn(policy).to_json()["view"]
     assert isinstance(view, dict)
     assert (view["included_cost"], view["margin"]) == (included, margin)
@@ -140,7 +140,7 @@ def _shipped_text(name: str) -> str:
 def test_how_a_charge_behaves(
     category: str, natural_class: NaturalClass, pricing: str | None, behaviour: Behaviour
 ) -> None:
-    """As the pool declares, else as it was bought, else by its natural class."""
+    """The pool's declaration decides, else the way of purchase, else the natural class."""
     charge = a_charge("x", "1", (0, 1), category=category, natural_class=natural_class)
     other = (("PricingCategory", pricing),) if pricing else ()
     pools = {"Compute": "machines", "Web": "web", "Storage": "storage"}
@@ -285,7 +285,7 @@ def test_a_comparison_moves_money_and_loses_none(world: World) -> None:
 
 
 def test_the_five_questions_in_three_views() -> None:
-    """By hand: only what was bought because of the calls is marginal."""
+    """Figures by hand: only purchases made because of the calls are marginal."""
     answers = [
         (q.number, q.cost_of_revenue_pico, q.research_and_development_pico, q.marginal_pico)
         for q in drawn().questions

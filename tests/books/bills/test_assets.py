@@ -146,7 +146,7 @@ def test_another_life_is_spread_over_what_is_left_of_it() -> None:
 
 
 def test_with_nothing_closed_the_whole_schedule_changes() -> None:
-    """Or from the day on which the row says that it changed."""
+    """The whole schedule changes, or its part from the day on which the row says that it changed."""
     books = Books()
     books.take({})
     books.take({"life_months": "24"})
@@ -262,7 +262,7 @@ def test_a_number_knows_an_asset_wherever_it_goes() -> None:
 
 
 def test_an_asset_in_another_currency_is_carried_at_the_rate_of_its_purchase() -> None:
-    """Not at those of later months, which nobody knows; its proceeds are worth the rate of their day."""
+    """Later months' rates, which nobody knows, do not count; proceeds are worth the rate of their day."""
     books = Books()
     books.take({"currency": "EUR"})
     assert books.month(*NOVEMBER) == books.month("2029-10-01", "2029-11-01") == "1100.00"
@@ -321,7 +321,7 @@ def _bare(charge: Charge) -> Charge:
 
 
 def test_a_loss_reaches_the_statement_and_the_journal() -> None:
-    """As the department's; the credit takes the asset off the books."""
+    """The loss is the department's; the credit takes the asset off the books."""
     books = Books()
     books.take(
         {"department": "office", "resource": "", "disposed": "2026-12-01", "proceeds": "100"}

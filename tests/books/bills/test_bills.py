@@ -190,7 +190,7 @@ def test_every_bad_cell_of_a_time_sheet_is_reported() -> None:
 
 
 def test_another_currency_is_one_clear_line() -> None:
-    """Said once, not on each of a thousand lines."""
+    """The error is said once, not on each of a thousand lines."""
     with pytest.raises(BillError) as refused:
         read(csv_file([{**LINE, "BillingCurrency": "EUR"}] * 3))
     assert str(refused.value) == (
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_bill_is_refused(raw: bytes, reason: str) -> None:
 
 
 def test_rows_of_another_shape_are_refused() -> None:
-    """Too few or too many cells, an open quote: never a guess at which cell is which."""
+    """Rows with too few or too many cells, or an open quote: never a guess at which cell is which."""
     text = csv_file([LINE]).text
     with pytest.raises(BillError, match="line 3: has 2 cells where the header has 10"):
         read(bill_file("bill.csv", (text + "1,2\n").encode()))

@@ -122,7 +122,7 @@ def test_a_conversion_is_the_nearest_picounit(amount_pico: int, rate_pico: int) 
 
 
 def test_half_goes_to_even() -> None:
-    """So that many roundings lean to no side."""
+    """Many roundings lean to no side, since half goes to even."""
     half = rate("2026-11-01", "0.5")
     assert [converted_pico(n, half) for n in (1, 3, -1, -3, 5)] == [0, 2, 0, -2, 2]
     two = rate("2026-11-01", "2").inverse

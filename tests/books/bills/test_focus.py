@@ -113,7 +113,7 @@ def test_negative_lines_of_any_category(category: str) -> None:
 
 
 def test_a_commitment_is_counted_once() -> None:
-    """Its purchase is billed; what it covers and what it leaves unused is billed at zero."""
+    """The purchase is billed; its use and its unused part are billed at zero."""
     purchase = {**COMMON, "ChargeCategory": "Purchase", "BilledCost": "100", "EffectiveCost": "0"}
     used = {**COMMON, "BilledCost": "0", "EffectiveCost": "80", "CommitmentDiscountStatus": "Used"}
     unused = {**used, "EffectiveCost": "20", "CommitmentDiscountStatus": "Unused"}

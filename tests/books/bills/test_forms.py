@@ -211,7 +211,7 @@ def test_an_answer_decides() -> None:
 def test_no_span_ends_before_it_begins_in_the_hour_that_autumn_repeats(
     start_s: int, length_s: int
 ) -> None:
-    """By wall clocks; where the clock of the end is before that of the start the span is exact."""
+    """Wall clocks name the hours; where the end's clock is before the start's the span is exact."""
     start = dt.datetime(2026, 10, 24, 22, tzinfo=dt.UTC) + dt.timedelta(seconds=start_s)
     clocks = [
         at.astimezone(BERLIN).strftime("%Y-%m-%d %H:%M:%S")
@@ -265,7 +265,7 @@ def told_of(charge: Charge) -> Charge:
 
 
 def test_what_is_packed_twice_is_called_so() -> None:
-    """And not a text that is damaged."""
+    """A file packed twice is not called a damaged text."""
     for packed in (gzip.compress(PLAIN), zipped(bill=PLAIN)):
         with pytest.raises(BillError, match="bill: is packed twice; unpack"):
             read(gzip.compress(packed))
@@ -313,7 +313,7 @@ def test_what_was_cut_off_is_refused(form: str) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the ratio of what it becomes to what it is, alone and in a zip."""
+    """The ratio of unpacked to packed bytes refuses a bomb, alone and in a zip."""
     monkeypatch.setattr(forms, "_ALWAYS_BYTES", 2**20)
     zeros = b"0" * (2 * 2**20)
     for raw in (
@@ -334,7 +334,7 @@ def test_a_zip_is_a_folder() -> None:
 
 
 def test_windows_1252_is_read_where_it_is_declared() -> None:
-    """Its letters are those of the sender."""
+    """Letters of a file in windows-1252 are those of its sender."""
     raw = PLAIN.replace(b"Ltd", b"M\xfcnchen")
     [bill] = bill_files("bill", raw, "windows-1252")
     [charge] = FocusBillReader().read(understood(bill, known), "USD", no_progress)

@@ -83,7 +83,7 @@ def test_payroll_is_gross_and_what_the_employer_adds() -> None:
 
 
 def test_who_is_paid_twice_is_noticed() -> None:
-    """By a time sheet and a payroll for the same time; not for other times, and not for no pay."""
+    """A time sheet and a payroll for the same time are noticed; other times, and no pay, are not."""
     sheet = (
         "person,start,end,minutes,node,activity,pay,currency,sheet\n"
         "ann,2026-11-02,2026-11-03,40,gpu-3,,32.00,USD,2026-45\n"
@@ -145,7 +145,7 @@ def delivered(charge: Charge) -> tuple[Delivery, str]:
 
 
 def test_who_is_paid_by_several_files_is_noticed() -> None:
-    """Unless runs are numbered, or nothing of it is new."""
+    """Pay in several files is noticed, unless runs are numbered, or nothing of it is new."""
     wages = paid("bob,6000,", "ann,10,")
     bonus = [replace(charge, file="bonus.csv") for charge in paid("bob,1000,")]
     (note,) = paid_again([*wages, *bonus], {"bonus.csv"})
@@ -162,7 +162,7 @@ def test_who_is_paid_by_several_files_is_noticed() -> None:
     "split", ["gpu-3", "node:gpu-3", "node:a=1 node:a=2", "node:a=0", "rack:a=1", "node:a=-1"]
 )
 def test_a_split_that_cannot_be_meant(split: str) -> None:
-    """Refused with the way to write it."""
+    """A senseless split is refused with the way to write it."""
     (line,) = problems(PAYROLL.replace("node:gpu-3=2 activity:support=1", split))
     assert "line 2, column split" in line
 
@@ -189,7 +189,7 @@ amounts = st.integers(0, 10**20)
 
 @given(amounts, amounts, st.integers(1, 120))
 def test_depreciation_sums_to_cost_less_salvage(one: int, other: int, months: int) -> None:
-    """By either method, to the picounit; never negative, never below the salvage value."""
+    """Depreciation by either method is exact; never negative, never below the salvage value."""
     salvage, cost = sorted((one, other))
     for parts in (straight_line(cost - salvage, months), declining(cost, salvage, months)):
         assert len(parts) == months
@@ -213,7 +213,7 @@ def test_depreciation_sums_to_cost_less_salvage(one: int, other: int, months: in
     ],
 )
 def test_a_schedule_that_cannot_be_meant(change: tuple[str, str], column: str) -> None:
-    """Refused with line and column."""
+    """A senseless schedule is refused with line and column."""
     assert f"line 2, column {column}" in problems(ASSETS.replace(*change))[0]
 
 
@@ -222,7 +222,7 @@ def test_a_schedule_that_cannot_be_meant(change: tuple[str, str], column: str) -
     [("60", False), ("75", False), ("75.1", True), ("600", True), ("0", False)],
 )
 def test_who_works_longer_than_it_lasts_is_noted(minutes: str, *, is_noted: bool) -> None:
-    """But for what programs round up to."""
+    """More minutes than a shift lasts are noted, but for those that programs round up to."""
     text = f"{SHEET_HEAD}ann,2026-11-21T09:00Z,2026-11-21T10:00Z,{minutes},,support,9,USD,s\n"
     doubts = Doubts(parse_moment_ns("2026-11-30"))
     for charge in TimesheetReader().read(file(text), "USD", no_progress):

@@ -97,7 +97,7 @@ def test_what_an_amount_can_be_made_of(text: str, how: str, amount: str) -> None
 
 
 def test_a_column_is_found_by_a_pattern() -> None:
-    """And what the pattern stands for is taken from its name."""
+    """The text that the pattern stands for is taken from the column's name."""
     given = read_mapping(
         "test.toml",
         BILL.format(cost='"Amount (*)"', start='"day"')
@@ -207,7 +207,7 @@ def test_what_a_file_is_like_is_said_when_it_is_refused() -> None:
 
 
 def test_a_bill_of_ours_in_another_encoding_needs_no_more_than_to_say_so() -> None:
-    """Its columns have our names."""
+    """Columns of such a bill have our names."""
     given = read_mapping(
         "latin.toml",
         'title = "t"\nkind = "bill"\nkeep_names = true\n[form]\nencoding = "windows-1252"\n',
@@ -242,7 +242,7 @@ def test_a_bill_of_ours_in_another_encoding_needs_no_more_than_to_say_so() -> No
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_mapping(text: str, flaw: str) -> None:
-    """Said when it is loaded, with the line's name and what to write."""
+    """A fault is told when the mapping is loaded, with the line's name and the text to write."""
     with pytest.raises(BillError) as refused:
         read_mapping("mine.toml", text)
     assert flaw in str(refused.value)

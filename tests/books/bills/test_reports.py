@@ -62,7 +62,7 @@ def read(text: str) -> tuple[list[Reported], list[str]]:
     ],
 )
 def test_what_is_wrong_with_a_call_is_said(change: tuple[Any, ...], reason: str) -> None:
-    """By file, line and column; the row is not taken in."""
+    """The fault is named by file, line and column; the row is not taken in."""
     reports, problems = read(CALL + ROW.replace(*change))
     assert reports == []
     assert any(reason in problem and problem.startswith("f, line 2") for problem in problems), (

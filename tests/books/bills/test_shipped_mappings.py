@@ -274,7 +274,7 @@ def test_focus_preview_of_oracle() -> None:
 
 
 def test_openai_costs() -> None:
-    """As the dashboard exports them, and as the API answers: the same lines."""
+    """Costs as the dashboard exports them, and as the API answers, are the same lines."""
     exported = charges(
         "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,project_id,"
         "organization_id,organization_name\n1793491200,1793577600,2026-11-01T00:00:00+00:00,"
@@ -564,7 +564,7 @@ def test_payroll_register() -> None:
 
 
 def test_every_shipped_mapping_says_where_its_columns_are_documented() -> None:
-    """And is known by columns that no other is known by."""
+    """Each mapping is known by columns that no other is known by."""
     for mapping in MAPPINGS:
         assert mapping.source.startswith("https://"), mapping.name
         assert mapping.recognise is not None

@@ -138,7 +138,7 @@ def test_a_truncated_parquet_is_one_clear_error() -> None:
 
 
 def test_a_damaged_page_is_noticed() -> None:
-    """By the page's checksum, where the writer wrote one."""
+    """The page's checksum reveals the damage, where the writer wrote one."""
     damaged = bytearray(parquet_file(COLUMNS).raw)
     damaged[40] ^= 0xFF
     with pytest.raises(BillError, match="not a whole Parquet file"):

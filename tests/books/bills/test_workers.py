@@ -196,7 +196,7 @@ def test_problems_have_the_same_words(form: str) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_batches")
 def test_a_cell_that_is_written_otherwise_is_met() -> None:
-    """So that the file is surveyed and begun again, as it is when one process reads it."""
+    """The file is surveyed and begun again, as it is when one process reads it."""
     found = rows()
     found[80]["BilledCost"] = "1,50"
     bill = a_bill("csv", found, assuming=True)

@@ -573,7 +573,7 @@ def test_zones_are_spelled_as_they_are_listed(text: str, name: str) -> None:
     ],
 )
 def test_a_zone_that_is_not_known_is_refused_with_the_nearest(text: str, hint: str) -> None:
-    """By its whole name, or by its city."""
+    """The nearest zone is found by its whole name, or by its city."""
     with pytest.raises(UserError) as caught:
         zone_name(text)
     assert hint in str(caught.value)

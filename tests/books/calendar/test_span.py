@@ -33,7 +33,7 @@ def test_what_has_no_length_falls_where_it_starts(at_ns: int, start_ns: int, end
 
 @given(st.lists(spans(), max_size=8))
 def test_a_union_counts_each_nanosecond_once(intervals: list[tuple[int, int]]) -> None:
-    """As a set of nanoseconds would."""
+    """A union counts as a set of nanoseconds would."""
     covered = {at for start, end in intervals for at in range(start, end)}
     spans = merged(intervals)
     assert sum(span.length_ns for span in spans) == len(covered)

@@ -98,7 +98,7 @@ class Recorded:
         return without_a_lake(segments, span)
 
     def drawn(self, papers: Inputs) -> Statement:
-        """By the definition."""
+        """Statement drawn up by the definition."""
         return drawn(papers)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
@@ -266,7 +266,7 @@ def test_a_late_bill_that_reaches_into_the_open_period_is_split(ledger: Ledger) 
 
 
 def test_a_late_call_earns_at_the_sealed_price(ledger: Ledger) -> None:
-    """Its revenue is a correction, by the plan that was sealed with the period and not a newer one."""
+    """Revenue of a late call is a correction, by the plan that was sealed and not a newer one."""
     source = Recorded()
     closed(ledger, source, FIRST_PERIOD)
     source.plans.append(PricePlan.per_million(CustomerId("acme"), 1, "USD", "9", "9"))
@@ -281,7 +281,7 @@ def test_a_late_call_earns_at_the_sealed_price(ledger: Ledger) -> None:
 
 
 def test_a_late_call_is_shown_where_it_was_served(ledger: Ledger) -> None:
-    """Its revenue stands in the open period under its region, chip and provider; the cuts still sum."""
+    """Revenue of a late call is in the open period under its region, chip and provider; cuts still sum."""
     source = Recorded()
     closed(ledger, source, FIRST_PERIOD)
     tokens = Tokens(input=100)
@@ -340,7 +340,7 @@ def test_a_charge_is_corrected_by_reversal_and_replacement() -> None:
 
 
 def test_periods_are_closed_in_order(ledger: Ledger) -> None:
-    """Not twice, not over a gap, not before what is recorded earlier, and not overlapping."""
+    """No period is closed twice, over a gap, before earlier records, or overlapping another."""
     source = Recorded()
     source.earliest = 5
     with pytest.raises(UserError, match="is still open"):
@@ -707,7 +707,7 @@ def test_a_difference_is_said_in_words() -> None:
 
 
 def test_a_part_is_a_set_of_lines() -> None:
-    """Its hash does not depend on the order, and it reads back as it was."""
+    """The hash of a part does not depend on the order, and the part reads back as it was."""
     usages = [a_usage("b"), a_usage("a")]
     one, other = body_of_set("inputs/usages", usages), body_of_set("inputs/usages", usages[::-1])
     assert one == other

@@ -114,7 +114,7 @@ def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
 
 @pytest.mark.slow
 def test_every_note_stands_on_a_line_of_its_own() -> None:
-    """Also where both outputs of a command end up in one place, as in a terminal."""
+    """Notes stand apart also where both outputs of a command end up in one place, as in a terminal."""
     a_bill("begun", "3.00", "2026-10-01", "2200-02-01")
     command = ["close", "2026-10-01..2200-01-01", "--begin"]
     done = subprocess.run(

@@ -100,7 +100,7 @@ class Recorded:
         return without_a_lake(segments, span)
 
     def drawn(self, papers: Inputs) -> Statement:
-        """By the definition."""
+        """Statement drawn up by the definition."""
         return drawn(papers)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:

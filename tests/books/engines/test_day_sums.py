@@ -186,7 +186,7 @@ def test_whole_days_are_drawn_from_sums_alone(
 
 
 def test_there_are_no_sums_that_might_leave_64_bits(tmp_path: Path) -> None:
-    """Then the rows are asked, which are summed in 128."""
+    """Rows are asked where sums might leave 64 bits; they are summed in 128."""
     usages = [a_usage(f"call-{n}", tokens=Tokens(input=2**62), opened_ns=n) for n in range(2)]
     path = tmp_path / "usage.parquet"
     pq.write_table(pa.Table.from_batches([batch_of(LAKE_TABLES["usage"], usages)]), path)

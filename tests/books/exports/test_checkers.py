@@ -93,7 +93,7 @@ def test_a_months_journal_is_dated_within_the_month(books: Books, tmp_path: Path
 def test_hledger_finds_a_months_revenue_in_that_month(
     books: Books, hledger: Check, tmp_path: Path
 ) -> None:
-    """Its income statement has the month's revenue under the month, and nothing under the next."""
+    """The income statement has the month's revenue under the month, and nothing under the next."""
     path = journal(books, tmp_path)
     accepts(hledger, path)
 
@@ -143,7 +143,7 @@ def test_an_entry_is_booked_within_its_span() -> None:
 def test_one_picounit_is_noticed(
     checker: str, books: Books, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """There is no tolerance: an amount of 10^15 that is off by one is an error."""
+    """No tolerance applies: an amount of 10^15 that is off by one is an error."""
     check: Check = request.getfixturevalue(checker)
     path = (journal if checker == "hledger" else ledger)(books, tmp_path)
     text = path.read_text()

@@ -155,7 +155,7 @@ def test_what_has_no_unit_price_stands_alone(books: Books) -> None:
 
 
 def test_a_correction_is_billed_in_the_open_month(books: Books) -> None:
-    """Its charge period stays the original's; a row and its reversal leave nothing."""
+    """The charge period stays the original's; a row and its reversal leave nothing."""
     usage = books.statement.revenue_rows[0]
     change = msgspec.structs.replace
     october = change(usage, day_ns=MONTH[0] - 1)

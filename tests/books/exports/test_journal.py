@@ -388,7 +388,7 @@ def test_a_chart_that_cannot_be_used_is_refused_when_it_is_loaded(text: str, fau
     ],
 )
 def test_a_star_stands_for_any_text(pattern: str, fitting: list[str], others: list[str]) -> None:
-    """And nothing else has a meaning."""
+    """No other sign than the star has a meaning."""
     text = f'default = {{ number = "9", name = "rest" }}\n{_row("1", "a", pattern)}'
     chart = read_chart(text, "own.toml")
     assert {chart.account_of(name).number for name in fitting} <= {"1"}

@@ -50,7 +50,7 @@ def test_several_files_lie_in_a_folder_with_their_sums(books: Books, tmp_path: P
 
 
 def test_one_file_goes_where_it_is_told(books: Books, tmp_path: Path) -> None:
-    """To the path, or into the folder when that is one."""
+    """The file goes to the path, or into the folder when the path is one."""
     files = StubExporter({"a.txt": "one"}).files(books)
     assert write_files(files, tmp_path / "mine") == (tmp_path / "mine",)
     assert write_files(files, tmp_path) == (tmp_path / "a.txt",)

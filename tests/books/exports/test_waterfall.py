@@ -21,7 +21,7 @@ BARS = (
 
 
 def test_each_change_begins_where_the_last_one_ended() -> None:
-    """And an amount that is reached begins at zero and ends where the changes have led."""
+    """An amount that is reached begins at zero and ends where the changes have led."""
     placed = place(BARS)
     for earlier, later in pairwise(placed):
         if later.bar.kind is Kind.REACHED:
@@ -80,7 +80,7 @@ def test_the_bridge_is_the_statement(books: Books) -> None:
 
 
 def test_the_report_has_the_bridge(books: Books) -> None:
-    """Its margins stand in the page by name."""
+    """Margins of the bridge stand in the page by name."""
     page = content(HtmlExporter().files(books)[0]).decode()
     for step in bridge(books.statement).steps:
         assert step.margin in page

@@ -56,7 +56,7 @@ def call_of(way: Translation, fields: dict[str, Any], *, lenient: bool) -> Call:
 def test_a_field_that_the_other_side_has_nothing_for(
     way: Translation, fields: dict[str, Any]
 ) -> None:
-    """Refused by its name; leniently left out, or capped, and named."""
+    """The field is refused by its name; leniently left out, or capped, and named."""
     name = next(iter(fields))
     with pytest.raises(CallError) as refused:
         way.ask(call_of(way, fields, lenient=False))

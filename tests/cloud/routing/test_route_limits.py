@@ -196,7 +196,7 @@ def test_only_small_calls_are_hedged(size: int, hedged: bool) -> None:
 
 
 def test_a_single_offer_is_not_hedged() -> None:
-    """There is nobody to race."""
+    """A single offer has nobody to race."""
     router = Router(Health(SimClock()), lambda _: RoutePolicy(hedge_after_ms=50.0))
     assert next(router.route(make_call(), WORLD[:1], 0)).slow_after_ns is None
 

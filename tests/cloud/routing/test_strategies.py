@@ -253,7 +253,7 @@ def test_sessions_stay_together_and_move_little() -> None:
 
 
 def test_a_call_without_a_session_goes_by_load() -> None:
-    """There is nothing to keep together."""
+    """A call without a session has nothing to keep together."""
     assert order(CBA, Strategy.SESSION, Seen({"a": 1})) == "bca"
 
 
@@ -287,7 +287,7 @@ EARNERS = [
 def test_highest_margin(
     price: tuple[int, int] | None, wait_ms: dict[str, int], expected: str
 ) -> None:
-    """By what the call earns; an unknown cost before a known loss; the slow last, by their latency."""
+    """The call's revenue counts; an unknown cost before a known loss; the slow last, by their latency."""
     sight = Seen(wait_ms=wait_ms)
     assert order(EARNERS, Strategy.MARGIN, sight, facts(price=price)) == expected
 

@@ -180,7 +180,7 @@ def test_when_nothing_serves(run: Run, scripts: list[Script], status: int, code:
 
 
 def test_a_wrong_configuration_is_no_failure_of_the_server(run: Run) -> None:
-    """Its caller is told whom to ask; what it is stands in the log alone."""
+    """The caller is told whom to ask; the fault itself stands in the log alone."""
 
     async def main() -> None:
         for status, ours in ((401, True), (404, True), (301, True), (500, False)):
@@ -209,7 +209,7 @@ def unsaid(why: str = "it has no word for 'n'") -> Script:
 def test_an_offer_that_cannot_be_asked_is_passed_over(
     run: Run, scripts: list[Script], expected: list[str], strategy: Strategy, tries: int
 ) -> None:
-    """By every strategy: no attempt, no leg, and nothing for its breaker."""
+    """Every strategy passes the offer over: no attempt, no leg, and nothing for its breaker."""
 
     async def main() -> None:
         policy = RoutePolicy(strategy=strategy, tries_per_offer=tries, attempts=6)

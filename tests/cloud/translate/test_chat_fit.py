@@ -210,7 +210,7 @@ def test_probabilities_are_not_left_out_in_silence() -> None:
 
 
 def test_a_temperature_that_is_too_high() -> None:
-    """Refused, or capped."""
+    """A temperature that is too high is refused, or capped."""
     facts = known("moonshot", "kimi-k2")
     with pytest.raises(CallError, match="'temperature' cannot be above 1"):
         asked(ResponsesToChat(), facts, temperature=1.5)

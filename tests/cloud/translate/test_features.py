@@ -160,12 +160,12 @@ def test_that_an_answer_was_cut_off(source: Operation, target: Operation) -> Non
 
 
 def test_every_cell_is_one_of_few() -> None:
-    """And every row asks for something."""
+    """Every row asks for something."""
     for feature in FEATURES:
         assert feature.asks
         assert {feature.cell(*pair) for pair in PAIRS} <= HOW.keys()
 
 
 def test_the_documents_have_the_table() -> None:
-    """As it is here; `table()` writes it."""
+    """The documents have the table as it is here; `table()` writes it."""
     assert table() in DOCS.read_text("utf-8"), table()

@@ -392,7 +392,7 @@ def test_a_limit_is_no_higher_than_it_may_be() -> None:
     ("provider", "stops", "taken"), [("zai", 1, True), ("zai", 2, False), ("xai", 1, False)]
 )
 def test_stops_that_are_too_many_are_refused(provider: str, stops: int, taken: bool) -> None:
-    """By the name that the caller has for them."""
+    """The refusal has the caller's name for stops."""
     fields = {"stop_sequences": ["a", "b"][:stops]}
     if taken:
         assert as_messages(provider, "m", **fields)[0]["stop"] == ["a"]

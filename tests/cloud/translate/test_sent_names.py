@@ -33,7 +33,7 @@ CASES: list[tuple[Operation, Operation, dict[str, Any], str]] = [
 def test_a_refusal_names_the_field_that_came(
     source: Operation, target: Operation, fields: dict[str, Any], param: str
 ) -> None:
-    """Also where a second translation finds that it cannot be said."""
+    """The name is right also where a second translation finds that the field cannot be expressed."""
     with pytest.raises(CallError) as caught:
         asked(source, target, **fields)
     assert caught.value.param == param
@@ -81,7 +81,7 @@ TOO_LONG = {
 def test_an_upstreams_refusal_names_the_field_that_came(
     way: Translation, error: dict[str, Any], message: str, param: str | None
 ) -> None:
-    """Its words stay, but for names that the caller never wrote."""
+    """An upstream's words stay, but for names that the caller never wrote."""
     told = json.loads(way.refusal(400, json.dumps({"error": error, "more": 1}).encode()))
     assert (told["error"]["message"], told["error"].get("param")) == (message, param)
 

@@ -142,7 +142,7 @@ def test_a_turn_without_words_is_no_turn() -> None:
     ],
 )
 def test_turns_in_openais_words_are_refused(turn: dict[str, Any]) -> None:
-    """Their calls were left out and the rest was asked and paid (theopenco/llmgateway#3555)."""
+    """Calls in OpenAI's words were left out and the rest was asked and paid (theopenco/llmgateway#3555)."""
     with pytest.raises(CallError, match=r"messages\[1\].*is a field of OpenAI's") as caught:
         asked(Operation.MESSAGES, Operation.CHAT, messages=[HELLO, turn, HELLO])
     assert caught.value.status == 400

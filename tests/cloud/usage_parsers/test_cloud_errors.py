@@ -27,7 +27,7 @@ NOTHING = "The model's server refused the request with status 418."
     ],
 )
 def test_what_amazon_says(data: bytes, said: str) -> None:
-    """Its sentence is found under both of its names; what cannot be read says its status."""
+    """Amazon's sentence is found under both of its names; an unreadable body says its status."""
     assert amazon_message(418, data) == said
     body = msgspec.json.decode(amazon_as_anthropic(418, data))
     assert body == {"type": "error", "error": {"type": "invalid_request_error", "message": said}}
@@ -44,7 +44,7 @@ def test_what_amazon_says(data: bytes, said: str) -> None:
     ],
 )
 def test_what_google_says(data: bytes, said: str) -> None:
-    """Its sentence is found, in a list too."""
+    """Google's sentence is found, in a list too."""
     assert msgspec.json.decode(google_as_openai(418, data))["error"]["message"] == said
     assert msgspec.json.decode(google_as_anthropic(418, data))["error"]["message"] == said
 

@@ -208,7 +208,7 @@ def _killed_after(steps: int, folder: Path, whole: Path, facts: Sequence[Fact]) 
 
 @pytest.mark.slow
 def test_a_long_row_of_commits_is_read_from_its_newest_summary(tmp_path: Path) -> None:
-    """Also when segments were replaced before it and after."""
+    """The newest summary is enough also when segments were replaced before it and after."""
     path, lake, dice = tmp_path / "journal.db", MemoryLake(), random.Random(9)
     facts: list[Fact] = []
     for seed in range(45):

@@ -103,7 +103,7 @@ def test_a_lost_commit_is_noticed(lost: tuple[str, ...], lake: MemoryLake, journ
 
 
 def test_an_older_copy_is_noticed_before_any_row_has_left(lake: MemoryLake, journal: Path) -> None:
-    """Also when all segments that the journal gave its rows to are there: others may have sealed since."""
+    """An older copy is noticed even with all of the journal's segments: others may have sealed since."""
     other = journal.with_name("other.db")
     write(other, [make_usage(call_id="other", opened_ns=DAY_1_NS)])
     seal_all(other, lake)

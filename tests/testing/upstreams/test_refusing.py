@@ -72,7 +72,7 @@ def test_the_rules_come_before_the_script() -> None:
 
 
 def test_bedrock_refuses_over_http() -> None:
-    """Its exception is named in a header, its words are in the body."""
+    """The exception is named in a header, its words are in the body."""
 
     async def main() -> None:
         converse = {"messages": [{"role": "user", "content": [{"text": ""}]}]}

@@ -129,7 +129,7 @@ def test_a_forced_call_is_made() -> None:
 
 
 def test_a_question_that_says_nothing_of_it_has_the_first_tool_called_once() -> None:
-    """As the suites of vendors' clients expect it."""
+    """The first tool is called once, as the suites of vendors' clients expect it."""
     tools = {"look": SCHEMA}
     assert react(Question("'Rome'", tools)).tool == LOOK
     assert react(Question("'Rome'", tools, result="sunny")) == Reaction()

@@ -82,7 +82,7 @@ def test_sums_of_two_digits_are_all_right(model: Model, sign: Sign) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("sign", "least"), [("+", 0.985), ("-", 0.985)])
 def test_sums_below_a_thousand(model: Model, sign: Sign, least: float) -> None:
-    """As often right as documented, negative results included."""
+    """Sums are right as often as documented, negative results included."""
     faults = wrong(model, sign, chosen(2, 600, 1000))
     assert 1 - len(faults) / 600 >= least, faults
 
