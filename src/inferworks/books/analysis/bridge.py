@@ -112,7 +112,7 @@ def shipped_views() -> Views:
 
 
 def bridge(statement: Statement, views: Views | None = None) -> Bridge:
-    """The bridge of `statement`, whichever policy it was drawn up under.
+    """Return the bridge of `statement`, under any policy.
 
     BooksError when it does not end at revenue less everything billed, or when its third margin is not
     revenue less the cost of revenue of `gaap`.

@@ -142,7 +142,7 @@ class Economics(msgspec.Struct, frozen=True):
 
 
 def economics(statement: Statement, views: Views | None = None) -> Economics:
-    """The unit economics of `statement`, whichever policy it was drawn up under."""
+    """Return the unit economics of `statement`, under any policy."""
     views = views or shipped_views()
     revenue, lines = _revenue(statement.revenue_rows), _lines(statement.lines)
     customers = tuple(

@@ -5,9 +5,9 @@ duration, bytes that are no UTF-8 and a structure with two fields of one name ra
 and a map with two equal keys quietly loses one.
 
 Decision. Numbers that stand for times are read as the integers they are stored as, and everything nested
-becomes JSON, its leaves by the same rules. What has no text that its sender would know again is a
-ValueError that says why, and the file is refused by row and column. A moment is written in UTC, for that is
-what is stored; the name of a time zone only says how to show it.
+becomes JSON, its leaves by the same rules. A value without a text that its sender would recognise is a
+ValueError with the reason, and the file is refused by row and column. A moment is written in UTC, as it
+is stored; the name of a time zone is only for display.
 
 A binary float is written as the shortest decimal that its own width tells apart, which is the decimal that
 somebody wrote when it has no more digits than that width keeps (`exact_digits`).

@@ -1,17 +1,16 @@
-"""Packing of a file, and the encoding of its text.
+"""Compression of a file, and the encoding of its text.
 
-Problem. Clouds deliver `.csv.gz` and zips of several files, spreadsheets save UTF-16, and a packed file
-of a kilobyte can hold a terabyte.
+Problem. Clouds deliver `.csv.gz` and zips of several files, spreadsheets save UTF-16, and a compressed
+file of a kilobyte can hold a terabyte.
 
-Decision. What is packed is read as a stream, never unpacked as a whole (Parquet apart, whose reader jumps
-about in it), and the stream ends with an error where it grows beyond `MOST_BYTES` or beyond what any
-honest file packs to. A zip is a folder: each of its members is a file of its own. What is in another
-form is refused by its name, with what to save it as. All is told by the first bytes, never by the name
-of the file.
+Decision. A compressed file is read as a stream, never decompressed as a whole (except Parquet, which
+needs random access), and the stream ends with an error where it exceeds `MOST_BYTES` or a plausible
+ratio. A zip is a folder: each of its members is a file of its own. Any other format is refused by its
+name, with the format to save it as. The first bytes decide, never the name of the file.
 
-UTF-8 is assumed; UTF-16 and UTF-32 are known by their mark. Every file is also valid Windows-1252, so that
-one has to be declared. A mark, and whatever else has no width, may stand amid a file, where parts were put
-together; around a cell it is never part of what the cell says (`bare`).
+UTF-8 is assumed; UTF-16 and UTF-32 are known by their mark. Every file is also valid Windows-1252, so
+that one has to be declared. A mark, and any other character without width, may stand within a file, where
+parts were joined; around a cell it is never part of the cell's text (`bare`).
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ never floats here.
 Rejected. Rounding floats to twelve decimals (invents an amount the bill does not have); one reader per
 form and kind (the product of both, and each would differ a little).
 
-Rows are read batch by batch from the bytes, packed or not (`forms`), so a large file is never in memory as
-text. A JSON document, which is one value and has its rows somewhere inside, is: it is bounded. A batch is
-kept by column, and what is made of a text is made of it once (`worked`): most of a column repeats itself.
+Rows are read batch by batch from the bytes, packed or not (`forms`), so a large file is never in memory
+as text. A JSON document, which is one value and has its rows somewhere inside, is: it is bounded. A batch
+is kept by column, and each text is processed once (`worked`): most of a column repeats itself.
 
-Where the rows are, and what separates their cells, is told before (`detect`) and handed in as a `Form`.
+The place of the rows and the separator of their cells are detected before (`detect`) and given as a
+`Form`.
 """
 
 from __future__ import annotations

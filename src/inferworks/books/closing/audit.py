@@ -185,9 +185,9 @@ def _outputs(
 
 
 def _compared(ledger: Ledger, close: Close, part: str, now: Statement) -> Iterator[Finding]:
-    """The first difference between a statement that was sealed and the same drawn up now.
+    """Return the first difference between a sealed statement and the same computed now.
 
-    What statements did not have yet when it was sealed is as it is without: nothing.
+    Fields that statements did not have yet when it was sealed are empty in it.
     """
     body, again = ledger.body(close, part), line_of(now)
     if body.raw == again + b"\n":
@@ -203,7 +203,7 @@ def _recorded(
 ) -> Iterator[Finding]:
     """Sealed inputs that do not stand in the books, or not as they were.
 
-    Those in segments have been compared already, when the figures were drawn up from them.
+    Those in segments have been compared already, when the figures were computed from them.
     """
     sealed, recorded = booked(ledger, closes, period).papers, source.papers(period.span)
     known = {segment.name for segment in sealed.segments}
@@ -246,6 +246,6 @@ def _named(part: str) -> str:
 
 
 def _code(close: Close) -> str:
-    """A remark where another version of the program drew up the statement."""
+    """Return a remark where another version of the program built the statement."""
     now = code_version()
     return "" if close.code == now else f" (sealed by version {close.code}, this is {now})"

@@ -81,7 +81,7 @@ def close_period(
     accept: str = "",
     begin: bool = False,
 ) -> Closed:
-    """Draw up the statement of `period`, check it, and seal it; all or nothing.
+    """Build the statement of `period`, check it, and seal it; all or nothing.
 
     With `begin` the books begin with this period: what is recorded for earlier ones is left out.
     UserError when it is closed already, when an earlier period is open, or when something in quarantine
@@ -159,8 +159,8 @@ def statement_of(
     """The statement of `period`: as it was sealed when it is closed, else as it stands now.
 
     The first open period also carries the corrections of the closed ones. Under another policy, the
-    `view`, it is drawn up anew from the same papers. BooksError when a theorem does not hold, or what was
-    sealed is damaged; LakeError when a segment is missing or was altered.
+    `view`, it is computed anew from the same inputs. BooksError when a theorem does not hold, or a seal
+    is damaged; LakeError when a segment is missing or was altered.
     """
     close = _close_of(ledger, period)
     if close is not None and (view is None or view.name == close.policy):

@@ -69,7 +69,7 @@ class Source(Protocol):
         ...
 
     def drawn(self, papers: Inputs) -> Statement:
-        """The statement of `papers`, as `drawn` gives it, by whatever can draw it up."""
+        """Return the statement of `papers`, as `drawn` does, by the reference or an engine."""
         ...
 
     def conflicts(self, span: Span) -> Mapping[str, str]:

@@ -101,7 +101,7 @@ class JournalExporter(Protocol):
 
 
 def books_of(workings: Computation, seller: str, singles: Iterable[Allocated] = ()) -> Books:
-    """Return the books of validated `workings`; `seller` is the name we bill under."""
+    """Return the books of a validated computation; `seller` is the name we bill under."""
     allocated, policy = workings.allocated, workings.policy
     return Books(build_statement(workings), allocated, policy, seller, singles=singles)
 

@@ -69,7 +69,7 @@ def why_unable(rules: Rules, by: Dimension | None) -> str:
 def open_span(settings: Settings, period: str) -> Span | None:
     """The span of the open period called `period`; None where a closed one may have to be corrected in it.
 
-    What is closed is read from its seal, and corrections are drawn up from what was sealed: both are the
+    A closed period is read from its seal, and corrections are computed from sealed inputs: both are the
     definition's.
     """
     with open_ledger(settings, read_only=True) as ledger:
