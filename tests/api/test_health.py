@@ -63,7 +63,7 @@ def test_a_stop_that_is_coming(run: Run) -> None:
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            house.door.gate.closing = True
+            house.door.limiter.closing = True
             assert await told(house) == [OK, (503, "stopping", []), OK]
             assert (await house.chat(A_CHAT)).status == 200
 

@@ -53,17 +53,17 @@ class ConcurrencyLimiter:
 class _Permit(AbstractContextManager[None]):
     """Permit of one call. A class and not a generator, which would take longer on every call."""
 
-    __slots__ = ("_gate", "_key")
+    __slots__ = ("_key", "_limiter")
 
-    def __init__(self, gate: ConcurrencyLimiter, key: KeyId) -> None:
-        self._gate = gate
+    def __init__(self, limiter: ConcurrencyLimiter, key: KeyId) -> None:
+        self._limiter = limiter
         self._key = key
 
     def __enter__(self) -> None:
-        self._gate.enter(self._key)
+        self._limiter.enter(self._key)
 
     def __exit__(self, *_: object) -> None:
-        self._gate.leave(self._key)
+        self._limiter.leave(self._key)
 
 
 def _full(message: str) -> CallError:

@@ -96,15 +96,15 @@ _BODY_FOR_NOTHING = Admission(body_bytes=4096)
 _log = logging.getLogger("inferworks.api")
 
 
-def app(door: AppContext) -> Handler:
+def app(context: AppContext) -> Handler:
     """Return the handler of every request."""
-    cors = door.cors
+    cors = context.cors
 
     async def handle(exchange: Exchange) -> None:
         try:
             if cors is not None and await _is_preflight(exchange, cors):
                 return
-            await _endpoint(exchange.method, exchange.path)(exchange, door)
+            await _endpoint(exchange.method, exchange.path)(exchange, context)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer
@@ -115,7 +115,7 @@ def app(door: AppContext) -> Handler:
             if is_in_doubt:  # nobody may look for a record by it
                 exchange.beside = [pair for pair in exchange.beside if pair[0] != CALL_ID]
             if not exchange.is_call or is_in_doubt:
-                _refused(door, exchange, told, identify(exchange, style))
+                _refused(context, exchange, told, identify(exchange, style))
             # Where an answer has begun there is nothing to say: the server cuts what is not finished.
             await answer_error(exchange, told, style)
 
@@ -135,15 +135,15 @@ async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
 
 
 def _refused(
-    door: AppContext, asked: RequestHead | Exchange, error: CallError, request_id: str
+    context: AppContext, asked: RequestHead | Exchange, error: CallError, request_id: str
 ) -> None:
     """Tell whoever listens of a request that is turned away and leaves no record, or whose is in doubt."""
-    if door.on_refused is not None:
-        at_ns, status = door.clock.now_ns(), error.status
+    if context.on_refused is not None:
+        at_ns, status = context.clock.now_ns(), error.status
         told = RefusedRequest(
             at_ns, asked.method, asked.path, status, error.code, request_id=request_id
         )
-        door.on_refused(told)
+        context.on_refused(told)
 
 
 def _is_expected(error: Exception) -> bool:
@@ -153,7 +153,7 @@ def _is_expected(error: Exception) -> bool:
     return isinstance(error, CallError | UpstreamError)
 
 
-def admit(door: AppContext) -> Admit:
+def admit(context: AppContext) -> Admit:
     """Return the function that admits or refuses a request's body by the request's head.
 
     A refusal has the status and words that the endpoint would give: no such path or method; a key that is
@@ -163,18 +163,18 @@ def admit(door: AppContext) -> Admit:
 
     def look(head: RequestHead) -> Admission | Refused:
         try:
-            if door.cors is not None and head.method == "OPTIONS":
+            if context.cors is not None and head.method == "OPTIONS":
                 return _BODY_FOR_NOTHING
             _endpoint(head.method, head.path)
             if head.path in _OPEN:
                 return _BODY_FOR_NOTHING
-            key = authenticate(head.headers, door.keyring, monitor=head.path == METRICS)
+            key = authenticate(head.headers, context.keyring, monitor=head.path == METRICS)
             if CODED in head.headers:
                 check_coding(head.headers)
         except CallError as error:
             request_id = new_id("req")
-            _refused(door, head, error, request_id)
-            return refused(head, error, request_id, door.cors)
+            _refused(context, head, error, request_id)
+            return refused(head, error, request_id, context.cors)
         return Admission(owner=key.id)
 
     return look
@@ -205,9 +205,9 @@ def _at(method: str, path: str, model: str) -> Endpoint:
     if model:
         endpoint = inference_endpoint(FORMS[path], model)
 
-    async def elsewhere(exchange: Exchange, door: AppContext) -> None:
+    async def elsewhere(exchange: Exchange, context: AppContext) -> None:
         exchange.path = path
-        await endpoint(exchange, door)
+        await endpoint(exchange, context)
 
     return elsewhere
 

@@ -48,7 +48,7 @@ class AppContext:
     """Dependencies of every endpoint."""
 
     keyring: KeyRing
-    gate: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     meter: Meter
     journal: Journal
     catalogue: ModelCatalog

@@ -82,9 +82,9 @@ _decode_call = msgspec.json.Decoder(CallData).decode
 _decode_retraction = msgspec.json.Decoder(RetractionData).decode
 
 
-async def events(exchange: Exchange, door: AppContext) -> None:
+async def events(exchange: Exchange, context: AppContext) -> None:
     """Take in reports."""
-    key = authenticate(exchange.headers, door.keyring)
+    key = authenticate(exchange.headers, context.keyring)
     if not key.sources:
         raise _forbidden("This key may not report usage. One that may is made with: "
                          "inferworks keys create --report SOURCE", "reporting_not_allowed")  # fmt: skip
@@ -93,44 +93,48 @@ async def events(exchange: Exchange, door: AppContext) -> None:
     large = len(exchange.body) > LARGE_TO_PUT_OVER_BYTES
     decoded = await aside(_decode, exchange) if large else _decode(exchange)
     for _, event in decoded:
-        if not door.keyring.may_use(key, event.source):
+        if not context.keyring.may_use(key, event.source):
             raise _forbidden(f"Event {event.id!r}: this key may not report under the source "
                              f"{event.source!r}.", "source_not_allowed")  # fmt: skip
     takes_back = [event.type == RETRACTION_TYPE for _, event in decoded]
     if not any(takes_back):
-        received = await _take_in(decoded, key, door)
+        received = await _take_in(decoded, key, context)
     elif all(takes_back):
-        received = await _take_back(decoded, key, door)
+        received = await _take_back(decoded, key, context)
     else:
         raise CallError(400, "A batch reports or takes back; send two.")
     await exchange.respond(200, msgspec.json.encode(received))
 
 
-async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> Received:
+async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> Received:
     large = len(decoded) > _MANY
-    reports = await aside(_reports, decoded, key, door) if large else _reports(decoded, key, door)
-    return await record_reported(door.journal, reports)
+    reports = (
+        await aside(_reports, decoded, key, context) if large else _reports(decoded, key, context)
+    )
+    return await record_reported(context.journal, reports)
 
 
-def _reports(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> list[Reported]:
+def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> list[Reported]:
     """Return the reported facts; CallError when `key` may not report one of them."""
-    now_ns, reports = door.clock.now_ns(), []
+    now_ns, reports = context.clock.now_ns(), []
     for place, event in decoded:
         report = _report(event, place, key)
         _check_right(event, report, key)
-        _check_time(event, report, now_ns, door.report_back_ns)
+        _check_time(event, report, now_ns, context.report_back_ns)
         reports.append(report)
-    _check_customers(reports, door.keyring.customers)
+    _check_customers(reports, context.keyring.customers)
     return reports
 
 
-async def _take_back(decoded: Sequence[tuple[str, Event]], key: Key, door: AppContext) -> Received:
+async def _take_back(
+    decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext
+) -> Received:
     """Take back what was reported under the names of the events; `duplicate` what had been before."""
     reasons: dict[str, list[tuple[str, str]]] = {}
     for place, event in decoded:
         data = _data(event, place, _decode_retraction)
         reasons.setdefault(data.reason, []).append((event.source, event.id))
-    found = await retract(door.journal, reasons, at_ns=door.clock.now_ns(), by=key.id)
+    found = await retract(context.journal, reasons, at_ns=context.clock.now_ns(), by=key.id)
     if found.unknown:
         names = ", ".join(repr(id_) for _, id_ in found.unknown[:_NAMED])
         more = f" and {len(found.unknown) - _NAMED} more" if len(found.unknown) > _NAMED else ""

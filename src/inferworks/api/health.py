@@ -25,48 +25,48 @@ from inferworks.api.context import AppContext
 from inferworks.http.server import Exchange
 
 
-async def livez(exchange: Exchange, door: AppContext) -> None:
+async def livez(exchange: Exchange, context: AppContext) -> None:
     """200 unless something has ended that only a restart brings back."""
-    ended = door.supervisor.ended()
+    ended = context.supervisor.ended()
     await _answer(exchange, "failing" if ended else "ok", ended)
 
 
-async def readyz(exchange: Exchange, door: AppContext) -> None:
+async def readyz(exchange: Exchange, context: AppContext) -> None:
     """200 while new calls may be sent here."""
-    failing = _failing(door)
+    failing = _failing(context)
     if failing:
         await _answer(exchange, "failing", failing)
-    elif door.gate.closing:
+    elif context.limiter.closing:
         await _answer(exchange, "stopping")
-    elif not _offers_all(door):
+    elif not _offers_all(context):
         await _answer(exchange, "starting")
     else:
         await _answer(exchange, "ok")
 
 
-async def health(exchange: Exchange, door: AppContext) -> None:
+async def health(exchange: Exchange, context: AppContext) -> None:
     """200 while calls are served; `degraded` when something fails that they can do without."""
-    failing = _failing(door)
-    status = "failing" if failing else "ok" if _offers_all(door) else "starting"
-    parts = failing or [work.name for work in door.supervisor.ill()]
+    failing = _failing(context)
+    status = "failing" if failing else "ok" if _offers_all(context) else "starting"
+    parts = failing or [work.name for work in context.supervisor.ill()]
     if status == "ok" and parts:
         status = "degraded"
-    more = {"replicas": door.catalogue.status(), "running_calls": door.gate.running}
+    more = {"replicas": context.catalogue.status(), "running_calls": context.limiter.running}
     await _answer(exchange, status, parts, more)
 
 
-def _failing(door: AppContext) -> list[str]:
+def _failing(context: AppContext) -> list[str]:
     """The parts without which no call can be served, and which do not work."""
-    parts = ["journal"] if door.journal.failed else []
-    if not door.keyring.fresh:
+    parts = ["journal"] if context.journal.failed else []
+    if not context.keyring.fresh:
         parts.append("keys")
-    parts += [work.name for work in door.supervisor.ill() if work.needed]
+    parts += [work.name for work in context.supervisor.ill() if work.needed]
     return list(dict.fromkeys(parts))
 
 
-def _offers_all(door: AppContext) -> bool:
+def _offers_all(context: AppContext) -> bool:
     """Return True when every model has an offer that is ready."""
-    return all(door.catalogue.offers(model) for model in door.catalogue.models())
+    return all(context.catalogue.offers(model) for model in context.catalogue.models())
 
 
 async def _answer(

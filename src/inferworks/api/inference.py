@@ -47,16 +47,16 @@ _JSON = b"application/json"
 def inference_endpoint(form: Form, model: str = "") -> Endpoint:
     """Return the endpoint of calls of `form`; of `model`, whatever the body says, if one is given."""
 
-    async def endpoint(exchange: Exchange, door: AppContext) -> None:
-        key = authenticate(exchange.headers, door.keyring)
-        clock = door.clock.carried()  # one for the whole call, so that no time of it is negative
+    async def endpoint(exchange: Exchange, context: AppContext) -> None:
+        key = authenticate(exchange.headers, context.keyring)
+        clock = context.clock.carried()  # one for the whole call, so that no time of it is negative
         at_ns = clock.now_ns()
         exchange.is_call = True
         arrived = _Arrived(new_call_id(at_ns), at_ns, key, exchange)
         exchange.request_id, name = arrived.call_id, arrived.call_id.encode()
         exchange.beside = (*exchange.beside, (CALL_ID, name), (form.errors.id_header, name))
-        if door.traces is not None:
-            door.traces.begin(arrived.call_id, exchange.headers.get(b"traceparent"))
+        if context.traces is not None:
+            context.traces.begin(arrived.call_id, exchange.headers.get(b"traceparent"))
         asked, purpose = _NOTHING_ASKED, key.purpose
         try:
             if CODED in exchange.headers:
@@ -74,19 +74,19 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
             call = _call(form, opened, asked, exchange, wants_cost)
             if asked.wants_cost:  # which is for us alone
                 call = msgspec.structs.replace(call, body=await _without_wish(body))
-            offers = _offers(door, call)
-            place = door.gate.admit(key.id)
+            offers = _offers(context, call)
+            place = context.limiter.admit(key.id)
         except CallError as error:
             named = redacted(asked.model)  # which may be a key that was put into the wrong field
             refused = arrived.opened(form, msgspec.structs.replace(asked, model=named), purpose)
-            await door.meter.refuse(refused, error.status, error.code)
+            await context.meter.refuse(refused, error.status, error.code)
             raise
-        transcript = _transcript(door, key, opened, exchange)
+        transcript = _transcript(context, key, opened, exchange)
         with place:
             try:
-                async with door.meter.open(opened, clock) as tally:
+                async with context.meter.open(opened, clock) as tally:
                     delivery = ResponseWriter(
-                        form, exchange, door, call, tally, wants_cost, transcript
+                        form, exchange, context, call, tally, wants_cost, transcript
                     )
                     await delivery.run(offers)
             finally:
@@ -123,12 +123,12 @@ class _Arrived(NamedTuple):
 
 
 def _transcript(
-    door: AppContext, key: Key, opened: Opened, exchange: Exchange
+    context: AppContext, key: Key, opened: Opened, exchange: Exchange
 ) -> Transcript | None:
     """Return the transcript of the call, if its key was made to have transcripts kept; else None."""
-    if not key.log_content or door.transcripts is None:
+    if not key.log_content or context.transcripts is None:
         return None
-    return door.transcripts.begin(opened, exchange.body)
+    return context.transcripts.begin(opened, exchange.body)
 
 
 async def _name(exchange: Exchange, content_type: bytes, model: str) -> None:
@@ -177,13 +177,13 @@ def _content_type(form: Form, exchange: Exchange) -> bytes:
     return exchange.headers.get(b"content-type", _JSON)
 
 
-def _offers(door: AppContext, call: Call) -> list[Offer]:
+def _offers(context: AppContext, call: Call) -> list[Offer]:
     """Return the offers that could serve `call` now; CallError when none ever could."""
-    offers = door.catalogue.offers(call.model)
-    able = [o for o in offers if call.operation in door.providers[o.provider].operations]
+    offers = context.catalogue.offers(call.model)
+    able = [o for o in offers if call.operation in context.providers[o.provider].operations]
     if able:
         return able
-    if call.model not in door.catalogue.models():
+    if call.model not in context.catalogue.models():
         raise CallError(
             404,
             f"The model `{call.model}` does not exist or you do not have access to it.",

@@ -18,12 +18,12 @@ from inferworks.observe.registry import Registry
 PATH = "/metrics"
 
 
-async def metrics(exchange: Exchange, door: AppContext) -> None:
+async def metrics(exchange: Exchange, context: AppContext) -> None:
     """Every metric there is; CallError 404 when none are kept."""
-    authenticate(exchange.headers, door.keyring, monitor=True)
-    if door.board is None:
+    authenticate(exchange.headers, context.keyring, monitor=True)
+    if context.board is None:
         raise CallError(404, "No metrics are kept here (observe.metrics is false).")
-    await show(exchange, door.board)
+    await show(exchange, context.board)
 
 
 async def show(exchange: Exchange, board: Registry) -> None:

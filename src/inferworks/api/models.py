@@ -17,20 +17,20 @@ from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 
 
-async def models(exchange: Exchange, door: AppContext) -> None:
+async def models(exchange: Exchange, context: AppContext) -> None:
     """List the models."""
     identify(exchange, style_of(exchange))
-    authenticate(exchange.headers, door.keyring)
-    page = _words(exchange).several(door.catalogue.models(), exchange.query)
+    authenticate(exchange.headers, context.keyring)
+    page = _words(exchange).several(context.catalogue.models(), exchange.query)
     await exchange.respond(200, page)
 
 
-async def model(exchange: Exchange, door: AppContext) -> None:
+async def model(exchange: Exchange, context: AppContext) -> None:
     """Describe one model: `GET /v1/models/{model}`."""
     identify(exchange, style_of(exchange))
-    authenticate(exchange.headers, door.keyring)
+    authenticate(exchange.headers, context.keyring)
     name = unquote(exchange.path.removeprefix("/v1/models/"))
-    if name not in door.catalogue.models():
+    if name not in context.catalogue.models():
         raise CallError(
             404, f"The model '{name[:256]}' does not exist.", code="model_not_found", param="model"
         )

@@ -86,7 +86,7 @@ _REFS: Final = "#/components/schemas/{name}"
 def openapi(routes: Routes, forms: Mapping[str, Form]) -> Endpoint:
     """The endpoint that answers with the document of `routes`, of which `forms` are called with POST."""
 
-    async def endpoint(exchange: Exchange, _door: AppContext) -> None:
+    async def endpoint(exchange: Exchange, _context: AppContext) -> None:
         """Describe this API."""
         await exchange.respond(200, data)
 
@@ -103,7 +103,7 @@ def document(routes: Routes, forms: Mapping[str, Form]) -> Json:
         "info": {
             "title": "Inferworks",
             "version": __version__,
-            "description": "Foundation models behind one door. Fields that are not described here pass "
+            "description": "Foundation models behind one API. Fields that are not described here pass "
             "to the model's server as they are.",
         },
         "servers": [{"url": "/"}],

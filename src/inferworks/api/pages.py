@@ -55,7 +55,7 @@ _DEEPEST: Final = 4
 """Depth to which a type is written out where it is used."""
 
 
-async def home(exchange: Exchange, _door: AppContext) -> None:
+async def home(exchange: Exchange, _context: AppContext) -> None:
     """Serve the page that says where the API begins."""
     url = f"{_origin(exchange.headers)}/v1"
     curl = (
@@ -84,7 +84,7 @@ def reference(document: _Json) -> Endpoint:
     """The endpoint of a page that tells what the OpenAPI `document` does."""
     data = _page("Inferworks: the API", "".join(_reference(document)))
 
-    async def endpoint(exchange: Exchange, _door: AppContext) -> None:
+    async def endpoint(exchange: Exchange, _context: AppContext) -> None:
         """The reference of the API."""
         await exchange.respond(200, data, _HTML, _HEADERS)
 

@@ -47,7 +47,7 @@ class ResponseWriter:
         self,
         form: Form,
         exchange: Exchange,
-        door: AppContext,
+        context: AppContext,
         call: Call,
         tally: CallRecorder,
         wants_cost: bool,
@@ -55,7 +55,7 @@ class ResponseWriter:
     ) -> None:
         self._form = form
         self._exchange = exchange
-        self._door = door
+        self._context = context
         self._call = call
         self._tally = tally
         self._transcript = transcript
@@ -66,11 +66,11 @@ class ResponseWriter:
 
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
-        door, tally = self._door, self._tally
-        router, call = door.router, self._call
+        context, tally = self._context, self._tally
+        router, call = context.router, self._call
         try:
             route = router.route(call, offers, router.health.now_ns())
-            self._attempts = serve(call, route, door.providers, router.health, tally)
+            self._attempts = serve(call, route, context.providers, router.health, tally)
             self._exchange.on_leave = self._reads_on
             async with self._attempts as reply:
                 await self._deliver(reply)
@@ -90,10 +90,10 @@ class ResponseWriter:
                 self._drain.end()
 
     async def _deliver(self, reply: Reply) -> None:
-        door = self._door
+        context = self._context
         now_ns = self._tally.clock.now_ns()
-        self._telling = CostDisclosure(
-            self._tally, door.tariffs, now_ns, in_answer=self._wants_cost
+        self._disclosure = CostDisclosure(
+            self._tally, context.tariffs, now_ns, in_answer=self._wants_cost
         )
         if self._drain is not None:
             await self._read_on(reply, reply.first, StreamUsage(self._call, self._tally))
@@ -115,7 +115,7 @@ class ResponseWriter:
         data = reply.first.data
         if self._wants_cost:
             large = len(data) > LARGE_BYTES
-            tell = self._telling.body
+            tell = self._disclosure.body
             data = await aside(tell, data, told) if large else tell(data, told)
         await self._tally.answered(reply.status, len(data), told, confidence)
         await self._respond(reply, data, told)
@@ -175,8 +175,8 @@ class ResponseWriter:
     async def _with_cost(self, events: bytes, told: ReportedUsage) -> bytes:
         """One or more events of a stream with what it has cost so far, if that is wanted."""
         if len(events) > LARGE_BYTES:
-            return await aside(self._telling.chunk, events, told)
-        return self._telling.chunk(events, told)
+            return await aside(self._disclosure.chunk, events, told)
+        return self._disclosure.chunk(events, told)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
         """The client has left: whether its answer is read to the end, for its usage.
@@ -188,7 +188,7 @@ class ResponseWriter:
             is_over = self._streamed is not None and self._streamed[0].is_over()
             if not is_over and self._tally.on_leave != "drain":
                 return False
-            self._drain = self._door.drains.begin(cut, is_over=is_over)
+            self._drain = self._context.drains.begin(cut, is_over=is_over)
             if self._drain is not None:
                 self._attempts.abandon()
         return self._drain is not None
@@ -245,9 +245,9 @@ class ResponseWriter:
         headers = list(reply.headers)
         if reply.left_out:
             headers.append((LEFT_OUT, reply.left_out.encode()))
-        if self._door.answer_headers:
+        if self._context.answer_headers:
             headers += reply.beside
-            headers += self._telling.headers(self._tally.clock.now_ns(), told)
+            headers += self._disclosure.headers(self._tally.clock.now_ns(), told)
         return headers
 
 

@@ -13,9 +13,9 @@ from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 
 
-async def not_kept(exchange: Exchange, door: AppContext) -> None:
+async def not_kept(exchange: Exchange, context: AppContext) -> None:
     """Refuse with status 404."""
-    authenticate(exchange.headers, door.keyring)
+    authenticate(exchange.headers, context.keyring)
     raise CallError(
         404,
         f"There is nothing at {exchange.path[:200]}: no responses are kept here. "

@@ -240,7 +240,7 @@ async def open_door(
     calls = CallMetrics(catalogue.models)
     door = AppContext(
         keyring=KeyRing(accounts),
-        gate=ConcurrencyLimiter(calls_at_once, calls_per_key),
+        limiter=ConcurrencyLimiter(calls_at_once, calls_per_key),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, traces)),
         journal=journal,
         catalogue=catalogue,
@@ -333,7 +333,7 @@ def _accounts() -> tuple[StubAccounts, str]:
 
 
 def _check_nothing_is_left(door: AppContext, store: MemoryStore, offers: Sequence[Offer]) -> None:
-    assert door.gate.running == 0, "a call still holds a place"
+    assert door.limiter.running == 0, "a call still holds a place"
     health = door.router.health
     assert not any(map(health.running, offers)), "a call is still counted at its offer"
     if not store.broken:

@@ -20,7 +20,7 @@ from inferworks.ids import ModelId
 
 
 def eligible(
-    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, state: RoutingState
 ) -> Sequence[Offer]:
     """Return the ones of `offers` that may be sent a call now, in their order; never none.
 
@@ -33,10 +33,10 @@ def eligible(
         offer
         for offer in offers
         if (not regions or in_regions(offer, regions))
-        and sight.passes(offer)
-        and (offer.capacity is None or sight.running(offer) < offer.capacity)
+        and state.passes(offer)
+        and (offer.capacity is None or state.running(offer) < offer.capacity)
     ]
-    return may or [_last(model, offers, policy, sight)]
+    return may or [_last(model, offers, policy, state)]
 
 
 def in_reserve(
@@ -44,7 +44,7 @@ def in_reserve(
     offers: Sequence[Offer],
     may: Sequence[Offer],
     policy: RoutePolicy,
-    sight: RoutingState,
+    state: RoutingState,
 ) -> Sequence[Offer]:
     """Return the allowed ones of `offers` that `may` leaves out: for when none of `may` can be asked.
 
@@ -52,14 +52,14 @@ def in_reserve(
     many calls as it may.
     """
     left = [o for o in offers if o not in may and in_regions(o, policy.regions)]
-    free = _free(left, sight)
+    free = _free(left, state)
     if left and not free:
         raise _full(model)
-    return sorted(free, key=sight.retry_ns)
+    return sorted(free, key=state.retry_ns)
 
 
 def _last(
-    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, sight: RoutingState
+    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, state: RoutingState
 ) -> Offer:
     """Return the offer for a call that no breaker lets pass: the one whose retry time comes first."""
     if not offers:
@@ -69,15 +69,15 @@ def _last(
     allowed = [offer for offer in offers if in_regions(offer, policy.regions)]
     if not allowed:
         raise _no_region(model, policy.regions)
-    free = _free(allowed, sight)
+    free = _free(allowed, state)
     if not free:
         raise _full(model)
-    return min(free, key=sight.retry_ns)
+    return min(free, key=state.retry_ns)
 
 
-def _free(offers: Sequence[Offer], sight: RoutingState) -> list[Offer]:
+def _free(offers: Sequence[Offer], state: RoutingState) -> list[Offer]:
     """Return the ones of `offers` that run fewer calls than they may."""
-    return [o for o in offers if o.capacity is None or sight.running(o) < o.capacity]
+    return [o for o in offers if o.capacity is None or state.running(o) < o.capacity]
 
 
 def _full(model: ModelId) -> CallError:

@@ -126,7 +126,7 @@ Route = Generator[Step, AttemptResult, None]
 def attempts(
     offers: Sequence[Offer],
     policy: RoutePolicy,
-    sight: RoutingState,
+    state: RoutingState,
     began_ns: int,
     may_hedge: Callable[[], bool] | None = None,
     in_reserve: Callable[[], Sequence[Offer]] = tuple,
@@ -138,14 +138,14 @@ def attempts(
     asked; it may raise what the caller is told instead.
     """
     if may_hedge is None and policy.deadline_s is None and policy.tries_per_offer == 1:
-        return _one_by_one(offers, policy, sight, in_reserve)
-    return _Attempts(offers, policy, sight, began_ns, may_hedge, in_reserve).run()
+        return _one_by_one(offers, policy, state, in_reserve)
+    return _Attempts(offers, policy, state, began_ns, may_hedge, in_reserve).run()
 
 
 def _one_by_one(
     offers: Sequence[Offer],
     policy: RoutePolicy,
-    sight: RoutingState,
+    state: RoutingState,
     in_reserve: Callable[[], Sequence[Offer]] = tuple,
 ) -> Route:
     """Try each offer once, without a clock (the common case); skip one whose breaker has opened."""
@@ -154,7 +154,7 @@ def _one_by_one(
     for offer in offers:
         if offer.fallback != fallback:
             left, fallback = policy.attempts, offer.fallback
-        if left and (first or sight.passes(offer)):
+        if left and (first or state.passes(offer)):
             verdict = yield Step(offer)
             if verdict.how is AttemptOutcome.UNSAID:
                 continue
@@ -170,7 +170,7 @@ def _one_by_one(
     if first:
         reserve = in_reserve()
         if reserve:
-            yield from _one_by_one(reserve, policy, sight)
+            yield from _one_by_one(reserve, policy, state)
 
 
 class _Attempts:
@@ -180,13 +180,13 @@ class _Attempts:
         self,
         offers: Sequence[Offer],
         policy: RoutePolicy,
-        sight: RoutingState,
+        state: RoutingState,
         began_ns: int,
         may_hedge: Callable[[], bool] | None,
         in_reserve: Callable[[], Sequence[Offer]],
     ) -> None:
         self._policy = policy
-        self._sight = sight
+        self._state = state
         self._may_hedge = may_hedge
         self._in_reserve: Callable[[], Sequence[Offer]] | None = in_reserve
         self._ahead = self._tries(offers)
@@ -253,7 +253,7 @@ class _Attempts:
         failed = verdict.offer or self._running[-1]
         if not verdict.unread or failed in self._unread or not self._before_end(0):
             return None
-        if self._ahead and not self._sight.passes(failed):
+        if self._ahead and not self._state.passes(failed):
             return None
         self._unread.append(failed)
         self._running.remove(failed)
@@ -265,12 +265,12 @@ class _Attempts:
         failed = verdict.offer or self._running[-1]
         self._running.remove(failed)
         if verdict.retry_after_ns:
-            self._asked_until_ns[failed.id] = self._sight.now_ns() + verdict.retry_after_ns
+            self._asked_until_ns[failed.id] = self._state.now_ns() + verdict.retry_after_ns
         return self._wait() if self._running else self._next()
 
     def _when_slow(self) -> Step | None:
         """The hedging delay, or the call's whole time, is over."""
-        if self._end_ns is not None and self._sight.now_ns() >= self._end_ns:
+        if self._end_ns is not None and self._state.now_ns() >= self._end_ns:
             return None
         may_hedge, self._may_hedge = self._may_hedge, None
         other = self._other() if may_hedge is not None else None
@@ -319,24 +319,24 @@ class _Attempts:
 
         The first attempt of all is made whatever the breaker says: no better offer was found.
         """
-        passes = not self._sent or self._sight.now_ns() + wait_ns >= self._sight.retry_ns(offer)
+        passes = not self._sent or self._state.now_ns() + wait_ns >= self._state.retry_ns(offer)
         return passes and wait_ns <= _LONGEST_WAIT_NS and self._before_end(wait_ns)
 
     def _before_end(self, wait_ns: int) -> bool:
-        return self._end_ns is None or self._sight.now_ns() + wait_ns < self._end_ns
+        return self._end_ns is None or self._state.now_ns() + wait_ns < self._end_ns
 
     def _wait_ns(self, offer: Offer, tries: int) -> int:
         """Return the wait: 0 before the first try, then doubling with jitter; at least `retry-after`."""
         if not tries:
             return 0
         backoff_ns = self._policy.backoff_ms * _NS_PER_MS * (1 << tries - 1)
-        jittered_ns = round(backoff_ns * (1.0 - self._sight.random()))
-        return max(jittered_ns, self._asked_until_ns.get(offer.id, 0) - self._sight.now_ns())
+        jittered_ns = round(backoff_ns * (1.0 - self._state.random()))
+        return max(jittered_ns, self._asked_until_ns.get(offer.id, 0) - self._state.now_ns())
 
     def _until_end_ns(self, wait_ns: int) -> int | None:
         if self._end_ns is None:
             return None
-        return max(0, self._end_ns - self._sight.now_ns() - wait_ns)
+        return max(0, self._end_ns - self._state.now_ns() - wait_ns)
 
 
 def _ns(seconds: float) -> int:

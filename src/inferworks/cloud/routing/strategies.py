@@ -33,51 +33,51 @@ _turn = attrgetter("fallback", "priority")
 
 
 def in_order(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """`offers`, best first: by fallback and priority, and within one by the policy's strategy."""
     if len(offers) < 2:
         return offers
     strategy = STRATEGIES[policy.strategy]
     tiers = groupby(sorted(offers, key=_turn), _turn)
-    return [offer for _, tier in tiers for offer in strategy(list(tier), sight, facts, policy)]
+    return [offer for _, tier in tiers for offer in strategy(list(tier), state, facts, policy)]
 
 
 def fallback(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order as configured."""
     return offers
 
 
 def weighted(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by weighted random sampling without replacement; weight 0 last.
 
     An exponential variable with the weight as its rate is the smallest with just that chance: Efraimidis
     and Spirakis, "Weighted random sampling with a reservoir", 2006.
     """
-    return sorted(offers, key=lambda offer: _arrival(sight.random(), offer.weight))
+    return sorted(offers, key=lambda offer: _arrival(state.random(), offer.weight))
 
 
 def least_loaded(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by running calls per weight, ties by id."""
-    return sorted(offers, key=lambda offer: (_load(offer, sight), offer.id))
+    return sorted(offers, key=lambda offer: (_load(offer, state), offer.id))
 
 
 def cheapest(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by the expected cost of this call; where that is unknown or equal, by load."""
     cost = _cost_of(facts, policy)
-    return sorted(offers, key=lambda offer: (cost(offer), _load(offer, sight), offer.id))
+    return sorted(offers, key=lambda offer: (cost(offer), _load(offer, state), offer.id))
 
 
 def fastest(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Put the better of two random offers first, then order the others by the same measure.
 
@@ -85,38 +85,38 @@ def fastest(
     so not all calls go to the offer that was quickest a moment ago. Power of two choices: Mitzenmacher,
     2001.
     """
-    best_first = sorted(offers, key=lambda offer: (_expected_wait(offer, sight), offer.id))
+    best_first = sorted(offers, key=lambda offer: (_expected_wait(offer, state), offer.id))
     n = len(offers)
-    first = int(sight.random() * n)
-    second = (first + 1 + int(sight.random() * (n - 1))) % n  # another than the first
+    first = int(state.random() * n)
+    second = (first + 1 + int(state.random() * (n - 1))) % n  # another than the first
     chosen = best_first.pop(min(first, second))
     return [chosen, *best_first]
 
 
 def prefix_affinity(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by rendezvous hashing of the prompt's beginning; offers over the load bound come last.
 
     Consistent hashing with bounded loads: Mirrokni, Thorup and Zadimoghaddam, 2016.
     """
     ranked = _rendezvous(offers, facts.prefix(policy.prefix_bytes))
-    mean = sum(sight.running(offer) for offer in offers) / len(offers)
+    mean = sum(state.running(offer) for offer in offers) / len(offers)
     bound = max(policy.spill_above, policy.spill_factor * mean)
-    return sorted(ranked, key=lambda offer: sight.running(offer) >= bound)
+    return sorted(ranked, key=lambda offer: state.running(offer) >= bound)
 
 
 def session_affinity(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by rendezvous hashing of the session; by load for a call without one."""
     if not facts.session:
-        return least_loaded(offers, sight, facts, policy)
+        return least_loaded(offers, state, facts, policy)
     return _rendezvous(offers, facts.session)
 
 
 def highest_margin(
-    offers: Sequence[Offer], sight: RoutingState, facts: CallFacts, policy: RoutePolicy
+    offers: Sequence[Offer], state: RoutingState, facts: CallFacts, policy: RoutePolicy
 ) -> Sequence[Offer]:
     """Order by the expected margin of this call; offers over the latency bound last, by latency.
 
@@ -135,9 +135,9 @@ def highest_margin(
         return 0.0 if offer.rates is None else cost(offer) - price
 
     def rank(offer: Offer) -> tuple[float, float, float, str]:
-        wait_ns = sight.first_byte_ns(offer)
+        wait_ns = state.first_byte_ns(offer)
         late_ns = wait_ns if wait_ns > bound_ns else 0
-        return late_ns, loss(offer), _load(offer, sight), offer.id
+        return late_ns, loss(offer), _load(offer, state), offer.id
 
     return sorted(offers, key=rank)
 
@@ -161,12 +161,12 @@ def _cost_of(facts: CallFacts, policy: RoutePolicy) -> Callable[[Offer], float]:
     return lambda offer: offer.rates.of(input_tokens, output_tokens) if offer.rates else inf
 
 
-def _load(offer: Offer, sight: RoutingState) -> float:
-    return sight.running(offer) / offer.weight if offer.weight else inf
+def _load(offer: Offer, state: RoutingState) -> float:
+    return state.running(offer) / offer.weight if offer.weight else inf
 
 
-def _expected_wait(offer: Offer, sight: RoutingState) -> float:
-    return sight.first_byte_ns(offer) * (sight.running(offer) + 1)
+def _expected_wait(offer: Offer, state: RoutingState) -> float:
+    return state.first_byte_ns(offer) * (state.running(offer) + 1)
 
 
 def _rendezvous(offers: Sequence[Offer], key: bytes) -> Sequence[Offer]:
