@@ -10,7 +10,7 @@ dropped and counted, and the count is logged once there is room again. The end o
 queue, for two seconds at most; the thread is a daemon, so that it holds up no end.
 
 Rejected. A logging handler that has a queue (prints, warnings and the last words go past it); a descriptor
-that does not block (it is shared with whoever started us, and would no longer block for them either); the
+that does not block (it is shared with our parent process, and would no longer block for it either); the
 access log's thread for all (its lines are counted apart, and a flood of one would drop those of the other).
 """
 
@@ -173,7 +173,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         while piece:
             try:
                 piece = piece[os.write(descriptor, piece) :]
-            except BlockingIOError:  # whoever shares it with us wants it so
+            except BlockingIOError:  # another process that shares it set it so
                 ready = select.poll()
                 ready.register(descriptor, select.POLLOUT)
                 ready.poll()

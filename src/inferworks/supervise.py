@@ -303,7 +303,7 @@ def beside(name: str, run: Callable[[], T]) -> asyncio.Future[T]:
         result, raised = None, None
         try:
             result = run()
-        except BaseException as error:  # noqa: BLE001 whoever waits is told
+        except BaseException as error:  # noqa: BLE001 the waiter gets it
             raised = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(settle, result, raised)

@@ -96,7 +96,7 @@ def ending_of(error: BaseException) -> Ending | None:
         case KeyboardInterrupt():
             return Ending("", INTERRUPTED)
         case BrokenPipeError():
-            return Ending("", 0)  # whoever read has what it wanted, as `head` does
+            return Ending("", 0)  # the reader has what it wanted, as `head` does
         case sqlite3.Error():
             return _of_database(error)
         case MemoryError():

@@ -95,7 +95,7 @@ class Meter:
         if self._watch is not None:
             try:
                 self._watch(usage)
-            except Exception:  # noqa: BLE001 whoever counts may fail; no record is lost by it
+            except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
                 _log.exception("a call that was refused was not counted")
         await self._journal.commit(usage)
 
@@ -330,7 +330,7 @@ class CallRecorder:
         if self._watch is not None:
             try:
                 self._watch(usage)
-            except Exception:  # noqa: BLE001 whoever counts may fail; no record is lost by it
+            except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
                 _log.exception("a call that ended was not counted")
         return usage
 

@@ -303,7 +303,7 @@ class Journal:
             self._in_trouble(error)
             self._put_aside(at_once)
         else:
-            del self._group[:at_once]  # said before: whoever is woken has been promised
+            del self._group[:at_once]  # said before its waiters are woken, who rely on it
             _wake(some, None)
 
     def _write_unwaited(self, records: Sequence[Record]) -> None:

@@ -136,7 +136,7 @@ class Gateway:
                 loop.join_threads()
         except Killed:
             pass
-        except Exception as error:  # noqa: BLE001 whoever started it decides
+        except Exception as error:  # noqa: BLE001 the caller decides
             self.error = error
         finally:
             self._stop = self._loop = self.platform = None

@@ -156,7 +156,7 @@ class SimLoop(asyncio.BaseEventLoop):
             self.turns.breathe(1.0)
             try:
                 result, error = func(*args), None
-            except Exception as raised:  # noqa: BLE001 whoever waits gets it
+            except Exception as raised:  # noqa: BLE001 the waiter gets it
                 result, error = None, raised
             self.call_soon_threadsafe(_settle, future, result, error)
 

@@ -173,7 +173,7 @@ class InProcessGateway:
         headers: Headers | None = None,
         secret: str | None = None,
     ) -> Answered:
-        """Ask on a connection of its own; without `secret` with the house's key, `""` for none."""
+        """Ask on a connection of its own; without `secret` with the default key, `""` for none."""
         reader, writer = await self.connect()
         try:
             writer.write(self.request(method, path, body, headers=headers, secret=secret))
@@ -357,6 +357,6 @@ def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
 
 def _counted(door: AppContext) -> int:
     """The calls that the metrics count."""
-    assert door.board is not None, "every house of ours has one"
+    assert door.board is not None, "every gateway of ours has one"
     text = exposition(door.board.calls.families()).decode()
     return int(parse_exposition(text or "\n").sum(CALLS.name))

@@ -1,4 +1,4 @@
-"""The books of a configuration: their stores, opened when asked for, and the house's own rules."""
+"""The books of a configuration: their stores, opened when asked for, and the operator's own rules."""
 
 from __future__ import annotations
 

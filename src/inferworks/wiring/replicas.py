@@ -67,7 +67,7 @@ async def running_fleet(
     try:
         yield fleet
     finally:
-        await fleet.stop(0.0)  # the door is shut before: no call runs that could be waited for
+        await fleet.stop(0.0)  # the server has stopped before: no call runs to wait for
 
 
 def _embedded_command(spec: ReplicaSpec, spool: Path) -> Sequence[str]:

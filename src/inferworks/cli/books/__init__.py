@@ -1,4 +1,4 @@
-"""`inferworks books`: bills in, statements out. One command file per verb."""
+"""`inferworks books`: import bills, print statements, close periods. One file per command."""
 
 from __future__ import annotations
 

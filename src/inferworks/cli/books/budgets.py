@@ -1,4 +1,4 @@
-"""`--budget` of `inferworks books statement`: a statement beside what was planned."""
+"""`--budget` of `inferworks books statement`: a statement beside the budget."""
 
 from __future__ import annotations
 

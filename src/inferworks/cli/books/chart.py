@@ -1,4 +1,4 @@
-"""`inferworks books chart`: the chart of accounts that ships, or whether one's own can be used."""
+"""`inferworks books chart`: print the shipped chart of accounts, or check one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books close`: seal a period."""
+"""`inferworks books close`: compute, check and seal a period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books economics`: what one more customer costs, and how many keep us going."""
+"""`inferworks books economics`: marginal cost and contribution of a customer, and the break-even."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books estimates`: how close the cost that was estimated came to the bills."""
+"""`inferworks books estimates`: estimated costs of providers' APIs beside their bills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books imports`: what was imported, and how it is taken back."""
+"""`inferworks books imports`: list imports, and void one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the figures of a period: what it books for earlier ones, and what later ones book for it."""
+"""Corrections beside the figures of a period: its own of earlier ones, and later ones of it."""
 
 from __future__ import annotations
 

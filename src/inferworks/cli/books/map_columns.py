@@ -1,4 +1,4 @@
-"""`inferworks books map`: a draft of a mapping for a file whose columns are not ours."""
+"""`inferworks books map`: draft a mapping for a file with unknown columns."""
 
 from __future__ import annotations
 

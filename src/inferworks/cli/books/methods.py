@@ -1,4 +1,4 @@
-"""`inferworks books methods`: how much the choice of a method matters, in this span."""
+"""`inferworks books methods`: compare the methods of allocation over a span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The books that the options of a command name, and the query that they put to them."""
+"""Books and query from the options of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books periods`: which periods are closed; declare one."""
+"""`inferworks books periods`: list closed and declared periods; declare one."""
 
 from __future__ import annotations
 

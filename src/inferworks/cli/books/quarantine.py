@@ -1,4 +1,4 @@
-"""`inferworks books quarantine`: files that were not imported because it cannot be told what they are."""
+"""`inferworks books quarantine`: files that were not imported, since they may overlap others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options by which a command of the books is asked for a span and for rules."""
+"""Options of a command of the books for its span and its rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inferworks books reopen`: let a closed period be open again."""
+"""`inferworks books reopen`: reopen the last closed period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A statement beside what may stand there: another time, and a budget."""
+"""Comparatives of a statement: another time, and a budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that say how a file is written, where the file itself does not."""
+"""Options for the number and date formats of a file, where the file itself is ambiguous."""
 
 from __future__ import annotations
 

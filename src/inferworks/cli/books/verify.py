@@ -1,4 +1,4 @@
-"""`inferworks books verify`: nothing was changed, and it still comes out the same."""
+"""`inferworks books verify`: check the chain of closes, and recompute closed periods."""
 
 from __future__ import annotations
 
