@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.books.allocation.pools import read_pools
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.span import Span, Timed
+from inferworks.books.charge import Charge
 from inferworks.books.lines import Charges, Lines, with_more
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import (
@@ -35,12 +36,14 @@ from inferworks.books.workspace.accruing import unbilled
 from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.estimating import estimated
 from inferworks.books.workspace.prepaid import prepaid_of
+from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import Segment
-from inferworks.meter.archive.reader import LakeReader, segments_of
+from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.facts import Facts, in_force
+from inferworks.meter.usage import Usage
 from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:  # numpy takes its time to load
@@ -51,30 +54,66 @@ LONGEST_CALL_NS = 86_400 * NS_PER_SECOND
 """Longest time before a span at which a call that uses machines in it may have been opened."""
 
 
-def papers_asked(
+class Recorded(NamedTuple):
+    """The recorded facts of a span, wherever they are: at hand, in segments or as tables of an engine."""
+
+    facts: Facts
+    """The facts that are at hand; none where an engine has all of them."""
+    bought: Sequence[Usage]
+    """At least the calls that others' APIs may have served, whose cost is estimated."""
+    divided: Callable[[Charges, Rules, Span], Iterable[Charge]]
+    """Puts bill lines into bundles where they are too many to hold."""
+    segments: tuple[Segment, ...] = ()
+    """The files of the lake that hold the other facts."""
+
+
+def gather(
     settings: Settings,
-    policy: str,
-    pools_path: Path | None,
-    start_ns: int | None,
-    end_ns: int | None,
+    query: Query,
+    lines: BillLines,
+    span: Span,
+    recorded: Recorded,
+    *,
+    validated: bool = True,
 ) -> Inputs:
-    """Return the inputs of a span given by its ends, with all facts in memory."""
-    folder = settings.folder
-    if not folder.path.is_dir():
-        raise no_folder(folder)
-    wanted = wanted_span(start_ns, end_ns)
-    facts, plans = facts_of(settings, wanted), plans_of(settings)
-    lines = BillLines(folder, wanted, settings.currency)
-    span = asked_span(settings, start_ns, end_ns, lines.times, whole_span((), facts))
+    """Return everything that is recorded for `span`, and the rules that `query` asks for.
+
+    Beside the bills stand estimates of calls and accruals. BooksError when bill lines that must be
+    `validated` are not what was imported.
+    """
     currency = lines.currency
+    charges = lines.charges(validated=validated)
+    rules = in_bundles_from(charges, rules_of(settings, query.pools_path))
+    bills = recorded.divided(charges, rules, span)
+    more = unbilled(settings, bills, recorded.bought, rules, span, currency)
+    plans = plans_of(settings)
+    return Inputs(
+        charges=with_more(charges, more),
+        facts=recorded.facts,
+        plans=plans,
+        policy=policy_of(settings, query.policy or settings.policy),
+        currency=currency,
+        span=span,
+        rules=rules,
+        prepaid=prepaid_for(settings, plans, span, currency, rules),
+        segments=recorded.segments,
+    )
+
+
+def inputs_between(settings: Settings, query: Query) -> Inputs:
+    """Return what a statement between the moments of `query` is computed from, all facts at hand."""
+    if not settings.folder.path.is_dir():
+        raise no_folder(settings.folder)
+    wanted = wanted_span(query.start_ns, query.end_ns)
+    facts = facts_of(settings, wanted)
+    lines = BillLines(settings.folder, wanted, settings.currency)
+    span = asked_span(settings, query.start_ns, query.end_ns, lines.times, whole_span((), facts))
+
+    def divided(charges: Charges, rules: Rules, span: Span) -> Sequence[Charge]:
+        return as_divided(charges, facts, rules, span)
+
     try:
-        charges = lines.charges()
-        rules = in_bundles_from(charges, rules_of(settings, pools_path))
-        bills = as_divided(charges, facts, rules, span)
-        charges = with_more(charges, unbilled(settings, bills, facts.usages, rules, span, currency))
-        prepaid = prepaid_for(settings, plans, span, currency, rules)
-        drawn_under = policy_of(settings, policy)
-        return Inputs(charges, facts, plans, drawn_under, currency, span, rules, prepaid)
+        return gather(settings, query, lines, span, Recorded(facts, facts.usages, divided))
     except BooksError as error:
         raise BooksError(f"no statement can be drawn up: {error}") from error
 
@@ -162,45 +201,6 @@ def no_folder(folder: DataFolder) -> DataFolderError:
 def policy_of(settings: Settings, name: str) -> Policy:
     """The policy called `name`: one that ships, one in `policies/` of the data folder, or a path."""
     return load_policy(name, settings.folder.path / "policies")
-
-
-Bought: TypeAlias = Callable[[Sequence[Segment], Facts, Span], Facts]
-"""Of the facts in segments and beside them: at least the calls that others' APIs may have served."""
-
-
-def gathered(
-    settings: Settings,
-    policy: str,
-    pools_path: Path | None,
-    span: Span,
-    bought: Bought,
-    *,
-    validated: bool = True,
-) -> Inputs:
-    """Everything recorded for `span` and the rules in force: what a close seals.
-
-    The facts that the lake has sealed are named by their segments. `bought` finds the calls whose cost
-    is estimated.
-    """
-    charges, currency = charges_of(settings, span, validated=validated)
-    moment = lake_reader(settings).moment(*around(span))
-    rules = in_bundles_from(charges, rules_of(settings, pools_path))
-    segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
-    found = bought(segments, moment.unsealed, span)
-    bills = as_divided(charges, found, rules, span)
-    charges = with_more(charges, unbilled(settings, bills, found.usages, rules, span, currency))
-    plans = plans_of(settings)
-    return Inputs(
-        span=span,
-        currency=currency,
-        charges=charges,
-        facts=moment.unsealed,
-        plans=plans,
-        policy=policy_of(settings, policy),
-        rules=rules,
-        prepaid=prepaid_for(settings, plans, span, currency, rules),
-        segments=segments,
-    )
 
 
 def in_bundles_from(charges: Charges, rules: Rules) -> Rules:

@@ -20,6 +20,10 @@ class Query(NamedTuple):
     provisional: str = ""
     """A sentence on why the figures are not final; empty where they are."""
 
+    def between(self, start_ns: int | None, end_ns: int | None) -> Query:
+        """Return the same query for the time between two moments."""
+        return self._replace(period=None, start_ns=start_ns, end_ns=end_ns)
+
     def marked(self, figures: dict[str, object]) -> dict[str, object]:
         """Return `figures` as JSON values, and whether they are provisional."""
         return figures | {"provisional": bool(self.provisional)}

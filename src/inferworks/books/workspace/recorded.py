@@ -26,14 +26,16 @@ from inferworks.books.workspace.accruing import accrued, not_billed
 from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.estimating import estimated
 from inferworks.books.workspace.gathering import (
+    Recorded,
     around,
     charges_of,
-    gathered,
+    gather,
     lake_reader,
     policy_of,
     rules_of,
 )
 from inferworks.books.workspace.large import bought_large, drawn_large, is_large, many
+from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError
 from inferworks.meter.archive.manifest import Segment
@@ -65,14 +67,17 @@ class RecordedSource:
 
     def papers(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
-        return gathered(
-            self._settings,
-            self._policy,
-            self._pools_path,
-            span,
-            self._bought,
-            validated=self._validated,
-        )
+        lines = BillLines(self._folder, span, self._settings.currency)
+        moment = self._lake.moment(*around(span))
+        segments = tuple(sorted(segments_of(moment), key=lambda segment: segment.name))
+        found = self._bought(segments, moment.unsealed, span)
+
+        def divided(charges: Charges, rules: Rules, span: Span) -> Sequence[Charge]:
+            return as_divided(charges, found, rules, span)
+
+        recorded = Recorded(moment.unsealed, found.usages, divided, segments)
+        query = Query(policy=self._policy, pools_path=self._pools_path)
+        return gather(self._settings, query, lines, span, recorded, validated=self._validated)
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """Return the records of `span`, without the facts in the segments named in `known`."""

@@ -34,7 +34,7 @@ from inferworks.books.workspace.engine_choice import (
     why_unable,
 )
 from inferworks.books.workspace.gathering import (
-    papers_asked,
+    inputs_between,
     policy_of,
     rules_of,
     wanted_span,
@@ -74,9 +74,7 @@ class Statements:
         if name is not EngineName.REFERENCE and ends is not None:
             from inferworks.books.workspace.on_engine import drawn_on
 
-            policy = query.policy or self.settings.policy
-            drawn = drawn_on(name, self.settings, policy, query.pools_path, *ends)
-            return noted(drawn, query)
+            return noted(drawn_on(name, self.settings, query.between(*ends)), query)
         return noted(self._defined(query, ends), query)
 
     def by_customer(
@@ -96,8 +94,7 @@ class Statements:
             return noted(self._defined(query, ends), query)
         from inferworks.books.workspace.on_engine import customers_on
 
-        policy = query.policy or self.settings.policy
-        return noted(customers_on(name, self.settings, policy, query.pools_path, *ends), query)
+        return noted(customers_on(name, self.settings, query.between(*ends)), query)
 
     def sealed_json(self, query: Query) -> bytes | None:
         """Return the statement of a closed period as JSON, byte for byte as it was sealed.
@@ -117,8 +114,7 @@ class Statements:
         """Return everything that the statement is drawn from, all facts at hand: as sealed, or recorded."""
         settings, policy = self.settings, query.policy
         if query.period is None:
-            ends = (query.start_ns, query.end_ns)
-            return papers_asked(settings, policy or settings.policy, query.pools_path, *ends)
+            return inputs_between(settings, query)
         source = RecordedSource(settings, policy, query.pools_path)
         with self._ledger() as ledger:
             period = ledger.periods().named(query.period)
@@ -167,8 +163,7 @@ class Statements:
             with self._ledger() as ledger:
                 return statement_of(ledger, source, ledger.periods().named(query.period), view)
         start_ns, end_ns = ends or (query.start_ns, query.end_ns)
-        dated = query._replace(period=None, start_ns=start_ns, end_ns=end_ns)
-        return build_statement(self.computation(dated))
+        return build_statement(self.computation(query.between(start_ns, end_ns)))
 
     def _engine(
         self,

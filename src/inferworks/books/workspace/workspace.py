@@ -175,7 +175,7 @@ class Workspace(Statements):
         then = query._replace(period=name, start_ns=None, end_ns=None, provisional="")
         if between:  # of any length, so it may hold closed months: as all stands now
             ends = (parse_moment_ns(first), parse_moment_ns(last))
-            then = then._replace(period=None, start_ns=ends[0], end_ns=ends[1])
+            then = then.between(*ends)
         return comparison(now, self.statement(then, engine), name)
 
     def against(self, drawn: Statement, budget: BillFile) -> Against:
