@@ -43,7 +43,7 @@ def licences(package: PackageMetadata) -> set[str]:
 
 @pytest.mark.parametrize("lock", ALLOWED)
 def test_every_licence_is_one_that_we_accept(lock: str) -> None:
-    """Of each package of the lock that is installed here; the others are for other systems."""
+    """Packages of the lock that are installed here are checked; the others are for other systems."""
     odd: dict[str, object] = {}
     for name, said in locked(lock).items():
         try:

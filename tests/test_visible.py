@@ -26,7 +26,7 @@ def test_everything_can_be_seen(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=tuple(HARMFUL), exclude_characters="\\")))
 def test_what_can_be_read_stays(text: str) -> None:
-    """In whatever writing."""
+    """Readable text stays, in whatever writing."""
     assert visible(text) == text
 
 

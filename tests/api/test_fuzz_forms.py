@@ -122,9 +122,9 @@ class Nobody:
     """Carries no answer."""
 
     def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
-        """There is none."""
+        """Fail: no answer is expected."""
         raise AssertionError("nothing is answered")
 
     def write(self, data: bytes) -> None:
-        """There is none."""
+        """Fail: no answer is expected."""
         raise AssertionError("nothing is answered")

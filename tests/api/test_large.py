@@ -57,7 +57,7 @@ def chat(content: bytes) -> bytes:
     ids=["letters", "a text with commas and brackets", "umlauts", "a picture"],
 )
 def test_a_large_request_is_served(run: Run, content: bytes) -> None:
-    """Of megabytes, whatever they are."""
+    """Megabytes of a request are served, whatever they are."""
 
     async def main() -> None:
         async with answering(b"application/json", ANSWER) as house:
@@ -181,7 +181,7 @@ def test_a_flood_of_events_keeps_nobody(run: Run, unit: bytes) -> None:
     ids=["vectors", "a text", "a picture"],
 )
 def test_a_large_answer_is_delivered(run: Run, path: str, request_: bytes, answer: bytes) -> None:
-    """Of megabytes, whatever they are, with its cost in it where that is asked for."""
+    """Megabytes of an answer are delivered, whatever they are, with its cost where that is asked for."""
 
     async def main() -> None:
         async with answering(b"application/json", answer) as house:
@@ -202,7 +202,7 @@ def test_a_large_answer_is_delivered(run: Run, path: str, request_: bytes, answe
     ids=["pictures", "counts"],
 )
 def test_a_large_answer_full_of_small_values_is_a_failure(run: Run, answer: bytes) -> None:
-    """Of pictures nobody sends hundreds of thousands."""
+    """No upstream sends hundreds of thousands of pictures."""
 
     async def main() -> None:
         async with answering(b"application/json", answer) as house:

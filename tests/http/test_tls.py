@@ -31,7 +31,7 @@ def certificate(tmp_path: Path) -> Certificate:
     """Makes certificates that vouch for themselves, each in a file with its key."""
 
     def make(address: str = "127.0.0.1", begins: float = -1, ends: float = 1) -> Path:
-        """For `address`, from `begins` to `ends` days from now."""
+        """Certificate for `address`, valid from `begins` to `ends` days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "upstream")])
         now = dt.datetime.now(dt.UTC)

@@ -89,7 +89,7 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @given(workloads, st.integers(1, 50), st.integers())
 def test_thinning_takes_a_sample_in_order(workload: Workload, count: int, seed: int) -> None:
-    """As many as asked for or all, each at most once, in the order of the trace, the same each time."""
+    """A sample has the number asked for, or all, each once, in the trace's order, the same each time."""
     sample = thin(workload, count, seed).arrivals
     assert len(sample) == min(count, len(workload.arrivals))
     rest = iter(workload.arrivals)

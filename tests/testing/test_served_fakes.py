@@ -84,7 +84,7 @@ def test_every_fake_takes_the_configuration_that_it_prints(tmp_path: Path) -> No
 
 
 def test_a_status_is_every_answer(tmp_path: Path) -> None:
-    """In the vendor's own error body, so that fallbacks and retries can be seen."""
+    """Each answer has the vendor's own error body, so that fallbacks and retries can be seen."""
 
     async def run() -> None:
         async with before(tmp_path, 429) as platform:

@@ -126,7 +126,7 @@ def test_what_is_here_already_is_taken_off() -> None:
 
 
 def test_a_stated_amount_is_divided_as_the_last_bill_was() -> None:
-    """In whole picounits; without a bill it is a line of its own, of the department that is stated."""
+    """Parts are whole picounits; without a bill the amount is one line, of the department stated."""
     lines = [a_line("2"), a_line("1", resource_id="db")]
     assert accrued("90", lines) == [("db", "30.0"), ("vm", "60.0")]
     expected = Expected("A Cloud", "90", department="office")

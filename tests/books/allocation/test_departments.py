@@ -182,7 +182,7 @@ def _gaap_text() -> str:
 def test_every_function_is_reached_from_every_file(
     kind: str, department: str, function: Function
 ) -> None:
-    """From the file to the line of the statement and the account of the journal."""
+    """A file's function reaches the line of the statement and the account of the journal."""
     column = "x_Department" if kind == "focus" else "department"
     statement = drawn(read(kind, **{column: department}))
     assert functions_of(statement) == {function: 100}

@@ -178,7 +178,7 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_provisional_wherever_it_is_printed(company: Path) -> None:
-    """In the title, in the table and in the JSON, with the methods; and nothing is written."""
+    """Title, table and JSON say that it is provisional, with the methods; and nothing is written."""
     before = {path: path.read_bytes() for path in company.rglob("*.db")}
     told = CliRunner().invoke(cli, ["books", "forecast"])
     assert told.exit_code == 0, told.output

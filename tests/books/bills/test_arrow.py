@@ -223,7 +223,7 @@ def test_the_text_of_a_value(value: pa.Scalar[Any], text: str) -> None:
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )  # fmt: skip
 def test_what_has_no_text_is_named_by_row_and_column(column: pa.Array, reason: str) -> None:
-    """With all that is odd in the file, and with what to do."""
+    """The error names all that is odd in the file, and says what to do."""
     sink = io.BytesIO()
     parquet.write_table(pa.table({"good": ["a"] * 2, "odd": pa.concat_arrays([column] * 2)}), sink)
     problems: list[Problem] = []

@@ -295,7 +295,7 @@ def test_an_asset_in_another_currency_is_carried_at_the_rate_of_its_purchase() -
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused(row: dict[str, str], reason: str) -> None:
-    """With the figures, and nothing of the file is taken."""
+    """The refusal has the figures, and nothing of the file is taken."""
     books = Books()
     books.take({"number": row.get("number", "")})
     books.close("2027-01-01")

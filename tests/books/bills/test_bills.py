@@ -259,7 +259,7 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_ways_to_write_a_moment(text: str, moment_ns: int) -> None:
-    """With T and Z, with a space, with an offset, to the nanosecond."""
+    """Moments are written with T and Z, with a space or with an offset, to the nanosecond."""
     assert parse_moment_ns(text) == moment_ns
 
 

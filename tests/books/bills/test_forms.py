@@ -296,7 +296,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize(("raw", "what"), FOREIGN.values(), ids=FOREIGN.keys())
 def test_what_is_no_bill_is_called_by_its_name(raw: bytes, what: str) -> None:
-    """With what to do; a folder passes over such files."""
+    """The error says what to do; a folder passes over such files."""
     with pytest.raises(NoBillError, match=what) as refused:
         read(raw)
     assert str(refused.value).startswith("bill: ")

@@ -480,7 +480,7 @@ def test_what_is_wrong_is_said_of_the_files_own_cell() -> None:
 
 
 def test_parts_that_were_counted_beside_the_tokens_are_added() -> None:
-    """As some versions of LiteLLM do for some providers: parts that come to more are no part of them."""
+    """Some versions of LiteLLM count so for some providers: parts that come to more are no part of them."""
     told = {
         "cache_creation_input_tokens": 1253,
         "completion_tokens_details": {"reasoning_tokens": 9},

@@ -184,7 +184,7 @@ def test_what_cannot_be_asked_is_not_asked_again(
 
 
 def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
-    """As with the first of all: nobody better was found."""
+    """The first offer that can be asked is tried with its breaker open: no better one was found."""
     for deadline_s in (None, 60.0):
         policy, sight = RoutePolicy(deadline_s=deadline_s), Seen(retry={"b": 1, "c": 1})
         route = attempts(offers("abc"), policy, sight, 0)

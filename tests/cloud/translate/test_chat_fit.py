@@ -159,7 +159,7 @@ def test_a_model_without_functions_is_not_offered_any() -> None:
     [("openai", "gpt-4.1", 4), ("deepseek", "deepseek-chat", 16), ("zai", "glm-4.6", 1)],
 )
 def test_no_more_stops_than_are_taken(provider: str, model: str, most: int) -> None:
-    """Too many are refused; leniently the first of them stay."""
+    """Stops beyond the bound are refused; leniently the first of them stay."""
     facts, stops = known(provider, model), [f"{n}." for n in range(most + 1)]
     for way, name in ((MessagesToChat(), "stop_sequences"), (CompletionsToChat(), "stop")):
         assert asked(way, facts, **{name: stops[:most]})[0]["stop"] == stops[:most]

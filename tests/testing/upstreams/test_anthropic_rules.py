@@ -230,7 +230,7 @@ BAD: dict[str, tuple[Body, str]] = {
 
 @pytest.mark.parametrize(("fields", "words"), BAD.values(), ids=BAD)
 def test_what_anthropic_refuses_is_refused(fields: Body, words: str) -> None:
-    """In its words; the source of each stands beside it."""
+    """Refusals are in Anthropic's words; the source of each stands beside it."""
     assert message(**fields) == words
 
 

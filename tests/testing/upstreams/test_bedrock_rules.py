@@ -149,5 +149,5 @@ BAD: dict[str, tuple[Body, str]] = {
 
 @pytest.mark.parametrize(("fields", "words"), BAD.values(), ids=BAD)
 def test_what_bedrock_refuses_is_refused(fields: Body, words: str) -> None:
-    """In its words; the source of each stands beside it."""
+    """Refusals are in Bedrock's words; the source of each stands beside it."""
     assert converse(**fields) == words

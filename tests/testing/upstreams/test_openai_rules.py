@@ -226,7 +226,7 @@ BAD: dict[str, tuple[Body, tuple[str, str | None, str | None]]] = {
 
 @pytest.mark.parametrize(("fields", "words"), BAD.values(), ids=BAD)
 def test_what_openai_refuses_is_refused(fields: Body, words: tuple[str, str, str]) -> None:
-    """In its words, with its parameter and its code; the source of each stands beside it."""
+    """Refusals are in OpenAI's words, with its parameter and code; the source of each stands beside it."""
     assert said(chat(**fields)) == words
 
 
