@@ -17,7 +17,7 @@ PYTEST := PYTHONHASHSEED=0 $(BIN)/python -m pytest --numprocesses auto --dist lo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check types tests quick-tests coverage fuzz simulate clients checkers docs format lock sbom audit release clean
+.PHONY: help install demo test check types tests quick-tests coverage fuzz simulate clients checkers docs format lock sbom audit version release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,9 +98,18 @@ audit: $(SUPPLY)/.installed  ## Ask whether anything that is locked is known to 
 	set -e; for lock in run dev checkers supply coverage docs; do \
 	  $(SUPPLY)/bin/pip-audit --disable-pip --require-hashes --strict -r requirements/$$lock.txt; done
 
-release: sbom  ## Pack a release into dist/, with its hashes
+version: .venv/bin/python  ## Give what is unreleased a version: make version VERSION=0.2.0
+	@$(BIN)/python tools/release.py version "$(VERSION)"
+
+release: $(SUPPLY)/.installed  ## Check, pack and try a release in dist/, with its hashes and notes; says how to tag it
+	rm -rf dist build/wheel
+	@$(BIN)/python tools/release.py check
+	@$(MAKE) --no-print-directory sbom
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(SUPPLY)/bin/python -m build --no-isolation
-	cd dist && sha256sum inferworks-* inferworks.cdx.json > SHA256SUMS
+	@$(PIP) install --no-deps --target build/wheel dist/inferworks-*.whl
+	cd build && PYTHONPATH=wheel ../$(BIN)/python -m inferworks --version
+	cd dist && sha256sum inferworks-* inferworks.cdx.json NOTES.md > SHA256SUMS
+	@$(BIN)/python tools/release.py check
 
 clean:  ## Remove what was set up
 	rm -rf .venv $(CHECKERS) $(SUPPLY) $(DOCS) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
