@@ -110,14 +110,14 @@ def app(context: AppContext) -> Handler:
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer
             if not _is_expected(error):
                 _log.exception("%s %s failed", exchange.method, exchange.path)
-            told, style = as_call_error(error), style_of(exchange)
+            call_error, style = as_call_error(error), style_of(exchange)
             is_in_doubt = isinstance(error, JournalError | DamagedError)
             if is_in_doubt:  # nobody may look for a record by it
                 exchange.beside = [pair for pair in exchange.beside if pair[0] != CALL_ID]
             if not exchange.is_call or is_in_doubt:
-                _refused(context, exchange, told, identify(exchange, style))
+                _refused(context, exchange, call_error, identify(exchange, style))
             # Where an answer has begun there is nothing to say: the server cuts what is not finished.
-            await answer_error(exchange, told, style)
+            await answer_error(exchange, call_error, style)
 
     return handle
 
@@ -140,10 +140,10 @@ def _refused(
     """Tell whoever listens of a request that is turned away and leaves no record, or whose is in doubt."""
     if context.on_refused is not None:
         at_ns, status = context.clock.now_ns(), error.status
-        told = RefusedRequest(
+        refused_request = RefusedRequest(
             at_ns, asked.method, asked.path, status, error.code, request_id=request_id
         )
-        context.on_refused(told)
+        context.on_refused(refused_request)
 
 
 def _is_expected(error: Exception) -> bool:

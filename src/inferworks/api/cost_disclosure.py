@@ -42,34 +42,36 @@ class CostDisclosure:
         "_before_ns",
         "_begun_ns",
         "_in_answer",
+        "_recorder",
         "_region",
         "_seller",
-        "_tally",
         "_tariffs",
         "_who",
     )
 
     def __init__(
         self,
-        tally: CallRecorder,
+        recorder: CallRecorder,
         tariffs: PricingTable | None,
         now_ns: int,
         *,
         in_answer: bool = False,
     ) -> None:
         """An answer has begun to come at `now_ns`; `in_answer` says that its cost is wanted in it."""
-        leg = tally.serving
-        self._tally = tally
+        leg = recorder.serving
+        self._recorder = recorder
         self._tariffs = tariffs
         self._in_answer = in_answer
         self._who = leg.provider
         self._region = leg.region
         self._seller = "" if leg.replica else leg.provider
-        self._before_ns = leg.started_ns - tally.opened.opened_ns - tally.spent_ns
+        self._before_ns = leg.started_ns - recorder.opened.opened_ns - recorder.spent_ns
         self._begun_ns = now_ns
 
-    def headers(self, now_ns: int, told: ReportedUsage | None = None) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer whose head leaves at `now_ns`; of a whole one `told` is known."""
+    def headers(
+        self, now_ns: int, reported: ReportedUsage | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the headers of an answer whose head leaves at `now_ns`; with the cost if it is whole."""
         overhead_us = (self._before_ns + now_ns - self._begun_ns) // 1000
         found = [
             (b"x-inferworks-provider", self._who.encode()),
@@ -77,31 +79,31 @@ class CostDisclosure:
         ]
         if self._region:
             found.append((b"x-inferworks-region", self._region.encode()))
-        if told is not None and self._tariffs is not None:
-            total = self._tariffs.total(self._tally.opened, self._seller, told)
+        if reported is not None and self._tariffs is not None:
+            total = self._tariffs.total(self._recorder.opened, self._seller, reported)
             if total is not None:
                 pico, currency = total
                 found.append((b"x-inferworks-cost", decimal(pico)))
                 found.append((b"x-inferworks-currency", currency.encode()))
         return found
 
-    def body(self, data: bytes, told: ReportedUsage) -> bytes:
-        """A whole answer with its cost in it, if that was asked for and it has a place for it."""
+    def body(self, data: bytes, reported: ReportedUsage) -> bytes:
+        """Return a whole answer with its cost in it, if that was asked for and it has a `usage`."""
         if not self._in_answer or _USAGE not in data:
             return data
-        return with_cost(data, *self._cost(told))
+        return with_cost(data, *self._cost(reported))
 
-    def chunk(self, data: bytes, told: ReportedUsage) -> bytes:
-        """The same for one or more events of a stream, of which `told` is all that was told so far."""
-        if not self._in_answer or told.is_estimate or _USAGE not in data:
+    def chunk(self, data: bytes, reported: ReportedUsage) -> bytes:
+        """Return one or more events of a stream with their cost, by the usage that is `reported` so far."""
+        if not self._in_answer or reported.is_estimate or _USAGE not in data:
             return data
-        cost = self._cost(told)
+        cost = self._cost(reported)
         return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
 
-    def _cost(self, told: ReportedUsage) -> tuple[bytes, bytes]:
+    def _cost(self, reported: ReportedUsage) -> tuple[bytes, bytes]:
         if self._tariffs is None:
             return as_json(None)
-        return as_json(self._tariffs.cost(self._tally.opened, self._seller, told))
+        return as_json(self._tariffs.cost(self._recorder.opened, self._seller, reported))
 
 
 def as_json(cost: Cost | None) -> tuple[bytes, bytes]:
@@ -127,9 +129,9 @@ def with_cost(data: bytes, amount: bytes, details: bytes) -> bytes:
         return data
     usage = bytes(fields.get("usage", _NONE))
     if usage.startswith(b"{"):
-        told = with_value(usage, read_fields(usage), "cost", amount)
-        told = with_value(told, read_fields(told), "cost_details", details)
-        return with_value(data, fields, "usage", told)
+        priced = with_value(usage, read_fields(usage), "cost", amount)
+        priced = with_value(priced, read_fields(priced), "cost_details", details)
+        return with_value(data, fields, "usage", priced)
     about = bytes(fields.get("response", _NONE))
     if about.startswith(b"{"):
         return with_value(data, fields, "response", with_cost(about, amount, details))

@@ -84,9 +84,9 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
         transcript = _transcript(context, key, opened, exchange)
         with place:
             try:
-                async with context.meter.open(opened, clock) as tally:
+                async with context.meter.open(opened, clock) as recorder:
                     delivery = ResponseWriter(
-                        form, exchange, context, call, tally, wants_cost, transcript
+                        form, exchange, context, call, recorder, wants_cost, transcript
                     )
                     await delivery.run(offers)
             finally:

@@ -216,7 +216,7 @@ class PricingTable:
             self._plans, self._planned, self._version = plans, {}, version
 
     def total(
-        self, opened: Opened | Usage, seller: str, told: ReportedUsage
+        self, opened: Opened | Usage, seller: str, reported: ReportedUsage
     ) -> tuple[int, str] | None:
         """Return the cost of a call to its caller, in picounits and their currency; None when unknown.
 
@@ -225,20 +225,20 @@ class PricingTable:
         if opened.customer in self._plans:
             kept = self._plan_of(opened)
             if kept.planned:
-                return _total(kept.tariff, told, free=opened.purpose not in EARNING)
-        if told.cost_pico is not None:
-            return told.cost_pico, told.currency
-        return _total(self._list_of(opened, seller), told)
+                return _total(kept.tariff, reported, free=opened.purpose not in EARNING)
+        if reported.cost_pico is not None:
+            return reported.cost_pico, reported.currency
+        return _total(self._list_of(opened, seller), reported)
 
-    def cost(self, opened: Opened, seller: str, told: ReportedUsage) -> Cost | None:
+    def cost(self, opened: Opened, seller: str, reported: ReportedUsage) -> Cost | None:
         """The same, with what it is made of."""
         kept = self._plan_of(opened)
         if kept.planned and kept.tariff is not None and opened.purpose not in EARNING:
             return Cost(0, kept.tariff.currency, Basis.INTERNAL)
-        if not kept.planned and told.cost_pico is not None:
-            return Cost(told.cost_pico, told.currency, Basis.PROVIDER)
+        if not kept.planned and reported.cost_pico is not None:
+            return Cost(reported.cost_pico, reported.currency, Basis.PROVIDER)
         tariff = kept.tariff if kept.planned else self._list_of(opened, seller)
-        return None if tariff is None else tariff.cost(told.tokens, told.items)
+        return None if tariff is None else tariff.cost(reported.tokens, reported.items)
 
     def _plan_of(self, opened: Opened | Usage) -> _Kept:
         """The tariff of the plan that is in force for a call, if one is."""
@@ -272,18 +272,18 @@ def cost_of(usage: Usage, tariffs: PricingTable) -> tuple[int, str] | None:
     if not usage.legs or (usage.tokens == NO_TOKENS and usage.items == NO_ITEMS):
         return None
     served = usage.legs[-1]
-    told = ReportedUsage(
+    reported = ReportedUsage(
         usage.tokens, usage.items, cost_pico=served.told_cost_pico, currency=served.told_currency
     )
-    return tariffs.total(usage, "" if served.replica else served.provider, told)
+    return tariffs.total(usage, "" if served.replica else served.provider, reported)
 
 
 def _total(
-    tariff: CallPricing | None, told: ReportedUsage, *, free: bool = False
+    tariff: CallPricing | None, reported: ReportedUsage, *, free: bool = False
 ) -> tuple[int, str] | None:
     if tariff is None:
         return None
-    pico = 0 if free else tariff.total_pico(told.tokens, told.items)
+    pico = 0 if free else tariff.total_pico(reported.tokens, reported.items)
     return None if pico is None else (pico, tariff.currency)
 
 

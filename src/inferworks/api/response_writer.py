@@ -49,7 +49,7 @@ class ResponseWriter:
         exchange: Exchange,
         context: AppContext,
         call: Call,
-        tally: CallRecorder,
+        recorder: CallRecorder,
         wants_cost: bool,
         transcript: Transcript | None,
     ) -> None:
@@ -57,7 +57,7 @@ class ResponseWriter:
         self._exchange = exchange
         self._context = context
         self._call = call
-        self._tally = tally
+        self._recorder = recorder
         self._transcript = transcript
         self._wants_cost = wants_cost
         self._streamed: tuple[Reply, StreamUsage] | None = None
@@ -66,20 +66,20 @@ class ResponseWriter:
 
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
-        context, tally = self._context, self._tally
+        context, recorder = self._context, self._recorder
         router, call = context.router, self._call
         try:
             route = router.route(call, offers, router.health.now_ns())
-            self._attempts = serve(call, route, context.providers, router.health, tally)
+            self._attempts = serve(call, route, context.providers, router.health, recorder)
             self._exchange.on_leave = self._reads_on
             async with self._attempts as reply:
                 await self._deliver(reply)
         except CallError as error:
             if self._drain is not None:
-                tally.leave()  # there is nobody to be told
+                recorder.leave()  # no client is left to be told
                 return
             outcome = Outcome.REFUSED if error.is_callers else Outcome.FAILED
-            await tally.close(outcome, error.status, error.code)
+            await recorder.close(outcome, error.status, error.code)
             raise
         except (ClientGone, asyncio.CancelledError):
             self._dropped()
@@ -91,12 +91,12 @@ class ResponseWriter:
 
     async def _deliver(self, reply: Reply) -> None:
         context = self._context
-        now_ns = self._tally.clock.now_ns()
+        now_ns = self._recorder.clock.now_ns()
         self._disclosure = CostDisclosure(
-            self._tally, context.tariffs, now_ns, in_answer=self._wants_cost
+            self._recorder, context.tariffs, now_ns, in_answer=self._wants_cost
         )
         if self._drain is not None:
-            await self._read_on(reply, reply.first, StreamUsage(self._call, self._tally))
+            await self._read_on(reply, reply.first, StreamUsage(self._call, self._recorder))
         elif reply.status >= 400:
             await self._deliver_refusal(reply)
         elif self._call.stream and not reply.first.last:
@@ -105,26 +105,28 @@ class ResponseWriter:
             await self._deliver_body(reply)
 
     async def _deliver_refusal(self, reply: Reply) -> None:
-        self._tally.leg_ended(Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED)
-        await self._tally.close(Outcome.REFUSED, reply.status, "upstream_refused")
+        self._recorder.leg_ended(
+            Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
+        )
+        await self._recorder.close(Outcome.REFUSED, reply.status, "upstream_refused")
         named = self._form.errors.named(reply.first.data, self._call.id)
         await self._respond(reply, named)
 
     async def _deliver_body(self, reply: Reply) -> None:
-        told, confidence = whole_usage(self._call, reply.first, reply.content_type)
+        reported, confidence = whole_usage(self._call, reply.first, reply.content_type)
         data = reply.first.data
         if self._wants_cost:
             large = len(data) > LARGE_BYTES
             tell = self._disclosure.body
-            data = await aside(tell, data, told) if large else tell(data, told)
-        await self._tally.answered(reply.status, len(data), told, confidence)
-        await self._respond(reply, data, told)
+            data = await aside(tell, data, reported) if large else tell(data, reported)
+        await self._recorder.answered(reply.status, len(data), reported, confidence)
+        await self._respond(reply, data, reported)
 
     async def _deliver_stream(self, reply: Reply) -> None:
-        exchange, tally = self._exchange, self._tally
+        exchange, recorder = self._exchange, self._recorder
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
         await exchange.start(reply.status, [*fields, *self._head(reply)])
-        count = StreamUsage(self._call, tally)
+        count = StreamUsage(self._call, recorder)
         self._streamed = reply, count
         try:
             chunk = reply.first
@@ -133,9 +135,9 @@ class ResponseWriter:
                 data = chunk.data
                 if data:
                     if self._wants_cost:
-                        data = await self._with_cost(data, count.told)
-                    tally.first_byte()
-                    tally.sent(len(data))
+                        data = await self._with_cost(data, count.reported)
+                    recorder.first_byte()
+                    recorder.sent(len(data))
                     if self._transcript is not None:
                         self._transcript.heard(data)
                     await exchange.send(data)
@@ -145,16 +147,16 @@ class ResponseWriter:
                 raise
             chunk = _SEEN
         except UpstreamError as error:
-            count.see_told(error.told)
-            self._tally.leg_ended(
-                Outcome.FAILED, reply.status, count.told, count.confidence(whole=False)
+            count.see_reported(error.told)
+            self._recorder.leg_ended(
+                Outcome.FAILED, reply.status, count.reported, count.confidence(whole=False)
             )
             if self._drain is not None:
-                tally.leave()
+                recorder.leave()
                 return
             failure = broken_off(error)
             _log.warning("call %s: broken off: %s", self._call.id, error)
-            await tally.close(Outcome.FAILED, reply.status, failure.code)
+            await recorder.close(Outcome.FAILED, reply.status, failure.code)
             if reply.content_type.startswith(b"text/event-stream"):
                 await exchange.end(self._form.errors.event(failure, self._call.id))
             return  # sound has no words for an error: the server cuts what is not finished
@@ -162,31 +164,31 @@ class ResponseWriter:
             await self._read_on(reply, chunk, count)
             return
         count.see_last(chunk)
-        data = await self._with_cost(chunk.data, count.told)
-        tally.sent(len(data))
-        self._tally.leg_ended(
-            Outcome.ANSWERED, reply.status, count.told, count.confidence(whole=True)
+        data = await self._with_cost(chunk.data, count.reported)
+        recorder.sent(len(data))
+        self._recorder.leg_ended(
+            Outcome.ANSWERED, reply.status, count.reported, count.confidence(whole=True)
         )
-        await tally.close(Outcome.ANSWERED, reply.status)
+        await recorder.close(Outcome.ANSWERED, reply.status)
         if self._transcript is not None:
             self._transcript.heard(data)
         await exchange.end(data)
 
-    async def _with_cost(self, events: bytes, told: ReportedUsage) -> bytes:
-        """One or more events of a stream with what it has cost so far, if that is wanted."""
+    async def _with_cost(self, events: bytes, reported: ReportedUsage) -> bytes:
+        """Return one or more events of a stream with the cost so far, if the client wants it."""
         if len(events) > LARGE_BYTES:
-            return await aside(self._disclosure.chunk, events, told)
-        return self._disclosure.chunk(events, told)
+            return await aside(self._disclosure.chunk, events, reported)
+        return self._disclosure.chunk(events, reported)
 
     def _reads_on(self, cut: Callable[[], object]) -> bool:
-        """The client has left: whether its answer is read to the end, for its usage.
+        """Decide whether an answer is read to its end, for its usage, though the client has left.
 
-        One that is over is, whatever its offer says. There is no work left that leaving would stop, and
-        who leaves just before the usage is told would have an estimate instead of a bill.
+        One that is complete is, whatever its offer says. There is no work left that leaving would stop, and
+        a client that leaves just before the usage comes would have an estimate instead of a bill.
         """
-        if self._drain is None and self._tally.is_running:
+        if self._drain is None and self._recorder.is_running:
             is_over = self._streamed is not None and self._streamed[0].is_over()
-            if not is_over and self._tally.on_leave != "drain":
+            if not is_over and self._recorder.on_leave != "drain":
                 return False
             self._drain = self._context.drains.begin(cut, is_over=is_over)
             if self._drain is not None:
@@ -194,7 +196,7 @@ class ResponseWriter:
         return self._drain is not None
 
     async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamUsage) -> None:
-        """Read the rest of an answer that nobody waits for, `chunk` first, and record what it used."""
+        """Read the rest of an answer without a client, `chunk` first, and record its usage."""
         assert self._drain is not None, "only what is drained is read on"
         self._streamed = reply, count
         try:
@@ -202,52 +204,58 @@ class ResponseWriter:
                 count.see(chunk)
                 chunk = await anext(reply.rest)
         except UpstreamError as error:
-            count.see_told(error.told)
+            count.see_reported(error.told)
             sure = count.confidence(whole=False)
-            self._tally.leg_ended(Outcome.FAILED, reply.status, count.told, sure)
+            self._recorder.leg_ended(Outcome.FAILED, reply.status, count.reported, sure)
         else:
             if chunk.last:
                 self._drained(reply, chunk, count)
             else:
                 self._dropped()
-        self._tally.leave()
+        self._recorder.leave()
 
     def _drained(self, reply: Reply, last: Chunk, count: StreamUsage) -> None:
-        """The answer that nobody waits for was read to its end."""
+        """Record an answer that was read to its end without a client."""
         if reply.status >= 400:
-            self._tally.leg_ended(
+            self._recorder.leg_ended(
                 Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
             )
             return
         if last is reply.first:
-            told, confidence = whole_usage(self._call, last, reply.content_type)
+            reported, confidence = whole_usage(self._call, last, reply.content_type)
         else:
             count.see_last(last)
-            told, confidence = count.told, count.confidence(whole=True)
-        self._tally.leg_ended(Outcome.CANCELLED, reply.status, told, confidence, ended_by="drain")
+            reported, confidence = count.reported, count.confidence(whole=True)
+        self._recorder.leg_ended(
+            Outcome.CANCELLED, reply.status, reported, confidence, ended_by="drain"
+        )
 
     def _dropped(self) -> None:
-        """The answer is dropped where it stands; what a stream has told so far is kept."""
-        if self._streamed is not None and self._tally.is_running:
+        """Drop the answer where it stands; the usage that a stream has reported so far is kept."""
+        if self._streamed is not None and self._recorder.is_running:
             reply, count = self._streamed
             sure = count.confidence(whole=False)
-            self._tally.leg_ended(Outcome.CANCELLED, reply.status, count.told, sure)
+            self._recorder.leg_ended(Outcome.CANCELLED, reply.status, count.reported, sure)
 
-    async def _respond(self, reply: Reply, data: bytes, told: ReportedUsage | None = None) -> None:
-        """Send a whole answer, which `told` what it has used."""
+    async def _respond(
+        self, reply: Reply, data: bytes, reported: ReportedUsage | None = None
+    ) -> None:
+        """Send a whole answer, with the cost of its `reported` usage."""
         if self._transcript is not None:
             self._transcript.heard(data)
-        headers = self._head(reply, told)
+        headers = self._head(reply, reported)
         await self._exchange.respond(reply.status, data, reply.content_type, headers)
 
-    def _head(self, reply: Reply, told: ReportedUsage | None = None) -> list[tuple[bytes, bytes]]:
-        """Our headers of an answer; of a whole one, what it `told` tells its cost."""
+    def _head(
+        self, reply: Reply, reported: ReportedUsage | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Return our headers of an answer; of a whole one with the cost of its `reported` usage."""
         headers = list(reply.headers)
         if reply.left_out:
             headers.append((LEFT_OUT, reply.left_out.encode()))
         if self._context.answer_headers:
             headers += reply.beside
-            headers += self._disclosure.headers(self._tally.clock.now_ns(), told)
+            headers += self._disclosure.headers(self._recorder.clock.now_ns(), reported)
         return headers
 
 

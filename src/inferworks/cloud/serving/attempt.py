@@ -60,9 +60,9 @@ class Attempt:
         "_call",
         "_entered",
         "_over",
+        "_recorder",
         "_sending",
         "_standing",
-        "_tally",
         "answer",
         "leg",
         "offer",
@@ -79,7 +79,7 @@ class Attempt:
         offer: Offer,
         provider: Provider,
         standing: OfferHealth,
-        tally: CallRecorder,
+        recorder: CallRecorder,
         began_ns: int,
         *,
         beside: bool = False,
@@ -90,7 +90,7 @@ class Attempt:
         """
         self.offer = offer
         self._began_ns = began_ns
-        self.leg = tally.leg_started(
+        self.leg = recorder.leg_started(
             offer.id,
             offer.seller or offer.provider,
             offer.replica,
@@ -101,7 +101,7 @@ class Attempt:
         )
         self._call = call
         self._standing = standing
-        self._tally = tally
+        self._recorder = recorder
         self._entered = False
         self._over = False
         self._sending: AbstractAsyncContextManager[Reply] = provider.send(offer, call)
@@ -148,18 +148,18 @@ class Attempt:
         self._standing.failed(self._began_ns, now_ns, self._caller(), asked)
 
     def _caller(self) -> Caller:
-        opened = self._tally.opened
+        opened = self._recorder.opened
         return opened.customer, opened.key_id
 
     def unsent(self) -> None:
         """Take its leg back: nothing was sent."""
-        self._tally.leg_unsent(self.leg)
+        self._recorder.leg_unsent(self.leg)
 
     def refused(self) -> None:
         """End its leg as one that was refused."""
         answer = self.answer
         assert isinstance(answer, Reply), "only an upstream refuses"
-        self._tally.leg_ended(
+        self._recorder.leg_ended(
             Outcome.REFUSED, answer.status, NOTHING_REPORTED, Confidence.COUNTED, leg=self.leg
         )
 
@@ -171,12 +171,12 @@ class Attempt:
         used: ReportedUsage | None = answer.told if isinstance(answer, UpstreamError) else None
         if used is not None:
             sure = used.confidence(whole=True)
-            self._tally.leg_ended(Outcome.FAILED, status, used, sure, leg=self.leg)
+            self._recorder.leg_ended(Outcome.FAILED, status, used, sure, leg=self.leg)
             return
         used = NOTHING_REPORTED
         if isinstance(answer, UpstreamError) and (answer.gave_up or answer.worked):
             used = self._prompt_sent()  # the work is done, or goes on still
-        self._tally.leg_ended(Outcome.FAILED, status, used, _confidence(answer), leg=self.leg)
+        self._recorder.leg_ended(Outcome.FAILED, status, used, _confidence(answer), leg=self.leg)
 
     def outrun(self, now_ns: int) -> None:
         """End its leg as one that is not wanted any more, since another answered sooner."""
@@ -195,10 +195,10 @@ class Attempt:
         if isinstance(answer, Reply) and answer.first.told is not None:
             told = answer.first.told
             sure = told.confidence(whole=answer.first.last)
-            self._tally.leg_ended(outcome, answer.status, told, sure, leg=self.leg)
+            self._recorder.leg_ended(outcome, answer.status, told, sure, leg=self.leg)
         else:
             used = self._prompt_sent()
-            self._tally.leg_ended(outcome, 0, used, Confidence.ESTIMATED, leg=self.leg)
+            self._recorder.leg_ended(outcome, 0, used, Confidence.ESTIMATED, leg=self.leg)
 
     def _prompt_sent(self) -> ReportedUsage:
         """Estimate of the prompt, which is all that is known to be worked on."""

@@ -35,18 +35,30 @@ _log = logging.getLogger("inferworks.serve")
 
 
 def serve(
-    call: Call, route: Route, providers: Mapping[str, Provider], health: Health, tally: CallRecorder
+    call: Call,
+    route: Route,
+    providers: Mapping[str, Provider],
+    health: Health,
+    recorder: CallRecorder,
 ) -> Serving:
     """Enter with the first answer that begins; CallError when no offer could serve `call`."""
-    return Serving(call, route, providers, health, tally)
+    return Serving(call, route, providers, health, recorder)
 
 
 class Serving(AbstractAsyncContextManager[Reply]):
     """One call being served. A class and not a generator: it is on the way of every call."""
 
     __slots__ = (
-        "_call", "_failure", "_health", "_providers", "_race", "_retry_after_ns", "_route", "_tally",
-        "_unsaid", "_won",
+        "_call",
+        "_failure",
+        "_health",
+        "_providers",
+        "_race",
+        "_recorder",
+        "_retry_after_ns",
+        "_route",
+        "_unsaid",
+        "_won",
     )  # fmt: skip
 
     def __init__(
@@ -55,13 +67,13 @@ class Serving(AbstractAsyncContextManager[Reply]):
         route: Route,
         providers: Mapping[str, Provider],
         health: Health,
-        tally: CallRecorder,
+        recorder: CallRecorder,
     ) -> None:
         self._call = call
         self._route = route
         self._providers = providers
         self._health = health
-        self._tally = tally
+        self._recorder = recorder
         self._race: HedgedCall | None = None
         self._won: Attempt | HedgedAttempt | None = None
         self._failure: CallError | None = None
@@ -129,7 +141,9 @@ class Serving(AbstractAsyncContextManager[Reply]):
     def _start(self, offer: Offer, beside: bool = False) -> Attempt:
         provider, standing = self._providers[offer.provider], self._health.of(offer)
         began_ns = self._health.now_ns()
-        return Attempt(self._call, offer, provider, standing, self._tally, began_ns, beside=beside)
+        return Attempt(
+            self._call, offer, provider, standing, self._recorder, began_ns, beside=beside
+        )
 
     def _failed(self, attempt: Attempt, verdict: AttemptResult) -> None:
         """Put a failed attempt on record, and remember it as the failure of the call so far.
