@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: .venv/.installed  ## Set up .venv with what running needs
+install: .venv/.installed  ## Set up .venv with what running needs: the base, embedded and engines
 
 demo: .venv/.installed  ## Run the main job: traffic, bills, statement, report
 	@$(BIN)/inferworks demo
@@ -77,8 +77,8 @@ format: .venv/.installed-dev  ## Lay the code out
 
 lock:  ## Choose the versions anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --upgrade --quiet -c requirements/limits.in pyproject.toml requirements/build.in \
-	  -o requirements/run.txt
+	  --upgrade --quiet --extra embedded --extra engines -c requirements/limits.in pyproject.toml \
+	  requirements/build.in -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet --extra dev -c requirements/run.txt pyproject.toml requirements/build.in \
 	  -o requirements/dev.txt

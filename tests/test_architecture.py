@@ -24,7 +24,8 @@ HOUSE = """
     catalog
     config
     http folder metering
-    money units purpose clock supervise ids secrets checksum errors extras redact visible log outlet files
+    money units purpose clock supervise ids secrets checksum
+    errors extras arrow redact visible log outlet files
     spreadsheet garbage
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 LOCKS = Path(__file__).parent.parent / "requirements"
 PERMISSIVE = frozenset({
@@ -76,3 +78,21 @@ def test_what_runs_is_what_was_tested() -> None:
         for lock in ("run.txt", "dev.txt")
     )
     assert {name: tested.get(name) for name in run} == run
+
+
+EXTRAS = ("embedded", "engines", "parquet")
+"""What `make install` installs beside what every installation has."""
+
+
+def test_the_lock_of_an_installation_has_all_that_is_asked_for() -> None:
+    """Each package of the base and of the extras of `make install`, in a version that is asked for."""
+    project = tomllib.loads((LOCKS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = [*project["dependencies"]]
+    for extra in EXTRAS:
+        asked += project["optional-dependencies"][extra]
+    versions = {
+        name: said.split()[0].removeprefix("==") for name, said in locked("run.txt").items()
+    }
+    for line in asked:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(versions[requirement.name]), line

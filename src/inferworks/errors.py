@@ -3,6 +3,7 @@
     InferworksError
     ├── UserError               the user can mend it; its text is one line: what, where, what to do
     │   ├── ConfigError         a setting that is unknown, of the wrong type or impossible
+    │   │   └── ExtraError      a package that a setting or command needs is not installed
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
     │   │   └── DamagedError    a file of it is not what was written
     │   ├── LakeError           the lake cannot be read or written, or is not what its manifest says
@@ -43,6 +44,10 @@ class UserError(InferworksError):
 
 class ConfigError(UserError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+class ExtraError(ConfigError):
+    """A package that a setting or a command needs, and every installation does not have, is missing."""
 
 
 class Mistakes:

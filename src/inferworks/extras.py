@@ -6,9 +6,40 @@ name, whatever an index has there is somebody else's.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, requires
+from types import ModuleType
+
+from inferworks.errors import ExtraError
+
+
+def required(module: str, extra: str, user: str) -> ModuleType:
+    """Import `module`, which the extra called `extra` brings and `user` needs.
+
+    ExtraError, saying what to install, when a package is missing.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        raise ExtraError(f"{user} needs the package {missing}: {install(extra)}") from None
+
+
+def is_installed(module: str) -> bool:
+    """Return True if the top-level `module` is installed; it is not imported for that."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def check_installed(module: str, extra: str, user: str) -> None:
+    """Raise ExtraError, as `required` does, when `module` is missing; it is not imported."""
+    if not is_installed(module):
+        raise ExtraError(f"{user} needs the package {module}: {install(extra)}")
 
 
 def install(extra: str) -> str:

@@ -8,7 +8,7 @@ enough: no more is decoded than is asked for. What is coded must be what it says
 last: a stream that is cut off, or has something behind it, is refused, as a message with two lengths is.
 
 gzip and deflate are decoded as they come, by the standard library. zstd is decoded where all of it is
-there, by Arrow, which the process has loaded for the lake. Several codings on top of each other are not
+there, by Arrow, where that is installed. Several codings on top of each other are not
 taken: nobody sends them but to see what happens.
 
 Rejected: `gzip.decompress` (no bound); packages for brotli and zstd (clients and upstreams are told what is
@@ -23,8 +23,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from inferworks.arrow import pa
+from inferworks.extras import is_installed
+
 PIECE_BYTES: Final = 256 * 1024
-TAKEN: Final = b"gzip, deflate, zstd"
+TAKEN: Final = b"gzip, deflate, zstd" if is_installed("pyarrow") else b"gzip, deflate"
 """Codings accepted for a whole body, as an `accept-encoding` value."""
 _WHOLE_ONLY: Final = b"zstd"
 _STEP_BYTES: Final = 16 * 1024
@@ -111,8 +114,6 @@ class Inflater:
 
 
 def _zstd(data: bytes) -> Iterator[bytes]:
-    import pyarrow as pa  # for those alone who need it: it takes long to load
-
     try:
         with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
             while piece := stream.read(PIECE_BYTES):

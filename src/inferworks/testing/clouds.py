@@ -32,22 +32,26 @@ from inferworks.testing.upstreams import azure, bedrock, bedrock_claude, vertex
 from inferworks.testing.upstreams.anthropic import MessageAnswer
 from inferworks.testing.upstreams.bedrock import ConverseAnswer
 
-BEDROCK_KEY = key_credential(bedrock.REGION, bedrock.KEY.access_key_id, bedrock.KEY.secret)
 AZURE_KEY = KeyCredential(b"api-key", azure.KEY)
 AZURE_TOKEN = KeyCredential.bearer(azure.TOKEN)
 VERTEX_TOKEN = KeyCredential.bearer(vertex.TOKEN)
 
 
+def bedrock_key() -> Credential:
+    """The key that the fake of Bedrock knows. ConfigError without the extra `aws`, whose library signs."""
+    return key_credential(bedrock.REGION, bedrock.KEY.access_key_id, bedrock.KEY.secret)
+
+
 def stage_bedrock(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Chats put in the words of Converse, signed, and sent to a fake that checks the signature."""
     opening = bedrock.open_bedrock(scripted(ConverseAnswer, script, first_events=1))
-    return staged(script, opening, _speaking(BEDROCK.spoken, BEDROCK_KEY), tells_along=False)
+    return staged(script, opening, _speaking(BEDROCK.spoken, bedrock_key()), tells_along=False)
 
 
 def stage_bedrock_claude(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Chats translated for Anthropic's models on Bedrock, signed; these tell of tokens as they go."""
     opening = bedrock_claude.open_bedrock_claude(_message_answer(script))
-    return staged(script, opening, _speaking(bedrock_messages(), BEDROCK_KEY))
+    return staged(script, opening, _speaking(bedrock_messages(), bedrock_key()))
 
 
 def stage_azure(script: Script) -> AbstractAsyncContextManager[Stage]:

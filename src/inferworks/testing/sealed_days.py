@@ -6,18 +6,19 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec.structs import replace
 
-from inferworks.books.engines.base import Engine
-from inferworks.books.engines.lake import DaySums, Lake, lake_of
+from inferworks.arrow import pa, pq
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, Fact, batch_of
 from inferworks.meter.archive.sums import KINDS
 from inferworks.meter.facts import Facts
+
+if TYPE_CHECKING:  # an engine of large books is an extra
+    from inferworks.books.engines.base import Engine
+    from inferworks.books.engines.lake import Lake
 
 TICK_NS = DAY_NS // 200
 """Length of one nanosecond of `worlds` here, so that a world takes ten days."""
@@ -44,7 +45,8 @@ class SealedDays:
 
     def __init__(self, folder: Path, facts: Facts, dice: random.Random) -> None:
         self.files: dict[str, list[str]] = defaultdict(list)
-        self.sums: list[DaySums] = []
+        self.sums: list[tuple[str, str, int, str]] = []
+        """The file of each, its kind, its day and the file of its sums, as `DaySums` has them."""
         kept: dict[str, tuple[Fact, ...]] = {}
         for name, rows, at in (
             ("usage", facts.usages, "opened_ns"),
@@ -69,8 +71,11 @@ class SealedDays:
             if kind.table == name and dice.random() < 0.9:
                 beside = path.with_suffix(f".{kind.name}")
                 pq.write_table(kind.sums_of(pq.ParquetFile(path), day), beside)
-                self.sums.append(DaySums(str(path), kind.name, day, str(beside)))
+                self.sums.append((str(path), kind.name, day, str(beside)))
 
     def lake(self, engine: Engine, *, summed: bool) -> Lake:
         """The lake, with its sums or without."""
-        return lake_of(engine, self.files, self.rest, self.sums if summed else ())
+        from inferworks.books.engines.lake import DaySums, lake_of
+
+        sums = [DaySums(*one) for one in self.sums] if summed else ()
+        return lake_of(engine, self.files, self.rest, sums)

@@ -59,7 +59,7 @@ from inferworks.wiring.observing import (
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.reload import ConfigSource, reloading
-from inferworks.wiring.replicas import new_token, own_provider, running_fleet
+from inferworks.wiring.replicas import check_engine, new_token, own_provider, running_fleet
 from inferworks.wiring.scrub import scrubbing
 from inferworks.wiring.service import Service
 from inferworks.wiring.storage import close_left_open, open_journal, sealing
@@ -94,6 +94,7 @@ async def open_platform(
 
     With `source` its changes are taken up while it runs.
     """
+    check_engine(config)
     folder = DataFolder(Path(config.data.folder))
     planner = Planner(environment, folder)
     plan = await planner.plan(config)

@@ -17,6 +17,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.config import Config
+from inferworks.extras import check_installed
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
 from inferworks.ids import NodeId, ReplicaId
@@ -25,6 +26,13 @@ from inferworks.meter.spool import spool_at
 from inferworks.supervise import Supervisor
 from inferworks.wiring.drivers import translated
 from inferworks.wiring.plan import EMBEDDED_MODEL, OWN
+
+
+def check_engine(config: Config) -> None:
+    """Raise ExtraError when `config` wants replicas and the embedded engine is not installed."""
+    if config.engine.replicas:
+        user = "the embedded engine (engine.replicas = 0 runs none)"
+        check_installed("onnxruntime", "embedded", user)
 
 
 @asynccontextmanager

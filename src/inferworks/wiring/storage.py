@@ -8,10 +8,13 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
+from inferworks import arrow
 from inferworks.clock import Clock
 from inferworks.config import Lake
+from inferworks.extras import install, is_installed
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.journal import SealingJournal
+from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.archive.seal import check_journal, seal
 from inferworks.meter.inflight_log import damaged_inflight_lines
 from inferworks.meter.journal import Journal
@@ -56,6 +59,23 @@ async def close_left_open(journal: Journal, folder: DataFolder, clock: Clock) ->
     return list(found.usages)
 
 
+def can_seal(settings: Lake, lake: LakeStore) -> bool:
+    """Return True if old rows are to be sealed, and Parquet is installed; it is then loaded.
+
+    ExtraError when it is not, and a lake was set or has rows that somebody will want to read.
+    """
+    if is_installed("pyarrow") or settings.url or read_manifest(lake).segments:
+        arrow.load()  # while nobody waits: it takes a while
+        return bool(settings.seal_s)
+    if settings.seal_s:
+        _log.warning(
+            "old calls stay in the journal: sealing them needs the package pyarrow: %s "
+            "(lake.seal_s = 0 says that this is meant)",
+            install("parquet"),
+        )
+    return False
+
+
 @asynccontextmanager
 async def sealing(
     settings: Lake,
@@ -67,8 +87,10 @@ async def sealing(
 ) -> AsyncIterator[None]:
     """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it.
 
-    `turn` is the lock that the journal's own writer takes for each write.
+    `turn` is the lock that the journal's own writer takes for each write. ExtraError when there is a lake
+    and Parquet is not installed.
     """
+    seals = can_seal(settings, lake)
     leaving, stopped = asyncio.Event(), threading.Event()
 
     def act() -> None:
@@ -89,7 +111,7 @@ async def sealing(
                 async with asyncio.timeout(settings.seal_s):
                     await leaving.wait()
 
-    task = supervisor.task("sealing", repeat) if settings.seal_s else None
+    task = supervisor.task("sealing", repeat) if seals else None
     try:
         yield
     finally:

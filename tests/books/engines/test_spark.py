@@ -137,7 +137,7 @@ def test_statements_by_customer_are_the_same_bytes(spark: SparkEngine, tmp_path:
     [world] = some_worlds(1)
     world = stretched(world)
     sealed = SealedDays(tmp_path, world.facts, random.Random(1))
-    assert {one.kind for one in sealed.sums} == {"calls", "attempts", "intervals"}
+    assert {kind for _, kind, _, _ in sealed.sums} == {"calls", "attempts", "intervals"}
     end_ns = whole_span(world.charges, world.facts)[1]
     given = (world.charges, world.plans, GAAP, "USD", Span(0, end_ns - end_ns % DAY_NS), RULES)
     with DuckEngine() as duck:

@@ -19,7 +19,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.clouds import BEDROCK_KEY
+from inferworks.testing.clouds import bedrock_key
 from inferworks.testing.in_process_gateway import InProcessGateway, open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Fault
@@ -50,7 +50,7 @@ async def house_before(
     async with open_bedrock(*answers) as upstream:
         with closing(HttpClient()) as client:
             provider = PassthroughProvider(
-                client, replace(BEDROCK, between_bytes_s=1.0), BEDROCK_KEY
+                client, replace(BEDROCK, between_bytes_s=1.0), bedrock_key()
             )
             translating = TranslatingProvider(provider, TRANSLATIONS)
             async with open_door(translating, *more, origin=upstream.origin) as house:
@@ -199,7 +199,7 @@ def test_claude_on_bedrock_in_its_own_words(run: Run) -> None:
         async with open_bedrock_claude(answer) as upstream:
             with closing(HttpClient()) as http:
                 profile = Profile("bedrock", bedrock_messages())
-                provider = PassthroughProvider(http, profile, BEDROCK_KEY)
+                provider = PassthroughProvider(http, profile, bedrock_key())
                 async with open_door(provider, origin=upstream.origin) as house:
                     await ask_claude(house)
                     usage = await record(house)

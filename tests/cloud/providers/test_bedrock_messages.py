@@ -22,7 +22,7 @@ from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId
 from inferworks.meter.usage import NO_TOKENS, Tokens
-from inferworks.testing.clouds import BEDROCK_KEY, stage_bedrock_claude
+from inferworks.testing.clouds import bedrock_key, stage_bedrock_claude
 from inferworks.testing.providers import (
     A_MODEL,
     check_provider,
@@ -62,7 +62,7 @@ class Line:
     def __init__(self, upstream: FakeBedrockClaude, client: HttpClient) -> None:
         self.upstream = upstream
         profile = Profile("bedrock", bedrock_messages(), between_bytes_s=0.2)
-        provider = PassthroughProvider(client, profile, BEDROCK_KEY)
+        provider = PassthroughProvider(client, profile, bedrock_key())
         self.provider = TranslatingProvider(provider, TRANSLATIONS)
         offer = make_offer(origin=upstream.origin)
         self.offer = msgspec.structs.replace(offer, upstream_model=MODEL)

@@ -25,8 +25,8 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from inferworks.arrow import pa
 from inferworks.units import NS_PER_SECOND
 
 _TWICE = "names something twice in one cell"

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
+from inferworks.arrow import pa
 from inferworks.errors import BillError, NoBillError
 
 MOST_BYTES: Final = 8 * 2**30
@@ -243,8 +244,6 @@ class _Unpacked(io.RawIOBase):
 def _unpacking(raw: bytes) -> _Stream:
     if raw.startswith(_GZIP):
         return gzip.GzipFile(fileobj=io.BytesIO(raw))
-    import pyarrow as pa
-
     stream: _Stream = pa.CompressedInputStream(pa.BufferReader(raw), "zstd")
     return stream
 

@@ -33,6 +33,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
 from typing import Any, Final, NamedTuple, TypeVar
 
+from inferworks.arrow import pa, pq
 from inferworks.books.bills import forms
 from inferworks.errors import BillError
 
@@ -398,13 +399,10 @@ def _lines(name: str, raw: bytes, encoding: str) -> Iterator[str]:
 
 
 def _parquet(name: str, raw: bytes) -> Table:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     from inferworks.books.bills.arrow import exact_digits
 
     try:
-        file = parquet.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
         floats = {field.name: exact_digits(field.type) for field in file.schema_arrow}
         header = tuple(file.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -416,8 +414,6 @@ def _parquet(name: str, raw: bytes) -> Table:
 
 def _is_text(kind: Any) -> bool:
     """Return True if values of this Arrow type are texts as their sender wrote them."""
-    import pyarrow as pa
-
     if isinstance(kind, pa.DictionaryType):
         return _is_text(kind.value_type)
     types = pa.types
@@ -428,8 +424,6 @@ def _is_text(kind: Any) -> bool:
 
 
 def _parquet_batches(name: str, file: Any) -> Iterator[Batch]:
-    import pyarrow as pa
-
     from inferworks.books.bills.arrow import arrow_texts
 
     first = 1
@@ -448,8 +442,6 @@ def _parquet_batches(name: str, file: Any) -> Iterator[Batch]:
 
 
 def _not_read(name: str, error: Exception) -> BillError:
-    import pyarrow as pa
-
     reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
     if isinstance(error, pa.ArrowNotImplementedError):
         return BillError(f"{name}: holds what cannot be read here; write it as text ({reason})")

@@ -26,7 +26,7 @@ from inferworks.books.engines.lake import Lake
 from inferworks.books.engines.time_buckets import Slots
 from inferworks.errors import BooksError
 from inferworks.ids import NodeId, ReplicaId
-from inferworks.meter.archive.schema import CAPACITY, LAKE_TABLES, records_of
+from inferworks.meter.archive.schema import LAKE_TABLES, records_of
 from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts
 
@@ -55,7 +55,7 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
 
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
-    rows_of = lake.by_day("intervals", slots.edges_ns).united(CAPACITY.names)
+    rows_of = lake.by_day("intervals", slots.edges_ns).united(LAKE_TABLES["capacity"].schema.names)
     numbers = _numbers(engine, rows_of)
     names = {row["machine"]: row for row in engine.fetch(numbers).to_pylist()}
     capacity = _numbered(rows_of, numbers)

@@ -15,9 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from inferworks.arrow import pa, pq
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Kind, Row, Table, Value, books_tables
 from inferworks.books.exports.values import decimal_text, moment_text
@@ -25,13 +23,6 @@ from inferworks.spreadsheet import inert
 
 _BATCH = 50_000
 _EXACT = Context(prec=60)
-_TYPES = {
-    Kind.TEXT: pa.string(),
-    Kind.WHOLE: pa.decimal128(38, 0),
-    Kind.DECIMAL: pa.decimal128(38, 12),
-    Kind.MOMENT: pa.timestamp("ns", tz="UTC"),
-    Kind.SECOND: pa.timestamp("ms", tz="UTC"),
-}
 
 
 class CsvExporter:
@@ -88,15 +79,30 @@ def _cell(value: Value, kind: Kind) -> str | None:
 
 
 def _write_parquet(table: Table, sink: BinaryIO) -> None:
-    schema = pa.schema([(column.name, _TYPES[column.kind]) for column in table.columns])
+    types = [_type(column.kind) for column in table.columns]
+    schema = pa.schema(zip([column.name for column in table.columns], types, strict=True))
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for rows in _batches(table.rows):
             columns = zip(*rows, strict=True)
             arrays = [
-                pa.array([_plain(value, column.kind) for value in values], _TYPES[column.kind])
-                for values, column in zip(columns, table.columns, strict=True)
+                pa.array([_plain(value, column.kind) for value in values], type_)
+                for values, column, type_ in zip(columns, table.columns, types, strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _type(kind: Kind) -> pa.DataType:
+    match kind:
+        case Kind.TEXT:
+            return pa.string()
+        case Kind.WHOLE:
+            return pa.decimal128(38, 0)
+        case Kind.DECIMAL:
+            return pa.decimal128(38, 12)
+        case Kind.MOMENT:
+            return pa.timestamp("ns", tz="UTC")
+        case Kind.SECOND:
+            return pa.timestamp("ms", tz="UTC")
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

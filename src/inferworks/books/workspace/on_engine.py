@@ -14,9 +14,7 @@ from inferworks.books.engines.base import Engine
 from inferworks.books.engines.bundled import as_divided_on
 from inferworks.books.engines.compute import compute_on
 from inferworks.books.engines.customer_statement import CustomerStatement, close_by_customer
-from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import Lake, day_sums, lake_of
-from inferworks.books.engines.spark import SparkEngine
 from inferworks.books.lines import Charges
 from inferworks.books.statement.computation import Inputs, Rules
 from inferworks.books.statement.statement import Statement, build_statement
@@ -33,6 +31,7 @@ from inferworks.books.workspace.gathering import (
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.errors import BooksError
+from inferworks.extras import check_installed
 from inferworks.meter.facts import NO_FACTS
 
 
@@ -85,5 +84,10 @@ def _lake(engine: Engine, settings: Settings, span: Span) -> Lake:
 def opened(name: EngineName, settings: Settings) -> Engine:
     """The engine called `name`. ConfigError when it is not installed."""
     if name is EngineName.SPARK:
+        from inferworks.books.engines.spark import SparkEngine
+
         return SparkEngine(master=settings.spark_master, memory_bytes=settings.memory_bytes)
+    check_installed("duckdb", "engines", "the engine duckdb")
+    from inferworks.books.engines.duckdb import DuckEngine
+
     return DuckEngine(memory_bytes=settings.memory_bytes, threads=settings.threads)

@@ -29,8 +29,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-import pyarrow as pa
 
+from inferworks.arrow import pa
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import Seals
 from inferworks.meter.archive.manifest import (

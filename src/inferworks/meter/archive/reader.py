@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as compute
 
+from inferworks.arrow import compute, pa
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import Key, Seals, UnsealedReader
 from inferworks.meter.archive.manifest import Manifest, Segment, Sums, read_manifest

@@ -15,14 +15,13 @@ a column that was added since reads as zero, or as the empty text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as compute
-
+from inferworks.arrow import compute, pa
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Leg, Outcome, Tokens, Usage
@@ -35,18 +34,37 @@ DAY_NS: Final = 86_400 * 1_000_000_000
 """A UTC day; leap seconds are not counted, as everywhere in Unix time."""
 
 
-def _text(name: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, pa.string(), nullable=nullable)
+class Column(NamedTuple):
+    """One column of a table, or one field of a list's elements."""
+
+    name: str
+    kind: Literal["text", "count", "flag"] | tuple[Column, ...]
+    """Fields are a list of elements that have them."""
+    nullable: bool = False
+
+    def field(self) -> pa.Field:
+        """The column as Arrow says it."""
+        return pa.field(self.name, self._type(), nullable=self.nullable)
+
+    def _type(self) -> pa.DataType:
+        match self.kind:
+            case "text":
+                return pa.string()
+            case "count":
+                return pa.int64()
+            case "flag":
+                return pa.bool_()
+            case fields:
+                element = pa.struct([column.field() for column in fields])
+                return pa.list_(pa.field("element", element, nullable=False))
 
 
-def _count(name: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, pa.int64(), nullable=nullable)
+def _text(name: str, *, nullable: bool = False) -> Column:
+    return Column(name, "text", nullable)
 
 
-def _list(name: str, fields: Iterable[pa.Field]) -> pa.Field:
-    return pa.field(
-        name, pa.list_(pa.field("element", pa.struct(fields), nullable=False)), nullable=False
-    )
+def _count(name: str, *, nullable: bool = False) -> Column:
+    return Column(name, "count", nullable)
 
 
 _TOKENS: Final = (
@@ -93,7 +111,7 @@ _STEP_CALL: Final = (
 )
 _ADDED_TO_USAGE: Final = (*_MORE_TOKENS, *_ITEMS, _text("end_user"))
 
-USAGE: Final = pa.schema([
+_USAGE: Final = (
     _text("call_id"),
     _text("customer"),
     _text("project"),
@@ -101,7 +119,7 @@ USAGE: Final = pa.schema([
     _text("purpose"),
     _text("endpoint"),
     _text("model"),
-    pa.field("stream", pa.bool_(), nullable=False),
+    Column("stream", "flag"),
     _count("opened_ns"),
     _count("first_byte_ns", nullable=True),
     _count("closed_ns"),
@@ -118,34 +136,34 @@ USAGE: Final = pa.schema([
     _text("replica", nullable=True),
     _text("region"),
     _text("chip"),
-    _list("legs", _LEG),
+    Column("legs", _LEG),
     *_ADDED_TO_USAGE,
-])  # fmt: skip
+)  # fmt: skip
 """One row per call that ended."""
 
-STEP: Final = pa.schema([
+_STEP: Final = (
     _text("replica"),
     _count("seq"),
     _count("start_ns"),
     _count("duration_ns"),
-    _list("calls", _STEP_CALL),
-])  # fmt: skip
+    Column("calls", _STEP_CALL),
+)  # fmt: skip
 """One row per engine step."""
 
-CAPACITY: Final = pa.schema([
+_CAPACITY: Final = (
     _text("replica"),
     _text("node"),
     _text("state"),
     _count("start_ns"),
     _count("end_ns"),
     _count("duration_ns"),
-])  # fmt: skip
+)  # fmt: skip
 """One row per replica, interval and state."""
 
 _ADDED_TO_ACTIVITY: Final = (_count("quantity_high"),)
 """Columns for the part of a quantity beyond 63 bits, in units of 2^63."""
 
-ACTIVITY: Final = pa.schema([
+_ACTIVITY: Final = (
     _text("source"),
     _text("id"),
     _text("resource"),
@@ -157,29 +175,39 @@ ACTIVITY: Final = pa.schema([
     _text("unit"),
     _text("description"),
     *_ADDED_TO_ACTIVITY,
-])  # fmt: skip
+)  # fmt: skip
 """One row per use of a resource by something that is no call."""
 
 _Row: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LakeTable:
     """One table of the lake, and how its facts become columns and facts again."""
 
     name: str
     """Name of its folder in the lake, and of the journal's table it comes from."""
-    schema: pa.Schema
+    columns: tuple[Column, ...]
     key: tuple[str, ...]
     """The columns that name a row; the same as in the journal."""
     day_column: str
     """The column whose UTC day the row is filed under."""
     to_row: Callable[[Any], _Row]
-    """A fact's values in the order of `schema`; a list of structs as a sequence of tuples."""
+    """A fact's values in the order of `columns`; a list of structs as a sequence of tuples."""
     from_row: Callable[[_Row], Fact]
     """The other way round."""
-    added: tuple[pa.Field, ...] = ()
-    """The last columns of `schema`, which files of a former version lack."""
+    added_columns: tuple[Column, ...] = ()
+    """The last of `columns`, which files of a former version lack."""
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns as Arrow says them."""
+        return pa.schema([column.field() for column in self.columns])
+
+    @cached_property
+    def added(self) -> tuple[pa.Field, ...]:
+        """The added columns as Arrow says them."""
+        return tuple(column.field() for column in self.added_columns)
 
 
 def batch_of(table: LakeTable, facts: Sequence[Fact]) -> pa.RecordBatch:
@@ -464,14 +492,19 @@ def _activity(row: _Row) -> Activity:
 
 
 _TABLES: Final = (
-    LakeTable("usage", USAGE, ("call_id",), "opened_ns", _usage_row, _usage, _ADDED_TO_USAGE),
-    LakeTable("step", STEP, ("replica", "start_ns", "seq"), "start_ns", _step_row, _step),
+    LakeTable("usage", _USAGE, ("call_id",), "opened_ns", _usage_row, _usage, _ADDED_TO_USAGE),
+    LakeTable("step", _STEP, ("replica", "start_ns", "seq"), "start_ns", _step_row, _step),
     LakeTable(
-        "capacity", CAPACITY, ("replica", "start_ns", "state"), "start_ns", _capacity_row, _capacity
+        "capacity",
+        _CAPACITY,
+        ("replica", "start_ns", "state"),
+        "start_ns",
+        _capacity_row,
+        _capacity,
     ),
     LakeTable(
-        *("activity", ACTIVITY, ("source", "id"), "start_ns", _activity_row, _activity),
-        added=_ADDED_TO_ACTIVITY,
+        *("activity", _ACTIVITY, ("source", "id"), "start_ns", _activity_row, _activity),
+        added_columns=_ADDED_TO_ACTIVITY,
     ),
 )
 LAKE_TABLES: Final[Mapping[str, LakeTable]] = {table.name: table for table in _TABLES}

@@ -35,10 +35,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as compute
-import pyarrow.parquet as pq
 
+from inferworks.arrow import compute, pa, pq
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import CHUNK, Due, Key, SealingJournal, Seals
 from inferworks.meter.archive.manifest import (

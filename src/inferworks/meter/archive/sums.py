@@ -33,12 +33,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as compute
-import pyarrow.parquet as pq
 
+from inferworks.arrow import compute, pa, pq
 from inferworks.meter.archive.manifest import Segment, Sums
-from inferworks.meter.archive.schema import CAPACITY, DAY_NS
+from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES
 from inferworks.units import Unit
 
 SUMS_FOLDER: Final = "sums"
@@ -60,7 +58,7 @@ _TOLD: Final = (
 """The counts of tokens that a call, or an attempt, tells."""
 _BYTES: Final = ("request_bytes", "response_bytes")
 
-_Columns: TypeAlias = Mapping[str, pa.Array]
+_Columns: TypeAlias = Mapping[str, "pa.Array"]
 
 
 class TooLargeError(Exception):
@@ -335,7 +333,8 @@ def _attempts_schema() -> pa.Schema:
 
 def _intervals_of(file: pq.ParquetFile, day: int) -> pa.Table:
     """Return the rows of `file`, with rows that follow each other without a gap merged."""
-    rows = file.read(columns=CAPACITY.names).cast(CAPACITY).combine_chunks()
+    schema = LAKE_TABLES["capacity"].schema
+    rows = file.read(columns=schema.names).cast(schema).combine_chunks()
     _refuse_large(rows, "duration_ns")
     runs = _runs(rows, (day + 1) * DAY_NS)
     joins = compute.is_valid(runs)
@@ -349,7 +348,7 @@ def _intervals_of(file: pq.ParquetFile, day: int) -> pa.Table:
     sums = sums.select(["run", "replica", "node", "state", "duration_ns_sum"]).join(whole, "run")
     sums = sums.rename_columns({f"{n}_{how}": n for n, how in _OF_A_RUN})
     found = pa.concat_tables(
-        [sums.select(CAPACITY.names).cast(CAPACITY), rows.filter(compute.invert(joins))]
+        [sums.select(schema.names).cast(schema), rows.filter(compute.invert(joins))]
     )
     order = ("replica", "start_ns", "end_ns", "node", "state", "duration_ns")
     return found.sort_by([(name, "ascending") for name in order]).combine_chunks()

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as compute
 
+from inferworks.arrow import compute, pa
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import Seals
 from inferworks.meter.archive.manifest import (

@@ -1,0 +1,160 @@
+"""Packages that an installation may lack: which modules and commands do without them, and what is said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+BLOCK = """
+import sys
+KNOWN = {known!r}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        known = top in KNOWN or top.lstrip("_") in KNOWN or top in sys.stdlib_module_names
+        if not known and not top.startswith("_sysconfigdata"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+"""Lets nothing be imported but the standard library and the packages in `known`."""
+
+IMPORT = """
+import importlib, pkgutil
+import inferworks
+for module in pkgutil.walk_packages(inferworks.__path__, "inferworks.", onerror=lambda name: None):
+    if not module.name.endswith("__main__"):
+        try:
+            importlib.import_module(module.name)
+        except (ModuleNotFoundError, inferworks.errors.ExtraError):
+            print(module.name.removeprefix("inferworks."))
+"""
+
+NEEDS = {
+    "parquet": ("books.bills.arrow",),
+    "engines": ("books.engines", "books.workspace.on_engine"),
+    "embedded": (
+        "hardware.engines.embedded.engine",
+        "hardware.engines.embedded.model",
+        "hardware.engines.embedded.serve",
+    ),
+    "telemetry": ("observe.exporters.otlp",),
+    "testing": (
+        "testing.accounts",
+        "testing.books",
+        "testing.clouds",
+        "testing.in_process_gateway",
+        "testing.operations",
+        "testing.providers",
+        "testing.terms",
+        "testing.world_bills",
+        "testing.world_calls",
+        "testing.worlds",
+    ),
+    "dev": tuple(
+        f"simulation.{name}" for name in ("database", "promises", "run", "stand_in", "world")
+    ),
+}
+"""The modules that need an extra to be imported. All others do without any."""
+
+
+def closure(needed: list[str]) -> Iterator[str]:
+    """The packages that `needed` come to, with all that they need themselves."""
+    waiting, seen = [(Requirement(line), "") for line in needed], set[tuple[str, str]]()
+    while waiting:
+        requirement, extra = waiting.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        name = requirement.name.lower().replace("_", "-")
+        for wanted in ("", *requirement.extras):
+            if (name, wanted) not in seen:
+                seen.add((name, wanted))
+                yield name
+                try:
+                    waiting += [(Requirement(line), wanted) for line in requires(name) or ()]
+                except PackageNotFoundError:  # for another system
+                    continue
+
+
+def blocker(*extras: str) -> str:
+    """A program that lets only what `extras` bring be imported, beside what every installation has."""
+    needed = [*PROJECT["dependencies"]]
+    for extra in extras:
+        needed += PROJECT["optional-dependencies"][extra]
+    installed = set(closure(needed))
+    modules = {
+        module
+        for module, names in packages_distributions().items()
+        if {name.lower().replace("_", "-") for name in names} & installed
+    }
+    return BLOCK.format(known=sorted({"inferworks", *modules}))
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `inferworks` in `folder` with what every installation has."""
+    (folder / "sitecustomize.py").write_text(blocker())
+    return subprocess.run(
+        [sys.executable, "-m", "inferworks", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "extras", [(), ("testing",), ("embedded", "engines", "parquet")], ids="+".join
+)
+def test_which_modules_need_which_extras(extras: tuple[str, ...]) -> None:
+    """With nothing else installed, all modules are there but those that say what they need."""
+    done = subprocess.run(
+        [sys.executable, "-c", blocker(*extras) + IMPORT],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    missing = [name for extra, names in NEEDS.items() if extra not in extras for name in names]
+    found = done.stdout.split()
+    assert sorted(found) == sorted(missing)
+
+
+def test_the_large_packages_are_no_part_of_the_base() -> None:
+    """Neither every installation has them, nor one for tests of strangers' drivers."""
+    base = set(closure(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["testing"]))
+    assert not base & {"duckdb", "ibis-framework", "onnxruntime", "pandas", "pyarrow"}
+
+
+REFUSED = {
+    "bill.parquet": (("books", "import", "bill.parquet"), "Parquet", "pyarrow"),
+    "bill.csv.zst": (("books", "import", "bill.csv.zst"), "Parquet", "pyarrow"),
+    "engine": (("books", "statement", "--engine", "duckdb"), "an engine of large books", "ibis"),
+    "replicas": (("up", "--port", "0"), "the embedded engine", "onnxruntime"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_missing_is_said_in_one_line(case: str, tmp_path: Path) -> None:
+    """The line says who needs which package, and the command that installs it."""
+    words, user, package = REFUSED[case]
+    (tmp_path / "bill.parquet").write_bytes(b"PAR1....PAR1")
+    (tmp_path / "bill.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd....")
+    (tmp_path / "inferworks-data").mkdir(mode=0o700)
+    done = command(tmp_path, *words)
+    [line] = done.stderr.splitlines()
+    assert user in line, done
+    assert f"needs the package {package}: {sys.executable} -m pip install " in line
+    assert done.returncode == 2
