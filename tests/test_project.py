@@ -100,3 +100,10 @@ def test_the_repository_has_one_address() -> None:
     for path in [*ROOT.glob("*.md"), *GITHUB.rglob("*.*"), ROOT / "pyproject.toml"]:
         for name in re.findall(r"(?:github\.com/|--repo )([\w-]+/inferworks)", path.read_text()):
             assert name == owner, path
+
+
+def test_the_source_distribution_has_what_its_tests_read() -> None:
+    """Each folder that is packed is there, and none that a test or a document needs is left out."""
+    packed = set(re.findall(r"^graft (\S+)$", (ROOT / "MANIFEST.in").read_text(), re.MULTILINE))
+    assert all((ROOT / folder).is_dir() for folder in packed)
+    assert packed >= {".github", "deploy", "docs", "examples", "requirements", "tests", "tools"}
