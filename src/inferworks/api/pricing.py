@@ -122,7 +122,7 @@ class CallPricing(msgspec.Struct, frozen=True):
     currency: str
     basis: Basis
     steps: tuple[Rates, ...]
-    """In rising order of `above`; the first is for all requests."""
+    """Prices in rising order of `above`; the first is for all requests."""
     denominator: int = 1
     """Denominator of every rate; list prices need not be whole picounits."""
 

@@ -49,7 +49,7 @@ class Chunk(msgspec.Struct, frozen=True):
     told: ReportedUsage | None = None
     """Usage of the answer so far, where the upstream reports it. An explicit zero counts as reported."""
     last: bool = False
-    """Nothing follows. A client that has it has the whole answer."""
+    """True for the last chunk: a client that has it has the whole answer."""
 
 
 def _is_not_over() -> bool:

@@ -44,7 +44,7 @@ class Offer(msgspec.Struct, frozen=True):
     fallback: int = 0
     """0 for an offer of the model itself; else of which of its fallbacks it is one, counted from 1."""
     weight: float = 1.0
-    """Its share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
+    """Share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
     capacity: int | None = None
     """Calls it may run at once; None for no limit of ours."""
     seller: str = ""

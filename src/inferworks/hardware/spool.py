@@ -51,11 +51,11 @@ class ReplicaState(StrEnum):
     """State of a replica, as far as its owner pays for it."""
 
     STARTING = "starting"
-    """From the start of the process until the model begins to load."""
+    """Start of the process, until the model begins to load."""
     LOADING = "loading"
-    """Until calls are accepted."""
+    """Loading of the model, until calls are accepted."""
     IDLE = "idle"
-    """Ready; the steps tell when it was busy."""
+    """Ready for calls; the steps tell when it was busy."""
     DRAINING = "draining"
     """Running calls are finished, new ones refused."""
     DOWN = "down"
@@ -63,7 +63,7 @@ class ReplicaState(StrEnum):
 
 
 class StateLine(msgspec.Struct, frozen=True, tag_field="t", tag="state"):
-    """From `at_ns` on the replica is in `state`."""
+    """State of the replica from `at_ns` on."""
 
     state: ReplicaState
     at_ns: int

@@ -31,7 +31,7 @@ TAKEN: Final = b"gzip, deflate, zstd" if is_installed("pyarrow") else b"gzip, de
 """Codings accepted for a whole body, as an `accept-encoding` value."""
 _WHOLE_ONLY: Final = b"zstd"
 _STEP_BYTES: Final = 16 * 1024
-"""So much is read at a time: what lies behind the end of a member is copied."""
+"""Bytes read at a time: what lies behind the end of a member is copied."""
 _MOST_MEMBERS: Final = 1000
 """A gzip may be several, one behind the other, and each costs more than its 20 bytes."""
 _GZIP: Final = 16 + zlib.MAX_WBITS

@@ -56,7 +56,7 @@ class Refused(NamedTuple):
 
 
 Admit = Callable[[RequestHead], Admission | Refused]
-"""Asked about each request with a body when its head has come, before any of the body is taken."""
+"""Function that admits each request with a body by its head, before any of the body is taken."""
 
 
 class Carrier(Protocol):
@@ -102,7 +102,7 @@ class Exchange:
         self.body = body
         self.keep_alive = asked.keep_alive
         self.on_leave: OnLeave | None = None
-        """Asked when the client leaves; with none, the handler is cancelled at once."""
+        """Function called when the client leaves; with none, the handler is cancelled at once."""
         self.beside: Headers = ()
         """Headers that the answer has besides its own, whatever it will be."""
         self.request_id = ""

@@ -169,7 +169,7 @@ _NO_VALUE: Final = "a part has no empty line between its headers and its boundar
 
 
 def _head(body: bytes, at: int) -> tuple[str, bool, int]:
-    """Of the part whose boundary ends at `at`: its name, whether it is a file, where its value begins."""
+    """Return a part's name, whether it is a file, and its value's start; its boundary ends at `at`."""
     if not body.startswith(b"\r\n", at):
         raise ValueError("a boundary is not alone on its line")
     end = body.find(b"\r\n\r\n", at, at + _MOST_HEAD_BYTES)

@@ -86,7 +86,7 @@ class RequestReader:
         self._receiver = receiver
         self._limits = limits
         self.parser = httptools.HttpRequestParser(self)
-        """Another one after an offer of another protocol."""
+        """Parser, replaced after an offer of another protocol."""
         self._body = BytesIO()
         """Grows in place, and gives what it holds without a copy of it."""
         self._held: Held | None = None
@@ -264,7 +264,7 @@ class RequestReader:
         )
 
     def _reset(self) -> None:
-        """Ready for the next message."""
+        """Prepare for the next message."""
         self.receiving = True
         self.asked = _NOTHING_ASKED
         self._head_read = False

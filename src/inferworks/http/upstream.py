@@ -143,7 +143,7 @@ class UpstreamConnection(asyncio.Protocol):
     _head_bytes: int
     _error: str | None
     _parser: httptools.HttpResponseParser | None
-    """From the first byte to the end: it and this hold each other, and must not outlive that."""
+    """Parser from the first byte to the end: it and the connection hold each other, but no longer."""
     _late: bool
     _until_close: bool
     _reusable: bool
@@ -173,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready to be asked."""
+        """Take the transport; requests may be sent."""
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -330,10 +330,7 @@ class UpstreamConnection(asyncio.Protocol):
         return Response(self, self.status, self._headers)
 
     def news(self, timeout_s: float | None = None) -> asyncio.Future[None]:
-        """To be awaited: done when more has come. UpstreamError when nothing more will.
-
-        With `timeout_s` no silence may be longer; what is due is waited for no longer than that either way.
-        """
+        """Return a future that is done when more has come. UpstreamError when nothing more will."""
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
         if self._error is not None:

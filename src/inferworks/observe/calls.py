@@ -53,7 +53,7 @@ class _Call(NamedTuple):
 
     operation: str
     provider: str
-    """Of the attempt that served it, or was the last to try; empty when none was made."""
+    """Provider of the attempt that served it, or was the last to try; empty when none was made."""
     model: str
     error: str | None
     outcome: Outcome

@@ -20,9 +20,9 @@ class Kind(StrEnum):
     """Type of a metric, which says how its samples are read."""
 
     COUNTER = "counter"
-    """Only ever grows, until a restart."""
+    """Count that only grows, until a restart."""
     GAUGE = "gauge"
-    """As it is now."""
+    """Value at present."""
     HISTOGRAM = "histogram"
     """Number of values up to each bucket's bound."""
 
@@ -35,7 +35,7 @@ class Metric(msgspec.Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
     convention: str = ""
-    """Its name in OpenTelemetry's semantic conventions; empty when it is our own."""
+    """Name in OpenTelemetry's semantic conventions; empty when it is our own."""
     bounds: tuple[int, ...] = ()
     """The upper ends of a histogram's buckets, in the unit it counts in."""
     scale: int = 1

@@ -32,7 +32,7 @@ MADE_INTO_OBJECTS: Final = Bounds(values=500_000, containers=100_000)
 """Of what is made into objects: every request, and the answers whose parts are looked at. There is room for
 a prompt of half a million tokens given as numbers, or for thirty thousand messages."""
 PASSED_OVER: Final = Bounds(values=8_000_000, containers=2_000_000)
-"""Of any other answer: vectors have millions of numbers."""
+"""Bounds of any other answer: vectors have millions of numbers."""
 
 
 def excess(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> str | None:

@@ -30,7 +30,7 @@ _LOOK_AGAIN_S: Final = 60.0
 _GOOD_NS: Final = 360 * 1_000_000_000
 _FOR_EVER_NS: Final = 1 << 62
 _LARGE_BYTES: Final = 1 << 20
-"""From here on a body is hashed in a thread: it takes more than a millisecond."""
+"""Size above which a body is hashed in a thread: it takes more than a millisecond."""
 
 Keys = Any
 """botocore's `ReadOnlyCredentials`: access_key, secret_key and token."""

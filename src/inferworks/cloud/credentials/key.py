@@ -23,7 +23,7 @@ class KeyCredential:
 
 
 class NoCredential:
-    """For upstreams that ask for none, those on one's own machine for instance."""
+    """Credential of upstreams that need none, on one's own machine for instance."""
 
     async def headers(
         self, method: str, url: str, headers: list[tuple[bytes, bytes]], body: bytes

@@ -69,9 +69,9 @@ class Renewed(Generic[Value]):
         self._carried = self._clock.carried()
         self._lease: Lease[Value] | None = None
         self._renew_ns = 0
-        """From when on it is to be renewed."""
+        """Time from which it is to be renewed."""
         self._not_before_ns = 0
-        """Until when a fetch that failed is not tried again."""
+        """Time until which a failed fetch is not tried again."""
         self._why = ""
         self._fetching: asyncio.Task[None] | None = None
 

@@ -16,7 +16,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in records, e.g. `openai`."""
+        """Name of the provider in records, e.g. `openai`."""
         ...
 
     @property

@@ -295,7 +295,7 @@ class _Events:
         self._read = reader.event
         self._splitter = splitter
         self._unread = b""
-        """Of the body: what has come and was not split yet."""
+        """Bytes of the body that have come and were not split yet."""
         self._ready: deque[bytes] = deque()
         self._last: Chunk | None = None
         self._error: UpstreamError | None = None

@@ -58,7 +58,7 @@ class OfferHealth:
         self.breaker.told_to_wait(now_ns, wait_ns)
 
     def outrun(self, began_ns: int, now_ns: int) -> None:
-        """Another was quicker, or the call's time was up: it would have taken longer than this."""
+        """Count an attempt that was cut by a quicker one or by the deadline: it would have taken longer."""
         waited_ns = now_ns - began_ns
         if waited_ns > self.average.read(now_ns):
             self.average.take(now_ns, waited_ns)

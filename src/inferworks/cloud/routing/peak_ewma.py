@@ -27,7 +27,7 @@ class PeakEwma:
         self._at_ns = 0
 
     def take(self, now_ns: int, sample_ns: int) -> None:
-        """Something took `sample_ns` and was over at `now_ns`."""
+        """Take a sample of `sample_ns` that ended at `now_ns`."""
         value_ns = self._value_ns
         if sample_ns < value_ns:
             kept = exp((self._at_ns - now_ns) / self._settling_ns) if now_ns > self._at_ns else 1.0

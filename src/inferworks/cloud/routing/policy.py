@@ -14,24 +14,24 @@ from inferworks.errors import ConfigError
 
 
 class Strategy(StrEnum):
-    """In which order the offers of a model are tried. All of them keep to `Offer.priority` first."""
+    """Strategy that orders the offers of a model. All of them keep to `Offer.priority` first."""
 
     FALLBACK = "fallback"
-    """As they are written: the first, unless it fails."""
+    """Order as configured: the first, unless it fails."""
     WEIGHTED = "weighted"
-    """By chance, in proportion to `Offer.weight`."""
+    """Random order, in proportion to `Offer.weight`."""
     CHEAPEST = "cheapest"
-    """By what this call is expected to cost at `Offer.rates`."""
+    """Order by the expected cost of the call at `Offer.rates`."""
     FASTEST = "fastest"
     """The better of two drawn by chance, by moving average of the time to first byte."""
     LEAST_LOADED = "least_loaded"
-    """By calls running, in proportion to `Offer.weight`."""
+    """Order by calls running, in proportion to `Offer.weight`."""
     PREFIX = "prefix_affinity"
     """Prompts that begin alike go to the same offer, whose cache then has their beginning."""
     SESSION = "session_affinity"
     """Calls of one session go to the same offer."""
     MARGIN = "highest_margin"
-    """By the customer's price less the expected cost, among the offers that are fast enough."""
+    """Order by the customer's price less the expected cost, among the offers that are fast enough."""
 
 
 class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,7 +106,7 @@ class HedgedCall:
         return winner
 
     def abandon(self) -> None:
-        """Nobody waits for the answer any more: let what runs go on, and try nobody else."""
+        """Let running attempts go on without a client, and begin no other."""
         self._route.close()
         self._route = _nobody_else(self._running)
         next(self._route)

@@ -119,7 +119,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
             await self._won.release(exc)
 
     def abandon(self) -> None:
-        """Nobody waits for the answer any more: let what runs go on, and try nobody else."""
+        """Let running attempts go on without a client, and begin no other."""
         if self._race is None:
             self._route.close()
         else:

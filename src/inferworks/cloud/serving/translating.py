@@ -208,7 +208,7 @@ def _whole(reply: Reply, back: Sequence[tuple[Translation, Call]]) -> Reply:
 
 
 def ways(spoken: Set[Operation], translations: Sequence[Translation]) -> Mapping[Operation, Way]:
-    """For each operation that is not spoken but can be reached: the shortest way there."""
+    """Return the shortest chain of translations for each operation that the provider itself lacks."""
     found: dict[Operation, Way] = {}
     direct = [t for t in translations if t.target in spoken]
     for translation in direct:

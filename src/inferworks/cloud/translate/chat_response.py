@@ -178,7 +178,7 @@ class OpenCall:
 
     def __init__(self, number: int, piece: ToolCall) -> None:
         self.number = number
-        """Its place among the calls."""
+        """Place among the calls."""
         self.id = piece.id or ""
         self.name = piece.function.name or ""
         self.arguments: list[str] = []

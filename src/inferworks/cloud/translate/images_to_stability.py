@@ -152,13 +152,13 @@ class ImagesToStability:
         return msgspec.json.encode({"error": error})
 
     def stream(self, _call: Call) -> _NoStream:
-        """There are none: `ask` refuses them."""
+        """Return a translation of no stream; `ask` refuses streams before."""
         return _NoStream()
 
 
 class _NoStream:
     def event(self, _event: bytes, _told: ReportedUsage | None) -> bytes:
-        """Nothing is streamed."""
+        """Raise UpstreamError: these answers are not streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 
 

@@ -27,7 +27,7 @@ from inferworks.cloud.translate.schemas import is_closed
 JSON_TOOL: Final = "answer_in_json"
 DESCRIPTION: Final = "Gives the answer to the user. The input is the whole answer."
 TO_BE_CALLED: Final = f"Give your answer by calling {JSON_TOOL}, and say nothing beside the call."
-"""For a model that can be offered a tool and not made to call it."""
+"""Instruction for a model that can be offered a tool and not made to call it."""
 _ANY_OBJECT: Final = msgspec.Raw(b'{"type":"object","additionalProperties":true}')
 
 

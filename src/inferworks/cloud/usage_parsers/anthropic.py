@@ -38,7 +38,7 @@ _INPUT = (
     "cache_read_input_tokens",
     "cache_creation",
 )
-"""Of `usage` what the input consists of."""
+"""Fields of `usage` that make up the input."""
 _CHARACTERS_PER_TOKEN = 4
 """The length of a token of English text, by rule of thumb."""
 
@@ -198,11 +198,11 @@ class CountReader:
         return Chunk(data, ReportedUsage(NO_TOKENS), last=True)
 
     def event(self, event: bytes) -> Chunk:
-        """There are no streams of it."""
+        """Raise UpstreamError: this answer is never streamed."""
         raise UpstreamError("a count of tokens is not streamed", sent=True)
 
     def ended(self) -> Chunk | None:
-        """There are no streams of it."""
+        """Return None: this answer is never streamed."""
         return None
 
 

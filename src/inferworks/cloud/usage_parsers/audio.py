@@ -113,18 +113,18 @@ class SpeechReader:
         return Chunk(data, self._told, last=True)
 
     def piece(self, data: bytes) -> Chunk:
-        """Some sound."""
+        """Pass on a piece of audio."""
         self._is_begun = True
         return Chunk(data, self._told)
 
     def end(self) -> Chunk:
-        """The end of the sound."""
+        """Return the last chunk; UpstreamError when the answer is empty."""
         if not self._is_begun:
             raise UpstreamError("the answer is empty", sent=True)
         return Chunk(b"", self._told, last=True)
 
     def ended(self) -> Chunk | None:
-        """None: events without their last one are not whole."""
+        """Return None: events without their last one are not whole."""
         return None
 
     def event(self, event: bytes) -> Chunk:

@@ -106,7 +106,7 @@ class ConverseEvents:
         return events
 
     def end(self) -> list[bytes]:
-        """Nothing: a message says how long it is. ValueError when the last one is not whole."""
+        """Return no event: a message states its length. ValueError when the last one is not whole."""
         self._messages.check_end()
         return []
 

@@ -130,7 +130,7 @@ class ImagesReader:
         return Chunk(event, told, last=True)
 
     def ended(self) -> Chunk | None:
-        """None: the last picture ends a stream, so without it nothing is whole."""
+        """Return None: the last picture ends a stream, which is not whole without it."""
         return None
 
     def _so_far(self) -> ReportedUsage:

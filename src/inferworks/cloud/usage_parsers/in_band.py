@@ -28,7 +28,7 @@ from inferworks.cloud.bodies.lenient import leniently
 from inferworks.errors import RefusalError
 
 _FAILED: Final = 500
-"""Of an error that says nothing by which it is known."""
+"""Status of an error that has no known type or code."""
 _KINDS: Final = {
     "authentication_error": 401,
     "invalid_api_key": 401,
@@ -92,7 +92,7 @@ _KINDS: Final = {
 """Kind of an error, as some API calls it in lower case -> its status."""
 _NOTHING: Final = frozenset({b"", b"null", b"false", b"0", b'""', b"{}", b"[]"})
 LONGEST_EMPTY_BYTES: Final = 64
-"""Of white space between two brackets nobody writes more."""
+"""Longest value that may be empty: white space between two brackets is never longer."""
 
 
 class _Error(msgspec.Struct):

@@ -52,7 +52,7 @@ class InvokeEvents:
         return [_event(message) for message in self._messages.feed(data)]
 
     def end(self) -> list[bytes]:
-        """Nothing: a message says how long it is. ValueError when the last one is not whole."""
+        """Return no event: a message states its length. ValueError when the last one is not whole."""
         self._messages.check_end()
         return []
 
@@ -90,9 +90,9 @@ class CountedReader:
         return Chunk(answer, ReportedUsage(NO_TOKENS), last=True)
 
     def event(self, event: bytes) -> Chunk:
-        """There are no streams of it."""
+        """Raise UpstreamError: this answer is never streamed."""
         raise UpstreamError("a count of tokens is not streamed", sent=True)
 
     def ended(self) -> Chunk | None:
-        """There are no streams of it."""
+        """Return None: this answer is never streamed."""
         return None

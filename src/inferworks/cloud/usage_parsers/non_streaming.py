@@ -77,11 +77,11 @@ class WholeReader:
         return Chunk(data, self.told(data), last=True)
 
     def event(self, event: bytes) -> Chunk:
-        """There are no streams of it."""
+        """Raise UpstreamError: this answer is never streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 
     def ended(self) -> Chunk | None:
-        """There are no streams of it."""
+        """Return None: this answer is never streamed."""
         return None
 
     def told(self, data: bytes) -> ReportedUsage | None:

@@ -180,7 +180,7 @@ class ResponsesReader:
         return Chunk(event, self._counted_along(body.delta))
 
     def ended(self) -> Chunk | None:
-        """None: only its last event says that a response is whole."""
+        """Return None: only its last event says that a response is whole."""
         return None
 
     def _told(self, response: _Response, written: int) -> ReportedUsage | None:

@@ -40,11 +40,11 @@ class StableImageReader:
         return Chunk(data, _ONE_IMAGE, last=True)
 
     def event(self, event: bytes) -> Chunk:
-        """There are no streams of it."""
+        """Raise UpstreamError: this answer is never streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
 
     def ended(self) -> Chunk | None:
-        """There are no streams of it."""
+        """Return None: this answer is never streamed."""
         return None
 
 

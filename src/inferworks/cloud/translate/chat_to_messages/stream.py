@@ -42,7 +42,7 @@ class _Open:
     def __init__(self, block: Block, number: int) -> None:
         self.block = block
         self.number = number
-        """Its place among the calls of tools, where it is one."""
+        """Place among the tool calls, where it is one."""
         self.has_arguments = False
 
     def argued(self, arguments: str) -> Fields:

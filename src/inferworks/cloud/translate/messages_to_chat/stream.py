@@ -43,7 +43,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 _TEXT = ("text", 0)
 _THINKING = ("thinking", 0)
 _MOST_LETTERS_AMID: Final = 1 << 20
-"""So much may be said between two pieces of one call."""
+"""Most letters that may come between two pieces of one call."""
 
 BlockKey = tuple[str, int]
 """Block that a delta belongs to: its kind, and for tools the number of the call."""

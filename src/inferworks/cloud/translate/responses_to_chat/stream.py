@@ -58,7 +58,7 @@ class ResponsesStream:
         self._items: list[_Spoken | _Called] = []
         self._calls = OpenCalls()
         self._called_items: list[_Called] = []
-        """In the order in which they were called."""
+        """Calls, in the order in which they began."""
         self._events = 0
 
     def event(self, event: bytes, told: ReportedUsage | None) -> bytes:

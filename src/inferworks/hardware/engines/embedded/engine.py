@@ -52,10 +52,10 @@ from inferworks.hardware.engines.stopping import StopScanner
 from inferworks.hardware.spool import CallTokens
 
 OnStep = Callable[[int, int, tuple[CallTokens, ...]], None]
-"""Hears of each step: start_ns, duration_ns, and what each call had of it."""
+"""Function called with each step: start_ns, duration_ns, and the tokens of each call in it."""
 
 OnIdle = Callable[[], None]
-"""Hears, between steps, that nothing has run for a while."""
+"""Function called between steps when nothing has run for a while."""
 
 
 class _Mailbox:
