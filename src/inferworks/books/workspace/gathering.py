@@ -35,10 +35,11 @@ from inferworks.books.statement.statement import (
 from inferworks.books.workspace.accruing import unbilled
 from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.estimating import estimated
+from inferworks.books.workspace.ledgers import no_folder
 from inferworks.books.workspace.prepaid import prepaid_of
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
-from inferworks.errors import BooksError, DataFolderError, UserError
+from inferworks.errors import BooksError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.archive.reader import LakeReader
@@ -119,7 +120,7 @@ def inputs_between(settings: Settings, query: Query) -> Inputs:
 
 
 def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Span:
-    """The span that the command line asks for; an end that was not given is that of what has happened."""
+    """Return the span asked for; an end that was not given is that of what has happened."""
     folder = settings.folder
     if not folder.path.is_dir():
         raise no_folder(folder)
@@ -188,14 +189,6 @@ def opened_books(folder: DataFolder, *, read_only: bool) -> BookStore:
     if not folder.books.exists():
         raise no_folder(folder)
     return BookStore(folder.books, read_only=read_only)
-
-
-def no_folder(folder: DataFolder) -> DataFolderError:
-    """The refusal when there is no data folder yet."""
-    return DataFolderError(
-        f"no data folder {folder.path}; name it with --data, or begin with: "
-        "inferworks books import FILE"
-    )
 
 
 def policy_of(settings: Settings, name: str) -> Policy:

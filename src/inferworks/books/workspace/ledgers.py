@@ -5,6 +5,15 @@ from __future__ import annotations
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import DataFolderError
+from inferworks.folder import DataFolder
+
+
+def no_folder(folder: DataFolder) -> DataFolderError:
+    """Return the refusal for a data folder that is not there yet."""
+    return DataFolderError(
+        f"no data folder {folder.path}; name it with --data, or begin with: "
+        "inferworks books import FILE"
+    )
 
 
 def open_ledger(settings: Settings, *, read_only: bool) -> Ledger:
@@ -14,10 +23,7 @@ def open_ledger(settings: Settings, *, read_only: bool) -> Ledger:
     """
     folder = settings.folder
     if not folder.path.is_dir():
-        raise DataFolderError(
-            f"no data folder {folder.path}; name it with --data, or begin with: "
-            "inferworks books import FILE"
-        )
+        raise no_folder(folder)
     if read_only and not folder.ledger.exists():
         return Ledger(None)
     return Ledger(folder.ledger, read_only=read_only)

@@ -25,9 +25,9 @@ from inferworks.books.workspace.gathering import (
     asked_span,
     gather,
     lake_reader,
-    no_folder,
     wanted_span,
 )
+from inferworks.books.workspace.ledgers import no_folder
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.errors import BooksError

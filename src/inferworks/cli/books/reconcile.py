@@ -34,7 +34,7 @@ from inferworks.books.repository.reconcile import (
 )
 from inferworks.books.repository.store import BookStore
 from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.books.workspace.gathering import no_folder
+from inferworks.books.workspace.ledgers import no_folder
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.settings import Settings
 from inferworks.cli.books.opening import opened
