@@ -141,6 +141,7 @@ REFUSED = {
     "bill.parquet": (("books", "import", "bill.parquet"), "Parquet", "pyarrow"),
     "bill.csv.zst": (("books", "import", "bill.csv.zst"), "Parquet", "pyarrow"),
     "engine": (("books", "statement", "--engine", "duckdb"), "an engine of large books", "ibis"),
+    "demo": (("demo",), "the demo", "onnxruntime"),
     "replicas": (("up", "--port", "0"), "the embedded engine", "onnxruntime"),
 }
 
@@ -158,3 +159,39 @@ def test_what_is_missing_is_said_in_one_line(case: str, tmp_path: Path) -> None:
     assert user in line, done
     assert f"needs the package {package}: {sys.executable} -m pip install " in line
     assert done.returncode == 2
+
+
+GATEWAY = """
+[engine]
+replicas = 0
+
+[[upstream]]
+name = "openai"
+provider = "openai"
+key = "env:OPENAI_API_KEY"
+models = ["gpt-5-mini"]
+"""
+
+
+@pytest.mark.slow
+def test_a_gateway_runs_on_the_base(tmp_path: Path) -> None:
+    """A gateway before a hosted provider starts and stops, and its books have a statement."""
+    (tmp_path / "inferworks.toml").write_text(GATEWAY)
+    (tmp_path / "sitecustomize.py").write_text(blocker())
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OPENAI_API_KEY": "sk-none"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "inferworks", "up", "--until-eof", "--port", "0"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "ready at" in process.stdout.readline()
+        _, log = process.communicate("", timeout=30)
+        assert process.returncode == 0
+    assert "sealing them needs the package pyarrow" in log
+    assert command(tmp_path, "books", "statement").returncode == 0

@@ -26,6 +26,7 @@ from inferworks.demo.run import Done, Plan, Settings, prepare, run
 from inferworks.demo.scenario import FEWEST_CALLS
 from inferworks.demo.show import as_json, page, sections
 from inferworks.errors import InferworksError, UserError
+from inferworks.extras import check_installed
 from inferworks.folder import DataFolder
 
 
@@ -63,6 +64,7 @@ def demo(
       inferworks demo --seconds 60 --keep
       inferworks demo --trace AzureLLMInferenceTrace_conv.csv --json
     """
+    check_installed("onnxruntime", "embedded", "the demo")
     settings = Settings(seconds, calls, seed, trace)
     report_path = _writable(report_path or free_place(DEFAULT_REPORT))
     plan = prepare(settings)

@@ -17,7 +17,6 @@ import traceback
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from inferworks.cli.show import say
 from inferworks.errors import InferworksError, UserError
 
 MENDABLE: Final = 2
@@ -78,6 +77,8 @@ def end(error: BaseException) -> int:
         ending = Ending(
             f"{_named(error)}; this is a fault of ours: please report it{_kept(error)}", OURS
         )
+    from inferworks.cli.show import say  # it loads Rich, which `--help` does without
+
     with suppress(
         OSError, ValueError
     ):  # standard error is closed or full: the status has to say it all
