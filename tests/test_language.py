@@ -43,6 +43,7 @@ def riddles(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", ["src/inferworks", "tests", "tools", "benchmarks", "examples"])
 def test_docstrings_begin_with_a_noun_or_a_verb(top: str) -> None:
     """A reader knows from its first word what a thing is, or what it does."""
