@@ -81,7 +81,7 @@ def test_what_runs_is_what_was_tested() -> None:
 
 
 EXTRAS = ("embedded", "engines", "parquet")
-"""What `make install` installs beside what every installation has."""
+"""Extras that `make install` installs beside the base."""
 
 
 def test_the_lock_of_an_installation_has_all_that_is_asked_for() -> None:
