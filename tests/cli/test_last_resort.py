@@ -49,7 +49,7 @@ def test_a_thread_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
     """A read that never comes back, in a thread that Python waits for: the process ends nevertheless."""
     program = """
 import os, signal, threading
-from inferworks.api.pricing import Tariffs
+from inferworks.api.pricing import PricingTable
 from inferworks.cli import up
 from inferworks.cli.main import main
 up.GRACE_S = 0.5
@@ -57,7 +57,7 @@ def hang(self):
     if threading.current_thread() is not threading.main_thread():
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait()
-Tariffs.refresh = hang
+PricingTable.refresh = hang
 main()
 """
     (tmp_path / "inferworks.toml").write_text("[engine]\nreplicas = 0\n[gateway]\ndrain_s = 0\n")

@@ -286,3 +286,46 @@ def test_one_of_two_ways_to_choose_words(way: Translation) -> None:
     assert left_out == ("top_p",)
     assert "top_p" not in msgspec.json.encode(sent).decode().lower().replace("topp", "top_p")
     assert asked(way, facts, top_p=0.9)[1] == ()
+
+
+SETTINGS = (
+    "temperature", "top_p", "top_k", "seed", "stop", "stop_sequences", "max_tokens", "max_output_tokens",
+    "max_completion_tokens", "logit_bias", "logprobs", "top_logprobs", "verbosity", "service_tier", "user",
+    "reasoning_effort", "reasoning", "response_format", "text", "tools", "tool_choice", "metadata", "n",
+    "presence_penalty", "frequency_penalty", "parallel_tool_calls",
+)  # fmt: skip
+VALUES = (
+    None,
+    True,
+    7,
+    -1.5,
+    "x",
+    "",
+    [],
+    [1],
+    [[]],
+    ["x", None],
+    {},
+    {"type": 1},
+    {"type": "x"},
+    {"a": [{}]},
+)
+
+
+@pytest.mark.parametrize("translation", [*TO_CHAT, ChatToMessages(), ChatToConverse()], ids=type)
+@pytest.mark.parametrize("vendor", ["openai", "deepseek", "mistral", "groq", "anthropic", "nobody"])
+def test_any_value_of_a_setting_is_taken_or_refused(translation: Translation, vendor: str) -> None:
+    """No value of the wrong kind in any setting, for any model, is a failure of ours."""
+    models = {"openai": "gpt-5", "deepseek": "deepseek-reasoner", "anthropic": "claude-opus-4-1"}
+    facts = known(vendor, models.get(vendor, "x"))
+    for name in SETTINGS:
+        for value in VALUES:
+            body = {"model": "m", **LEAST[translation.source], name: value}
+            call = Call(
+                CallId("call_1"), translation.source, ModelId("m"), False, wants_usage=False,
+                body=msgspec.json.encode(body), facts=facts, asked_as="m",
+            )  # fmt: skip
+            try:
+                translation.ask(call)
+            except CallError as error:
+                assert error.status == 400, (name, value)  # noqa: PT017 both ends are fine

@@ -8,7 +8,7 @@ long a user's label may be, which efforts and forms of JSON it knows (`Call.fact
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
@@ -38,6 +38,9 @@ _ALL_PARTS: Final = len(ModelFacts().parts)
 _SEEN: Final = "I have the results."
 _NOT_SHOWN: Final = "(What stood here cannot be shown to this model.)"
 _UNKNOWN_THOUGHT: Final = "(What was thought here is not known.)"
+_read_limit: Final = msgspec.json.Decoder(int | None).decode
+_read_number: Final = msgspec.json.Decoder(float | None).decode
+_read_stops: Final = msgspec.json.Decoder(str | list[str] | None).decode
 _ANY_OBJECT: Final = {"name": "answer", "schema": {"type": "object"}}
 
 
@@ -82,10 +85,10 @@ def _fit_messages(fields: Fields, facts: ModelFacts, omissions: Omissions) -> No
         fields["messages"] = _answered(messages)
 
 
-def _value(fields: Fields, name: str) -> Any:
-    """Return a field's value, whether it is decoded or still raw."""
+def _value(fields: Fields, name: str, read: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+    """Return a field's value, decoded or still raw. CallError 400 for what `read` does not take."""
     value = fields.get(name)
-    return read_request(value, msgspec.json.decode) if isinstance(value, msgspec.Raw) else value
+    return read_request(value, read) if isinstance(value, msgspec.Raw) else value
 
 
 def _fit_user(fields: Fields, facts: ModelFacts) -> None:
@@ -106,7 +109,7 @@ def short_user(user: str, longest: int) -> str:
 
 def _fit_limit(fields: Fields, facts: ModelFacts) -> None:
     """The limit by its name, and no higher than an answer can be long."""
-    limit = _value(fields, "max_tokens")
+    limit = _value(fields, "max_tokens", _read_limit)
     if limit is None:
         return
     del fields["max_tokens"]
@@ -227,7 +230,7 @@ def _fit_effort(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None
 
 
 def _fit_stops(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
-    given = _value(fields, "stop")
+    given = _value(fields, "stop", _read_stops)
     if given is None:
         return
     stops = [given] if isinstance(given, str) else list(given)
@@ -255,7 +258,7 @@ def _fit_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> No
         if _value(fields, "logit_bias"):
             omissions.leave_out("logit_bias")
         fields.pop("logit_bias", None)
-    temperature = _value(fields, "temperature")
+    temperature = _value(fields, "temperature", _read_number)
     if temperature is not None and temperature > facts.temperature:
         why = f"cannot be above {facts.temperature:g}: no more is taken {_SERVES}"
         omissions.refuse("temperature", why, "temperature")
