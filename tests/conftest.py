@@ -18,6 +18,9 @@ and later searches leave it out: in a process with all the tests each would take
 *Stalls.* Where the gateway runs in the test's own process, a test fails in which it kept its event loop
 for 50 ms of the processor in one go: everybody else would have waited. `may_stall` says why one may.
 
+*Clients.* Those of vendors import half of themselves at their first request, which would be within a loop;
+here that is done when all tests are collected.
+
 *Files.* What the tests of a file open, they close: a file or socket that is open at its end and was not at
 its beginning fails its last test. Else what hundreds of files leave open comes to a limit in another test,
 far from its cause. Pipes and polls do not count: libraries make theirs once for a process.
@@ -34,8 +37,10 @@ import gc
 import os
 import re
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -68,6 +73,7 @@ SHARED = ("tests/clients/", "tests/books/engines/test_spark.py")
 """Tests that share what stays open from one file to the next: servers, and Spark's process."""
 OPEN_BEFORE = pytest.StashKey[tuple[Path, dict[str, str], dict[str, str] | None]]()
 """The file of tests at hand, and what was open when it began, and when the test did, if that is known."""
+CLIENTS = {"anthropic", "openai"}
 WATCHED = ("tests/http/", "tests/api/", "tests/cloud/", "tests/scenarios/")
 
 settings.register_profile(
@@ -116,7 +122,10 @@ def pytest_collection() -> Iterator[None]:
     """Look for no garbage in what is imported, neither now nor later."""
     gc.disable()
     try:
-        return (yield)
+        found = yield
+        for client in CLIENTS & sys.modules.keys():
+            import_module(f"{client}.resources")
+        return found
     finally:
         gc.freeze()
         gc.enable()
