@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import socket
+import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -65,3 +67,67 @@ def test_what_is_left_open_is_told(request: pytest.FixtureRequest, tmp_path: Pat
     assert not checks.more_of(checks.open_files(), before)
     os.close(reads)
     os.close(writes)
+
+
+STALLS = '''
+"""Loops that stand, seen and unseen."""
+
+import asyncio, time
+import pytest
+from inferworks.testing import stalls
+
+made = []
+
+
+@pytest.fixture
+def number():
+    """Number of the run."""
+    made.append(1)
+    return len(made)
+
+
+@pytest.fixture
+def unseen(monkeypatch):
+    """Nobody looks what a loop does."""
+    monkeypatch.setattr(stalls._Beat, "look", lambda self, over: over.wait())
+
+
+def stall(seconds):
+    """Keep a loop for so much of the processor."""
+    async def main():
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+    asyncio.run(main())
+
+
+def test_once(unseen, number):
+    """The first run stalls."""
+    stall(0.3 if number == 1 else 0)
+
+
+def test_always(unseen, number):
+    """Every run stalls."""
+    stall(0.3)
+
+
+def test_how_often(number):
+    """Both ran twice."""
+    assert number == 5
+'''
+
+
+@pytest.mark.slow
+def test_a_stall_that_nobody_saw_must_come_twice(tmp_path: Path) -> None:
+    """A test whose loop stood unseen runs again, with new fixtures, and fails if it stands again."""
+    root = Path(__file__).parents[1]
+    (tmp_path / "tests" / "api").mkdir(parents=True)
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    shutil.copy(root / "tests" / "conftest.py", tmp_path / "tests")
+    (tmp_path / "tests" / "api" / "test_stalls.py").write_text(STALLS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/api"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert "ERROR tests/api/test_stalls.py::test_always" in done.stdout
+    assert "3 passed, 1 error" in done.stdout, done.stdout
