@@ -148,7 +148,7 @@ class ResponseWriter:
             chunk = _SEEN
         except UpstreamError as error:
             count.see_reported(error.told)
-            self._recorder.leg_ended(
+            recorder.leg_ended(
                 Outcome.FAILED, reply.status, count.reported, count.confidence(whole=False)
             )
             if self._drain is not None:
@@ -166,7 +166,7 @@ class ResponseWriter:
         count.see_last(chunk)
         data = await self._with_cost(chunk.data, count.reported)
         recorder.sent(len(data))
-        self._recorder.leg_ended(
+        recorder.leg_ended(
             Outcome.ANSWERED, reply.status, count.reported, count.confidence(whole=True)
         )
         await recorder.close(Outcome.ANSWERED, reply.status)

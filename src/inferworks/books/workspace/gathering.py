@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +36,7 @@ from inferworks.books.statement.statement import (
 from inferworks.books.workspace.accruing import unbilled
 from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.estimating import estimated
-from inferworks.books.workspace.ledgers import no_folder
+from inferworks.books.workspace.ledgers import check_folder, no_folder
 from inferworks.books.workspace.prepaid import prepaid_of
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
@@ -103,8 +104,7 @@ def gather(
 
 def inputs_between(settings: Settings, query: Query) -> Inputs:
     """Return what a statement between the moments of `query` is computed from, all facts at hand."""
-    if not settings.folder.path.is_dir():
-        raise no_folder(settings.folder)
+    check_folder(settings.folder)
     wanted = wanted_span(query.start_ns, query.end_ns)
     facts = facts_of(settings, wanted)
     lines = BillLines(settings.folder, wanted, settings.currency)
@@ -113,17 +113,14 @@ def inputs_between(settings: Settings, query: Query) -> Inputs:
     def divided(charges: Charges, rules: Rules, span: Span) -> Sequence[Charge]:
         return as_divided(charges, facts, rules, span)
 
-    try:
+    with refusals():
         return gather(settings, query, lines, span, Recorded(facts, facts.usages, divided))
-    except BooksError as error:
-        raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
 def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Span:
     """Return the span asked for; an end that was not given is that of what has happened."""
     folder = settings.folder
-    if not folder.path.is_dir():
-        raise no_folder(folder)
+    check_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     if None in (start_ns, end_ns):
         lines = BillLines(folder, wanted, settings.currency)
@@ -134,8 +131,15 @@ def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Spa
 
 def worked_out_of(papers: Inputs) -> Computation:
     """The validated workings of `papers` that have all their facts at hand."""
-    try:
+    with refusals():
         return checked(papers)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Say of a refusal of the books what it refuses."""
+    try:
+        yield
     except BooksError as error:
         raise BooksError(f"no statement can be drawn up: {error}") from error
 

@@ -16,14 +16,19 @@ def no_folder(folder: DataFolder) -> DataFolderError:
     )
 
 
+def check_folder(folder: DataFolder) -> None:
+    """Raise DataFolderError when there is no data folder yet."""
+    if not folder.path.is_dir():
+        raise no_folder(folder)
+
+
 def open_ledger(settings: Settings, *, read_only: bool) -> Ledger:
     """The ledger of the data folder; an empty one when there is none yet and nothing is to be written.
 
     DataFolderError when there is no data folder.
     """
     folder = settings.folder
-    if not folder.path.is_dir():
-        raise no_folder(folder)
+    check_folder(folder)
     if read_only and not folder.ledger.exists():
         return Ledger(None)
     return Ledger(folder.ledger, read_only=read_only)

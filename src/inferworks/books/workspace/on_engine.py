@@ -5,8 +5,7 @@ Imported only when an engine is asked for, for Ibis takes its time to load.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
@@ -25,33 +24,32 @@ from inferworks.books.workspace.gathering import (
     asked_span,
     gather,
     lake_reader,
+    refusals,
     wanted_span,
 )
-from inferworks.books.workspace.ledgers import no_folder
+from inferworks.books.workspace.ledgers import check_folder
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import EngineName, Settings
-from inferworks.errors import BooksError
 from inferworks.extras import check_installed
 from inferworks.meter.facts import NO_FACTS
 
 
 def drawn_on(name: EngineName, settings: Settings, query: Query) -> Statement:
     """Return the statement of `query` by the engine `name`, which is not the definition."""
-    with _refusals(), opened(name, settings) as engine:
+    with refusals(), opened(name, settings) as engine:
         return build_statement(compute_on(engine, *_gathered(engine, settings, query)))
 
 
 def customers_on(name: EngineName, settings: Settings, query: Query) -> CustomerStatement:
     """Return the same by customer alone: no call and no target is held in memory."""
-    with _refusals(), opened(name, settings) as engine:
+    with refusals(), opened(name, settings) as engine:
         return close_by_customer(engine, *_gathered(engine, settings, query))
 
 
 def _gathered(engine: Engine, settings: Settings, query: Query) -> tuple[Lake, Inputs]:
     """Return everything recorded between the moments of `query`; the facts as tables of `engine`."""
     folder = settings.folder
-    if not folder.path.is_dir():
-        raise no_folder(folder)
+    check_folder(folder)
     wanted = wanted_span(query.start_ns, query.end_ns)
     lines = BillLines(folder, wanted, settings.currency)
     lake = _lake(engine, settings, around(wanted))
@@ -62,15 +60,6 @@ def _gathered(engine: Engine, settings: Settings, query: Query) -> tuple[Lake, I
 
     recorded = Recorded(NO_FACTS, lake.bought(), divided)
     return lake, gather(settings, query, lines, span, recorded)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Say of a refusal of the books what it refuses."""
-    try:
-        yield
-    except BooksError as error:
-        raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
 def _lake(engine: Engine, settings: Settings, span: Span) -> Lake:
