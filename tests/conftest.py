@@ -63,7 +63,7 @@ LONGEST = (
     "tests/books/engines/test_spark.py",
     "tests/scenarios/test_books_worlds.py",
     "tests/books/engines/test_duckdb.py",
-    "tests/scenarios/test_simulation.py",
+    "tests/simulation/test_world.py",
     "tests/meter/archive/test_reader.py",
 )
 """Files that take longest, longest first."""

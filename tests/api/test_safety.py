@@ -1,7 +1,7 @@
 """Bytes that cross the gateway and bytes that do not, seen from both sides of its sockets.
 
 The upstream here keeps the bytes that it was sent and answers with whatever a hostile one might. How
-single messages are refused is in tests/http/test_server_messages.py; here it is shown that nothing of a
+single messages are refused is in tests/http/test_request_reader.py; here it is shown that nothing of a
 refused one reaches an upstream.
 """
 

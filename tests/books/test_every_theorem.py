@@ -17,8 +17,8 @@
 | 13 Again | test_invariants, test_close | worlds: in_any_order; `audit` draws every close up again |
 | 14 Provenance | test_rating | `invariants.provenance`; worlds: every_call_earns_once |
 | 15 Fair | test_invariants | worlds: alike_costs_alike |
-| 16 Delivery | deliveries/test_any_order | `deliveries.validate.delivery`; worlds |
-| 17 Footing | deliveries/test_any_order | `deliveries.validate.footing`; worlds |
+| 16 Delivery | deliveries/test_landing | `deliveries.validate.delivery`; worlds |
+| 17 Footing | deliveries/test_landing | `deliveries.validate.footing`; worlds |
 | 18 Basis | test_basis, test_expected_bills | `invariants.basis`; worlds: billed_becomes_cost |
 | 19 Month | exports/test_month | `invariants.month` |
 | 20 Cause | test_causes | `invariants.cause_by_cause`, whenever a change is explained |

@@ -21,7 +21,7 @@ from inferworks.testing.facts import A_TIME_NS, make_opened
 from inferworks.testing.upstream import Answer, Fault
 
 from .conftest import ASKED, OpenWorld, Run, World, new_key
-from .test_otlp import collector
+from .exporters.test_otlp import collector
 
 CANARY = "canary-c4f0e9"
 ANSWERED = "parrot-77ab31"

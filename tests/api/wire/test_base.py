@@ -16,7 +16,7 @@ from inferworks.api.app import FORMS
 from inferworks.api.wire.base import Form
 from inferworks.errors import CallError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "doors"
+GOLDEN = Path(__file__).parents[2] / "golden" / "doors"
 FILES = sorted(GOLDEN.glob("*.in.json"))
 DOORS: dict[str, Form] = {str(form.operation): form for form in FORMS.values()}
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.books.deliveries.test_any_order import Row, a_file, a_row, alone, there
+from tests.books.deliveries.test_landing import Row, a_file, a_row, alone, there
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader

@@ -14,6 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from tests.observe.conftest import ASKED, OpenWorld, Run, new_key
+from tests.observe.test_spans import PARENT, a_leg, a_usage
 
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
@@ -29,9 +31,6 @@ from inferworks.observe.traces import Traces
 from inferworks.testing.in_process_gateway import open_door
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
-
-from .conftest import ASKED, OpenWorld, Run, new_key
-from .test_spans import PARENT, a_leg, a_usage
 
 UNSAMPLED = PARENT[:-2] + b"00"
 

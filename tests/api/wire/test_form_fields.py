@@ -17,7 +17,7 @@ from inferworks.api.wire.base import Form
 from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "forms"
+GOLDEN = Path(__file__).parents[2] / "golden" / "forms"
 FILES = sorted(GOLDEN.glob("*.in.form"))
 TYPE = b"multipart/form-data; boundary=golden"
 
