@@ -1,4 +1,4 @@
-"""Countable units: one row per unit, with its measure.
+"""Countable units, each with its measure; those for sale have a row in `catalog/units.toml`.
 
 Quantities are integers of the unit named; a price is per one of them (`money.Rate`).
 """
@@ -42,28 +42,3 @@ class Unit(StrEnum):
 
 
 NS_PER_SECOND = 1_000_000_000
-
-PRICED_BY = {
-    Unit.INPUT_TOKENS: (Unit.INPUT_TOKENS,),
-    Unit.CACHE_READ_TOKENS: (Unit.CACHE_READ_TOKENS, Unit.INPUT_TOKENS),
-    Unit.CACHE_WRITE_TOKENS: (Unit.CACHE_WRITE_TOKENS, Unit.INPUT_TOKENS),
-    Unit.CACHE_WRITE_1H_TOKENS: (
-        Unit.CACHE_WRITE_1H_TOKENS,
-        Unit.CACHE_WRITE_TOKENS,
-        Unit.INPUT_TOKENS,
-    ),
-    Unit.INPUT_AUDIO_TOKENS: (Unit.INPUT_AUDIO_TOKENS, Unit.INPUT_TOKENS),
-    Unit.INPUT_IMAGE_TOKENS: (Unit.INPUT_IMAGE_TOKENS, Unit.INPUT_TOKENS),
-    Unit.OUTPUT_TOKENS: (Unit.OUTPUT_TOKENS,),
-    Unit.REASONING_TOKENS: (Unit.REASONING_TOKENS, Unit.OUTPUT_TOKENS),
-    Unit.OUTPUT_AUDIO_TOKENS: (Unit.OUTPUT_AUDIO_TOKENS, Unit.OUTPUT_TOKENS),
-    Unit.OUTPUT_IMAGE_TOKENS: (Unit.OUTPUT_IMAGE_TOKENS, Unit.OUTPUT_TOKENS),
-    Unit.IMAGES: (Unit.IMAGES,),
-    Unit.AUDIO_MS: (Unit.AUDIO_MS,),
-    Unit.CHARACTERS: (Unit.CHARACTERS,),
-    Unit.SEARCHES: (Unit.SEARCHES,),
-    Unit.REQUESTS: (Unit.REQUESTS,),
-}
-"""Units for sale, each with the units whose price it pays, the nearest first: cached input without a
-price of its own pays that of input, reasoning that of output.
-"""

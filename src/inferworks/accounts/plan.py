@@ -22,10 +22,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from inferworks.catalog.units import PRICED_BY
 from inferworks.errors import MoneyError, UserError
 from inferworks.ids import CustomerId, ModelId
 from inferworks.money import Rate
-from inferworks.units import PRICED_BY, Unit
+from inferworks.units import Unit
 
 
 class Tier(msgspec.Struct, frozen=True):

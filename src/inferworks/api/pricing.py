@@ -33,24 +33,18 @@ from inferworks.accounts.stores.base import AccountsReads
 from inferworks.books.revenue.rating import EARNING
 from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
+from inferworks.catalog.units import BILLABLE, DIRECTIONS, PRICED_BY
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
-from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, Usage
-from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
+from inferworks.meter.usage import ITEM_UNITS, NO_ITEMS, NO_TOKENS, Items, Opened, Tokens, Usage
+from inferworks.units import NS_PER_SECOND, Unit
 
 _KEPT_NS: Final = 60 * NS_PER_SECOND
 """Longest time that a tariff is kept, in nanoseconds: list prices may change by the hour."""
 _LIST_CURRENCY: Final = "USD"
-_TEXT: Final = (
-    Unit.INPUT_TOKENS,
-    Unit.CACHE_READ_TOKENS,
-    Unit.CACHE_WRITE_TOKENS,
-    Unit.CACHE_WRITE_1H_TOKENS,
-    Unit.OUTPUT_TOKENS,
-    Unit.REASONING_TOKENS,
-)
-_ITEMS: Final = frozenset({Unit.IMAGES, Unit.AUDIO_MS, Unit.CHARACTERS, Unit.SEARCHES})
+_TEXT: Final = tuple(unit for unit in DIRECTIONS if not BILLABLE[unit].is_modality)
+"""Units of a call for text, in the order of the fields of `_Text`."""
 
 
 class Basis(StrEnum):
@@ -159,7 +153,7 @@ class CallPricing(msgspec.Struct, frozen=True):
 
     def _may_be_free(self, unit: Unit, tokens: Tokens) -> bool:
         """Return True if the books let `unit` go unpriced: requests; in lists, items beside tokens."""
-        beside = self.basis is Basis.LIST and unit in _ITEMS and (tokens.input or tokens.output)
+        beside = self.basis is Basis.LIST and unit in ITEM_UNITS and (tokens.input or tokens.output)
         return unit is Unit.REQUESTS or bool(beside)
 
     def _step(self, input_tokens: int) -> Rates:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from inferworks.errors import BooksError
-from inferworks.meter.usage import Items, Tokens, Usage
-from inferworks.units import Unit
+import operator
 
-INPUT, OUTPUT = "Input", "Output"
-"""FOCUS's TokenDirection."""
-DIRECTIONS = {
-    Unit.INPUT_TOKENS: INPUT,
-    Unit.CACHE_READ_TOKENS: INPUT,
-    Unit.CACHE_WRITE_TOKENS: INPUT,
-    Unit.CACHE_WRITE_1H_TOKENS: INPUT,
-    Unit.INPUT_AUDIO_TOKENS: INPUT,
-    Unit.INPUT_IMAGE_TOKENS: INPUT,
-    Unit.OUTPUT_TOKENS: OUTPUT,
-    Unit.REASONING_TOKENS: OUTPUT,
-    Unit.OUTPUT_AUDIO_TOKENS: OUTPUT,
-    Unit.OUTPUT_IMAGE_TOKENS: OUTPUT,
-}
-"""The side of a call that a bucket is part of. (FOCUS TokenDirection) What is not in it is no token."""
+import msgspec
+
+from inferworks.catalog import units
+from inferworks.errors import BooksError
+from inferworks.meter.usage import ITEM_UNITS, TOKEN_UNITS, Items, Tokens, Usage
+from inferworks.units import Unit
 
 
 def buckets_of(usage: Usage) -> tuple[tuple[Unit, int], ...]:
@@ -42,42 +31,13 @@ def buckets(tokens: Tokens) -> tuple[tuple[Unit, int], ...]:
     flaw = tokens.flaw()
     if flaw is not None:
         raise BooksError(f"theorem 4 (bucket): {flaw}")
-    read, heard, seen = _apart(
-        tokens.input - tokens.cache_read - tokens.cache_write,
-        tokens.input_audio,
-        tokens.input_image,
-    )
-    said, spoken, drawn = _apart(
-        tokens.output - tokens.reasoning, tokens.output_audio, tokens.output_image
-    )
-    return (
-        (Unit.INPUT_TOKENS, read),
-        (Unit.CACHE_READ_TOKENS, tokens.cache_read),
-        (Unit.CACHE_WRITE_TOKENS, tokens.cache_write - tokens.cache_write_1h),
-        (Unit.CACHE_WRITE_1H_TOKENS, tokens.cache_write_1h),
-        (Unit.INPUT_AUDIO_TOKENS, heard),
-        (Unit.INPUT_IMAGE_TOKENS, seen),
-        (Unit.OUTPUT_TOKENS, said),
-        (Unit.REASONING_TOKENS, tokens.reasoning),
-        (Unit.OUTPUT_AUDIO_TOKENS, spoken),
-        (Unit.OUTPUT_IMAGE_TOKENS, drawn),
-    )
+    counts = dict(zip(TOKEN_UNITS, msgspec.structs.astuple(tokens), strict=True))
+    return tuple(units.buckets(counts.__getitem__, operator.sub, min).items())
 
 
 def counted(items: Items) -> tuple[tuple[Unit, int], ...]:
     """`items` by unit. BooksError when one is negative."""
-    if min(items.images, items.audio_ms, items.characters, items.searches) < 0:
+    counts = msgspec.structs.astuple(items)
+    if min(counts) < 0:
         raise BooksError(f"theorem 4 (bucket): a negative count: {items}")
-    return (
-        (Unit.IMAGES, items.images),
-        (Unit.AUDIO_MS, items.audio_ms),
-        (Unit.CHARACTERS, items.characters),
-        (Unit.SEARCHES, items.searches),
-    )
-
-
-def _apart(whole: int, audio: int, image: int) -> tuple[int, int, int]:
-    """`whole` as text, audio and image, of which there are no more than is left."""
-    audio = min(audio, whole)
-    image = min(image, whole - audio)
-    return whole - audio - image, audio, image
+    return tuple(zip(ITEM_UNITS, counts, strict=True))

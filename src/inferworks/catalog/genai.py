@@ -18,28 +18,8 @@ from genai_prices.data import providers
 from genai_prices.data_units import unit_data
 
 from inferworks.catalog import prices
-from inferworks.units import NS_PER_SECOND, Unit
-
-UNITS = {
-    Unit.INPUT_TOKENS: ("input_tokens",),
-    Unit.CACHE_READ_TOKENS: ("cache_read_tokens",),
-    Unit.CACHE_WRITE_TOKENS: ("cache_write_tokens",),
-    Unit.CACHE_WRITE_1H_TOKENS: ("cache_write_1h_tokens",),
-    Unit.INPUT_AUDIO_TOKENS: ("input_audio_tokens",),
-    Unit.INPUT_IMAGE_TOKENS: ("input_image_tokens",),
-    Unit.OUTPUT_TOKENS: ("output_tokens",),
-    Unit.REASONING_TOKENS: ("output_reasoning_tokens",),
-    Unit.OUTPUT_AUDIO_TOKENS: ("output_audio_tokens",),
-    Unit.OUTPUT_IMAGE_TOKENS: ("output_image_tokens",),
-    Unit.AUDIO_MS: ("audio_seconds", "input_audio_seconds", "output_audio_seconds"),
-    Unit.CHARACTERS: ("input_characters",),
-    Unit.SEARCHES: ("web_searches", "rerank_searches"),
-    Unit.REQUESTS: ("requests",),
-}
-"""Names of our units in the package; a model has at most one of several."""
-
-_FINER = {Unit.AUDIO_MS: 1000}
-"""Number of our units in one of the package's, where it is not one."""
+from inferworks.catalog.units import BILLABLE, BillableUnit
+from inferworks.units import NS_PER_SECOND
 
 
 @cache
@@ -68,7 +48,8 @@ def _model(model: types.ModelInfo) -> prices.ListedModel:
 
 
 def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
-    rates = {unit: rate for unit in UNITS if (rate := _rate_of(unit, price.prices)) is not None}
+    found = {row.name: _rate_of(row, price.prices) for row in BILLABLE.values()}
+    rates = {unit: rate for unit, rate in found.items() if rate is not None}
     match price.constraint:
         case None:
             return prices.DatedRates(rates)
@@ -79,12 +60,12 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
     raise TypeError(f"a price constraint of a new kind: {price.constraint!r}")
 
 
-def _rate_of(unit: Unit, listed: types.ModelPrice) -> prices.ListRate | None:
+def _rate_of(unit: BillableUnit, listed: types.ModelPrice) -> prices.ListRate | None:
     """Return the rate `listed` for `unit`, by the first of its names that has a price."""
-    for name in UNITS[unit]:
+    for name in unit.listed:
         value = getattr(listed, unit_data[name]["price_key"])
         if value is not None:
-            return _rate(value, unit_data[name]["per"] * _FINER.get(unit, 1))
+            return _rate(value, unit_data[name]["per"] * unit.per_listed)
     return None
 
 

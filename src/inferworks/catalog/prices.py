@@ -30,8 +30,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from inferworks.catalog.units import PRICED_BY
 from inferworks.money import PICO
-from inferworks.units import NS_PER_SECOND, PRICED_BY, Unit
+from inferworks.units import NS_PER_SECOND, Unit
 
 _EPOCH = dt.date(1970, 1, 1)
 _DAY_NS = 86_400 * NS_PER_SECOND

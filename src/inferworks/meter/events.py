@@ -34,6 +34,7 @@ from inferworks.meter.capacity import Activity
 from inferworks.meter.usage import (
     LONGEST_END_USER,
     NO_ITEMS,
+    TOKEN_UNITS,
     Confidence,
     Items,
     Leg,
@@ -67,7 +68,7 @@ _Short: TypeAlias = Annotated[str, Meta(max_length=64)]
 Currency: TypeAlias = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
-_TOKEN_FIELDS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields__)
+_TOKEN_FIELDS: Final = tuple(unit.value for unit in TOKEN_UNITS)
 _ITEM_FIELDS: Final = Items.__struct_fields__
 LONGEST_CALL_NS: Final = 86_400 * NS_PER_SECOND
 LONGEST_ACTIVITY_NS: Final = 32 * 86_400 * NS_PER_SECOND

@@ -17,8 +17,10 @@ from typing import Final
 
 import msgspec
 
+from inferworks.catalog.units import PARTS
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, OfferId, ProjectId, ReplicaId
 from inferworks.purpose import Purpose
+from inferworks.units import Unit
 
 
 class Outcome(StrEnum):
@@ -78,25 +80,25 @@ class Tokens(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def flaw(self) -> str | None:
         """Return the contradiction in these counts, naming the fields; None when there is none."""
-        counts = {name: getattr(self, name) for name in self.__struct_fields__}
-        for name, count in counts.items():
-            if count < 0:
-                return f"{name} is negative: {count}"
+        counts = msgspec.structs.astuple(self)
+        if min(counts) < 0:
+            named = zip(self.__struct_fields__, counts, strict=True)
+            return next(f"{name} is negative: {count}" for name, count in named if count < 0)
         for parts, whole in _PARTS:
-            if sum(counts[part] for part in parts) > counts[whole]:
-                told = " + ".join(f"{part} {counts[part]}" for part in parts if counts[part])
-                return f"{told} is more than {whole} {counts[whole]}"
+            if sum(map(counts.__getitem__, parts)) > counts[whole]:
+                fields = self.__struct_fields__
+                told = " + ".join(f"{fields[n]} {counts[n]}" for n in parts if counts[n])
+                return f"{told} is more than {fields[whole]} {counts[whole]}"
         return None
 
 
-_PARTS: Final = (
-    (("cache_read", "cache_write"), "input"),
-    (("cache_write_1h",), "cache_write"),
-    (("input_audio", "input_image"), "input"),
-    (("reasoning",), "output"),
-    (("output_audio", "output_image"), "output"),
+TOKEN_UNITS: Final = tuple(Unit(f"{name}_tokens") for name in Tokens.__struct_fields__)
+"""Unit of each field of `Tokens`, in their order."""
+_PARTS: Final = tuple(
+    (tuple(map(TOKEN_UNITS.index, parts)), TOKEN_UNITS.index(whole))
+    for parts, whole in PARTS.items()
 )
-"""Counts of `Tokens` that are parts of another, and cannot be more together."""
+"""Counts of `Tokens` that are parts of another, and cannot be more together: their places."""
 
 NO_TOKENS: Final = Tokens()
 
@@ -113,6 +115,11 @@ class Items(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     searches: int = 0
     """Searches of the web, or a reranker's search units."""
 
+
+ITEM_UNITS: Final = tuple(map(Unit, Items.__struct_fields__))
+"""Unit of each field of `Items`, in their order."""
+COUNT_COLUMNS: Final = tuple(unit.value for unit in (*TOKEN_UNITS, *ITEM_UNITS))
+"""Names of all counts of a call, in the lake and in what others report."""
 
 NO_ITEMS: Final = Items()
 """The one to use where nothing is counted: it is told by identity when a record is written."""

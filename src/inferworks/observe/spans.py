@@ -24,8 +24,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from inferworks.catalog.units import BILLABLE
 from inferworks.ids import CallId
-from inferworks.meter.usage import Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import TOKEN_UNITS, Leg, Outcome, Tokens, Usage
 from inferworks.observe.conventions import operation_name, provider_name
 
 Value: TypeAlias = str | int | bool
@@ -171,17 +172,13 @@ def _common(usage: Usage, tokens: Tokens) -> dict[str, Value]:
     found: dict[str, Value] = {
         "gen_ai.operation.name": operation_name(usage.endpoint),
         "gen_ai.request.stream": usage.stream,
-        "gen_ai.usage.input_tokens": tokens.input,
-        "gen_ai.usage.output_tokens": tokens.output,
     }
     if usage.model:
         found["gen_ai.request.model"] = usage.model
-    parts = {
-        "gen_ai.usage.cache_read.input_tokens": tokens.cache_read,
-        "gen_ai.usage.cache_creation.input_tokens": tokens.cache_write,
-        "gen_ai.usage.reasoning.output_tokens": tokens.reasoning,
-    }
-    found.update({name: count for name, count in parts.items() if count})
+    counts = zip(TOKEN_UNITS, msgspec.structs.astuple(tokens), strict=True)
+    for row, count in ((BILLABLE[unit], count) for unit, count in counts):
+        if row.attribute and (count or row.part_of is None):
+            found[row.attribute] = count
     return found
 
 

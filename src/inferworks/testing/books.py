@@ -33,6 +33,7 @@ from inferworks.books.charge import (
 )
 from inferworks.books.currency import RateRow, Rates, as_billed, charge_day
 from inferworks.books.deliveries.canonical import numbered
+from inferworks.catalog.units import PRICED_BY
 from inferworks.errors import BillError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
@@ -49,7 +50,7 @@ from inferworks.meter.usage import (
 )
 from inferworks.money import format_pico, parse_pico
 from inferworks.purpose import Purpose
-from inferworks.units import PRICED_BY, Unit
+from inferworks.units import Unit
 
 
 def a_charge(

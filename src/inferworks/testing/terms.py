@@ -15,8 +15,9 @@ from inferworks.accounts.plan import (
     Tier,
     Volume,
 )
+from inferworks.catalog.units import PRICED_BY
 from inferworks.ids import ModelId
-from inferworks.units import PRICED_BY, Unit
+from inferworks.units import Unit
 
 _rates = st.integers(0, 10**7)
 _steps = st.lists(st.tuples(st.integers(1, 400), _rates), max_size=3)

@@ -10,8 +10,8 @@ from inferworks.books.allocation.pools import Method
 from inferworks.books.calendar.span import Span
 from inferworks.books.statement.computation import Inputs
 from inferworks.books.statement.statement import close_span
-from inferworks.books.token_buckets import INPUT, OUTPUT
 from inferworks.catalog.load import model_catalog
+from inferworks.catalog.units import INPUT, OUTPUT
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts

@@ -39,16 +39,17 @@ from inferworks.books.revenue.rating import (
     rate_calls,
     to_date_of,
 )
-from inferworks.books.token_buckets import DIRECTIONS, buckets
-from inferworks.books.token_buckets import INPUT as INPUT_SIDE
-from inferworks.books.token_buckets import OUTPUT as OUTPUT_SIDE
+from inferworks.books.token_buckets import buckets
+from inferworks.catalog.units import DIRECTIONS, PRICED_BY
+from inferworks.catalog.units import INPUT as INPUT_SIDE
+from inferworks.catalog.units import OUTPUT as OUTPUT_SIDE
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
 from inferworks.testing.terms import some_schemes, some_terms, some_tiers
-from inferworks.units import PRICED_BY, Unit
+from inferworks.units import Unit
 
 ACME, SMALL = CustomerId("acme"), ModelId("small")
 INPUT, CACHED = Unit.INPUT_TOKENS, Unit.CACHE_READ_TOKENS

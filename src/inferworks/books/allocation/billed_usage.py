@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from inferworks.books.charge import Charge, is_provisional
-from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT
 from inferworks.catalog.billing import Billing, Means, ModelName, Named, Said, edition_of
+from inferworks.catalog.units import DIRECTIONS, INPUT, OUTPUT
 from inferworks.units import Unit
 
 Units: TypeAlias = tuple[Unit, ...]

@@ -30,9 +30,10 @@ from inferworks.books.allocation.shapley import Work, shapley_weights
 from inferworks.books.allocation.step_time import NO_STEPS, StepTime, state_inside_ns
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.calendar.timeline import Timeline
-from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT, buckets
+from inferworks.books.token_buckets import buckets
 from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.catalog.load import ANY_MODEL, ModelCatalog, StepWeights
+from inferworks.catalog.units import DIRECTIONS, INPUT, OUTPUT
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step
 from inferworks.meter.facts import Facts

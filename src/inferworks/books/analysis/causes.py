@@ -55,7 +55,7 @@ from inferworks.books.statement.computation import Line
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.invariants import cause_by_cause
 from inferworks.books.statement.statement import Statement
-from inferworks.books.token_buckets import DIRECTIONS, INPUT
+from inferworks.catalog.units import BILLABLE, DIRECTIONS, INPUT
 from inferworks.ids import CustomerId
 from inferworks.money import split
 from inferworks.units import Unit
@@ -261,12 +261,7 @@ class _Pile(NamedTuple):
 
 
 _TEXT_INPUT = frozenset(
-    {
-        Unit.INPUT_TOKENS,
-        Unit.CACHE_READ_TOKENS,
-        Unit.CACHE_WRITE_TOKENS,
-        Unit.CACHE_WRITE_1H_TOKENS,
-    }
+    unit for unit, side in DIRECTIONS.items() if side == INPUT and not BILLABLE[unit].is_modality
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from inferworks.books.bills.spelling import Sort
+from inferworks.meter.usage import COUNT_COLUMNS
 
 _FOCUS: Final = {
     Sort.NUMBER: (
@@ -19,10 +20,8 @@ _OURS: Final = {
     Sort.NUMBER: (
         "pay", "minutes", "gross", "employer_cost", "amount", "cost", "salvage", "life_months", "rate",
         "tax", "proceeds",
-        "bytes", "byte_seconds", "seconds", "told_cost", "input_tokens", "output_tokens",
-        "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
-        "input_audio_tokens", "output_audio_tokens", "input_image_tokens", "output_image_tokens",
-        "images", "audio_ms", "characters", "searches", "request_bytes", "response_bytes", "status",
+        "bytes", "byte_seconds", "seconds", "told_cost", *COUNT_COLUMNS,
+        "request_bytes", "response_bytes", "status",
     ),
     Sort.MOMENT: ("start", "end", "in_service", "disposed", "changed", "date"),
     Sort.CURRENCY: ("currency", "told_currency", "from", "to"),
@@ -122,10 +121,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("id", "provider", "model", "customer", "purpose", "start", "end"),
         (
             "source", "project", "endpoint", "region", "outcome", "service_tier", "told_cost",
-            "told_currency", "end_user", "input_tokens", "output_tokens", "cache_read_tokens",
-            "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens", "input_audio_tokens",
-            "output_audio_tokens", "input_image_tokens", "output_image_tokens", "images",
-            "audio_ms", "characters", "searches", "request_bytes", "response_bytes", "status",
+            "told_currency", "end_user", *COUNT_COLUMNS, "request_bytes", "response_bytes", "status",
         ),
         OUR_SORTS,
     ),

@@ -47,7 +47,7 @@ from inferworks.meter.events import (
     call_of,
     starts_ns,
 )
-from inferworks.meter.usage import Outcome
+from inferworks.meter.usage import COUNT_COLUMNS, Outcome
 from inferworks.purpose import Purpose
 from inferworks.units import NS_PER_SECOND, Unit
 
@@ -57,12 +57,7 @@ STORAGE: Final = "storage"
 _PICO_PER_NS: Final = 1000
 _DIGITS: Final = 30
 """Digits of the longest number of a report: an exabyte held for a month, and some more."""
-_COUNTS: Final = (
-    "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "request_bytes",
-    "response_bytes", "status", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens",
-    "output_audio_tokens", "input_image_tokens", "output_image_tokens", "images", "audio_ms",
-    "characters", "searches",
-)  # fmt: skip
+_COUNTS: Final = (*COUNT_COLUMNS, "request_bytes", "response_bytes", "status")
 _WORDS: Final = (
     "provider", "model", "customer", "purpose", "project", "endpoint", "region", "outcome",
     "service_tier", "told_currency", "ended_by", "end_user",

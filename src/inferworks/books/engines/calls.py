@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial, reduce
-from operator import add
+from operator import add, sub
 from typing import NamedTuple
 
 import ibis
@@ -27,8 +27,8 @@ from inferworks.books.engines.call_dimensions import PLACE, CallDimensions, ints
 from inferworks.books.engines.granularity import FIRST, UNPLACED, Parties, nothing
 from inferworks.books.engines.lake import ByDay
 from inferworks.books.engines.time_buckets import NO_SLOT, Slots, part_of
-from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT
 from inferworks.catalog.billing import Billing
+from inferworks.catalog.units import DIRECTIONS, INPUT, OUTPUT, buckets
 from inferworks.units import Unit
 
 
@@ -365,32 +365,14 @@ def _by_units_of(rows: ir.Table, *, units: Units) -> ir.Table:
 
 
 def _buckets(leg: ir.StructColumn, units: Units) -> dict[str, ir.Value]:
-    """`buckets.buckets` of an attempt as columns, as far as `units` need them.
+    """Return the tokens of an attempt in each of the buckets `units`, as columns.
 
     What files of before lack is zero.
     """
 
-    def count(name: str) -> ir.Value:
+    def count(unit: Unit) -> ir.Value:
+        name = unit.value
         return ibis.coalesce(leg[name], 0) if name in leg.names else ibis.literal(0, "int64")
 
-    read, write = count("cache_read_tokens"), count("cache_write_tokens")
-    uncached = leg.input_tokens - read - write
-    heard = ibis.least(count("input_audio_tokens"), uncached)
-    seen = ibis.least(count("input_image_tokens"), uncached - heard)
-    reasoned = count("reasoning_tokens")
-    said = leg.output_tokens - reasoned
-    spoken = ibis.least(count("output_audio_tokens"), said)
-    drawn = ibis.least(count("output_image_tokens"), said - spoken)
-    found = {
-        Unit.INPUT_TOKENS: uncached - heard - seen,
-        Unit.CACHE_READ_TOKENS: read,
-        Unit.CACHE_WRITE_TOKENS: write - count("cache_write_1h_tokens"),
-        Unit.CACHE_WRITE_1H_TOKENS: count("cache_write_1h_tokens"),
-        Unit.INPUT_AUDIO_TOKENS: heard,
-        Unit.INPUT_IMAGE_TOKENS: seen,
-        Unit.OUTPUT_TOKENS: said - spoken - drawn,
-        Unit.REASONING_TOKENS: reasoned,
-        Unit.OUTPUT_AUDIO_TOKENS: spoken,
-        Unit.OUTPUT_IMAGE_TOKENS: drawn,
-    }
+    found = buckets(count, sub, ibis.least)
     return {unit.value: found[unit] for unit in units}

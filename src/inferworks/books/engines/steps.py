@@ -18,8 +18,8 @@ from inferworks.books.engines.base import total, whole
 from inferworks.books.engines.call_dimensions import PLACE, CallDimensions, ints
 from inferworks.books.engines.calls import Stay
 from inferworks.books.engines.granularity import FIRST, nothing, unallocated
-from inferworks.books.token_buckets import INPUT, OUTPUT
 from inferworks.catalog.load import ANY_MODEL
+from inferworks.catalog.units import INPUT, OUTPUT
 
 UNKNOWN = unallocated(UNKNOWN_CALL)
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from functools import reduce
 from itertools import pairwise
 from operator import sub
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -28,50 +28,17 @@ from inferworks.books.revenue.rating import (
     CallSum,
     RatingKey,
 )
+from inferworks.catalog.units import BILLABLE, PARTS, buckets
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
-UNITS = {
-    "fresh": Unit.INPUT_TOKENS,
-    "cached": Unit.CACHE_READ_TOKENS,
-    "kept": Unit.CACHE_WRITE_TOKENS,
-    "kept_1h": Unit.CACHE_WRITE_1H_TOKENS,
-    "heard": Unit.INPUT_AUDIO_TOKENS,
-    "seen": Unit.INPUT_IMAGE_TOKENS,
-    "plain": Unit.OUTPUT_TOKENS,
-    "reasoned": Unit.REASONING_TOKENS,
-    "spoken": Unit.OUTPUT_AUDIO_TOKENS,
-    "drawn": Unit.OUTPUT_IMAGE_TOKENS,
-    "images": Unit.IMAGES,
-    "audio_ms": Unit.AUDIO_MS,
-    "characters": Unit.CHARACTERS,
-    "searches": Unit.SEARCHES,
-    "calls": Unit.REQUESTS,
-}
-_PARTS = {
-    ("cache_read_tokens", "cache_write_tokens"): "input_tokens",
-    ("cache_write_1h_tokens",): "cache_write_tokens",
-    ("input_audio_tokens", "input_image_tokens"): "input_tokens",
-    ("reasoning_tokens",): "output_tokens",
-    ("output_audio_tokens", "output_image_tokens"): "output_tokens",
-}
-"""Counts of a call that are parts of another count, and together no more than it."""
-_RARE = {
-    "reasoning_tokens": "reasoned",
-    "cache_write_tokens": "kept",
-    "cache_write_1h_tokens": "kept_1h",
-    "input_audio_tokens": "heard",
-    "input_image_tokens": "seen",
-    "output_audio_tokens": "spoken",
-    "output_image_tokens": "drawn",
-    "images": "images",
-    "audio_ms": "audio_ms",
-    "characters": "characters",
-    "searches": "searches",
-}
-"""Counts that are zero throughout many books, and the bucket of `UNITS` that each is for."""
+UNITS = {"calls" if unit is Unit.REQUESTS else unit.value: unit for unit in BILLABLE}
+"""Columns of a call's use, each with its unit."""
+_COMMON = frozenset({Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS, Unit.CACHE_READ_TOKENS, Unit.REQUESTS})
+_RARE = tuple(name for name, unit in UNITS.items() if unit not in _COMMON)
+"""Counts that are zero throughout many books."""
 _MOST_EDGES = 128
 """Largest number of the plans' dates that are compared one by one; beyond, each call looks up its plan."""
 
@@ -91,12 +58,11 @@ def sums_of_calls(
     sums among its calls.
     """
     zeros = _zeros(engine, calls)
-    empty = [_RARE[name] for name in zeros]
-    used = [name for name in UNITS if name not in empty]
+    used = [name for name in UNITS if name not in zeros]
     of_call = () if grain is CUSTOMERS else ("project", "key_id")
     columns = ("customer", "model", "purpose", "outcome", "opened_ns", "least", *of_call, *used)
     rows = ByDay(
-        None if calls.sums is None else _of_sums(calls.sums),
+        calls.sums,
         None if calls.rows is None else _of_rows(calls.rows, zeros),
     ).united(columns)
     rows = _with_era(engine, _earning(rows, span), plans, span)
@@ -113,7 +79,7 @@ def sums_of_calls(
             **{name: total(rows[name]) for name in used},
         )
     )
-    return sums.mutate(**{name: whole(ibis.literal(0)) for name in empty})
+    return sums.mutate(**{name: whole(ibis.literal(0)) for name in zeros})
 
 
 def _earning(rows: ir.Table, span: Span) -> ir.Table:
@@ -126,15 +92,8 @@ def _earning(rows: ir.Table, span: Span) -> ir.Table:
     )
 
 
-def _of_sums(sums: ir.Table) -> ir.Table:
-    """`sums` of calls with the names that units have here."""
-    units = {name: sums[unit.value] for name, unit in UNITS.items() if name != "calls"}
-    return sums.mutate(units)
-
-
 def _of_rows(usage: ir.Table, zeros: AbstractSet[str]) -> ir.Table:
     """Calls with what they used."""
-    usage = usage.mutate(**{name: ibis.literal(0, "int64") for name in zeros})
     calls = {"calls": ibis.literal(1, "int64"), "least": _least(usage, zeros)}
     return usage.mutate(**_buckets(usage, zeros), **calls)
 
@@ -144,35 +103,25 @@ def _zeros(engine: Engine, calls: ByDay) -> frozenset[str]:
 
     A column of zeros is quickly looked through; the sums of ten of them are a third of the pass.
     """
-    rows = calls.united(list(_RARE))  # sums are zero where all that they are sums of is
+    rows = calls.united(_RARE)  # sums are zero where all that they are sums of is
     looked = engine.fetch(rows.agg(**{name: (rows[name] != 0).any() for name in _RARE}))
     return frozenset(name for name in _RARE if not looked[name][0].as_py())
 
 
 def _buckets(rows: ir.Table, zeros: AbstractSet[str]) -> dict[str, ir.Value]:
-    """Every unit of a call, in exactly one bucket each: `rate.buckets_of` as columns."""
+    """Return the tokens of a call in exactly one bucket each, as columns; those of `zeros` are left out."""
 
-    def part(name: str, of: ir.Value) -> ir.Value:
-        return rows[name] if name in zeros else ibis.least(rows[name], of)
+    def count(unit: Unit) -> Any:
+        return None if unit.value in zeros else rows[unit.value]
 
-    uncached = rows.input_tokens - rows.cache_read_tokens - rows.cache_write_tokens
-    heard = part("input_audio_tokens", uncached)
-    seen = part("input_image_tokens", uncached - heard)
-    said = rows.output_tokens - rows.reasoning_tokens
-    spoken = part("output_audio_tokens", said)
-    drawn = part("output_image_tokens", said - spoken)
-    return {
-        "fresh": uncached - heard - seen,
-        "cached": rows.cache_read_tokens,
-        "kept": rows.cache_write_tokens - rows.cache_write_1h_tokens,
-        "kept_1h": rows.cache_write_1h_tokens,
-        "heard": heard,
-        "seen": seen,
-        "plain": said - spoken - drawn,
-        "reasoned": rows.reasoning_tokens,
-        "spoken": spoken,
-        "drawn": drawn,
-    }
+    def minus(whole: Any, part: Any) -> Any:
+        return whole if part is None else (ibis.literal(0) if whole is None else whole) - part
+
+    def least(part: Any, rest: Any) -> Any:
+        return None if part is None else ibis.least(part, rest)
+
+    found = buckets(count, minus, least)
+    return {unit.value: column for unit, column in found.items() if column is not None}
 
 
 def _least(rows: ir.Table, zeros: AbstractSet[str]) -> ir.Value:
@@ -180,8 +129,11 @@ def _least(rows: ir.Table, zeros: AbstractSet[str]) -> ir.Value:
 
     A whole that is not less than its parts is not negative when they are not; zeros are neither.
     """
-    counts = {"input_tokens", "output_tokens", "cache_read_tokens", *_RARE} - zeros
-    parted = [(of, counts.intersection(parts)) for parts, of in _PARTS.items()]
+    counts = UNITS.keys() - zeros - {"calls"}
+    parted = [
+        (whole.value, counts.intersection(part.value for part in parts))
+        for parts, whole in PARTS.items()
+    ]
     rests = [
         reduce(sub, (rows[name] for name in sorted(parts)), rows[of])
         for of, parts in parted

@@ -41,8 +41,8 @@ from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
 from inferworks.books.revenue.customer_currency import Owed
 from inferworks.books.revenue.rating import Item, Rated
+from inferworks.catalog.units import BILLABLE, BillableUnit
 from inferworks.money import PICO, split
-from inferworks.units import Unit
 
 _DECIMALS = (
     "BilledCost",
@@ -188,39 +188,6 @@ def _row(columns: Sequence[Column], cells: dict[str, Value]) -> Row:
 # --- customers
 
 
-class _Meter(NamedTuple):
-    """Meter of a unit: its FOCUS name, the block its price is for, and the name of that block."""
-
-    name: str
-    block: int
-    pricing_unit: str
-    consumed_unit: str
-    cache_action: str | None = None
-
-
-def _tokens(name: str, cache_action: str | None = None) -> _Meter:
-    return _Meter(name, 10**6, "1000000 Tokens", "Tokens", cache_action)
-
-
-_METERS = {
-    Unit.INPUT_TOKENS: _tokens("Input Tokens", "Uncached"),
-    Unit.CACHE_READ_TOKENS: _tokens("Cache Read Input Tokens", "Read"),
-    Unit.CACHE_WRITE_TOKENS: _tokens("Cache Write Input Tokens", "Write"),
-    Unit.CACHE_WRITE_1H_TOKENS: _tokens("Cache Write 1 Hour Input Tokens", "Write"),
-    Unit.INPUT_AUDIO_TOKENS: _tokens("Audio Input Tokens", "Uncached"),
-    Unit.INPUT_IMAGE_TOKENS: _tokens("Image Input Tokens", "Uncached"),
-    Unit.OUTPUT_TOKENS: _tokens("Output Tokens"),
-    Unit.REASONING_TOKENS: _tokens("Reasoning Output Tokens"),
-    Unit.OUTPUT_AUDIO_TOKENS: _tokens("Audio Output Tokens"),
-    Unit.OUTPUT_IMAGE_TOKENS: _tokens("Image Output Tokens"),
-    Unit.IMAGES: _Meter("Images", 1, "Images", "Images"),
-    Unit.AUDIO_MS: _Meter("Audio", 1, "Milliseconds", "Milliseconds"),
-    Unit.CHARACTERS: _Meter("Characters", 10**6, "1000000 Characters", "Characters"),
-    Unit.SEARCHES: _Meter("Searches", 1, "Searches", "Searches"),
-    Unit.REQUESTS: _Meter("Requests", 1, "Requests", "Requests"),
-}
-
-
 class _Category(NamedTuple):
     """Category of an amount in FOCUS's terms."""
 
@@ -357,29 +324,29 @@ def _seller(seller: str) -> dict[str, Value]:
 def _metered(row: Rated) -> dict[str, Value]:
     """Return the columns of quantity and unit price."""
     assert row.unit is not None
-    meter = _METERS[row.unit]
-    price = None if row.pico_per_unit is None else row.pico_per_unit * meter.block
+    unit = BILLABLE[row.unit]
+    price = None if row.pico_per_unit is None else row.pico_per_unit * unit.per
     billed = price if row.owed is None else None  # a price in another currency has no one rate
     return {
         **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), billed),
         **dict.fromkeys(_PRICING_CURRENCY, price),
         "ConsumedQuantity": row.quantity * PICO,
-        "ConsumedUnit": meter.consumed_unit,
-        "PricingQuantity": row.quantity * PICO // meter.block,
-        "PricingUnit": meter.pricing_unit,
+        "ConsumedUnit": unit.counts,
+        "PricingQuantity": row.quantity * PICO // unit.per,
+        "PricingUnit": unit.pricing_unit,
         "PricingCurrencyEffectiveCost": row.owed_pico,
-        "SkuMeter": meter.name,
-        "SkuPriceDetails": _price_details(row, meter),
+        "SkuMeter": unit.meter,
+        "SkuPriceDetails": _price_details(row, unit),
     }
 
 
 _PRICING_CURRENCY = ("PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice")
 
 
-def _price_details(row: Rated, meter: _Meter) -> str:
+def _price_details(row: Rated, unit: BillableUnit) -> str:
     details = {
         "ModelId": str(row.model),
-        "TokenCacheAction": meter.cache_action,
+        "TokenCacheAction": unit.cache_action,
         "TokenDirection": row.direction,
     }
     return _json({name: text for name, text in details.items() if text is not None})
@@ -392,7 +359,7 @@ def _sku(row: Rated) -> str:
 def _description(row: Rated, category: _Category) -> str:
     if row.unit is None:
         return category.text
-    name = _METERS[row.unit].name
+    name = BILLABLE[row.unit].meter
     return f"{name} of {row.model}" if row.item is Item.USAGE else f"{category.text} on {name}"
 
 

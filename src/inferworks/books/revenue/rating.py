@@ -29,7 +29,8 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.customer_currency import DayRate, Owed, Takes
 from inferworks.books.revenue.plan_book import BillingPeriod, PeriodKey, PlanBook
 from inferworks.books.revenue.price_schemes import SoFar, discount_pico, period_part, usage_pico
-from inferworks.books.token_buckets import DIRECTIONS, buckets_of
+from inferworks.books.token_buckets import buckets_of
+from inferworks.catalog.units import DIRECTIONS
 from inferworks.errors import BooksError
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Outcome, Usage

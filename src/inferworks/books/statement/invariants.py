@@ -30,7 +30,8 @@ from inferworks.books.revenue.plan_book import PlanBook
 from inferworks.books.revenue.rating import Item, earns, rate_again
 from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.income_statement import must_be_booked
-from inferworks.books.token_buckets import DIRECTIONS, INPUT, OUTPUT, buckets_of
+from inferworks.books.token_buckets import buckets_of
+from inferworks.catalog.units import DIRECTIONS, INPUT, OUTPUT
 from inferworks.errors import BooksError
 from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import Capacity, State, Step

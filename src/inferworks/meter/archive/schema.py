@@ -21,10 +21,21 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from inferworks.arrow import compute, pa
 from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, OfferId, ProjectId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
-from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Leg, Outcome, Tokens, Usage
+from inferworks.meter.usage import (
+    COUNT_COLUMNS,
+    NO_ITEMS,
+    Confidence,
+    Items,
+    Leg,
+    Outcome,
+    Tokens,
+    Usage,
+)
 from inferworks.purpose import Purpose
 from inferworks.units import Unit
 
@@ -67,21 +78,10 @@ def _count(name: str, *, nullable: bool = False) -> Column:
     return Column(name, "count", nullable)
 
 
-_TOKENS: Final = (
-    _count("input_tokens"),
-    _count("output_tokens"),
-    _count("cache_read_tokens"),
-    _count("reasoning_tokens"),
-)
-_MORE_TOKENS: Final = (
-    _count("cache_write_tokens"),
-    _count("cache_write_1h_tokens"),
-    _count("input_audio_tokens"),
-    _count("output_audio_tokens"),
-    _count("input_image_tokens"),
-    _count("output_image_tokens"),
-)
-_ITEMS: Final = (_count("images"), _count("audio_ms"), _count("characters"), _count("searches"))
+_N_FIRST: Final = 4
+"""Number of the counts that there were from the beginning; the others were added at the end."""
+_TOKENS: Final = tuple(map(_count, COUNT_COLUMNS[:_N_FIRST]))
+_ADDED_COUNTS: Final = tuple(map(_count, COUNT_COLUMNS[_N_FIRST:]))
 _LEG: Final = (
     _text("offer"),
     _text("provider"),
@@ -95,8 +95,7 @@ _LEG: Final = (
     _text("confidence"),
     _text("region"),
     _text("chip"),
-    *_MORE_TOKENS,
-    *_ITEMS,
+    *_ADDED_COUNTS,
     _text("service_tier"),
     _count("told_cost_pico", nullable=True),
     _text("told_currency"),
@@ -109,7 +108,7 @@ _STEP_CALL: Final = (
     _count("decode_tokens"),
     _count("context_tokens"),
 )
-_ADDED_TO_USAGE: Final = (*_MORE_TOKENS, *_ITEMS, _text("end_user"))
+_ADDED_TO_USAGE: Final = (*_ADDED_COUNTS, _text("end_user"))
 
 _USAGE: Final = (
     _text("call_id"),
@@ -293,27 +292,13 @@ def _values(column: pa.Array) -> Sequence[Any]:
     return [rows[begin:end] for begin, end in pairwise(ends)]
 
 
-def _tokens_row(tokens: Tokens) -> _Row:
-    return (tokens.input, tokens.output, tokens.cache_read, tokens.reasoning)
-
-
-def _more_row(tokens: Tokens, items: Items) -> _Row:
-    """The columns that were added since."""
-    return (
-        tokens.cache_write,
-        tokens.cache_write_1h,
-        tokens.input_audio,
-        tokens.output_audio,
-        tokens.input_image,
-        tokens.output_image,
-        items.images,
-        items.audio_ms,
-        items.characters,
-        items.searches,
-    )
+def _counts(tokens: Tokens, items: Items) -> tuple[int, ...]:
+    """Return the counts of a call or a leg, in the order of `COUNT_COLUMNS`."""
+    return (*msgspec.structs.astuple(tokens), *msgspec.structs.astuple(items))
 
 
 def _leg_row(leg: Leg) -> _Row:
+    counts = _counts(leg.tokens, leg.items)
     return (
         leg.offer,
         leg.provider,
@@ -323,11 +308,11 @@ def _leg_row(leg: Leg) -> _Row:
         leg.ended_ns,
         leg.outcome,
         leg.status,
-        *_tokens_row(leg.tokens),
+        *counts[:_N_FIRST],
         leg.confidence,
         leg.region,
         leg.chip,
-        *_more_row(leg.tokens, leg.items),
+        *counts[_N_FIRST:],
         leg.service_tier,
         leg.told_cost_pico,
         leg.told_currency,
@@ -377,6 +362,7 @@ def _items(counts: _Row) -> Items:
 
 def _usage_row(usage: Usage) -> _Row:
     served = usage.legs[-1] if usage.legs else None
+    counts = _counts(usage.tokens, usage.items)
     return (
         usage.call_id,
         usage.customer,
@@ -392,13 +378,13 @@ def _usage_row(usage: Usage) -> _Row:
         usage.outcome,
         usage.status,
         usage.error_code,
-        *_tokens_row(usage.tokens),
+        *counts[:_N_FIRST],
         usage.confidence,
         usage.request_bytes,
         usage.response_bytes,
         *(_served_row(served) if served else ("", "", None, "", "")),
         [_leg_row(leg) for leg in usage.legs],
-        *_more_row(usage.tokens, usage.items),
+        *counts[_N_FIRST:],
         usage.end_user,
     )
 

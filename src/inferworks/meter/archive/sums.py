@@ -30,14 +30,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from inferworks.arrow import compute, pa, pq
+from inferworks.catalog.units import DIRECTIONS, PARTS, buckets
 from inferworks.meter.archive.manifest import Segment, Sums
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES
-from inferworks.units import Unit
+from inferworks.meter.usage import COUNT_COLUMNS, ITEM_UNITS, TOKEN_UNITS
 
 SUMS_FOLDER: Final = "sums"
 """Folder of the files of sums, by kind and day."""
@@ -47,14 +49,10 @@ _GROUP_ROWS: Final = 122_880
 _OF: Final = b"segment"
 """The key of a file's metadata that names the segment."""
 
-TOKENS: Final = tuple(unit.value for unit in Unit if unit.value.endswith("_tokens"))
-"""The buckets of `books.buckets`: each token of a call is in exactly one."""
-ITEMS: Final = ("images", "audio_ms", "characters", "searches")
-_TOLD: Final = (
-    *("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens"),
-    *("cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens"),
-    *("output_audio_tokens", "input_image_tokens", "output_image_tokens"),
-)
+TOKENS: Final = tuple(unit.value for unit in DIRECTIONS)
+"""The buckets of `catalog.units`: each token of a call is in exactly one."""
+ITEMS: Final = tuple(unit.value for unit in ITEM_UNITS)
+_TOLD: Final = tuple(unit.value for unit in TOKEN_UNITS)
 """The counts of tokens that a call, or an attempt, tells."""
 _BYTES: Final = ("request_bytes", "response_bytes")
 
@@ -198,56 +196,18 @@ def _within(started_ns: pa.Array, ended_ns: pa.Array, day: int) -> pa.Array:
 
 
 def _buckets(columns: _Columns) -> dict[str, pa.Array]:
-    """Every token in exactly one bucket: `books.buckets.buckets` as columns."""
-    read, write = columns["cache_read_tokens"], columns["cache_write_tokens"]
-    uncached = compute.subtract(compute.subtract(columns["input_tokens"], read), write)
-    heard, seen, text = _apart(
-        uncached, columns["input_audio_tokens"], columns["input_image_tokens"]
-    )
-    said = compute.subtract(columns["output_tokens"], columns["reasoning_tokens"])
-    spoken, drawn, plain = _apart(
-        said, columns["output_audio_tokens"], columns["output_image_tokens"]
-    )
-    found = {
-        Unit.INPUT_TOKENS: text,
-        Unit.CACHE_READ_TOKENS: read,
-        Unit.CACHE_WRITE_TOKENS: compute.subtract(write, columns["cache_write_1h_tokens"]),
-        Unit.CACHE_WRITE_1H_TOKENS: columns["cache_write_1h_tokens"],
-        Unit.INPUT_AUDIO_TOKENS: heard,
-        Unit.INPUT_IMAGE_TOKENS: seen,
-        Unit.OUTPUT_TOKENS: plain,
-        Unit.REASONING_TOKENS: columns["reasoning_tokens"],
-        Unit.OUTPUT_AUDIO_TOKENS: spoken,
-        Unit.OUTPUT_IMAGE_TOKENS: drawn,
-    }
+    """Return the tokens of each row in exactly one bucket each."""
+    found = buckets(lambda unit: columns[unit.value], compute.subtract, compute.min_element_wise)
     return {unit.value: values for unit, values in found.items()}
-
-
-def _apart(whole: pa.Array, audio: pa.Array, image: pa.Array) -> tuple[pa.Array, ...]:
-    """`whole` as audio, image and the rest, of which there are no more than is left."""
-    audio = compute.min_element_wise(audio, whole)
-    image = compute.min_element_wise(image, compute.subtract(whole, audio))
-    return audio, image, compute.subtract(compute.subtract(whole, audio), image)
 
 
 def _least(columns: _Columns) -> pa.Array:
     """Return the least of all counts, and of the excess of each whole over its parts."""
-    of = columns.__getitem__
     rests = [
-        compute.subtract(
-            compute.subtract(of("input_tokens"), of("cache_read_tokens")), of("cache_write_tokens")
-        ),
-        compute.subtract(of("cache_write_tokens"), of("cache_write_1h_tokens")),
-        compute.subtract(
-            compute.subtract(of("input_tokens"), of("input_audio_tokens")), of("input_image_tokens")
-        ),
-        compute.subtract(of("output_tokens"), of("reasoning_tokens")),
-        compute.subtract(
-            compute.subtract(of("output_tokens"), of("output_audio_tokens")),
-            of("output_image_tokens"),
-        ),
+        reduce(compute.subtract, (columns[part.value] for part in parts), columns[whole.value])
+        for parts, whole in PARTS.items()
     ]
-    return compute.min_element_wise(*rests, *map(of, (*_TOLD, *ITEMS)))
+    return compute.min_element_wise(*rests, *map(columns.__getitem__, COUNT_COLUMNS))
 
 
 def _grouped(
