@@ -9,7 +9,7 @@ import click
 from inferworks.books.accounting.prepaid import Prepaid, Wallet, days_in_parts, wallets
 from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.revenue.rating import Revenue
+from inferworks.books.revenue.rating import RatingContext, Revenue
 from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.books.workspace.gathering import customers_of, facts_of, plans_of
 from inferworks.books.workspace.late_lines import calendar_of
@@ -84,7 +84,9 @@ def _wallets(settings: Settings, at_ns: int) -> list[Wallet]:
     facts = counted_facts(facts_of(settings, span), directory)
     calls = (usage for usage in facts.usages if usage.customer in customers)
     edges, currency = parts_of(span, calendar_of(folder).closed), settings.currency
-    days = days_in_parts(calls, plans, customers, edges, currency, calendars)
+    days = days_in_parts(
+        calls, plans, customers, edges, currency, RatingContext(calendars=calendars)
+    )
     prepaid = Prepaid(tuple(bought), to_date=())
     return list(wallets(Revenue(()), prepaid, span, directory, days))
 

@@ -93,7 +93,7 @@ def test_ones_own_policy_is_a_file(tmp_path: Path) -> None:
 
 def test_a_policy_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     """One clear line."""
-    with pytest.raises(ConfigError, match="no policy 'ifrs': name one of full, gaap, marginal"):
+    with pytest.raises(ConfigError, match="policy 'ifrs' not found: choose full, gaap, marginal"):
         load_policy("ifrs")
 
 

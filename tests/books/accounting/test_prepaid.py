@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,10 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.accounting.entries import balances, trial_balance
 from inferworks.books.accounting.policy import load_policy
-from inferworks.books.accounting.prepaid import Prepaid, settled, wallet
+from inferworks.books.accounting.prepaid import Days, Prepaid, PrepaidAccount, Wallet, settled
 from inferworks.books.calendar.months import DAY_NS, month_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.revenue.rating import Item, Revenue, rate, to_date_of
+from inferworks.books.revenue.rating import Item, RatingContext, Revenue, rate, to_date_of
 from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.errors import MoneyError, UserError
@@ -30,6 +32,13 @@ def a_credit(name: str, day: int, amount: int, expires: int | None = None) -> Cr
     """Credit bought in the middle of a day; `expires` is a day as well."""
     expires_ns = None if expires is None else expires * DAY_NS
     return Credit(name, ACME, day * DAY_NS + DAY_NS // 2, amount, "USD", expires_ns)
+
+
+def wallet(
+    customer: CustomerId, bought: Sequence[Credit], before: Days, now: Days, span: Span
+) -> Wallet:
+    """Wallet of a customer that was never merged with another."""
+    return PrepaidAccount(customer, bought, before, now).wallet(span)[0]
 
 
 def days(**amounts: int) -> dict[int, int]:
@@ -150,15 +159,15 @@ def test_credit_pays_a_minimum_when_it_falls_due() -> None:
     plan = PricePlan(ACME, 0, Terms("USD", minimum_pico=500))
     expires_ns = month.end_ns - DAY_NS // 2
     prepaid = Prepaid((Credit("c", ACME, 20 * DAY_NS, 40, "USD", expires_ns),), to_date=())
-    whole = settled(rate([], [plan], month, "USD", ()), prepaid, month, "USD")
+    whole = settled(rate([], [plan], month, "USD", RatingContext(())), prepaid, month, "USD")
     assert [one.amount_pico for one in whole.prepayments] == [40, -40]
     assert whole.amount_pico == 500
     first = Span(0, 25 * DAY_NS)
-    begun = settled(rate([], [plan], first, "USD", ()), prepaid, first, "USD")
+    begun = settled(rate([], [plan], first, "USD", RatingContext(())), prepaid, first, "USD")
     assert [one.amount_pico for one in begun.prepayments] == [40]
     to_date = to_date_of(begun.rated, [plan], first.end_ns)
     rest, after = Span(first.end_ns, month.end_ns), replace(prepaid, to_date=to_date)
-    ended = settled(rate([], [plan], rest, "USD", to_date), after, rest, "USD")
+    ended = settled(rate([], [plan], rest, "USD", RatingContext(to_date)), after, rest, "USD")
     assert [one.amount_pico for one in ended.prepayments] == [-40]
     assert begun.amount_pico + ended.amount_pico == 500
 
@@ -169,7 +178,7 @@ def test_credit_pays_a_subscription_on_its_first_day() -> None:
     plan = PricePlan(ACME, 0, Terms("USD", subscription_pico=300))
     for day, paid in ((0, [100, -100]), (20, [100])):
         prepaid = Prepaid((Credit("c", ACME, day * DAY_NS, 100, "USD"),), to_date=())
-        drawn = settled(rate([], [plan], month, "USD", ()), prepaid, month, "USD")
+        drawn = settled(rate([], [plan], month, "USD", RatingContext(())), prepaid, month, "USD")
         assert [one.amount_pico for one in drawn.prepayments] == paid
 
 

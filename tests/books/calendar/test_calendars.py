@@ -25,7 +25,14 @@ from inferworks.books.accounting.prepaid import Prepaid, wallets
 from inferworks.books.calendar.calendars import Calendar, Calendars, calendars_of
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
-from inferworks.books.revenue.rating import Rated, Revenue, rate, rate_again, to_date_of
+from inferworks.books.revenue.rating import (
+    Rated,
+    RatingContext,
+    Revenue,
+    rate,
+    rate_again,
+    to_date_of,
+)
 from inferworks.books.statement.computation import (
     Computation,
     Inputs,
@@ -204,8 +211,8 @@ def in_parts(
         rows = [row for part in parts for row in part.rated]
         to_date = to_date_of(rows, plans, start_ns, calendars)
         span = Span(start_ns, end_ns)
-        parts.append(rate(calls, plans, span, "USD", to_date, calendars))
-        again = rate_again(parts[-1], plans, span, "USD", to_date, calendars)
+        parts.append(rate(calls, plans, span, "USD", RatingContext(to_date, calendars)))
+        again = rate_again(parts[-1], plans, span, "USD", RatingContext(to_date, calendars))
         assert again.rated == parts[-1].rated
         assert all(span.start_ns - DAY_NS < row.day_ns < span.end_ns for row in parts[-1].rated)
     return parts
@@ -242,7 +249,7 @@ def test_the_customers_months_sum_to_the_operators(
     ]
     begun_ns = calendars.since_ns(AUTUMN.start_ns)
     edges = sorted({begun_ns, *cuts, OCTOBER.start_ns, *NOVEMBER, AUTUMN.end_ns})
-    whole = rate(usages, plans, Span(begun_ns, AUTUMN.end_ns), "USD", (), calendars)
+    whole = rate(usages, plans, Span(begun_ns, AUTUMN.end_ns), "USD", RatingContext((), calendars))
     rows = [row for part in in_parts(usages, plans, edges, calendars) for row in part.rated]
     assert owed(rows, calendars) == owed(whole.rated, calendars)
 
@@ -264,8 +271,8 @@ def test_a_month_elsewhere_is_the_month_at_another_time(terms, calls) -> None:
     there = [replace(usage, opened_ns=usage.opened_ns - earlier_ns) for usage in here]
     month = Span(*(edge - earlier_ns for edge in NOVEMBER))
     plan, kolkata = PricePlan(ACME, 0, terms), zoned((ACME, 0, "Asia/Kolkata"))
-    one = rate(here, [plan], NOVEMBER, "USD", ())
-    other = rate(there, [plan], month, "USD", (), kolkata)
+    one = rate(here, [plan], NOVEMBER, "USD", RatingContext(()))
+    other = rate(there, [plan], month, "USD", RatingContext((), kolkata))
     assert sum(r.amount_pico for r in one.rated) == sum(r.amount_pico for r in other.rated)
 
 
@@ -310,7 +317,9 @@ def test_two_customers_have_their_own_months() -> None:
         for name in (ACME, BURNS)
         for n, moment in enumerate(["2026-11-10", "2026-11-30T23:30"])
     ]
-    revenue = rate(calls, plans, NOVEMBER, "USD", (), zoned((ACME, 0, "Europe/Berlin")))
+    revenue = rate(
+        calls, plans, NOVEMBER, "USD", RatingContext((), zoned((ACME, 0, "Europe/Berlin")))
+    )
     sums: dict[str, int] = defaultdict(int)
     for row in revenue.rated:
         sums[row.customer] += row.amount_pico

@@ -27,7 +27,7 @@ from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.period import Period, span_name
 from inferworks.books.revenue.customer_currency import day_rates
-from inferworks.books.revenue.rating import Item, Rated, Revenue, rate, to_date_of
+from inferworks.books.revenue.rating import Item, Rated, RatingContext, Revenue, rate, to_date_of
 from inferworks.books.statement.computation import Inputs, shipped_rules
 from inferworks.books.statement.statement import Statement
 from inferworks.ids import CustomerId
@@ -71,7 +71,9 @@ class Recorded:
 
     def rated(self, span: Span) -> tuple[Rated, ...]:
         """Rows of all that is recorded, rated in `span` by itself."""
-        return rate(self.usages, self.plans, span, "USD", (), self.calendars, None).rated
+        return rate(
+            self.usages, self.plans, span, "USD", RatingContext((), self.calendars, None)
+        ).rated
 
     def _prepaid(self, span: Span) -> Prepaid:
         begun_ns = self.calendars.since_ns(span.start_ns)
@@ -88,7 +90,9 @@ class Recorded:
         edges = [begun_ns, *(at for at in self.edges if begun_ns < at < until_ns), until_ns]
         own = [call for call in self.usages if call.customer == BURNS]
         plans = [plan for plan in self.plans if plan.customer == BURNS]
-        return days_in_parts(own, plans, [BURNS], edges, "USD", self.calendars)[BURNS]
+        return days_in_parts(
+            own, plans, [BURNS], edges, "USD", RatingContext(calendars=self.calendars)
+        )[BURNS]
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The calls of `span`."""

@@ -26,7 +26,7 @@ from inferworks.books.calendar.months import DAY_NS, date_of, month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.currency import NoRateError, RateRow, Rates, converted_pico
 from inferworks.books.revenue.customer_currency import DayRate, day_rates, owed_notes, until
-from inferworks.books.revenue.rating import Item, Rated, rate, rate_again, to_date_of
+from inferworks.books.revenue.rating import Item, Rated, RatingContext, rate, rate_again, to_date_of
 from inferworks.books.statement.computation import Inputs, compute, shipped_rules
 from inferworks.books.statement.corrections import reversed_row
 from inferworks.books.statement.invariants import validate
@@ -71,7 +71,9 @@ def test_tiers_are_in_euros_and_each_day_has_its_rate() -> None:
     """90 and 30 units are 900 and 100 + 80 euros, shared by use: 810 and 270. At 1.10 and 1.20 dollars."""
     rates = rates_of(a_rate(10, "1.10"), a_rate(18, "1.20"))
     calls = [a_call("1", 10, 90), a_call("2", 20, 30)]
-    rows = rate(calls, [PricePlan(ACME, 0, EURO)], NOVEMBER, "USD", (), rates=rates).rated
+    rows = rate(
+        calls, [PricePlan(ACME, 0, EURO)], NOVEMBER, "USD", RatingContext((), rates=rates)
+    ).rated
     assert [row.owed_pico for row in rows] == [810 * PICO, 270 * PICO]
     assert [row.amount_pico for row in rows] == [891 * PICO, 324 * PICO]
     assert [(row.owed.rate, row.owed.rate_day) for row in rows if row.owed] == [
@@ -88,7 +90,7 @@ def test_a_quotation_the_other_way_converts_as_for_a_bill() -> None:
     quoted = Rates([RateRow("2025-11-10", "USD", "EUR", "0.90", "ECB")])
     rates = day_rates(quoted, {"EUR"}, "USD", NOVEMBER)
     calls, plans = [a_call("1", 10, 81)], [PricePlan(ACME, 0, EURO)]
-    [row] = rate(calls, plans, NOVEMBER, "USD", (), rates=rates).rated
+    [row] = rate(calls, plans, NOVEMBER, "USD", RatingContext((), rates=rates)).rated
     assert (row.owed_pico, row.amount_pico) == (810 * PICO, 900 * PICO)
     assert row.owed is not None
     assert row.owed.rate == "1/0.90"
@@ -99,7 +101,7 @@ def test_without_a_rate_of_seven_days_nothing_is_drawn_up(kept: tuple[RateRow, .
     """One line says for whom, from which currency and for which day."""
     plans, calls = [PricePlan(ACME, 0, EURO)], [a_call("1", 10, 1)]
     with pytest.raises(NoRateError) as caught:
-        rate(calls, plans, NOVEMBER, "USD", (), rates=rates_of(*kept))
+        rate(calls, plans, NOVEMBER, "USD", RatingContext((), rates=rates_of(*kept)))
     assert "customer acme pays in EUR, the books are kept in USD" in str(caught.value)
     assert "no rate from EUR for 2025-11-10; import one" in str(caught.value)
 
@@ -109,7 +111,9 @@ def test_a_tier_in_euros_does_not_go_on_in_dollars() -> None:
     plans = [PricePlan(ACME, 0, EURO)]
     plans.append(PricePlan(ACME, NOVEMBER.start_ns + 14 * DAY_NS, replace(EURO, currency="USD")))
     calls = [a_call("1", 10, 90), a_call("2", 20, 30)]
-    revenue = rate(calls, plans, NOVEMBER, "USD", (), rates=rates_of(a_rate(10, "1.10")))
+    revenue = rate(
+        calls, plans, NOVEMBER, "USD", RatingContext((), rates=rates_of(a_rate(10, "1.10")))
+    )
     assert [row.amount_pico for row in revenue.rated] == [990 * PICO, 300 * PICO]
 
 
@@ -142,13 +146,13 @@ def test_euros_are_conserved_and_converted_once(terms, zone, cuts, quotes, calls
         a_usage(str(n), opened_ns=at_ns, tokens=Tokens(i, o, i // 2, o // 3))
         for n, (i, o, at_ns) in enumerate(calls)
     ]
-    whole = rate(usages, plans, NOVEMBER, "USD", (), calendars, rates)
+    whole = rate(usages, plans, NOVEMBER, "USD", RatingContext((), calendars, rates))
     edges = sorted({*cuts, *NOVEMBER})
     found: list[Rated] = []
     for span in map(Span._make, pairwise(edges)):
         to_date = to_date_of(found, plans, span.start_ns, calendars)
-        part = rate(usages, plans, span, "USD", to_date, calendars, rates)
-        again = rate_again(part, plans, span, "USD", to_date, calendars, rates)
+        part = rate(usages, plans, span, "USD", RatingContext(to_date, calendars, rates))
+        again = rate_again(part, plans, span, "USD", RatingContext(to_date, calendars, rates))
         assert again.rated == part.rated
         found += part.rated
     assert by_month(found, calendars) == by_month(list(whole.rated), calendars)
@@ -293,6 +297,8 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_items_are_what_they_were() -> None:
     """A row without another currency is written as it was before there were any."""
-    [row] = rate([], [PricePlan(ACME, 0, Terms("USD", minimum_pico=5))], NOVEMBER, "USD", ()).rated
+    [row] = rate(
+        [], [PricePlan(ACME, 0, Terms("USD", minimum_pico=5))], NOVEMBER, "USD", RatingContext(())
+    ).rated
     assert row.item is Item.MINIMUM
     assert b"owed" not in msgspec.json.encode(row)

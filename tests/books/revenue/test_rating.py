@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -29,10 +30,10 @@ from inferworks.books.revenue.rating import (
     CallSum,
     Item,
     Rated,
+    RatingContext,
     RatingKey,
     Revenue,
     Unpriced,
-    UsageSum,
     by_call,
     rate,
     rate_again,
@@ -68,6 +69,14 @@ def label(day: int = 0, model: str = SMALL) -> RatingKey:
 def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
     """A plan of ACME."""
     return PricePlan(ACME, since_ns, Terms("USD", prices, **terms))
+
+
+class UsageSum(NamedTuple):
+    """Quantity of one unit that the calls of one label used."""
+
+    label: RatingKey
+    unit: Unit
+    quantity: int
 
 
 def rate_sums(sums: Iterable[UsageSum], plan: PricePlan, span: Span) -> Revenue:
@@ -325,8 +334,11 @@ def parts_of_november(
     for start_ns, end_ns in pairwise(edges):
         rows = [row for part in parts for row in part.rated]
         to_date, span = to_date_of(rows, plans, start_ns), Span(start_ns, end_ns)
-        parts.append(rate(usages, plans, span, "USD", to_date))
-        assert rate_again(parts[-1], plans, span, "USD", to_date).rated == parts[-1].rated
+        parts.append(rate(usages, plans, span, "USD", RatingContext(to_date)))
+        assert (
+            rate_again(parts[-1], plans, span, "USD", RatingContext(to_date)).rated
+            == parts[-1].rated
+        )
     return parts
 
 
@@ -348,7 +360,7 @@ def test_the_parts_of_a_month_sum_to_it(terms, changes, cuts, calls) -> None:
         a_usage(str(n), opened_ns=NOVEMBER.start_ns + at_ns, tokens=Tokens(i, o, i // 2, o // 3))
         for n, (i, o, at_ns) in enumerate(calls)
     ]
-    whole = rate(usages, plans, NOVEMBER, "USD", ())
+    whole = rate(usages, plans, NOVEMBER, "USD", RatingContext(()))
     parts = parts_of_november(cuts, usages, plans)
     sums: dict[str, int] = {}
     for part in parts:
@@ -399,10 +411,12 @@ def test_a_new_discount_does_not_start_tiers_anew() -> None:
         a_usage(str(n), opened_ns=at_ns, tokens=Tokens(0, 75))
         for n, at_ns in enumerate((NOVEMBER.start_ns, half_ns))
     ]
-    revenue = rate(usages, plans, NOVEMBER, "USD", ())
+    revenue = rate(usages, plans, NOVEMBER, "USD", RatingContext(()))
     assert items(revenue) == {"usage": 750 + 550, "discount": -55}
     other = a_plan(Price(OUTPUT, Graduated((Tier(None, 10),))), since_ns=half_ns)
-    assert rate(usages, [plans[0], other], NOVEMBER, "USD", ()).amount_pico == 750 + 750
+    assert (
+        rate(usages, [plans[0], other], NOVEMBER, "USD", RatingContext(())).amount_pico == 750 + 750
+    )
 
 
 def test_the_day_of_a_change_is_the_new_plans() -> None:
@@ -411,7 +425,7 @@ def test_the_day_of_a_change_is_the_new_plans() -> None:
         at_ns = NOVEMBER.start_ns + later_ns
         wrong = a_plan(since_ns=NOVEMBER.start_ns, subscription_pico=3000)
         plans = [wrong, a_plan(since_ns=at_ns, subscription_pico=300)]
-        assert items(rate([], plans, NOVEMBER, "USD", ())) == {"subscription": 300}
+        assert items(rate([], plans, NOVEMBER, "USD", RatingContext(()))) == {"subscription": 300}
 
 
 _tokens = st.builds(Tokens, *[st.integers(0, 12)] * len(Tokens.__struct_fields__))

@@ -189,7 +189,7 @@ def test_methods_are_measured() -> None:
     [
         (("explain", "acme"), "write KIND:NAME"),
         (("explain", "customer:wayne"), "no customer 'wayne'"),
-        (("compare", "gaap", "ifrs"), "no policy 'ifrs'"),
+        (("compare", "gaap", "ifrs"), "policy 'ifrs' not found"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(arguments: tuple[str, ...], reason: str) -> None:

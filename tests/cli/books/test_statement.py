@@ -301,7 +301,7 @@ def test_there_must_be_something_to_state() -> None:
 def test_unknown_rules_are_refused(bills: tuple[Path, Path], tmp_path: Path) -> None:
     """A policy or pools file that is not there, or not meant."""
     inferworks("books", "import", *bills)
-    assert "no policy 'ifrs'" in refusal("books", "statement", "--policy", "ifrs")
+    assert "policy 'ifrs' not found" in refusal("books", "statement", "--policy", "ifrs")
     missing = tmp_path / "none.toml"
     assert "cannot read the pools file" in refusal("books", "statement", "--pools", missing)
     missing.write_text("pool = []")

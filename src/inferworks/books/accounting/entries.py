@@ -127,7 +127,7 @@ def moves_credit(entry: Entry) -> bool:
 
 def post_entries(
     allocated: Sequence[Allocated],
-    given: Iterable[Charge],
+    whole: Iterable[Charge],
     revenue: Revenue,
     policy: Policy,
     currency: str,
@@ -135,17 +135,26 @@ def post_entries(
 ) -> tuple[Entry, ...]:
     """The entries of `span`: each charge billed, each charge allocated, what each customer was sold.
 
-    `given` are the charges whole, before they were cut to the span.
+    `whole` are the charges before they were cut to the span.
     """
-    whole = {charge.id: charge for charge in given}
-    costs = [(item, _by_month(expenses_of(item, policy), item.charge)) for item in allocated]
-    bills = [
-        entry
-        for item, months in costs
-        for entry in _bills(item, whole[item.charge.id], months, currency, policy.basis)
-    ]
-    allocations = [e for item, months in costs for e in _allocations(item, months, currency)]
-    return (*bills, *allocations, *_sales(revenue, currency, span))
+    uncut = {charge.id: charge for charge in whole}
+    bills, allocations = list[Entry](), list[Entry]()
+    for item in allocated:
+        charge = item.charge
+        costs = _by_month(expenses_of(item, policy), charge)
+        bills += _bills(item, uncut[charge.id], costs, currency, policy.basis)
+        for month, expenses in costs:
+            pool = _cost_account(item), -sum(expenses.values())
+            sides = [*sorted(expenses.items()), pool]
+            text = f"allocate {charge.named}"
+            allocations.append(_entry(month.end_ns, text, sides, currency))
+    earned: dict[tuple[int, Item, str], int] = defaultdict(int)
+    for row in revenue.rated:
+        last_ns = min(month_of(row.day_ns).end_ns, span.end_ns)
+        earned[last_ns, row.item, row.customer] += row.amount_pico
+    sales = (sale(*key, amount_pico, currency) for key, amount_pico in sorted(earned.items()))
+    credit = (prepayment(movement, currency) for movement in revenue.prepayments)
+    return (*bills, *allocations, *sales, *credit)
 
 
 def paid_ahead(committed: Iterable[Charge], currency: str, span: Span) -> Iterator[Entry]:
@@ -202,9 +211,9 @@ def _supplier(charge: Charge) -> str:
 
 
 def _bills(
-    item: Allocated, given: Charge, costs: _Months, currency: str, basis: Basis
+    item: Allocated, whole: Charge, costs: _Months, currency: str, basis: Basis
 ) -> Iterator[Entry]:
-    """A charge taken into its pool, month by month; all of what is `given` is owed where it begins."""
+    """A charge taken into its pool, month by month; the `whole` charge is owed where it begins."""
     charge = item.charge
     ahead, owed = prepaid(charge, basis), credited(charge, basis)
     for month, expenses in costs:
@@ -212,20 +221,13 @@ def _bills(
         sides = [(_cost_account(item), cost_pico)]
         if ahead is None:
             sides.append((owed, -cost_pico))
-        elif month.start_ns > given.period_start_ns:
+        elif month.start_ns > whole.period_start_ns:
             sides.append((ahead, -cost_pico))
         else:
-            later_pico = given.amount_pico - cost_pico
+            later_pico = whole.amount_pico - cost_pico
             sides += [(ahead, later_pico)] if later_pico else []
-            sides.append((owed, -given.amount_pico))
+            sides.append((owed, -whole.amount_pico))
         yield _entry(month.end_ns, f"bill {charge.named}", sides, currency)
-
-
-def _allocations(item: Allocated, costs: _Months, currency: str) -> Iterator[Entry]:
-    """Yield the entries that allocate a pool to its functions, month by month."""
-    for month, expenses in costs:
-        sides = [*sorted(expenses.items()), (_cost_account(item), -sum(expenses.values()))]
-        yield _entry(month.end_ns, f"allocate {item.charge.named}", sides, currency)
 
 
 def _by_month(expenses: Mapping[str, int], charge: Charge) -> _Months:
@@ -250,17 +252,6 @@ def expenses_of(item: Allocated, policy: Policy) -> dict[str, int]:
     return expenses
 
 
-def _sales(revenue: Revenue, currency: str, span: Span) -> list[Entry]:
-    earned: dict[tuple[int, Item, str], int] = defaultdict(int)
-    for row in revenue.rated:
-        last_ns = min(month_of(row.day_ns).end_ns, span.end_ns)
-        earned[last_ns, row.item, row.customer] += row.amount_pico
-    return [
-        sale(at_ns, item, customer, amount_pico, currency)
-        for (at_ns, item, customer), amount_pico in sorted(earned.items())
-    ] + [prepayment(one, currency) for one in revenue.prepayments]
-
-
 def sale(at_ns: int, item: Item, customer: str, amount_pico: int, currency: str) -> Entry:
     """Return the sale to `customer` on account; credit that expired was paid for already."""
     debited = CREDITS if item is Item.BREAKAGE else RECEIVABLE
@@ -271,14 +262,14 @@ def sale(at_ns: int, item: Item, customer: str, amount_pico: int, currency: str)
     return _entry(at_ns, f"{item} {customer}", sides, currency)
 
 
-def prepayment(one: Prepayment, currency: str) -> Entry:
+def prepayment(movement: Prepayment, currency: str) -> Entry:
     """Credit that was bought, used, or became another customer's."""
-    debited = f"{RECEIVABLE}:{one.customer}"
-    credited = f"{CREDITS}:{one.customer}"
-    if one.into is not None:
-        debited, credited = credited, f"{CREDITS}:{one.into}"
-    sides = [(debited, one.amount_pico), (credited, -one.amount_pico)]
-    return _entry(one.at_ns, one.text, sides, currency)
+    debited = f"{RECEIVABLE}:{movement.customer}"
+    credited = f"{CREDITS}:{movement.customer}"
+    if movement.into is not None:
+        debited, credited = credited, f"{CREDITS}:{movement.into}"
+    sides = [(debited, movement.amount_pico), (credited, -movement.amount_pico)]
+    return _entry(movement.at_ns, movement.text, sides, currency)
 
 
 def _entry(at_ns: int, text: str, sides: Iterable[tuple[str, int]], currency: str) -> Entry:

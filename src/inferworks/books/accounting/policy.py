@@ -93,7 +93,8 @@ def read_policy(text: str, name: str) -> Policy:
         file = msgspec.convert(tomllib.loads(text), _PolicyFile)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"policy {name}: {error}") from error
-    _refuse("names uses that do not exist", name, _unknown_uses(file))
+    unknown_uses = {use for rule in file.rule for use in rule.uses} - set(USES)
+    _refuse("names uses that do not exist", name, sorted(unknown_uses))
     functions: dict[Combination, Function] = {}
     twice: list[Combination] = []
     for rule in file.rule:
@@ -171,19 +172,20 @@ def _shipped_policy(name: str) -> Policy:
 
 
 def _own_text(name: str, folder: Path | None) -> str:
-    """The text of one's own policy `name`."""
+    """Return the text of the policy file `name`, in `folder` or as a path. ConfigError without one."""
     beside = folder / f"{name}.toml" if folder is not None else None
     path = beside if beside is not None and beside.is_file() else Path(name)
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"no policy {name!r}: name one of {', '.join(shipped_policies())}, or a TOML file like them"
+            f"policy {name!r} not found: choose {', '.join(shipped_policies())}, or the path of a policy "
+            "file (TOML)"
         ) from error
 
 
 def _faithful(policy: Policy) -> Policy:
-    """`policy`; ConfigError when it does not refine what it says."""
+    """Return `policy`. ConfigError when it departs from the policy that it refines."""
     if policy.refines:
         base = base_of(policy)
         fault = f"refines {base.name} but decides otherwise"
@@ -205,16 +207,12 @@ def _undecided(functions: Mapping[Combination, Function]) -> list[str]:
     ]
 
 
-def _unknown_uses(file: _PolicyFile) -> list[str]:
-    return sorted({use for rule in file.rule for use in rule.uses} - set(USES))
-
-
 def _combination_text(combination: Combination) -> str:
     use, natural_class, behaviour = combination
     return f"{use} x {natural_class.value} x {behaviour.value}"
 
 
-def _refuse(fault: str, name: str, found: Iterable[str]) -> None:
-    listed = ", ".join(found)
+def _refuse(fault: str, name: str, items: Iterable[str]) -> None:
+    listed = ", ".join(items)
     if listed:
         raise ConfigError(f"policy {name} {fault}: {listed}")

@@ -36,7 +36,7 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.entries import FIRST_JOURNAL, JOURNAL, REFUND
-from inferworks.books.calendar.calendars import UTC_CALENDAR, Calendar, Calendars, calendars_of
+from inferworks.books.calendar.calendars import UTC_CALENDAR, Calendar, calendars_of
 from inferworks.books.calendar.months import day_of, month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.customer_currency import DayRate
@@ -47,6 +47,7 @@ from inferworks.books.revenue.rating import (
     Item,
     Prepayment,
     Rated,
+    RatingContext,
     Revenue,
     ToDate,
     rate,
@@ -138,6 +139,54 @@ class Wallet(msgspec.Struct, frozen=True):
         return self.opening_pico + self.bought_pico + self.moved_pico - gone_pico
 
 
+Left: TypeAlias = Mapping[int, Sequence[Credit]]
+"""Credits left when a customer was merged with another, by the moment of the merger."""
+
+
+class PrepaidAccount(NamedTuple):
+    """A customer's credits, and the amounts due that they settle."""
+
+    customer: CustomerId
+    bought: Sequence[Credit]
+    """Its own credits, of which negative ones are refunds; their order leaves no trace."""
+    due_before: Days
+    """Amounts due from its first credit up to the span."""
+    due: Days
+    """Amounts due within the span."""
+    calendar: Calendar = UTC_CALENDAR
+    received: Sequence[Credit] = ()
+    """Credits of customers that were merged with this one."""
+    merged_ns: Sequence[int] = ()
+    """Moments at which this customer was merged with another."""
+
+    def wallet(self, span: Span) -> tuple[Wallet, Left]:
+        """Return the course of the credits in `span`, and the credits that another customer received."""
+        by_expiry = sorted(
+            (*self.bought, *self.received),
+            key=lambda credit: (_expires_ns(credit), *_oldest(credit)),
+        )
+        bought = [credit for credit in by_expiry if not credit.is_refund]
+        purse = _Purse(bought, [c for c in by_expiry if c.is_refund], self.calendar)
+        opening_pico = sum(c.amount_pico for c in bought if c.bought_ns < span.start_ns)
+        before = Span(0, span.start_ns)
+        past, left_before = _in_parts(purse, self.due_before, before, self.merged_ns)
+        opening_pico -= past.gone_pico + _sum(left_before)
+        current, left = _in_parts(purse, self.due, span, self.merged_ns)
+        received_pico = sum(c.amount_pico for c in self.received if span.holds(c.bought_ns))
+        new = [c for c in self.bought if span.holds(c.bought_ns) and not c.is_refund]
+        wallet = Wallet(
+            customer=self.customer,
+            opening_pico=opening_pico,
+            bought_pico=sum(c.amount_pico for c in new),
+            uses=tuple(current.uses),
+            expiries=tuple(current.expiries),
+            refunds=tuple(current.refunds),
+            moved_pico=received_pico - _sum(left),
+            expires_ns=purse.expires_ns,
+        )
+        return wallet, {**left_before, **left}
+
+
 def days_of(
     rated: Iterable[Rated], customer: CustomerId, span: Span, calendar: Calendar = UTC_CALENDAR
 ) -> dict[int, int]:
@@ -161,59 +210,8 @@ def _due_ns(row: Rated, span: Span, calendar: Calendar) -> int | None:
     return calendar.booked_ns(month.end_ns - 1) if month.end_ns <= span.end_ns else None
 
 
-def wallet(
-    customer: CustomerId,
-    bought: Iterable[Credit],
-    before: Days,
-    now: Days,
-    span: Span,
-    calendar: Calendar = UTC_CALENDAR,
-) -> Wallet:
-    """Return the course of the credits `bought` by `customer` in `span`; negative ones are refunds.
-
-    `before` is what fell due from its first credit up to the span, `now` within the span. The order of
-    `bought` leaves no trace.
-    """
-    own = [credit for credit in bought if credit.customer == customer]
-    return _wallet(customer, own, (), before, now, span, (), calendar)[0]
-
-
-Left: TypeAlias = Mapping[int, Sequence[Credit]]
-"""Credits left when a customer was merged with another, by the moment of the merger."""
-
-
-def _wallet(
-    customer: CustomerId,
-    own: Sequence[Credit],
-    came: Sequence[Credit],
-    before: Days,
-    now: Days,
-    span: Span,
-    leaves: Sequence[int],
-    calendar: Calendar,
-) -> tuple[Wallet, Left]:
-    """Return the wallet with `own` credits and those that `came` by mergers; it left at `leaves`."""
-    have = sorted((*own, *came), key=_soonest_to_expire)
-    purse = _Purse([c for c in have if not c.is_refund], [c for c in have if c.is_refund], calendar)
-    opening_pico = sum(c.amount_pico for c in purse.bought if c.bought_ns < span.start_ns)
-    past, left_before = _in_parts(purse, before, Span(0, span.start_ns), leaves)
-    opening_pico -= past.gone_pico + _sum(left_before)
-    current, left = _in_parts(purse, now, span, leaves)
-    found = Wallet(
-        customer=customer,
-        opening_pico=opening_pico,
-        bought_pico=sum(c.amount_pico for c in own if span.holds(c.bought_ns) and not c.is_refund),
-        uses=tuple(current.uses),
-        expiries=tuple(current.expiries),
-        refunds=tuple(current.refunds),
-        moved_pico=sum(c.amount_pico for c in came if span.holds(c.bought_ns)) - _sum(left),
-        expires_ns=purse.expires_ns,
-    )
-    return found, {**left_before, **left}
-
-
 def _sum(left: Left) -> int:
-    return sum(credit.amount_pico for found in left.values() for credit in found)
+    return sum(credit.amount_pico for own in left.values() for credit in own)
 
 
 class _Course(NamedTuple):
@@ -274,13 +272,17 @@ class _Purse:
         uses: list[Use] = []
         refunded: list[Refund] = []
         for day_ns in sorted({*days, *refunds}):
-            refunded += (self._refund(one) for one in refunds.get(day_ns, ()))
+            for refund in refunds.get(day_ns, ()):
+                at_ns = refund.bought_ns
+                parts = self._take(-refund.amount_pico, at_ns, at_ns)
+                if parts:
+                    refunded.append(Refund(refund.id, at_ns, sum(pico for _, pico in parts)))
             day = self._calendar.piece(day_ns).meet(*span)
             due_pico = days.get(day_ns, 0) + self._owed_pico
             self._owed_pico = min(0, due_pico)
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
             uses += (Use(credit, day_ns, pico) for credit, pico in taken)
-        return uses, [one for one in refunded if one.amount_pico], self._expire(span)
+        return uses, refunded, self._expire(span)
 
     @property
     def expires_ns(self) -> int | None:
@@ -297,11 +299,6 @@ class _Purse:
         ]
         self._left = dict.fromkeys(self._left, 0)
         return left
-
-    def _refund(self, refund: Credit) -> Refund:
-        at_ns = refund.bought_ns
-        taken = self._take(-refund.amount_pico, at_ns, at_ns)
-        return Refund(refund.id, at_ns, sum(pico for _, pico in taken))
 
     def _take(self, amount_pico: int, from_ns: int, until_ns: int) -> list[tuple[str, int]]:
         """Take up to `amount_pico` of the credits bought by `until_ns` that last beyond `from_ns`."""
@@ -326,29 +323,28 @@ class _Purse:
 
 
 def breakage(wallets: Iterable[Wallet], version: int = JOURNAL) -> tuple[Rated, ...]:
-    """Return the expired credits as rows of revenue; `version` is that of how entries are made."""
+    """Return the expired credits as rows of revenue; `version` is that of how entries are made.
+
+    Credit that expires at midnight belongs to the day that ends; in the first version to the next.
+    """
     return tuple(
-        _expired(one.customer, expiry, version) for one in wallets for expiry in one.expiries
-    )
-
-
-def _expired(customer: CustomerId, expiry: Expiry, version: int) -> Rated:
-    """Credit that expires at midnight goes with the day that ends; in the first version with the next."""
-    gone_ns = expiry.at_ns - (version > FIRST_JOURNAL)
-    return Rated(
-        customer=customer,
-        project=NO_PROJECT,
-        key_id=NO_KEY,
-        model=NO_MODEL,
-        purpose=Purpose.SERVE_PAID,
-        day_ns=day_of(gone_ns),
-        item=Item.BREAKAGE,
-        unit=None,
-        effective_ns=expiry.at_ns,
-        plan_sha256="",
-        pico_per_unit=None,
-        quantity=0,
-        amount_pico=expiry.amount_pico,
+        Rated(
+            customer=wallet.customer,
+            project=NO_PROJECT,
+            key_id=NO_KEY,
+            model=NO_MODEL,
+            purpose=Purpose.SERVE_PAID,
+            day_ns=day_of(expiry.at_ns - (version > FIRST_JOURNAL)),
+            item=Item.BREAKAGE,
+            unit=None,
+            effective_ns=expiry.at_ns,
+            plan_sha256="",
+            pico_per_unit=None,
+            quantity=0,
+            amount_pico=expiry.amount_pico,
+        )
+        for wallet in wallets
+        for expiry in wallet.expiries
     )
 
 
@@ -370,15 +366,21 @@ def settled(
                 f"credit {credit.id} of customer {credit.customer} is in {credit.currency}, the books "
                 f"are kept in {currency}"
             )
-    found, left = wallets_and_moves(revenue, prepaid, span, directory)
-    moved = (
-        *_purchases(directory.credits(prepaid.credits), span),
-        *left,
-        *_refunds(found),
-        *_uses(found, span),
-    )
+    own, moves = wallets_and_moves(revenue, prepaid, span, directory)
+    purchases = [
+        Prepayment(credit.bought_ns, credit.customer, f"credit {credit.id}", credit.amount_pico)
+        for credit in sorted(directory.credits(prepaid.credits), key=_oldest)
+        if span.holds(credit.bought_ns) and not credit.is_refund
+    ]
+    refunds = [
+        Prepayment(refund.at_ns, wallet.customer, f"{REFUND}{refund.refund}", -refund.amount_pico)
+        for wallet in own
+        for refund in wallet.refunds
+    ]
     return msgspec.structs.replace(
-        revenue, rated=(*revenue.rated, *breakage(found, version)), prepayments=moved
+        revenue,
+        rated=(*revenue.rated, *breakage(own, version)),
+        prepayments=(*purchases, *moves, *refunds, *_uses(own, span)),
     )
 
 
@@ -409,39 +411,40 @@ def wallets_and_moves(
     moves = sorted(directory.moves(), key=lambda move: (move.from_ns, move.customer))
     moves = [move for move in moves if move.from_ns < span.end_ns]
     before = {customer: dict(days) for customer, days in prepaid.earned_before}
-    came: dict[CustomerId, list[Credit]] = defaultdict(list)
+    received: dict[CustomerId, list[Credit]] = defaultdict(list)
     known = {credit.customer for credit in bought if credit.bought_ns < span.end_ns}
     prepayments: list[Prepayment] = []
 
-    def drawn(customer: CustomerId) -> tuple[Wallet, Left]:
-        return _wallet(
-            customer,
-            [credit for credit in bought if credit.customer == customer],
-            came[customer],
-            before.get(customer, {}),
-            _days(revenue, prepaid, customer, span, calendars.of(customer))
+    def wallet_of(customer: CustomerId) -> tuple[Wallet, Left]:
+        calendar = calendars.of(customer)
+        account = PrepaidAccount(
+            customer=customer,
+            bought=[credit for credit in bought if credit.customer == customer],
+            due_before=before.get(customer, {}),
+            due=_days(revenue, prepaid, customer, span, calendar)
             if days is None
             else days.get(customer, {}),
-            span,
-            [move.from_ns for move in moves if move.customer == customer],
-            calendars.of(customer),
+            calendar=calendar,
+            received=received[customer],
+            merged_ns=[move.from_ns for move in moves if move.customer == customer],
         )
+        return account.wallet(span)
 
     for move in moves:  # in order of time: what comes to a customer is there before it leaves
         if move.customer in known:
-            left = drawn(move.customer)[1].get(move.from_ns, ())
-            came[move.into] += [
-                msgspec.structs.replace(one, customer=move.into, bought_ns=move.from_ns)
-                for one in left
+            left = wallet_of(move.customer)[1].get(move.from_ns, ())
+            received[move.into] += [
+                msgspec.structs.replace(credit, customer=move.into, bought_ns=move.from_ns)
+                for credit in left
             ]
             known.add(move.into)
-            amount_pico = sum(one.amount_pico for one in left)
+            amount_pico = sum(credit.amount_pico for credit in left)
             if amount_pico and span.holds(move.from_ns):
                 text = f"credit of {move.customer} moved to {move.into}"
                 prepayments.append(
                     Prepayment(move.from_ns, move.customer, text, amount_pico, move.into)
                 )
-    return tuple(drawn(customer)[0] for customer in sorted(known)), tuple(prepayments)
+    return tuple(wallet_of(customer)[0] for customer in sorted(known)), tuple(prepayments)
 
 
 def _days(
@@ -462,9 +465,9 @@ def _days(
     month = calendar.month(span.start_ns)
     if month.end_ns <= span.end_ns:
         due_ns = calendar.booked_ns(month.end_ns - 1)
-        for one in prepaid.to_date:
-            if one.customer == customer and one.item is Item.MINIMUM:
-                days[due_ns] = days.get(due_ns, 0) + one.amount_pico
+        for total in prepaid.to_date:
+            if total.customer == customer and total.item is Item.MINIMUM:
+                days[due_ns] = days.get(due_ns, 0) + total.amount_pico
     return days
 
 
@@ -474,56 +477,37 @@ def days_in_parts(
     customers: Iterable[CustomerId],
     edges: Sequence[int],
     currency: str,
-    calendars: Calendars,
-    rates: Sequence[DayRate] = (),
+    context: RatingContext,
 ) -> dict[CustomerId, dict[int, int]]:
     """Return what was owed by customer and day, rated part by part between `edges`, as periods were closed.
 
-    On which day an amount falls due depends on the period that it was rated in; so credit was used.
+    On which day an amount falls due depends on the period that it was rated in; so credit was used. Each
+    part is rated on top of the parts before, whatever earlier totals `context` has.
     """
     usages, rows = tuple(calls), list[Rated]()
     sums: dict[CustomerId, dict[int, int]] = {name: defaultdict(int) for name in sorted(customers)}
     for span in map(Span._make, pairwise(edges)):
-        to_date = to_date_of(rows, plans, span.start_ns, calendars)
-        revenue = rate(usages, plans, span, currency, to_date, calendars, rates)
+        to_date = to_date_of(rows, plans, span.start_ns, context.calendars)
+        revenue = rate(usages, plans, span, currency, context._replace(to_date=to_date))
+        prepaid = Prepaid(to_date=to_date)
         for name, days in sums.items():
-            prepaid, calendar = Prepaid(to_date=to_date), calendars.of(name)
-            for day_ns, pico in _days(revenue, prepaid, name, span, calendar).items():
+            due = _days(revenue, prepaid, name, span, context.calendars.of(name))
+            for day_ns, pico in due.items():
                 days[day_ns] += pico
         rows += revenue.rated
     return sums
 
 
-def _purchases(bought: Iterable[Credit], span: Span) -> list[Prepayment]:
-    inside = [c for c in bought if span.holds(c.bought_ns) and not c.is_refund]
-    return [
-        Prepayment(c.bought_ns, c.customer, f"credit {c.id}", c.amount_pico)
-        for c in sorted(inside, key=_oldest)
-    ]
-
-
-def _refunds(found: Iterable[Wallet]) -> list[Prepayment]:
-    return [
-        Prepayment(one.at_ns, wallet.customer, f"{REFUND}{one.refund}", -one.amount_pico)
-        for wallet in found
-        for one in wallet.refunds
-    ]
-
-
-def _uses(found: Iterable[Wallet], span: Span) -> list[Prepayment]:
+def _uses(wallets: Iterable[Wallet], span: Span) -> list[Prepayment]:
     """Return the credit used, by wallet and calendar month."""
     used: dict[tuple[CustomerId, int], int] = defaultdict(int)
-    for one in found:
-        for use in one.uses:
-            used[one.customer, month_of(use.day_ns).end_ns] += use.amount_pico
+    for wallet in wallets:
+        for use in wallet.uses:
+            used[wallet.customer, month_of(use.day_ns).end_ns] += use.amount_pico
     return [
         Prepayment(min(at_ns, span.end_ns), customer, f"credit used {customer}", -amount_pico)
         for (customer, at_ns), amount_pico in used.items()
     ]
-
-
-def _soonest_to_expire(credit: Credit) -> tuple[int, int, str]:
-    return _expires_ns(credit), credit.bought_ns, credit.id
 
 
 def _oldest(credit: Credit) -> tuple[int, str]:

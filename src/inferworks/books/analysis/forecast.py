@@ -48,7 +48,7 @@ from inferworks.books.charge import (
     is_provisional,
 )
 from inferworks.books.revenue.customer_currency import until
-from inferworks.books.revenue.rating import CallSum, Item, Rated, rate_calls
+from inferworks.books.revenue.rating import CallSum, Item, Rated, RatingContext, rate_calls
 from inferworks.books.statement.computation import Computation
 from inferworks.books.statement.statement import Statement
 from inferworks.errors import BooksError
@@ -190,9 +190,7 @@ def _revenue(workings: Computation, rest: Span) -> tuple[int, int]:
         workings.plans,
         Span(passed.start_ns, rest.end_ns),
         workings.currency,
-        workings.to_date,
-        calendars,
-        until(workings.rates, rest),
+        RatingContext(workings.to_date, calendars, until(workings.rates, rest)),
     ).rated
     fees = _fees(whole) - _fees(rated)
     come_pico = sum(row.amount_pico for row in whole) - sum(row.amount_pico for row in rated)

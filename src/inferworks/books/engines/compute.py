@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from inferworks.books.accounting.prepaid import settled
 from inferworks.books.allocation.allocate import allocated_of
 from inferworks.books.allocation.pools import DriverKind, pool_of
 from inferworks.books.allocation.step_down import step_down
-from inferworks.books.calendar.calendars import calendars_of
 from inferworks.books.engines.base import Engine
 from inferworks.books.engines.bundled import as_divided_on
 from inferworks.books.engines.divide import divide, machine_drivers, portions_of
@@ -18,8 +16,7 @@ from inferworks.books.statement.computation import (
     Computation,
     Inputs,
     accrued_charges,
-    entries_of,
-    lines_of,
+    computation_of,
 )
 from inferworks.books.statement.invariants import (
     balance,
@@ -43,14 +40,14 @@ def compute_on(engine: Engine, lake: Lake, inputs: Inputs) -> Computation:
     Equal to those of `compute` in charges, allocations, lines, revenue and entries. The drivers know no
     calls. MoneyError on a foreign currency, BooksError when a theorem does not hold.
     """
-    policy, currency, span = inputs.policy, inputs.currency, inputs.span
-    rules, prepaid = inputs.rules, inputs.prepaid
+    span, rules = inputs.span, inputs.rules
     lake, plans = lake.counted(rules.customers), rules.customers.plans(inputs.plans)
     charges = as_divided_on(engine, lake, inputs.charges, rules, span)
-    given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
-    drivers = machine_drivers(engine, lake, accrued, rules, TARGETS)
+    accrued = accrued_charges(charges, span, inputs.currency, rules, inputs.policy.basis)
+    drivers = machine_drivers(engine, lake, accrued.charges, rules, TARGETS)
     placed = [
-        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing)) for charge in accrued
+        (charge, pool_of(charge, rules.pools, drivers.nodes, drivers.billing))
+        for charge in accrued.charges
     ]
     final = [pair for pair in placed if pair[1].driver is not DriverKind.POOLS]
     supporting = [pair for pair in placed if pair[1].driver is DriverKind.POOLS]
@@ -62,35 +59,10 @@ def compute_on(engine: Engine, lake: Lake, inputs: Inputs) -> Computation:
     ]
     allocated += step_down(supporting, rules.pools, allocated)
     ordered = tuple(sorted(allocated, key=lambda item: item.charge.id))
-    calendars, calls = calendars_of(rules.customers), ByDay(None, lake.usage)
-    sums = engine.fetch(sums_of_calls(engine, calls, plans, span, TARGETS, calendars))
-    rated = rate_calls(
-        call_sums(sums), plans, span, currency, prepaid.to_date, calendars, prepaid.rates
-    )
-    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
-    workings = Computation(
-        span=span,
-        currency=currency,
-        policy=policy,
-        plans=plans,
-        facts=done.drivers.facts,
-        given=given,
-        charges=accrued,
-        drivers=done.drivers,
-        allocated=ordered,
-        revenue=revenue,
-        entries=entries_of(
-            *(ordered, given, revenue, policy, currency, span), rules.journal, taxes, committed
-        ),
-        lines=lines_of(ordered, policy),
-        pools=rules.pools,
-        journal=rules.journal,
-        taxes=taxes,
-        committed=committed,
-        to_date=prepaid.to_date,
-        rates=prepaid.rates,
-        customers=rules.customers,
-    )
+    calls = ByDay(None, lake.usage)
+    sums = sums_of_calls(engine, calls, plans, span, TARGETS, inputs.rating.calendars)
+    rated = rate_calls(call_sums(engine.fetch(sums)), plans, span, inputs.currency, inputs.rating)
+    computation = computation_of(inputs, accrued, done.drivers.facts, done.drivers, ordered, rated)
     for check in CHECKS:
-        check(workings)
-    return workings
+        check(computation)
+    return computation

@@ -143,8 +143,7 @@ def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerSta
     support pools, whose step-down needs every target: build a whole statement then.
     """
     policy, currency, span = inputs.policy, inputs.currency, inputs.span
-    rules, prepaid = inputs.rules, inputs.prepaid
-    lake, plans = lake.counted(rules.customers), rules.customers.plans(inputs.plans)
+    rules, lake = inputs.rules, lake.counted(inputs.rules.customers)
     charges = as_divided_on(engine, lake, inputs.charges, rules, span)
     given, accrued, taxes, committed = accrued_charges(charges, span, currency, rules, policy.basis)
     drivers = machine_drivers(engine, lake, accrued, rules, CUSTOMERS)
@@ -155,7 +154,7 @@ def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerSta
     done = divide(engine, lake, placed, rules.catalog, CUSTOMERS, drivers)
     uses = _sums_by_label(engine, done)
     lines = _lines(done, uses, placed, policy)
-    income = earned(engine, lake, plans, span, currency, prepaid, rules.customers)
+    income = earned(engine, lake, inputs)
     rows = _rows(engine, done, uses, policy, income)
     statement = CustomerStatement(
         policy=policy.name,

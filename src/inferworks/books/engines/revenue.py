@@ -12,16 +12,16 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from inferworks.accounts.directory import ALONE, Directory
 from inferworks.accounts.plan import PricePlan, Terms
-from inferworks.books.accounting.prepaid import NOTHING_PREPAID, Prepaid, settled
-from inferworks.books.calendar.calendars import Calendars, calendars_of
+from inferworks.books.accounting.prepaid import settled
+from inferworks.books.calendar.calendars import Calendars
 from inferworks.books.calendar.span import Span
 from inferworks.books.engines.base import Engine, integers, total, whole
 from inferworks.books.engines.granularity import CUSTOMERS, TARGETS
 from inferworks.books.engines.lake import Apart, ByDay, Lake
 from inferworks.books.engines.used import UNITS, call_sums, sums_of_calls
 from inferworks.books.revenue.rating import Rated, Revenue, Unpriced, rate_calls
+from inferworks.books.statement.computation import Inputs
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.archive.schema import DAY_NS
 from inferworks.units import Unit
@@ -45,54 +45,57 @@ class Earned(NamedTuple):
         return sum(self.by_customer.values())
 
 
-def earned(
-    engine: Engine,
-    lake: Lake,
-    plans: Sequence[PricePlan],
-    span: Span,
-    currency: str,
-    prepaid: Prepaid = NOTHING_PREPAID,
-    directory: Directory = ALONE,
-) -> Earned:
-    """Return the revenue of the calls opened in `span` by customer, and their credit that expired.
+def earned(engine: Engine, lake: Lake, inputs: Inputs) -> Earned:
+    """Return the revenue of the calls opened in the span by customer, and their credit that expired.
 
     Customers who pay so much a unit, and nothing else, are rated by a product in the engine; those with
     tiers, fees or discounts by `rate_calls`, on their sums; those who bought credit, or pay in another
     currency, too, by day, for credit is used up in order of time, and rates are those of days.
     """
-    calendars = calendars_of(directory)
-    calls = lake.by_day("calls", span, _cut_days(plans, calendars, span))
-    sums = sums_of_calls(engine, calls, plans, span, CUSTOMERS, calendars)
+    span, currency, directory = inputs.span, inputs.currency, inputs.rules.customers
+    plans, rating = directory.plans(inputs.plans), inputs.rating
+    calls = lake.by_day("calls", span, _cut_days(plans, rating.calendars, span))
+    sums = sums_of_calls(engine, calls, plans, span, CUSTOMERS, rating.calendars)
 
     def rated_apart(sums: ir.Table, customers: AbstractSet[CustomerId]) -> Revenue:
         """Return the revenue of `customers` by their own plans, from the `sums` of their calls."""
         own = [plan for plan in plans if plan.customer in customers]
-        before = prepaid.to_date and [one for one in prepaid.to_date if one.customer in customers]
+        before = rating.to_date and [t for t in rating.to_date if t.customer in customers]
         calls = call_sums(engine.fetch(sums))
-        return rate_calls(calls, own, span, currency, before, calendars, prepaid.rates)
+        return rate_calls(calls, own, span, currency, rating._replace(to_date=before))
 
-    units = _used(engine, sums)
-    buyers = {credit.customer for credit in prepaid.credits}
-    buyers |= {one.survivor for one in directory.counted()}  # who may have what others bought
+    largest = {name: sums[name].max() for name in UNITS}
+    [extremes] = engine.fetch(sums.agg(**largest, least=sums.least.min())).to_pylist()
+    if (extremes["least"] or 0) < 0:
+        for row in engine.fetch(sums.filter(sums.least < 0).limit(1)).to_pylist():
+            list(call_sums(pa.Table.from_pylist([row])))  # refuses the negative count (theorem 4)
+    units = tuple(name for name in UNITS if extremes[name])
+    buyers = {credit.customer for credit in inputs.prepaid.credits}
+    buyers |= {merger.survivor for merger in directory.counted()}  # who may have what others bought
     buyers |= {plan.customer for plan in plans if plan.currency != currency}  # a rate is of a day
-    special = _not_plain(plans) - buyers
+    special_terms = {terms for terms in {plan.terms for plan in plans} if not terms.is_plain}
+    special: set[CustomerId] = set()
+    if special_terms:
+        special = {plan.customer for plan in plans if plan.terms in special_terms} - buyers
     rated: list[Revenue] = []
     if special:
-        own = _of(engine, sums, special)
-        rated.append(rated_apart(own, special))
+        rated.append(rated_apart(_of(engine, sums, special), special))
     if buyers:
-        theirs = ByDay(None, _of(engine, lake.usage, buyers))
-        daily = sums_of_calls(engine, theirs, plans, span, TARGETS, calendars)
-        apart = rated_apart(daily, buyers)
-        rated.append(settled(apart, prepaid, span, currency, directory=directory))
+        calls_of_buyers = ByDay(None, _of(engine, lake.usage, buyers))
+        daily = sums_of_calls(engine, calls_of_buyers, plans, span, TARGETS, rating.calendars)
+        revenue = rated_apart(daily, buyers)
+        rated.append(settled(revenue, inputs.prepaid, span, currency, directory=directory))
     by_customer: dict[str, int] = defaultdict(int)
     for row in (row for revenue in rated for row in revenue.rated):
         by_customer[row.customer] += row.amount_pico
-    apart_names = special | buyers
-    plain = _others(engine, sums, apart_names) if apart_names else sums
-    usual = [plan for plan in plans if plan.customer not in apart_names]
-    priced = _priced(engine, plain, usual, units)
-    by_customer.update(_amounts(engine, priced))
+    apart = special | buyers
+    if apart:
+        sums = sums.anti_join(_names(engine, apart), [("customer", "of_customer")])
+    usual = [plan for plan in plans if plan.customer not in apart]
+    priced = _priced(engine, sums, usual, units)
+    amounts = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
+    rows = engine.fetch(amounts)  # once: two fetches may come in two orders
+    by_customer.update(zip(rows["customer"].to_pylist(), integers(rows["pico"]), strict=True))
     foreign = [row for revenue in rated for row in revenue.rated if row.owed is not None]
     return Earned(
         dict(by_customer),
@@ -102,40 +105,13 @@ def earned(
     )
 
 
-def _amounts(engine: Engine, priced: ir.Table) -> Iterable[tuple[str, int]]:
-    """Yield the revenue of each customer's calls for which there is any price, in picounits."""
-    sums = priced.filter(priced.has_price > 0).group_by("customer").agg(pico=total(priced.pico))
-    rows = engine.fetch(sums)  # once: two fetches may come in two orders
-    return zip(rows["customer"].to_pylist(), integers(rows["pico"]), strict=True)
-
-
 def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
     """The `rows` of `customers`."""
     return rows.semi_join(_names(engine, customers), [("customer", "of_customer")])
 
 
-def _others(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
-    """The `rows` of all but `customers`."""
-    return rows.anti_join(_names(engine, customers), [("customer", "of_customer")])
-
-
 def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
     return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
-
-
-def _used(engine: Engine, sums: ir.Table) -> tuple[str, ...]:
-    """The columns of the units that were used at all. BooksError when a count is negative (theorem 4)."""
-    used = {name: sums[name].max() for name in UNITS}
-    [most] = engine.fetch(sums.agg(**used, least=sums.least.min())).to_pylist()
-    if (most["least"] or 0) < 0:
-        _refuse_negative(engine, sums)
-    return tuple(name for name in UNITS if most[name])
-
-
-def _not_plain(plans: Sequence[PricePlan]) -> AbstractSet[CustomerId]:
-    """The customers who pay by more than prices per unit, at some time."""
-    terms = {terms for terms in {plan.terms for plan in plans} if not terms.is_plain}
-    return {plan.customer for plan in plans if plan.terms in terms} if terms else frozenset()
 
 
 def _priced(
@@ -149,7 +125,9 @@ def _priced(
     `has_price` counts the units that were used and have one.
     """
     models = engine.fetch(sums.select("model").distinct())["model"].to_pylist()
-    lists = _numbered({plan.terms for plan in plans})  # many customers share one
+    terms = {plan.terms for plan in plans}  # many customers share one
+    # in the order of their hashes: of two price lists that begin at once, the last is in force
+    lists = {own: n for n, own in enumerate(sorted(terms, key=lambda own: own.sha256))}
     in_force = _in_force(engine, plans, lists)
     prices = engine.table(_price_lists(lists, models, units))
     columns = ("customer", "model", "opened_ns", *dict.fromkeys(("calls", *units)))
@@ -174,14 +152,9 @@ def _priced(
     return engine.keep(rows.drop("opened_ns", "of_list", "of_model"))
 
 
-def _numbered(lists: Iterable[Terms]) -> Mapping[Terms, int]:
-    """`lists` in the order of their hashes: of two that begin at once, the last is in force."""
-    return {terms: n for n, terms in enumerate(sorted(lists, key=lambda terms: terms.sha256))}
-
-
 def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> ir.Table:
     """Return the spans in which each customer pays by a price list; of two at once, as `PlanBook`."""
-    given = engine.table(
+    starts = engine.table(
         pa.table(
             {
                 "of_customer": pa.array([plan.customer for plan in plans], pa.string()),
@@ -190,15 +163,9 @@ def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, 
             }
         )
     )
-    starts = given.group_by(["of_customer", "from_ns"]).agg(list=given["list"].max())
+    starts = starts.group_by(["of_customer", "from_ns"]).agg(list=starts["list"].max())
     following = starts.from_ns.lead().over(group_by="of_customer", order_by="from_ns")
     return engine.keep(starts.mutate(until_ns=ibis.coalesce(following, _FOR_EVER_NS)))
-
-
-def _wholes(values: Iterable[int | None]) -> pa.Array:
-    """Prices as WHOLEs: ten million of a small currency for one unit are more than 64 bits hold."""
-    known = [None if value is None else Decimal(value) for value in values]
-    return pa.array(known, pa.decimal128(38, 0))
 
 
 def _price_lists(
@@ -206,10 +173,11 @@ def _price_lists(
 ) -> pa.Table:
     """Return the price of each of `units` of each model on each price list; null where it has none."""
     rows = [(terms, number, ModelId(model)) for terms, number in lists.items() for model in models]
-    columns = {
-        f"price_of_{name}": _wholes(terms.rate_of(UNITS[name], model) for terms, _, model in rows)
-        for name in units
-    }
+    columns: dict[str, pa.Array] = {}
+    for name in units:  # ten million of a small currency for one unit are more than 64 bits hold
+        prices = [terms.rate_of(UNITS[name], model) for terms, _, model in rows]
+        known = [None if price is None else Decimal(price) for price in prices]
+        columns[f"price_of_{name}"] = pa.array(known, pa.decimal128(38, 0))
     return pa.table(
         {
             "of_list": pa.array([row[1] for row in rows], pa.int64()),
@@ -244,11 +212,6 @@ def _cut_days(plans: Iterable[PricePlan], calendars: Calendars, span: Span) -> A
     return Apart([customer for customer, _ in pairs], [day for _, day in pairs])
 
 
-def _refuse_negative(engine: Engine, sums: ir.Table) -> None:
-    for row in engine.fetch(sums.filter(sums.least < 0).limit(1)).to_pylist():
-        list(call_sums(pa.Table.from_pylist([row])))
-
-
 def _unrated(
     engine: Engine, priced: ir.Table, rated: Sequence[Revenue], units_used: Iterable[str]
 ) -> Revenue:
@@ -258,20 +221,17 @@ def _unrated(
     calls = [
         (CustomerId(row["customer"]), int(row["calls"])) for row in engine.fetch(nobody).to_pylist()
     ]
-    units = [
-        Unpriced(CustomerId(row["customer"]), ModelId(row["model"]), unit, int(row["quantity"]))
-        for name in units_used
-        if (unit := UNITS[name]) is not Unit.REQUESTS
-        for row in engine.fetch(_without_price(priced, name)).to_pylist()
-    ]
+    units: list[Unpriced] = []
+    for name in units_used:
+        if UNITS[name] is Unit.REQUESTS:
+            continue
+        without_price = priced.filter(
+            priced.list.notnull() & priced[f"price_of_{name}"].isnull() & (priced[name] > 0)
+        )
+        sums = without_price.group_by(["customer", "model"])
+        for row in engine.fetch(sums.agg(quantity=total(without_price[name]))).to_pylist():
+            customer, model = CustomerId(row["customer"]), ModelId(row["model"])
+            units.append(Unpriced(customer, model, UNITS[name], int(row["quantity"])))
     calls += [pair for revenue in rated for pair in revenue.unpriced]
-    units += [one for revenue in rated for one in revenue.unpriced_units]
+    units += [unpriced for revenue in rated for unpriced in revenue.unpriced_units]
     return Revenue((), tuple(sorted(calls)), tuple(sorted(units)))
-
-
-def _without_price(priced: ir.Table, name: str) -> ir.Table:
-    """The quantities of the unit called `name` that no price was listed for, by customer and model."""
-    rows = priced.filter(
-        priced.list.notnull() & priced[f"price_of_{name}"].isnull() & (priced[name] > 0)
-    )
-    return rows.group_by(["customer", "model"]).agg(quantity=total(rows[name]))

@@ -65,7 +65,7 @@ class DayRate(msgspec.Struct, frozen=True):
     row: RateRow
 
 
-class Takes:
+class Conversion:
     """Conversion of amounts in other currencies into that of the books."""
 
     def __init__(self, currency: str, rates: Iterable[DayRate] = ()) -> None:
@@ -73,7 +73,7 @@ class Takes:
         self.currency = currency
         self._rates = {(one.day, one.row.from_currency): one.row for one in rates}
 
-    def taken(
+    def converted(
         self, customer: CustomerId, day_ns: int, amount_pico: int, currency: str
     ) -> tuple[int, Owed]:
         """Return the amount `customer` owes for a day, converted to the books' currency, and as it is owed.
@@ -104,9 +104,9 @@ def day_rates(
     )
 
 
-def completed(known: Iterable[DayRate], found: Iterable[DayRate]) -> tuple[DayRate, ...]:
-    """`known`, and those `found` for other days and currencies."""
-    rates = {(one.row.from_currency, one.day): one for one in (*found, *known)}
+def completed(known: Iterable[DayRate], more: Iterable[DayRate]) -> tuple[DayRate, ...]:
+    """Return `known`, with those of `more` that are for other days and currencies."""
+    rates = {(rate.row.from_currency, rate.day): rate for rate in (*more, *known)}
     return tuple(rates[key] for key in sorted(rates))
 
 

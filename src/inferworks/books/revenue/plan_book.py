@@ -56,7 +56,7 @@ class PlanBook:
         self.calendars = calendars
         self.alone = alone
         self._plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
-        for plan in sorted(plans, key=_plan_order):
+        for plan in sorted(plans, key=lambda plan: (plan.effective_ns, plan.terms.sha256)):
             self._plans[plan.customer].append(plan)
         self._starts = {
             customer: [plan.effective_ns for plan in plans]
@@ -132,8 +132,3 @@ class PlanBook:
             start_ns if number == 0 else calendar.day(start_ns).start_ns,
             end_ns if is_last else calendar.day(end_ns).start_ns,
         )
-
-
-def _plan_order(plan: PricePlan) -> tuple[int, str]:
-    """Sort key of plans that does not depend on the order of input."""
-    return plan.effective_ns, plan.terms.sha256

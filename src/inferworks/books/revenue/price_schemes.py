@@ -25,7 +25,7 @@ than the month.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inferworks.accounts.plan import (
@@ -37,7 +37,6 @@ from inferworks.accounts.plan import (
     PerUnit,
     Price,
     Scheme,
-    Tier,
     Volume,
 )
 from inferworks.books.calendar.span import Span
@@ -96,9 +95,15 @@ def scheme_pico(scheme: Scheme, quantity: int) -> int:
         case Package(size=size, pico=pico):
             return -(-quantity // size) * pico
         case Volume(tiers=tiers):
-            return quantity * _tier_of(tiers, quantity).pico_per_unit
+            tier = next(tier for tier in tiers if tier.up_to is None or quantity <= tier.up_to)
+            return quantity * tier.pico_per_unit
         case Graduated(tiers=tiers):
-            return _graduated_pico(tiers, quantity)
+            amount_pico = below = 0
+            for tier in tiers:
+                top = quantity if tier.up_to is None else min(quantity, tier.up_to)
+                amount_pico += max(0, top - below) * tier.pico_per_unit
+                below = top if tier.up_to is None else tier.up_to
+            return amount_pico
 
 
 def period_part(quantity: int, period: Span, span: Span) -> int:
@@ -121,16 +126,3 @@ def discount_pico(discounts: Iterable[Discount], amount_pico: int, period: Span,
             case AmountOff(pico=pico):
                 left_pico -= min(left_pico, period_part(pico, period, span))
     return amount_pico - left_pico
-
-
-def _tier_of(tiers: Sequence[Tier], quantity: int) -> Tier:
-    return next(tier for tier in tiers if tier.up_to is None or quantity <= tier.up_to)
-
-
-def _graduated_pico(tiers: Sequence[Tier], quantity: int) -> int:
-    amount_pico = below = 0
-    for tier in tiers:
-        top = quantity if tier.up_to is None else min(quantity, tier.up_to)
-        amount_pico += max(0, top - below) * tier.pico_per_unit
-        below = top if tier.up_to is None else tier.up_to
-    return amount_pico

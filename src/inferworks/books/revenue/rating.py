@@ -26,7 +26,7 @@ import msgspec
 from inferworks.accounts.plan import PerUnit, Price, PricePlan, Terms, plan_at
 from inferworks.books.calendar.calendars import IN_UTC, Calendar, Calendars
 from inferworks.books.calendar.span import Span
-from inferworks.books.revenue.customer_currency import DayRate, Owed, Takes
+from inferworks.books.revenue.customer_currency import Conversion, DayRate, Owed
 from inferworks.books.revenue.plan_book import BillingPeriod, PeriodKey, PlanBook
 from inferworks.books.revenue.price_schemes import SoFar, discount_pico, period_part, usage_pico
 from inferworks.books.token_buckets import buckets_of
@@ -65,14 +65,6 @@ class RatingKey(NamedTuple):
     model: ModelId
     purpose: Purpose
     day_ns: int
-
-
-class UsageSum(NamedTuple):
-    """Quantity of one unit that the calls of one label used."""
-
-    label: RatingKey
-    unit: Unit
-    quantity: int
 
 
 class Rated(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -175,26 +167,39 @@ class CallSum(NamedTuple):
     used: Iterable[tuple[Unit, int]]
 
 
+class RatingContext(NamedTuple):
+    """Earlier totals, clocks and exchange rates by which the calls of a span are rated."""
+
+    to_date: Sequence[ToDate] | None = None
+    """Earlier totals of the months in which the span begins; nothing if it begins them. None rates each
+    part of a month on its own, as books that were closed before there were such totals."""
+    calendars: Calendars = IN_UTC
+    rates: Sequence[DayRate] | None = ()
+    """Exchange rates of the currencies of plans on the days of the span. None leaves amounts in the
+    currencies of their plans, all that `to_date_of` needs."""
+
+
+DEFAULT_CONTEXT = RatingContext()
+
+
 def rate(
     usages: Iterable[Usage],
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
-    to_date: Sequence[ToDate] | None = None,
-    calendars: Calendars = IN_UTC,
-    rates: Sequence[DayRate] | None = (),
+    context: RatingContext = DEFAULT_CONTEXT,
 ) -> Revenue:
     """Return the revenue of the calls opened in `span`, with the fees and minimums of `plans` in it.
 
-    `to_date` are the earlier totals of the months in which `span` begins, nothing if it begins them; None
-    rates each part of a month on its own, as books that were closed before there was such. Where `rates`
-    are None, amounts stay in the currencies of their plans, all that `to_date_of` needs. Pure; the order
-    of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in another currency
-    and `rates` lack a day; BooksError when a call's counts contradict themselves.
+    Pure; the order of `usages` and `plans` leaves no trace. NoRateError when a plan that is used is in
+    another currency and the rates lack a day; BooksError when a call's counts contradict themselves.
     """
-    earning = (usage for usage in usages if earns(usage, span))
-    sums = (CallSum(rating_key(u, calendars), u.opened_ns, 1, buckets_of(u)) for u in earning)
-    return rate_calls(sums, plans, span, currency, to_date, calendars, rates)
+    sums = (
+        CallSum(rating_key(usage, context.calendars), usage.opened_ns, 1, buckets_of(usage))
+        for usage in usages
+        if earns(usage, span)
+    )
+    return rate_calls(sums, plans, span, currency, context)
 
 
 def rate_calls(
@@ -202,12 +207,10 @@ def rate_calls(
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
-    to_date: Sequence[ToDate] | None = None,
-    calendars: Calendars = IN_UTC,
-    rates: Sequence[DayRate] | None = (),
+    context: RatingContext = DEFAULT_CONTEXT,
 ) -> Revenue:
     """`rate`, for calls that earn and have been added up already."""
-    book = PlanBook(plans, span, calendars, alone=to_date is None)
+    book = PlanBook(plans, span, context.calendars, alone=context.to_date is None)
     periods = {period.key: period for period in book.standing()}
     used: dict[PeriodKey, dict[tuple[RatingKey, Unit], int]] = defaultdict(lambda: defaultdict(int))
     without_plan: dict[CustomerId, int] = defaultdict(int)
@@ -221,9 +224,8 @@ def rate_calls(
         for unit, quantity in units:
             if quantity:
                 meter[label, unit] += quantity
-    takes = None if rates is None else Takes(currency, rates)
-    parts = _rated_months(book, periods.values(), used, to_date or (), takes)
-    return _joined(parts, tuple(sorted(without_plan.items())))
+    months = _rated_months(book, periods.values(), used, currency, context)
+    return _joined(months, tuple(sorted(without_plan.items())))
 
 
 def rate_again(
@@ -231,17 +233,15 @@ def rate_again(
     plans: Sequence[PricePlan],
     span: Span,
     currency: str,
-    to_date: Sequence[ToDate] | None = None,
-    calendars: Calendars = IN_UTC,
-    rates: Sequence[DayRate] = (),
+    context: RatingContext = DEFAULT_CONTEXT,
 ) -> Revenue:
     """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
 
     Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
     Breakage is not rated and is left out.
     """
-    book = PlanBook(plans, span, calendars, alone=to_date is None)
-    sums: dict[PeriodKey, list[UsageSum]] = defaultdict(list)
+    book = PlanBook(plans, span, context.calendars, alone=context.to_date is None)
+    used: dict[PeriodKey, dict[tuple[RatingKey, Unit], int]] = defaultdict(lambda: defaultdict(int))
     periods: dict[PeriodKey, BillingPeriod] = {}
     for row in revenue.rated:
         if row.item is Item.BREAKAGE:
@@ -254,10 +254,10 @@ def rate_again(
             )
         periods[period.key] = period
         if row.unit is not None:
-            sums[period.key].append(UsageSum(row.label, row.unit, row.quantity))
-    used = {key: _totals(own) for key, own in sums.items()}
-    takes = Takes(currency, rates)
-    return _joined(_rated_months(book, periods.values(), used, to_date or (), takes), ())
+            if row.quantity < 0:
+                raise BooksError(f"customer {row.customer}: {row.quantity} {row.unit} is negative")
+            used[period.key][row.label, row.unit] += row.quantity
+    return _joined(_rated_months(book, periods.values(), used, currency, context), ())
 
 
 def to_date_of(
@@ -273,13 +273,13 @@ def to_date_of(
     left out: prices per unit alone, breakage, plans that count no more.
     """
     hashes = {terms.sha256 for terms in {plan.terms for plan in plans} if not terms.is_plain}
-    sums: dict[tuple[str | int, ...], ToDate] = {_what(one): one for one in earlier}
+    sums: dict[tuple[str | int, ...], ToDate] = {_total_key(total): total for total in earlier}
     for row in rows:
         if row.plan_sha256 not in hashes:
             continue
         since_ns = calendars.of(row.customer).month(at_ns).start_ns
         if since_ns <= row.day_ns < at_ns:
-            key = _what(row)
+            key = _total_key(row)
             quantity, amount_pico = row.quantity, row.owed_pico
             if key in sums:
                 quantity, amount_pico = (
@@ -299,10 +299,10 @@ def to_date_of(
     return tuple(sums[key] for key in sorted(sums))
 
 
-def _what(one: Rated | ToDate) -> tuple[str | int, ...]:
+def _total_key(row: Rated | ToDate) -> tuple[str | int, ...]:
     """Return the key by which parts of a month are summed to one `ToDate`."""
-    known = (one.customer, one.effective_ns, one.plan_sha256, one.item, one.unit or "")
-    return (*known, one.model if one.unit else "")
+    plan = (row.customer, row.effective_ns, row.plan_sha256)
+    return (*plan, row.item, row.unit or "", row.model if row.unit else "")
 
 
 def by_call(
@@ -334,48 +334,44 @@ def earns(usage: Usage, span: Span) -> bool:
 
 def rating_key(usage: Usage, calendars: Calendars = IN_UTC) -> RatingKey:
     """Return the rating key of `usage`."""
-    who = (usage.customer, usage.project, usage.key_id)
+    caller = (usage.customer, usage.project, usage.key_id)
     booked_ns = calendars.of(usage.customer).booked_ns(usage.opened_ns)
-    return RatingKey(*who, usage.model, usage.purpose, booked_ns)
+    return RatingKey(*caller, usage.model, usage.purpose, booked_ns)
 
 
 def _rated_months(
     book: PlanBook,
     periods: Iterable[BillingPeriod],
     used: Mapping[PeriodKey, Mapping[tuple[RatingKey, Unit], int]],
-    to_date: Iterable[ToDate],
-    takes: Takes | None,
+    currency: str,
+    context: RatingContext,
 ) -> Iterator[Revenue]:
     """Yield the revenue of the use in `periods`: each month in order, every price carried on in it."""
+    conversion = None if context.rates is None else Conversion(currency, context.rates)
     earlier: dict[tuple[CustomerId, int, str], list[ToDate]] = defaultdict(list)
-    for one in to_date:
-        earlier[one.customer, one.effective_ns, one.plan_sha256].append(one)
-    asked = list(periods)
-    asked += book.begun(earlier)
-    for month in book.months(asked):
+    for total in context.to_date or ():
+        earlier[total.customer, total.effective_ns, total.plan_sha256].append(total)
+    for month in book.months([*periods, *book.begun(earlier)]):
         so_far: dict[Price, SoFar] = {}
-        currency = month[0].plan.currency
+        own = month[0].plan.currency
         for period in month:
-            if book.alone or period.plan.currency != currency:
+            if book.alone or period.plan.currency != own:
                 so_far.clear()
-            currency = period.plan.currency
-            known = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
+            own = period.plan.currency
+            key = (period.plan.customer, period.plan.effective_ns, period.terms_sha256)
             begins = period.times.month.holds(period.times.rated.start_ns)
-            before = earlier.get(known, ()) if begins else ()
+            before = earlier.get(key, ()) if begins else ()
             calendar = book.calendars.of(period.plan.customer)
-            found = _rated(used.get(period.key, {}), period, so_far, before, calendar)
-            yield _taken(found, currency, takes)
-
-
-def _taken(revenue: Revenue, currency: str, takes: Takes | None) -> Revenue:
-    """`revenue` that is rated in `currency`, as the books take it in."""
-    if takes is None or currency == takes.currency:
-        return revenue
-    rows: list[Rated] = []
-    for row in revenue.rated:
-        booked_pico, owed = takes.taken(row.customer, row.day_ns, row.amount_pico, currency)
-        rows.append(msgspec.structs.replace(row, amount_pico=booked_pico, owed=owed))
-    return msgspec.structs.replace(revenue, rated=tuple(rows))
+            revenue = _rated(used.get(period.key, {}), period, so_far, before, calendar)
+            if conversion is not None and own != currency:
+                rows: list[Rated] = []
+                for row in revenue.rated:
+                    booked_pico, owed = conversion.converted(
+                        row.customer, row.day_ns, row.amount_pico, own
+                    )
+                    rows.append(msgspec.structs.replace(row, amount_pico=booked_pico, owed=owed))
+                revenue = msgspec.structs.replace(revenue, rated=tuple(rows))
+            yield revenue
 
 
 def _rated(
@@ -395,16 +391,16 @@ def _rated(
     used_before: dict[Price, SoFar] = {}
     for price in terms.prices:
         used_before[price] = so_far.get(price, SoFar(times.in_force.start_ns))
-    for one in before:
-        price_paid = None if one.unit is None else terms.price_of(one.unit, one.model)
+    for total in before:
+        price_paid = None if total.unit is None else terms.price_of(total.unit, total.model)
         if price_paid is None:
-            fees[one.item] += one.amount_pico
+            fees[total.item] += total.amount_pico
         else:
             since_ns, quantity, amount_pico = used_before[price_paid]
             used_before[price_paid] = SoFar(
-                since_ns, quantity + one.quantity, amount_pico + one.amount_pico
+                since_ns, quantity + total.quantity, amount_pico + total.amount_pico
             )
-            fees[Item.USAGE] += one.amount_pico
+            fees[Item.USAGE] += total.amount_pico
     maker = _Maker(period, calendar)
     rows: list[Rated] = []
     so_far.clear()
@@ -428,7 +424,11 @@ def _rated(
     least_pico = period_part(terms.minimum_pico, times.month, times.fees_so_far)
     short_pico = max(0, least_pico - (subtotal_pico - off_pico))
     rows += maker.fee(Item.MINIMUM, short_pico - fees[Item.MINIMUM], rows)
-    return Revenue(tuple(sorted(rows, key=_row_order)), unpriced_units=unpriced)
+    # in an order that does not depend on that of the inputs; all are of one customer
+    rows.sort(
+        key=lambda r: (r.project, r.key_id, r.model, r.purpose, r.day_ns, r.item, r.unit or "")
+    )
+    return Revenue(tuple(rows), unpriced_units=unpriced)
 
 
 class _Maker(NamedTuple):
@@ -491,15 +491,6 @@ class _Maker(NamedTuple):
         return Rated(*label, item, unit, *plan, pico_per_unit, quantity, amount_pico)
 
 
-def _totals(sums: Iterable[UsageSum]) -> dict[tuple[RatingKey, Unit], int]:
-    totals: dict[tuple[RatingKey, Unit], int] = defaultdict(int)
-    for label, unit, quantity in sums:
-        if quantity < 0:
-            raise BooksError(f"customer {label.customer}: {quantity} {unit} is negative")
-        totals[label, unit] += quantity
-    return totals
-
-
 def _metered(
     totals: Mapping[tuple[RatingKey, Unit], int], terms: Terms
 ) -> tuple[dict[Price, dict[tuple[RatingKey, Unit], int]], tuple[Unpriced, ...]]:
@@ -510,16 +501,16 @@ def _metered(
     for (label, unit), quantity in totals.items():
         if not quantity:
             continue
-        what = (unit, label.model)
-        if what not in meter_of:
-            price = terms.price_of(*what)
-            meter_of[what] = None if price is None else meters.setdefault(price, {})
-        meter = meter_of[what]
+        unit_of_model = (unit, label.model)
+        if unit_of_model not in meter_of:
+            price = terms.price_of(*unit_of_model)
+            meter_of[unit_of_model] = None if price is None else meters.setdefault(price, {})
+        meter = meter_of[unit_of_model]
         if meter is not None:
             meter[label, unit] = quantity
         elif unit is not Unit.REQUESTS:
             unpriced[label.customer, label.model, unit] += quantity
-    return meters, tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+    return meters, tuple(Unpriced(*key, unpriced[key]) for key in sorted(unpriced))
 
 
 def _spread(amount_pico: int, weights: Mapping[Key, int]) -> dict[Key, int]:
@@ -537,11 +528,5 @@ def _joined(parts: Iterable[Revenue], without_plan: tuple[tuple[CustomerId, int]
         rated += part.rated
         for customer, model, unit, quantity in part.unpriced_units:
             unpriced[customer, model, unit] += quantity
-    units = tuple(Unpriced(*what, unpriced[what]) for what in sorted(unpriced))
+    units = tuple(Unpriced(*key, unpriced[key]) for key in sorted(unpriced))
     return Revenue(tuple(rated), without_plan, units)
-
-
-def _row_order(row: Rated) -> tuple[object, ...]:
-    """Sort key of rows within a period that does not depend on the order of input."""
-    who = (row.project, row.key_id, row.model, row.purpose, row.day_ns)
-    return (*who, row.item, row.unit or "")

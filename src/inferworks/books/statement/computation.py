@@ -7,7 +7,7 @@ of the amount that its time is of the charge's period, and adjoining spans sum t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -36,7 +36,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, Function, NaturalClass, is_accrual
 from inferworks.books.lines import Charges
 from inferworks.books.revenue.customer_currency import DayRate
-from inferworks.books.revenue.rating import Revenue, ToDate, rate
+from inferworks.books.revenue.rating import RatingContext, Revenue, ToDate, rate
 from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.catalog.billing import BillingTable, billing_of, first_table, shipped_table
 from inferworks.catalog.load import ModelCatalog, model_catalog
@@ -88,6 +88,12 @@ class Inputs(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...] = ()
     """The files of the lake that hold the other facts, and perhaps some of other spans."""
 
+    @property
+    def rating(self) -> RatingContext:
+        """Earlier totals, clocks and exchange rates by which the calls are rated."""
+        calendars = calendars_of(self.rules.customers)
+        return RatingContext(self.prepaid.to_date, calendars, self.prepaid.rates)
+
 
 class Line(msgspec.Struct, frozen=True):
     """A sum of parts alike in everything a statement can be cut by."""
@@ -121,8 +127,8 @@ class Computation(msgspec.Struct, frozen=True):
     drivers: Drivers
     allocated: tuple[Allocated, ...]
     revenue: Revenue
-    entries: tuple[Entry, ...]
-    lines: tuple[Line, ...]
+    entries: tuple[Entry, ...] = ()
+    lines: tuple[Line, ...] = ()
     pools: tuple[CostPool, ...] = ()
     journal: int = JOURNAL
     """The version of how the entries were made."""
@@ -138,6 +144,11 @@ class Computation(msgspec.Struct, frozen=True):
     """As whom customers count, what they are called, and by which clocks they pay; the facts and plans
     above count already."""
 
+    @property
+    def rating(self) -> RatingContext:
+        """Earlier totals, clocks and exchange rates by which the calls are rated."""
+        return RatingContext(self.to_date, calendars_of(self.customers), self.rates)
+
     def under(self, policy: Policy) -> Computation:
         """The same money under another policy: who used what does not change, its function does.
 
@@ -146,15 +157,9 @@ class Computation(msgspec.Struct, frozen=True):
         if policy.basis is not self.policy.basis:
             raise BooksError(
                 f"policy {policy.name} is on the {policy.basis} basis, {self.policy.name} on the "
-                f"{self.policy.basis} basis: their costs are of other periods; draw up each on its own"
+                f"{self.policy.basis} basis: their costs are of other periods; build a statement of each"
             )
-        money = self.allocated, self.given, self.revenue, policy, self.currency, self.span
-        return msgspec.structs.replace(
-            self,
-            policy=policy,
-            entries=entries_of(*money, self.journal, self.taxes, self.committed),
-            lines=lines_of(self.allocated, policy),
-        )
+        return _posted(msgspec.structs.replace(self, policy=policy))
 
 
 def shipped_rules() -> Rules:
@@ -169,62 +174,71 @@ def compute(inputs: Inputs) -> Computation:
 
     MoneyError on a foreign currency. The charges are as a statement divides them, the facts all at hand.
     """
-    policy, currency, span = inputs.policy, inputs.currency, inputs.span
-    rules, prepaid = inputs.rules, inputs.prepaid
-    given, accrued, taxes, committed = accrued_charges(
-        inputs.charges, span, currency, rules, policy.basis
+    rules = inputs.rules
+    charges = accrued_charges(
+        inputs.charges, inputs.span, inputs.currency, rules, inputs.policy.basis
     )
     facts = counted_facts(in_force(inputs.facts), rules.customers)
     plans = rules.customers.plans(inputs.plans)
     drivers = Drivers(facts, rules.catalog, billing_of(rules.billing), rules.reservers)
-    allocated = allocate_all(accrued, rules.pools, drivers)
-    calendars = calendars_of(rules.customers)
-    rated = rate(facts.usages, plans, span, currency, prepaid.to_date, calendars, prepaid.rates)
-    revenue = settled(rated, prepaid, span, currency, rules.journal, rules.customers)
-    return Computation(
-        span=span,
-        currency=currency,
-        policy=policy,
-        plans=plans,
-        facts=facts,
-        given=given,
-        charges=accrued,
-        drivers=drivers,
-        allocated=allocated,
-        revenue=revenue,
-        entries=entries_of(
-            *(allocated, given, revenue, policy, currency, span), rules.journal, taxes, committed
-        ),
-        lines=lines_of(allocated, policy),
-        pools=rules.pools,
-        journal=rules.journal,
-        taxes=taxes,
-        committed=committed,
-        to_date=prepaid.to_date,
-        rates=prepaid.rates,
-        customers=rules.customers,
+    allocated = allocate_all(charges.charges, rules.pools, drivers)
+    rated = rate(facts.usages, plans, inputs.span, inputs.currency, inputs.rating)
+    return computation_of(inputs, charges, facts, drivers, allocated, rated)
+
+
+def computation_of(
+    inputs: Inputs,
+    accrued: Accrued,
+    facts: Facts,
+    drivers: Drivers,
+    allocated: tuple[Allocated, ...],
+    rated: Revenue,
+) -> Computation:
+    """Return the computation of `inputs` from its stages; prepaid credit is settled, entries are posted."""
+    rules, prepaid = inputs.rules, inputs.prepaid
+    return _posted(
+        Computation(
+            span=inputs.span,
+            currency=inputs.currency,
+            policy=inputs.policy,
+            plans=rules.customers.plans(inputs.plans),
+            facts=facts,
+            given=accrued.given,
+            charges=accrued.charges,
+            drivers=drivers,
+            allocated=allocated,
+            revenue=settled(
+                rated, prepaid, inputs.span, inputs.currency, rules.journal, rules.customers
+            ),
+            pools=rules.pools,
+            journal=rules.journal,
+            taxes=accrued.taxes,
+            committed=accrued.committed,
+            to_date=prepaid.to_date,
+            rates=prepaid.rates,
+            customers=rules.customers,
+        )
     )
 
 
-def entries_of(
-    allocated: Sequence[Allocated],
-    given: Iterable[Charge],
-    revenue: Revenue,
-    policy: Policy,
-    currency: str,
-    span: Span,
-    version: int,
-    taxes: Iterable[Tax] = (),
-    committed: Iterable[Charge] = (),
-) -> tuple[Entry, ...]:
-    """The entries of `span`, made as `version` makes them. BooksError when it is a later program's."""
-    if version == FIRST_JOURNAL:
-        return first_journal(allocated, revenue, policy, currency, span.end_ns)
-    if version == JOURNAL:
-        made = post_entries(allocated, given, revenue, policy, currency, span)
-        beside = (*tax_entries(taxes, currency, span), *paid_ahead(committed, currency, span))
-        return (*made, *beside)
-    raise BooksError(f"its entries are of version {version}, this program makes {JOURNAL}")
+def _posted(done: Computation) -> Computation:
+    """Return `done` with its lines, and its entries as the version of its rules makes them.
+
+    BooksError when that is a version of a later program.
+    """
+    allocated, revenue, policy = done.allocated, done.revenue, done.policy
+    currency, span = done.currency, done.span
+    if done.journal == FIRST_JOURNAL:
+        entries = first_journal(allocated, revenue, policy, currency, span.end_ns)
+    elif done.journal == JOURNAL:
+        entries = (
+            *post_entries(allocated, done.given, revenue, policy, currency, span),
+            *tax_entries(done.taxes, currency, span),
+            *paid_ahead(done.committed, currency, span),
+        )
+    else:
+        raise BooksError(f"its entries are of version {done.journal}, this program makes {JOURNAL}")
+    return msgspec.structs.replace(done, entries=entries, lines=lines_of(allocated, policy))
 
 
 class Accrued(NamedTuple):
@@ -250,9 +264,15 @@ def accrued_charges(
     meeting = [
         rules.departments.placed(charge)
         for charge in charges
-        if _meets(charge, span) and not (basis is Basis.CASH and is_accrual(charge))
+        if span.meet(charge.period_start_ns, charge.period_end_ns).length_ns
+        and not (basis is Basis.CASH and is_accrual(charge))
     ]
-    _refuse_foreign(meeting, currency)
+    for charge in meeting:
+        if charge.currency != currency:
+            raise MoneyError(
+                f"charge {charge.id} ({charge.file}, line {charge.row}) is in {charge.currency}, "
+                f"the books are kept in {currency}"
+            )
     given: list[Charge] = []
     taxes: list[Tax] = []
     committed: list[Charge] = []
@@ -277,19 +297,6 @@ def accrue(charge: Charge, span: Span) -> Charge:
         period_end_ns=inside.end_ns,
         amount_pico=span.part_of(charge.amount_pico, start_ns, end_ns),
     )
-
-
-def _meets(charge: Charge, span: Span) -> bool:
-    return span.meet(charge.period_start_ns, charge.period_end_ns).length_ns > 0
-
-
-def _refuse_foreign(charges: Iterable[Charge], currency: str) -> None:
-    for charge in charges:
-        if charge.currency != currency:
-            raise MoneyError(
-                f"charge {charge.id} ({charge.file}, line {charge.row}) is in {charge.currency}, "
-                f"the books are kept in {currency}"
-            )
 
 
 def lines_of(allocated: Iterable[Allocated], policy: Policy) -> tuple[Line, ...]:

@@ -23,7 +23,6 @@ from inferworks.books.accounting.entries import (
 from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
 from inferworks.books.allocation.allocate import Allocated, Apportionment, path_of
 from inferworks.books.allocation.drivers import REPLICA, Leaf
-from inferworks.books.calendar.calendars import calendars_of
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.revenue.plan_book import PlanBook
@@ -227,9 +226,7 @@ def provenance(workings: Computation) -> None:
         workings.plans,
         workings.span,
         workings.currency,
-        workings.to_date,
-        calendars_of(workings.customers),
-        workings.rates,
+        workings.rating,
     )
     kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
     for before, after in zip_longest(kept, again.rated):

@@ -14,7 +14,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.period import Period
 from inferworks.books.repository.store import BookStore
 from inferworks.books.revenue.customer_currency import DayRate, day_rates
-from inferworks.books.revenue.rating import ToDate, rate, to_date_of
+from inferworks.books.revenue.rating import RatingContext, ToDate, rate, to_date_of
 from inferworks.books.statement.counted_facts import counted_facts
 from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.books.workspace.settings import Settings
@@ -87,7 +87,7 @@ def _to_date(
         return ()
     own = [plan for plan in plans if plan.customer in customers]
     calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
-    rated = rate(calls, own, before, currency, (), calendars, None).rated
+    rated = rate(calls, own, before, currency, RatingContext((), calendars, None)).rated
     return to_date_of(rated, own, span.start_ns, calendars)
 
 
@@ -108,7 +108,8 @@ def _earned(
     calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
     own = [plan for plan in plans if plan.customer in customers]
     edges = parts_of(past, closed)
-    days = days_in_parts(calls, own, customers, edges, rates.currency, calendars, rates.of(past))
+    context = RatingContext(calendars=calendars, rates=rates.of(past))
+    days = days_in_parts(calls, own, customers, edges, rates.currency, context)
     return tuple((name, tuple(sorted(days[name].items()))) for name in sorted(customers))
 
 
