@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import takewhile
-from typing import Any, Final
 
 import msgspec
 
-UNHEEDED: Final = frozenset(
-    {
-        "metadata", "prediction", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "store", "stream_options",
-    }
-)  # fmt: skip
-"""Fields that no answer depends on."""
-WISHES: Final[Mapping[str, tuple[Any, ...]]] = {
-    "seed": (),
-    "verbosity": ("medium",),
-    "web_search_options": (),
-}
-"""Fields of OpenAI's alone that promise nothing, or offer something -> the values that ask for nothing."""
-OPENAI_ALONE: Final[Mapping[str, tuple[Any, ...]]] = {
-    "audio": (),
-    "frequency_penalty": (0,),
-    "function_call": ("auto", "none"),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "modalities": (["text"],),
-    "moderation": (),
-    "n": (1,),
-    "presence_penalty": (0,),
-    "top_logprobs": (0,),
-}
-"""Fields that other vendors' APIs have nothing for -> the values that ask for nothing."""
-EFFORTS: Final[Mapping[str, str]] = {"minimal": "low"}
-"""OpenAI's efforts that go by another name elsewhere."""
 _NO_RAW = msgspec.Raw()
 _NO_ARGUMENTS = msgspec.Raw(b'{"type":"object","properties":{}}')
 

@@ -3,8 +3,7 @@
 Vendors who speak the dialect write some of it otherwise: Mistral's and Databricks' thinking models write
 their content as a list of parts, thoughts among them; OpenRouter and newer vLLM call thoughts `reasoning`;
 some number every call of a tool 0, some give none of them a number, some repeat an id with every piece, and
-some write arguments as an object. Which call a piece of a stream belongs to is found out here, for whoever
-translates streams.
+some write arguments as an object.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/object,
 https://docs.mistral.ai/capabilities/reasoning/, https://openrouter.ai/docs/use-cases/reasoning-tokens,
@@ -13,13 +12,10 @@ https://docs.databricks.com/aws/en/machine-learning/model-serving/query-reason-m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import msgspec
-
-from inferworks.cloud.translate.fields import Fields, is_object
-from inferworks.cloud.usage_parsers.anthropic_enums import STOP_REASONS, openai_finish
 
 
 class Function(msgspec.Struct):
@@ -165,100 +161,3 @@ class Completion(msgspec.Struct):
 
 COMPLETIONS = msgspec.json.Decoder(Completion)
 """Reads completions and their events."""
-
-
-_MOST_LOOKS: Final = 64
-"""Most checks of one call's arguments, made when another call begins, or seems to."""
-
-
-class OpenCall:
-    """A call of a tool whose pieces are coming."""
-
-    __slots__ = ("_looks", "arguments", "id", "name", "number")
-
-    def __init__(self, number: int, piece: ToolCall) -> None:
-        self.number = number
-        """Place among the calls."""
-        self.id = piece.id or ""
-        self.name = piece.function.name or ""
-        self.arguments: list[str] = []
-        self._looks = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Return True when the call's arguments are whole, in the first checks: each reads all of them."""
-        self._looks += 1
-        return self._looks <= _MOST_LOOKS and is_object("".join(self.arguments))
-
-
-class OpenCalls:
-    """Assignment of each piece of a stream to its tool call.
-
-    Neither the number nor the id of a piece is reliable: there are upstreams that number every call 0, and
-    others that make up an id for every piece. Both begin a call with its name.
-    """
-
-    def __init__(self) -> None:
-        self._calls: list[OpenCall] = []
-        self._by_id: dict[str, OpenCall] = {}
-        self._by_index: dict[int, OpenCall] = {}
-        """The newest of each number."""
-
-    @property
-    def are_cut(self) -> bool:
-        """True when there is a call whose arguments begin as an object and are not a whole one.
-
-        Some engines say `tool_calls` then, though the limit of the answer has cut them
-        (vllm-project/vllm#53269), and a client that believes it runs a tool with half of its arguments.
-        """
-        texts = ["".join(call.arguments).lstrip() for call in self._calls]
-        return any(text.startswith("{") and not is_object(text) for text in texts)
-
-    def take(self, piece: ToolCall) -> tuple[OpenCall, bool]:
-        """The call of `piece`, with its arguments, and whether it begins with it."""
-        call = self._call_of(piece)
-        begins = call is None
-        if call is None:
-            call = OpenCall(len(self._calls), piece)
-            self._calls.append(call)
-        if piece.id:
-            self._by_id[piece.id] = call
-        if piece.index is not None:
-            self._by_index[piece.index] = call
-        if piece.function.arguments:
-            call.arguments.append(piece.function.written)
-        return call, begins
-
-    def _call_of(self, piece: ToolCall) -> OpenCall | None:
-        """The call that `piece` goes on with; None when it begins one."""
-        if piece.id and piece.id in self._by_id:
-            return self._by_id[piece.id]
-        if piece.index is None:
-            call = self._calls[-1] if self._calls else None
-        else:
-            call = self._by_index.get(piece.index)
-        name = piece.function.name
-        if call is None or not name:
-            return call
-        other = (piece.id and call.id) or name != call.name
-        again = piece.function.arguments and call.is_whole
-        return None if other or again else call
-
-
-def stop_reason(finish: str | None, stopped_by: object, *, calls_tools: bool) -> tuple[str, Any]:
-    """Anthropic's `stop_reason` and `stop_sequence`."""
-    if finish == "stop" and isinstance(stopped_by, str):
-        return "stop_sequence", stopped_by
-    return STOP_REASONS[openai_finish(finish, calls_tools=calls_tools)], None
-
-
-def thinking(said: Said) -> Iterator[Fields]:
-    """Yield the reasoning as Anthropic's blocks: signed as it came, or with an empty signature."""
-    for block in said.thinking_blocks or ():
-        if block.type == "redacted_thinking":
-            yield {"type": block.type, "data": block.data}
-        elif block.signature:
-            yield {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
-    signed = any(block.signature for block in said.thinking_blocks or ())
-    if said.thought and not signed:
-        yield {"type": "thinking", "thinking": said.thought, "signature": ""}

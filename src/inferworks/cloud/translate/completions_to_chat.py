@@ -34,7 +34,8 @@ from inferworks.cloud.translate.sent_names import (
     SentNames,
     error_in_sent_names,
 )
-from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage, openai_finish
+from inferworks.cloud.translate.usage import chat_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import openai_finish
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 

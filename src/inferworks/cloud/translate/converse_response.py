@@ -6,8 +6,6 @@ from typing import ClassVar
 
 import msgspec
 
-from inferworks.cloud.translate.fields import Fields
-
 
 class ToolUse(msgspec.Struct, rename="camel"):
     """A call of a tool; in a stream its beginning, or a piece of its input."""
@@ -119,13 +117,3 @@ class Event(msgspec.Struct, rename="camel"):
 
 ANSWERS = msgspec.json.Decoder(Answer)
 EVENTS = msgspec.json.Decoder(Event)
-
-
-def thinking_blocks(reasoning: Reasoning) -> list[Fields]:
-    """Whole thoughts as they come back, in the form that chats have for them; unsigned ones do not."""
-    if reasoning.redacted_content:
-        return [{"type": "redacted_thinking", "data": reasoning.redacted_content}]
-    text = reasoning.reasoning_text
-    if text is None or not text.signature:
-        return []
-    return [{"type": "thinking", "thinking": text.text, "signature": text.signature}]

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 import msgspec
 
-from inferworks.cloud.translate.fields import Fields
-
 
 class Block(msgspec.Struct):
     """A block of content; which fields count depends on its type."""
@@ -63,10 +61,3 @@ class Event(msgspec.Struct):
 
 MESSAGES = msgspec.json.Decoder(Message)
 EVENTS = msgspec.json.Decoder(Event)
-
-
-def signed(block: Block) -> Fields:
-    """A block of thoughts as Anthropic wants to see it again."""
-    if block.type == "redacted_thinking":
-        return {"type": block.type, "data": block.data}
-    return {"type": block.type, "thinking": block.thinking, "signature": block.signature}

@@ -24,7 +24,8 @@ from inferworks.cloud.translate.responses_request import (
     read_responses_request,
 )
 from inferworks.cloud.translate.responses_tools import CallsBack
-from inferworks.cloud.usage_parsers.anthropic_enums import marked, openai_finish
+from inferworks.cloud.translate.usage import responses_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import openai_finish
 from inferworks.meter.reported_usage import ReportedUsage
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -66,7 +67,7 @@ class Echo:
             "incomplete_details": None if reason is None else {"reason": reason},
             "model": completion.model or self._model,
             "output": output,
-            "usage": None if told is None else usage_of(told),
+            "usage": None if told is None else responses_usage(told),
             **_repeated(self._request, self._raw),
         }
 
@@ -132,22 +133,6 @@ def ending(finish: str | None) -> tuple[str, str | None]:
     """The status of a response whose chat has ended so, and why it is incomplete."""
     reason = _INCOMPLETE.get(openai_finish(finish, calls_tools=False))
     return ("completed" if reason is None else "incomplete"), reason
-
-
-def usage_of(told: ReportedUsage) -> Fields:
-    """Tokens as a response tells them."""
-    tokens = told.tokens
-    usage = {
-        "input_tokens": tokens.input,
-        "input_tokens_details": {
-            "cached_tokens": tokens.cache_read,
-            "cache_write_tokens": tokens.cache_write,
-        },
-        "output_tokens": tokens.output,
-        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
-        "total_tokens": tokens.input + tokens.output,
-    }
-    return marked(usage, told)
 
 
 def part_of(kind: str, text: str, logprobs: Sequence[Fields] = ()) -> Fields:

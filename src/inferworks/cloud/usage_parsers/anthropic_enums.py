@@ -1,4 +1,4 @@
-"""Words of Anthropic's dialect and what they are in OpenAI's: error types, stop reasons, usage.
+"""Words of Anthropic's dialect and what they are in OpenAI's: error types and stop reasons.
 
 Sources: https://platform.claude.com/docs/en/api/errors and /api/messages,
 https://platform.openai.com/docs/api-reference/chat/object
@@ -6,13 +6,7 @@ https://platform.openai.com/docs/api-reference/chat/object
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from inferworks.meter.reported_usage import ReportedUsage
-from inferworks.meter.usage import NO_TOKENS
-
-NOTHING_TOLD: Final = ReportedUsage(NO_TOKENS)
-"""Usage of a stream that has only begun."""
+from typing import Final
 
 _ERROR_TYPES: Final = {
     400: "invalid_request_error",
@@ -109,38 +103,3 @@ def openai_error_type(status: int) -> str:
     if status == 429:
         return "rate_limit_error"
     return "server_error" if status >= 500 else "invalid_request_error"
-
-
-def marked(usage: dict[str, Any], told: ReportedUsage) -> dict[str, Any]:
-    """`usage`, which says so if it is a guess; a field that a client does not know it passes over."""
-    return {**usage, "estimated": True} if told.is_estimate else usage
-
-
-def messages_usage(told: ReportedUsage) -> dict[str, Any]:
-    """Tokens as Anthropic writes them: `input_tokens` leaves out what the cache had or took."""
-    tokens = told.tokens
-    usage: dict[str, Any] = {
-        "input_tokens": max(0, tokens.input - tokens.cache_read - tokens.cache_write),
-        "cache_creation_input_tokens": tokens.cache_write,
-        "cache_read_input_tokens": tokens.cache_read,
-        "output_tokens": tokens.output,
-    }
-    if tokens.reasoning:
-        usage["output_tokens_details"] = {"thinking_tokens": tokens.reasoning}
-    return marked(usage, told)
-
-
-def chat_usage(told: ReportedUsage) -> dict[str, Any]:
-    """Tokens as OpenAI writes them: `prompt_tokens` is all of the input, the cache's part a detail."""
-    tokens = told.tokens
-    usage = {
-        "prompt_tokens": tokens.input,
-        "completion_tokens": tokens.output,
-        "total_tokens": tokens.input + tokens.output,
-        "prompt_tokens_details": {
-            "cached_tokens": tokens.cache_read,
-            "cache_write_tokens": tokens.cache_write,
-        },
-        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
-    }
-    return marked(usage, told)

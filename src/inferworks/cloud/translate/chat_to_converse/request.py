@@ -31,11 +31,9 @@ import msgspec
 from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fields import OPENAI_ALONE, UNHEEDED, WISHES
 from inferworks.cloud.translate.chat_fit import at_most, leave_out_sampling, nearest_effort
 from inferworks.cloud.translate.chat_request import (
-    OPENAI_ALONE,
-    UNHEEDED,
-    WISHES,
     Message,
     Request,
     ResponseFormat,

@@ -23,11 +23,10 @@ from inferworks.cloud.translate.converse_response import (
     Reasoning,
     ReasoningText,
     ToolUse,
-    thinking_blocks,
 )
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage
+from inferworks.cloud.translate.usage import chat_usage
 from inferworks.http.sse import DONE, event_data
 from inferworks.ids import CallId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
@@ -36,6 +35,16 @@ from inferworks.meter.reported_usage import ReportedUsage
 def completion_id(call_id: CallId) -> str:
     """The id of an answer that its upstream gave none."""
     return f"chatcmpl-{call_id}"
+
+
+def thinking_blocks(reasoning: Reasoning) -> list[Fields]:
+    """Whole thoughts as they come back, in the form that chats have for them; unsigned ones do not."""
+    if reasoning.redacted_content:
+        return [{"type": "redacted_thinking", "data": reasoning.redacted_content}]
+    text = reasoning.reasoning_text
+    if text is None or not text.signature:
+        return []
+    return [{"type": "thinking", "thinking": text.text, "signature": text.signature}]
 
 
 class ChatStream:

@@ -22,6 +22,7 @@ import msgspec
 
 from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.call import Call
+from inferworks.cloud.translate.chat_fields import OPENAI_ALONE, UNHEEDED, WISHES
 from inferworks.cloud.translate.chat_fit import (
     at_most,
     leave_out_sampling,
@@ -29,9 +30,6 @@ from inferworks.cloud.translate.chat_fit import (
     short_user,
 )
 from inferworks.cloud.translate.chat_request import (
-    OPENAI_ALONE,
-    UNHEEDED,
-    WISHES,
     Message,
     Part,
     Request,

@@ -19,15 +19,9 @@ import msgspec
 
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.translate.messages_response import (
-    EVENTS,
-    Block,
-    Delta,
-    Event,
-    Message,
-    signed,
-)
-from inferworks.cloud.usage_parsers.anthropic_enums import chat_usage, finish_reason
+from inferworks.cloud.translate.messages_response import EVENTS, Block, Delta, Event, Message
+from inferworks.cloud.translate.usage import chat_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import finish_reason
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -54,6 +48,13 @@ class _Open:
     def call(self, piece: Fields) -> Fields:
         """`piece` of a call as OpenAI writes it."""
         return {"tool_calls": [{"index": self.number, **piece}]}
+
+
+def signed(block: Block) -> Fields:
+    """A block of thoughts as Anthropic wants to see it again."""
+    if block.type == "redacted_thinking":
+        return {"type": block.type, "data": block.data}
+    return {"type": block.type, "thinking": block.thinking, "signature": block.signature}
 
 
 class ChatStream:

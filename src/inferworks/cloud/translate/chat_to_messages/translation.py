@@ -13,16 +13,13 @@ import msgspec
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_messages.request import messages_request
-from inferworks.cloud.translate.chat_to_messages.stream import ChatStream
+from inferworks.cloud.translate.chat_to_messages.stream import ChatStream, signed
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
 from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.translate.messages_response import MESSAGES, Block, Message, signed
+from inferworks.cloud.translate.messages_response import MESSAGES, Block, Message
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
-from inferworks.cloud.usage_parsers.anthropic_enums import (
-    chat_usage,
-    finish_reason,
-    openai_error_type,
-)
+from inferworks.cloud.translate.usage import chat_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import finish_reason, openai_error_type
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
 from inferworks.meter.reported_usage import ReportedUsage
 

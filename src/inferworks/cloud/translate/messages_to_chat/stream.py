@@ -19,26 +19,20 @@ https://platform.openai.com/docs/api-reference/chat-streaming
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.translate.chat_response import (
-    COMPLETIONS,
-    Completion,
-    OpenCall,
-    OpenCalls,
-    Said,
-    ToolCall,
-    stop_reason,
-)
+from inferworks.cloud.translate.chat_response import COMPLETIONS, Completion, Said, ToolCall
 from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.tool_call_pieces import OpenCall, OpenCalls
 from inferworks.cloud.translate.tool_names import whole_name
-from inferworks.cloud.usage_parsers.anthropic_enums import NOTHING_TOLD, messages_usage
+from inferworks.cloud.translate.usage import messages_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import STOP_REASONS, openai_finish
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
-from inferworks.meter.reported_usage import ReportedUsage
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 
 _TEXT = ("text", 0)
 _THINKING = ("thinking", 0)
@@ -52,6 +46,13 @@ BlockKey = tuple[str, int]
 def message_id(call: Call) -> str:
     """The id of an answer that its upstream gave none."""
     return f"msg_{call.id.removeprefix('call_')}"
+
+
+def stop_reason(finish: str | None, stopped_by: object, *, calls_tools: bool) -> tuple[str, Any]:
+    """Anthropic's `stop_reason` and `stop_sequence`."""
+    if finish == "stop" and isinstance(stopped_by, str):
+        return "stop_sequence", stopped_by
+    return STOP_REASONS[openai_finish(finish, calls_tools=calls_tools)], None
 
 
 class MessagesStream:
@@ -73,7 +74,7 @@ class MessagesStream:
         self._amid_letters = 0
         self._finish: str | None = None
         self._stopped_by: object = None
-        self._told = NOTHING_TOLD
+        self._told = NOTHING_REPORTED
 
     def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
         """Anthropic's events for one of OpenAI's."""

@@ -14,19 +14,18 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_response import (
-    COMPLETIONS,
-    Completion,
-    Said,
-    stop_reason,
-    thinking,
-)
+from inferworks.cloud.translate.chat_response import COMPLETIONS, Completion, Said
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, is_object, read_answer
 from inferworks.cloud.translate.messages_to_chat.request import chat_request
-from inferworks.cloud.translate.messages_to_chat.stream import MessagesStream, message_id
+from inferworks.cloud.translate.messages_to_chat.stream import (
+    MessagesStream,
+    message_id,
+    stop_reason,
+)
 from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT, SentNames, in_sent_names
 from inferworks.cloud.translate.tool_names import whole_name
-from inferworks.cloud.usage_parsers.anthropic_enums import error_type, messages_usage
+from inferworks.cloud.translate.usage import messages_usage
+from inferworks.cloud.usage_parsers.anthropic_enums import error_type
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
@@ -95,13 +94,25 @@ def _message(call: Call, completion: Completion, told: ReportedUsage) -> Fields:
 
 
 def _content(asked: Call, said: Said, *, is_cut: bool) -> Iterator[Fields]:
-    yield from thinking(said)
+    yield from _thinking(said)
     if said.text:
         yield {"type": "text", "text": said.text}
     for number, call in enumerate(said.calls):
         name = whole_name(call.function.name or "", asked.body)
         given = _input(call.function.written, is_cut=is_cut)
         yield {"type": "tool_use", "id": call.id or f"toolu_{number}", "name": name, "input": given}
+
+
+def _thinking(said: Said) -> Iterator[Fields]:
+    """Yield the reasoning as Anthropic's blocks: signed as it came, or with an empty signature."""
+    for block in said.thinking_blocks or ():
+        if block.type == "redacted_thinking":
+            yield {"type": block.type, "data": block.data}
+        elif block.signature:
+            yield {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+    signed = any(block.signature for block in said.thinking_blocks or ())
+    if said.thought and not signed:
+        yield {"type": "thinking", "thinking": said.thought, "signature": ""}
 
 
 def _input(arguments: str, *, is_cut: bool) -> msgspec.Raw:

@@ -22,14 +22,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.chat_response import (
-    COMPLETIONS,
-    Choice,
-    Completion,
-    OpenCalls,
-    Said,
-    ToolCall,
-)
+from inferworks.cloud.translate.chat_response import COMPLETIONS, Choice, Completion, Said, ToolCall
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.responses_response import (
     Echo,
@@ -39,9 +32,9 @@ from inferworks.cloud.translate.responses_response import (
     thought_of,
 )
 from inferworks.cloud.translate.responses_tools import CallsBack
-from inferworks.cloud.usage_parsers.anthropic_enums import NOTHING_TOLD
+from inferworks.cloud.translate.tool_call_pieces import OpenCalls
 from inferworks.http.sse import DONE, event_data
-from inferworks.meter.reported_usage import ReportedUsage
+from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 
 _SAID: Final = "output_text"
 
@@ -53,7 +46,7 @@ class ResponsesStream:
         self._echo = echo
         self._begun: Completion | None = None
         """The first event, with the model and the time."""
-        self._told = NOTHING_TOLD
+        self._told = NOTHING_REPORTED
         self._finish: str | None = None
         self._items: list[_Spoken | _Called] = []
         self._calls = OpenCalls()
