@@ -21,6 +21,7 @@ HOUSE = """
     cloud | books
     observe
     hardware | meter | accounts
+    dialects
     catalog
     config
     http folder metering

@@ -16,7 +16,7 @@ from inferworks.cloud.providers.passthrough import PassthroughProvider, Profile
 from inferworks.cloud.providers.stability import STABILITY
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
-from inferworks.cloud.usage_parsers.token_conventions import Counting
+from inferworks.dialects.token_conventions import Counting
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
 from inferworks.wiring.clouds import (

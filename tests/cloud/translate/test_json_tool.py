@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
-from inferworks.cloud.translate.chat_request import JsonSchema, ResponseFormat
 from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
 from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessages
 from inferworks.cloud.translate.json_tool import JSON_TOOL, is_mode
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
+from inferworks.dialects.openai_chat import JsonSchema, ResponseFormat
 from inferworks.http.sse import DONE, EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
 from inferworks.testing.translations import PutBack, put_back

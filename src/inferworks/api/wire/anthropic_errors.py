@@ -15,7 +15,7 @@ import msgspec
 
 from inferworks.api.wire.base import ErrorStyle
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
-from inferworks.cloud.usage_parsers.anthropic_enums import THREAD_UNSUPPORTED, error_type
+from inferworks.dialects.finish_reasons import THREAD_UNSUPPORTED, error_type
 from inferworks.errors import CallError
 
 

@@ -32,7 +32,7 @@ from inferworks.cloud.usage_parsers.non_streaming import (
 from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.cloud.usage_parsers.priced import priced
 from inferworks.cloud.usage_parsers.responses import ResponsesReader
-from inferworks.cloud.usage_parsers.token_conventions import AS_OPENAI, Counting
+from inferworks.dialects.token_conventions import AS_OPENAI, Counting
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import is_form, with_field
 

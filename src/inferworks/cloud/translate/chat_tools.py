@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from inferworks.cloud.translate.chat_request import AllowedTools, Request, Tool, ToolFunction
 from inferworks.cloud.translate.fields import Omissions, cannot
+from inferworks.dialects.openai_chat import AllowedTools, Request, Tool, ToolFunction
 
 
 class Offered(NamedTuple):

@@ -35,7 +35,7 @@ from inferworks.cloud.translate.sent_names import (
     error_in_sent_names,
 )
 from inferworks.cloud.translate.usage import chat_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import openai_finish
+from inferworks.dialects.finish_reasons import openai_finish
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 

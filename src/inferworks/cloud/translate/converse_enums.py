@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from inferworks.cloud.usage_parsers.anthropic_enums import as_called
+from inferworks.dialects.finish_reasons import as_called
 
 FINISH_REASONS: Final = MappingProxyType(
     {

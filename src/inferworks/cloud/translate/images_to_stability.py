@@ -32,7 +32,7 @@ from inferworks.cloud.translate.fields import (
     read_request,
 )
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
-from inferworks.cloud.usage_parsers.anthropic_enums import openai_error_type
+from inferworks.dialects.finish_reasons import openai_error_type
 from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
 from inferworks.meter.reported_usage import ReportedUsage

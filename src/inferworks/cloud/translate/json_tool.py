@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.chat_request import ResponseFormat
 from inferworks.cloud.translate.chat_tools import Offered
 from inferworks.cloud.translate.fields import cannot, read_request
 from inferworks.cloud.translate.schemas import is_closed
+from inferworks.dialects.openai_chat import ResponseFormat
 
 JSON_TOOL: Final = "answer_in_json"
 DESCRIPTION: Final = "Gives the answer to the user. The input is the whole answer."

@@ -17,15 +17,10 @@ import msgspec
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_response import Completion
 from inferworks.cloud.translate.fields import Fields, read_request
-from inferworks.cloud.translate.responses_request import (
-    NULL,
-    Request,
-    Tool,
-    read_responses_request,
-)
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.translate.usage import responses_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import openai_finish
+from inferworks.dialects.finish_reasons import openai_finish
+from inferworks.dialects.openai_responses import NULL, Request, Tool, read_responses_request
 from inferworks.meter.reported_usage import ReportedUsage
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}

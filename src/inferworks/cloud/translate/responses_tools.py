@@ -20,9 +20,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from inferworks.cloud.translate.fields import Fields, set_if
-from inferworks.cloud.translate.responses_request import NULL, Item, Request, Tool
 from inferworks.cloud.translate.tool_names import short_name
 from inferworks.cloud.translate.tool_results import fit_id
+from inferworks.dialects.openai_responses import NULL, Item, Request, Tool
 
 _FUNCTION: Final = "function"
 _CUSTOM: Final = "custom"

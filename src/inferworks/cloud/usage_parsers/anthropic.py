@@ -26,7 +26,7 @@ from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.meter.reported_usage import ReportedUsage

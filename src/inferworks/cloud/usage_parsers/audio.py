@@ -29,7 +29,7 @@ from inferworks.cloud.usage_parsers.audio_length import length_ms
 from inferworks.cloud.usage_parsers.clamped import clamped, highest
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal
 from inferworks.cloud.usage_parsers.request_fields import asked
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.multipart import is_form, read_parts
 from inferworks.http.sse import DONE, event_data

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.cloud.usage_parsers.anthropic_enums import error_type, openai_error_type
 from inferworks.cloud.usage_parsers.in_band import refusal
+from inferworks.dialects.finish_reasons import error_type, openai_error_type
 
 
 class _Amazon(msgspec.Struct):

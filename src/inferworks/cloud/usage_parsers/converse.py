@@ -36,7 +36,7 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import status_of
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import RefusalError, UnreadableError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.http.sse import DONE, event_data

@@ -25,7 +25,7 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.request_fields import asked
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage

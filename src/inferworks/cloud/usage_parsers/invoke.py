@@ -16,7 +16,7 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.cloud_errors import anthropic_error
 from inferworks.cloud.usage_parsers.converse import failure_text, message_name
 from inferworks.cloud.usage_parsers.in_band import status_of
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.meter.reported_usage import ReportedUsage

@@ -22,7 +22,7 @@ from msgspec import Meta
 from inferworks.cloud.bodies.lenient import read_answer
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.usage_parsers.token_conventions import Count
+from inferworks.dialects.token_conventions import Count
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens

@@ -41,7 +41,7 @@ from inferworks.cloud.usage_parsers.in_band import (
     tells_an_error,
 )
 from inferworks.cloud.usage_parsers.request_fields import asked
-from inferworks.cloud.usage_parsers.token_conventions import (
+from inferworks.dialects.token_conventions import (
     AS_OPENAI,
     Count,
     Counting,

@@ -13,7 +13,7 @@ import msgspec
 from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.base import Reader, ReaderOf
-from inferworks.cloud.usage_parsers.token_conventions import Counting
+from inferworks.dialects.token_conventions import Counting
 from inferworks.http.sse import event_data
 
 _LARGEST_PICO: Final = 10**18

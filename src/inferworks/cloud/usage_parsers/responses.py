@@ -31,7 +31,7 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
-from inferworks.cloud.usage_parsers.token_conventions import (
+from inferworks.dialects.token_conventions import (
     AS_OPENAI,
     Count,
     Counting,

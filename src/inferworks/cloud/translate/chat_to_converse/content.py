@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.chat_request import File, Message, Part, ToolCall
 from inferworks.cloud.translate.converse_enums import DOCUMENT_FORMATS, IMAGE_FORMATS
 from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
 from inferworks.cloud.translate.tool_results import CallIds
+from inferworks.dialects.openai_chat import File, Message, Part, ToolCall
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")

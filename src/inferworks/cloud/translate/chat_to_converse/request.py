@@ -33,14 +33,6 @@ from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_fields import OPENAI_ALONE, UNHEEDED, WISHES
 from inferworks.cloud.translate.chat_fit import at_most, leave_out_sampling, nearest_effort
-from inferworks.cloud.translate.chat_request import (
-    Message,
-    Request,
-    ResponseFormat,
-    Tool,
-    ToolFunction,
-    read_chat,
-)
 from inferworks.cloud.translate.chat_to_converse.content import (
     assistant_blocks,
     blocks_of,
@@ -70,6 +62,14 @@ from inferworks.cloud.translate.json_tool import (
 )
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
+from inferworks.dialects.openai_chat import (
+    Message,
+    Request,
+    ResponseFormat,
+    Tool,
+    ToolFunction,
+    read_chat,
+)
 
 _OWN: Final = frozenset(
     {

@@ -16,7 +16,10 @@ from collections.abc import Iterator
 import msgspec
 
 from inferworks.cloud.translate.converse_enums import finish_reason
-from inferworks.cloud.translate.converse_response import (
+from inferworks.cloud.translate.fields import Fields, read_answer
+from inferworks.cloud.translate.json_tool import JSON_TOOL
+from inferworks.cloud.translate.usage import chat_usage
+from inferworks.dialects.bedrock_converse import (
     EVENTS,
     BlockEvent,
     Event,
@@ -24,9 +27,6 @@ from inferworks.cloud.translate.converse_response import (
     ReasoningText,
     ToolUse,
 )
-from inferworks.cloud.translate.fields import Fields, read_answer
-from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.translate.usage import chat_usage
 from inferworks.http.sse import DONE, event_data
 from inferworks.ids import CallId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage

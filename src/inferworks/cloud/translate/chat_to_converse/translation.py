@@ -20,12 +20,12 @@ from inferworks.cloud.translate.chat_to_converse.stream import (
     thinking_blocks,
 )
 from inferworks.cloud.translate.converse_enums import finish_reason
-from inferworks.cloud.translate.converse_response import ANSWERS, Answer, Block, ToolUse
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_message, openai_error
+from inferworks.dialects.bedrock_converse import ANSWERS, Answer, Block, ToolUse
 from inferworks.meter.reported_usage import ReportedUsage
 
 

@@ -29,16 +29,6 @@ from inferworks.cloud.translate.chat_fit import (
     nearest_effort,
     short_user,
 )
-from inferworks.cloud.translate.chat_request import (
-    Message,
-    Part,
-    Request,
-    ResponseFormat,
-    Tool,
-    ToolCall,
-    ToolFunction,
-    read_chat,
-)
 from inferworks.cloud.translate.chat_tools import Offered, offered
 from inferworks.cloud.translate.fields import (
     FieldRules,
@@ -62,6 +52,16 @@ from inferworks.cloud.translate.json_tool import (
 )
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
+from inferworks.dialects.openai_chat import (
+    Message,
+    Part,
+    Request,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    ToolFunction,
+    read_chat,
+)
 
 _RULES = FieldRules(
     "Anthropic's API",

@@ -21,7 +21,7 @@ from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.messages_response import EVENTS, Block, Delta, Event, Message
 from inferworks.cloud.translate.usage import chat_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import finish_reason
+from inferworks.dialects.finish_reasons import finish_reason
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 

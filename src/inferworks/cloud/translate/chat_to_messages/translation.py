@@ -19,8 +19,8 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.messages_response import MESSAGES, Block, Message
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import finish_reason, openai_error_type
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
+from inferworks.dialects.finish_reasons import finish_reason, openai_error_type
 from inferworks.meter.reported_usage import ReportedUsage
 
 

@@ -33,7 +33,16 @@ from inferworks.cloud.translate.fields import (
     read_request,
     set_if,
 )
-from inferworks.cloud.translate.messages_request import (
+from inferworks.cloud.translate.schemas import is_strict
+from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT
+from inferworks.cloud.translate.tool_names import short_name
+from inferworks.cloud.translate.tool_results import (
+    OPENAI_ID_CHARACTERS,
+    SHOWN_BELOW,
+    short_id,
+    shown_by,
+)
+from inferworks.dialects.anthropic_messages import (
     Block,
     OutputConfig,
     OutputFormat,
@@ -46,16 +55,7 @@ from inferworks.cloud.translate.messages_request import (
     as_blocks,
     read_messages,
 )
-from inferworks.cloud.translate.schemas import is_strict
-from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT
-from inferworks.cloud.translate.tool_names import short_name
-from inferworks.cloud.translate.tool_results import (
-    OPENAI_ID_CHARACTERS,
-    SHOWN_BELOW,
-    short_id,
-    shown_by,
-)
-from inferworks.cloud.usage_parsers.anthropic_enums import THREAD_UNSUPPORTED
+from inferworks.dialects.finish_reasons import THREAD_UNSUPPORTED
 from inferworks.errors import CallError
 
 _RULES = FieldRules(

@@ -29,7 +29,7 @@ from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.tool_call_pieces import OpenCall, OpenCalls
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import STOP_REASONS, openai_finish
+from inferworks.dialects.finish_reasons import STOP_REASONS, openai_finish
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage

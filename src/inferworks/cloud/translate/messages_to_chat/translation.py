@@ -25,8 +25,8 @@ from inferworks.cloud.translate.messages_to_chat.stream import (
 from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT, SentNames, in_sent_names
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
-from inferworks.cloud.usage_parsers.anthropic_enums import error_type
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
+from inferworks.dialects.finish_reasons import error_type
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 

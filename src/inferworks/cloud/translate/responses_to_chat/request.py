@@ -35,18 +35,6 @@ from inferworks.cloud.translate.fields import (
     read_request,
     set_if,
 )
-from inferworks.cloud.translate.responses_request import (
-    NULL,
-    Format,
-    Item,
-    Part,
-    Reasoning,
-    Request,
-    Text,
-    ToolChoice,
-    read_content,
-    read_responses_request,
-)
 from inferworks.cloud.translate.responses_tools import (
     Offered,
     function_name,
@@ -60,6 +48,18 @@ from inferworks.cloud.translate.tool_results import (
     SHOWN_BELOW,
     short_id,
     shown_by,
+)
+from inferworks.dialects.openai_responses import (
+    NULL,
+    Format,
+    Item,
+    Part,
+    Reasoning,
+    Request,
+    Text,
+    ToolChoice,
+    read_content,
+    read_responses_request,
 )
 from inferworks.errors import CallError
 

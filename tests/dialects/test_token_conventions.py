@@ -17,7 +17,7 @@ from inferworks.cloud.usage_parsers.anthropic import MessagesReader
 from inferworks.cloud.usage_parsers.base import Reader
 from inferworks.cloud.usage_parsers.converse import ConverseReader
 from inferworks.cloud.usage_parsers.priced import told_cost
-from inferworks.cloud.usage_parsers.token_conventions import AS_OPENAI, Counting, whole_output
+from inferworks.dialects.token_conventions import AS_OPENAI, Counting, whole_output
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call
