@@ -26,7 +26,7 @@ HOUSE = """
     config
     http folder metering
     money units purpose clock supervise ids secrets checksum
-    errors extras arrow redact visible log outlet files
+    errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage
 """
 """A row may import the rows below it. Rooms joined by `|` do not import each other."""

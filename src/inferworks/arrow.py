@@ -8,10 +8,11 @@ Arrow takes 150 MB of a disk and a fifth of a second to load. A gateway that arc
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from inferworks.extras import required
+from inferworks.on_demand import OnDemand
 
 __all__ = ["compute", "load", "pa", "pq"]
 
@@ -20,16 +21,10 @@ if TYPE_CHECKING:
     import pyarrow.compute as compute
     import pyarrow.parquet as pq
 else:
-
-    class _OnDemand(ModuleType):
-        """A module that is imported when the first of its names is asked for."""
-
-        def __getattr__(self, name: str) -> Any:
-            module = required(self.__name__, "parquet", "Parquet")
-            self.__dict__.update(vars(module))  # from now on as quick as the module itself
-            return getattr(module, name)
-
-    pa, compute, pq = map(_OnDemand, ("pyarrow", "pyarrow.compute", "pyarrow.parquet"))
+    _load = partial(required, extra="parquet", user="Parquet")
+    pa, compute, pq = (
+        OnDemand(name, _load) for name in ("pyarrow", "pyarrow.compute", "pyarrow.parquet")
+    )
 
 
 def load() -> None:

@@ -15,21 +15,25 @@ Rejected. Splitting the sum of the amounts (another result, by picounits); float
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeVar
 
 from inferworks.errors import MoneyError
 from inferworks.money import split as split_one
+from inferworks.on_demand import OnDemand
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = OnDemand("numpy")
 
 Key = TypeVar("Key")
 LARGEST = 2**62
 """Exclusive bound of the absolute value of every amount."""
 _GUESS_BITS = 49
 """A guess is off by less than a unit for each so many bits of the amount, and by four more."""
-_HALF = np.int64(32)
-_LOW = np.int64(2**32 - 1)
+_HALF = 32
+_LOW = 2**32 - 1
 
 
 class Amounts:

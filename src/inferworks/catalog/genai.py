@@ -12,21 +12,26 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
-
-from genai_prices import types
-from genai_prices.data import providers
-from genai_prices.data_units import unit_data
+from typing import TYPE_CHECKING
 
 from inferworks.catalog import prices
 from inferworks.catalog.units import BILLABLE, BillableUnit
+from inferworks.on_demand import OnDemand
 from inferworks.units import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from genai_prices import data, data_units, types
+else:
+    data, data_units, types = (
+        OnDemand(f"genai_prices.{name}") for name in ("data", "data_units", "types")
+    )
 
 
 @cache
 def installed_book() -> prices.PriceBook:
     """The price book of the installed package, read once."""
     return prices.PriceBook(
-        f"genai-prices {version('genai-prices')}", tuple(map(_provider, providers))
+        f"genai-prices {version('genai-prices')}", tuple(map(_provider, data.providers))
     )
 
 
@@ -63,9 +68,9 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
 def _rate_of(unit: BillableUnit, listed: types.ModelPrice) -> prices.ListRate | None:
     """Return the rate `listed` for `unit`, by the first of its names that has a price."""
     for name in unit.listed:
-        value = getattr(listed, unit_data[name]["price_key"])
+        value = getattr(listed, data_units.unit_data[name]["price_key"])
         if value is not None:
-            return _rate(value, unit_data[name]["per"] * unit.per_listed)
+            return _rate(value, data_units.unit_data[name]["per"] * unit.per_listed)
     return None
 
 

@@ -31,15 +31,19 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Final, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from inferworks.arrow import compute, pa, pq
 from inferworks.catalog.units import DIRECTIONS, PARTS, buckets
 from inferworks.meter.archive.manifest import Segment, Sums
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES
 from inferworks.meter.usage import COUNT_COLUMNS, ITEM_UNITS, TOKEN_UNITS
+from inferworks.on_demand import OnDemand
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = OnDemand("numpy")
 
 SUMS_FOLDER: Final = "sums"
 """Folder of the files of sums, by kind and day."""
