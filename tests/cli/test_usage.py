@@ -19,9 +19,7 @@ from inferworks.accounts.key import mint
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.reports import read_reports
 from inferworks.books.calendar.moments import parse_moment_ns
-from inferworks.cli import usage as usage_command
 from inferworks.cli.main import cli
-from inferworks.cli.usage import take_in
 from inferworks.clock import SimClock
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.errors import UserError
@@ -35,6 +33,8 @@ from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
 from inferworks.testing.in_process_gateway import open_door
 from inferworks.units import Unit
+from inferworks.wiring import usage_reports
+from inferworks.wiring.usage_reports import record_usage
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs-in.md"
 EXAMPLE = re.compile(r"<!-- (file|usage) (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
@@ -256,8 +256,8 @@ def test_what_begins_after_tomorrow_is_refused(
 ) -> None:
     """Each command refuses work that begins after tomorrow, as seen from anywhere on earth."""
     clock = SimClock(parse_moment_ns("2026-11-19T23:00:00Z"))
-    for module in ("usage", "books.import_bills"):
-        monkeypatch.setattr(f"inferworks.cli.{module}.SystemClock", lambda: clock)
+    for module in ("cli.usage", "wiring.books"):
+        monkeypatch.setattr(f"inferworks.{module}.SystemClock", lambda: clock)
     Path("calls.csv").write_text(CALLS)
     refused = str(inferworks(command, "import", "calls.csv").exception)
     assert (
@@ -284,8 +284,8 @@ def test_while_the_platform_runs_the_rows_go_to_it(monkeypatch: pytest.MonkeyPat
         seen.append((url, key, events))
         return {"accepted": len(events), "duplicate": 0, "conflict": 0}
 
-    monkeypatch.setattr(usage_command, "send", send)
-    monkeypatch.setattr(usage_command, "_BATCH", 1)
+    monkeypatch.setattr(usage_reports, "send", send)
+    monkeypatch.setattr(usage_reports, "_BATCH", 1)
     Path("calls.csv").write_text(CALLS)
     with folder.hold():
         assert "is starting" in str(inferworks("usage", "import", "calls.csv").exception)
@@ -317,8 +317,8 @@ def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> No
             monkeypatch.setenv("INFERWORKS_API_KEY", secret)
             with folder.hold():
                 folder.tell(house.url)
-                first = await asyncio.to_thread(take_in, reports, folder)
-                again = await asyncio.to_thread(take_in, reports, folder)
+                first = await asyncio.to_thread(record_usage, reports, folder)
+                again = await asyncio.to_thread(record_usage, reports, folder)
             assert (first, again) == (Received(2, 2, 0, 0), Received(2, 0, 2, 0))
             assert await house.usages() == reports
 

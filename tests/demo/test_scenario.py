@@ -12,7 +12,7 @@ import pytest
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.calendar.span import Span
-from inferworks.cli.books.import_bills import readers
+from inferworks.books.workspace.importing import readers
 from inferworks.demo.bills import (
     CURRENCY,
     DATASETS,

@@ -18,7 +18,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.books.import_bills import readers
+from inferworks.books.workspace.importing import readers
 from inferworks.cli.options import DEFAULT_REPORT, free_place
 from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock

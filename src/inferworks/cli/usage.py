@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -16,36 +13,31 @@ from inferworks.books.bills.detect import understood
 from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.reports import kind_of, read_reports
 from inferworks.books.bills.sense import after_tomorrow_ns
-from inferworks.books.bills.spelling import Told
 from inferworks.books.calendar.moments import utc_text
+from inferworks.books.workspace.import_options import ImportOptions
+from inferworks.books.workspace.import_result import conflict_text, no_rows_text
 from inferworks.books.workspace.late_lines import late_lines, late_reports
-from inferworks.books.workspace.recorded import who
+from inferworks.books.workspace.sources import source_files
 from inferworks.cli.books.dates import moments
-from inferworks.cli.books.places import places
-from inferworks.cli.books.told import told_options
+from inferworks.cli.books.format_options import format_options
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.cli.watch import watched
 from inferworks.clock import SystemClock
-from inferworks.errors import BillError, JournalError, UpstreamError, UserError
-from inferworks.folder import DataFolder, Instance
-from inferworks.meter.activity import Received, record_reported, retract
+from inferworks.errors import BillError, UserError
+from inferworks.folder import DataFolder
+from inferworks.meter.activity import Received
 from inferworks.meter.capacity import Activity
 from inferworks.meter.events import (
     LONGEST_REASON,
-    RETRACTION_TYPE,
     Reported,
-    envelope,
     name_of,
     starts_ns,
 )
-from inferworks.meter.journal import Journal
+from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.reader import JournalReader
-from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.metering import KEY_VARIABLE, send
-
-_BATCH = 1000
-"""Events in one request to a running gateway."""
+from inferworks.wiring.usage_reports import record_usage
+from inferworks.wiring.usage_reports import retract_usage as retract_reports
 
 
 @click.group()
@@ -60,7 +52,7 @@ def usage() -> None:
     help="Source of rows that name none.",
 )  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Import the good rows of a file that has bad ones.")
-@told_options
+@format_options
 @config_option
 @data_option
 @json_option
@@ -68,7 +60,7 @@ def import_usage(
     files: tuple[str, ...],
     source: str,
     skip_bad: bool,
-    told: Told,
+    options: ImportOptions,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
@@ -93,13 +85,14 @@ def import_usage(
     folder = data_folder(config_path, data_path)
     taken: dict[str, Received] = {}
     mappings = [mapping for mapping in shipped() if kind_of(mapping.of_kind.columns)]
-    with places(files) as (found, refused, late):
-        for place in found:
+    with source_files(files, lake_at) as sources:
+        refused, late = list(sources.problems), list(sources.notes)
+        for file in sources.files:
             try:
-                for bill in bill_files(place.name, bytes_of(place.path)):
-                    bill_told = understood(bill, _is_report, told, mappings)
+                for bill in bill_files(file.name, bytes_of(file.path)):
+                    read = understood(bill, _is_report, options.spelling, mappings)
                     taken[bill.name] = _import_file(
-                        bill_told, source, folder, refused, late, skip_bad=skip_bad
+                        read, source, folder, refused, late, skip_bad=skip_bad
                     )
             except BillError as error:
                 refused.append(str(error))
@@ -185,7 +178,7 @@ def retract_usage(
         chosen = _chosen(reader, source, ids, start_ns, end_ns)
         before = reader.known_retracted(map(name_of, chosen))
     notes = late_lines((one for one in chosen if name_of(one) not in before), folder)
-    taken = _take_back([name_of(report) for report in chosen], reason.strip(), folder)
+    taken = retract_reports([name_of(report) for report in chosen], reason.strip(), folder)
     if as_json:
         print_json({"retracted": taken.accepted, "before": taken.duplicate, "notes": notes})
         return
@@ -193,35 +186,6 @@ def retract_usage(
     say(f"{counted(taken.accepted, 'report')} of {source} taken back{more}.")
     for note in notes:
         say(f"Note: {note}", err=True)
-
-
-def take_in(reports: Sequence[Reported], folder: DataFolder) -> Received:
-    """Journal `reports` by the running gateway or, when none runs, directly.
-
-    UserError when a gateway runs and there is no key for it, it refuses or does not answer, or when the
-    journal cannot be written. Reports journaled before that are duplicates the next time.
-    """
-    instance = folder.instance()
-    try:
-        if instance is not None:
-            return _sent(list(map(envelope, reports)), instance, os.environ)
-        with folder.hold():
-            return asyncio.run(_journaled(reports, folder))
-    except (JournalError, UpstreamError) as error:
-        raise UserError(f"{error}; mend that and import again: nothing counts twice") from error
-
-
-def conflict_text(conflicts: int) -> str:
-    """Return the message about rows that met another body under their name."""
-    return (
-        f"{conflicts} of the rows are on record already with another body; they were not counted, and "
-        "both bodies are in quarantine. A correction needs an id of its own"
-    )
-
-
-def no_rows_text(name: str) -> str:
-    """Return the error for a file with columns and no rows."""
-    return f"{name}: it names its columns and has no rows; was it exported whole?"
 
 
 def _is_report(header: Sequence[str]) -> bool:
@@ -247,7 +211,7 @@ def _import_file(
     if not skip_bad:
         refuse(problems)
     texts = late_reports(reports, folder)
-    received = take_in(reports, folder)
+    received = record_usage(reports, folder)
     late.extend(bill.remarks)
     if not (reports or problems):
         late.append(no_rows_text(bill.name))
@@ -257,32 +221,6 @@ def _import_file(
     rejected = len(_rows_of(problems))
     refused.extend(map(str, problems))
     return received + Received(rejected, 0, 0, 0, rejected)
-
-
-def _take_back(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
-    """Have the reports called `names` taken back, by the running gateway or right here."""
-    instance = folder.instance()
-    try:
-        if instance is not None:
-            events = [
-                {"specversion": "1.0", "type": RETRACTION_TYPE, "source": source, "id": id_,
-                 "data": {"reason": reason}}
-                for source, id_ in names
-            ]  # fmt: skip
-            return _sent(events, instance, os.environ)
-        with folder.hold():
-            return asyncio.run(_retracted(names, reason, folder))
-    except (JournalError, UpstreamError) as error:
-        raise UserError(f"{error}; mend that and try again: nothing is taken back twice") from error
-
-
-async def _retracted(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
-    journal = Journal(SqliteStore(folder.journal))
-    journal.start()
-    with closing(journal):
-        now_ns = SystemClock().now_ns()
-        found = await retract(journal, {reason: names}, at_ns=now_ns, by=who())
-    return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
 
 
 def _chosen(
@@ -354,34 +292,6 @@ def _text(value: object) -> str:
 
 def _rows_of(problems: Sequence[Problem]) -> set[int]:
     return {problem.line for problem in problems}
-
-
-async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Received:
-    """Write to the journal, which no other process has open: all of `reports` in one transaction."""
-    journal = Journal(SqliteStore(folder.journal))
-    journal.start()
-    with closing(journal):
-        return await record_reported(journal, reports)
-
-
-def _sent(
-    events: Sequence[Mapping[str, object]], instance: Instance, environment: Mapping[str, str]
-) -> Received:
-    """Send to the gateway, in batches; sending again after a break counts nothing twice."""
-    key = environment.get(KEY_VARIABLE, "")
-    if not instance.url:
-        raise UserError("the platform is starting; try again in a moment")
-    if not key:
-        raise UserError(
-            f"the platform is running at {instance.url}: set {KEY_VARIABLE} to a key that may report "
-            "(inferworks keys create --report SOURCE), or stop it"
-        )
-    total = Received(0, 0, 0, 0)
-    for begin in range(0, len(events), _BATCH):
-        batch = events[begin : begin + _BATCH]
-        counts = send(msgspec.json.encode(batch), instance.url, key)
-        total += Received(len(batch), **counts)
-    return total
 
 
 def _print(

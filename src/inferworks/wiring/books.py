@@ -20,6 +20,7 @@ from inferworks.config import Config, Supplier, load
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.wiring.billing import billing_table
+from inferworks.wiring.usage_reports import record_usage
 
 
 def open_books(
@@ -53,6 +54,8 @@ def book_settings(config: Config) -> Settings:
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
         accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        object_store=lake_at,
+        record_usage=lambda reports: record_usage(reports, folder),
         clock=SystemClock(),
         currency=books.currency,
         policy=books.policy,

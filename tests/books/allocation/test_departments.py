@@ -37,7 +37,7 @@ from inferworks.books.charge import COST_OF_REVENUE, Charge, Function, NaturalCl
 from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, close_span
-from inferworks.cli.books.import_bills import readers
+from inferworks.books.workspace.importing import readers
 from inferworks.cli.main import cli
 from inferworks.errors import BillError, BooksError, ConfigError, UserError
 from inferworks.meter.facts import NO_FACTS

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from inferworks.books.bills.manifests import read_manifest
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.books import places
 from inferworks.cli.main import cli
+from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.money import format_pico
 
@@ -221,6 +221,11 @@ def test_runs_of_which_none_is_known_to_be_the_newest() -> None:
     assert booked() == {"a": "1.00"}
 
 
+def bucket_at(url: str) -> LakeStore:
+    """The object store at a URL, which is a folder beside; or the lake of a data folder."""
+    return LocalLake(Path(url.partition("://")[2] or url))
+
+
 def test_a_data_export_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files as texts or objects, in another folder than the manifest, from a folder and from a store."""
     data = f"{EXPORT}/data/BILLING_PERIOD=2026-11"
@@ -233,7 +238,7 @@ def test_a_data_export_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
         {"s3Uri": f"s3://bucket/{data}/cur2-00002.csv.gz"},
     ]
     data_export("2026-11-05T20:45:12.001Z-6f1c", *files)
-    monkeypatch.setattr(places, "lake_at", lambda url: LocalLake(Path(url.partition("://")[2])))
+    monkeypatch.setattr("inferworks.wiring.books.lake_at", bucket_at)
     manifest = f"{EXPORT}/metadata/BILLING_PERIOD=2026-11/cur2-Manifest.json"
     for word in (
         f"s3://bucket/{manifest}",

@@ -12,16 +12,20 @@ import pytest
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import bill_file
+from inferworks.books.deliveries.record import State
 from inferworks.books.exports.base import content
 from inferworks.books.repository.store import BookStore
+from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.settings import Settings
 from inferworks.books.workspace.workspace import Workspace
 from inferworks.clock import SimClock
-from inferworks.errors import DataFolderError, UserError
+from inferworks.errors import BillError, DataFolderError, UserError
 from inferworks.folder import DataFolder
+from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.money import parse_pico
 from inferworks.testing.books import a_charge
+from inferworks.wiring.usage_reports import record_usage
 
 NOVEMBER_NS, DECEMBER_NS = 1_793_491_200 * 10**9, 1_796_083_200 * 10**9
 JANUARY_NS = 1_798_761_600 * 10**9
@@ -49,6 +53,8 @@ def workspace_of(folder: DataFolder, notes: list[str], at_ns: int = JANUARY_NS) 
         folder=folder,
         lake=MemoryLake,
         accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        object_store=lake_at,
+        record_usage=lambda reports: record_usage(reports, folder),
         clock=SimClock(at_ns),
     )
     return Workspace(settings, notes.append)
@@ -124,10 +130,87 @@ def test_a_running_period_is_provisional(folder: DataFolder) -> None:
     assert notes == ["the period has not ended; what is still to come will be late."]
 
 
+BILL = """\
+BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,InvoiceId
+{cost},USD,2026-11-21T00:00:00Z,2026-11-22T00:00:00Z,A Cloud,{invoice}
+"""
+
+
+def test_bills_are_imported_asked_about_and_voided(tmp_path: Path) -> None:
+    """Typed results for what was stored, refused and noted; nothing but the workspace is needed."""
+    folder = DataFolder(tmp_path / "data")
+    workspace = workspace_of(folder, [])
+    for name, cost in (("a", "1.00"), ("b", "2.00")):
+        (tmp_path / f"{name}.csv").write_text(BILL.format(cost=cost, invoice="I-1"))
+    december = BILL.format(cost='"1,234"', invoice="I-2").replace("2026-11", "2026-12")
+    (tmp_path / "c.csv").write_text(december)
+    first = workspace.import_bills(tmp_path / "a.csv")
+    assert [(one.file, one.kind, one.accepted, one.amount) for one in first.files] == [
+        ("a.csv", "focus", 1, "1.00")
+    ]
+    first.raise_for_refused()
+    [again] = workspace.import_bills(str(tmp_path / "a.csv")).files
+    assert (again.accepted, again.duplicate) == (0, 1)
+    second = workspace.import_bills([str(tmp_path / "[bc].csv")])
+    assert not second.files
+    assert ["--decimal-mark" in text for text in second.refused] == [True, False]
+    with pytest.raises(BillError, match="overlap 1 line of a"):
+        second.raise_for_refused()
+    [question] = workspace.questions()
+    assert workspace.settle(question.number, " a draft ").reason == "a draft"
+    assert workspace.questions() == []
+    assert workspace.questions(settled=True)[0].by
+    third = workspace.import_bills(tmp_path / "b.csv", ImportOptions(overlap="replace"))
+    assert third.files[0].changes[0].text.startswith("revision 2 of ")
+    fourth = workspace.import_bills(tmp_path / "c.csv", ImportOptions(decimal_mark=","))
+    assert fourth.files[0].amount == "1.234"
+    number = workspace.imports()[-1].number
+    assert workspace.void_import(number, "of another company").lines == 1
+    assert workspace.import_of(number).state is State.VOID
+    assert len(workspace.imports(every=True)) > len(workspace.imports())
+
+
+def test_bills_agree_with_invoices(tmp_path: Path) -> None:
+    """A bill beside its invoice, and the suppliers whose bill of the month is missing."""
+    workspace = workspace_of(DataFolder(tmp_path / "data"), [])
+    path, invoices = tmp_path / "a.csv", tmp_path / "invoices.csv"
+    path.write_text(BILL.format(cost="1.005", invoice="I-1"))
+    invoices.write_text("issuer,invoice,currency,total\nA Cloud,I-1,USD,1.01\n")
+    workspace.import_bills(path)
+    assert workspace.reconcile(invoices).agrees
+    assert not workspace.reconcile(period="2026-12").agrees
+    with pytest.raises(UserError, match="name a file of invoices"):
+        workspace.reconcile()
+
+
+def test_a_mapping_is_drafted(tmp_path: Path) -> None:
+    """A file of unknown columns gets one; a file of ours needs none."""
+    workspace = workspace_of(DataFolder(tmp_path / "data"), [])
+    path = tmp_path / "gpu.csv"
+    path.write_text("Date,Machine,Total\n2026-11-21,gpu-3,12.50\n")
+    assert 'kind = "' in workspace.draft_mapping(path)
+    path.write_text(BILL.format(cost="1.00", invoice="I-1"))
+    with pytest.raises(BillError, match="needs no mapping"):
+        workspace.draft_mapping(path)
+
+
+@pytest.mark.parametrize("value", [{"overlap": "both"}, {"dates": "YDM"}, {"zone": "Atlantis"}])
+def test_an_option_that_means_nothing_is_refused(value: dict[str, str]) -> None:
+    """The option is named, and its value."""
+    [(name, text)] = value.items()
+    with pytest.raises(UserError, match=f"{name}: '{text}'"):
+        ImportOptions(**value)
+
+
 @pytest.mark.slow
 def test_no_command_line_is_needed() -> None:
     """The service loads no module of the command line, and nothing that draws one."""
-    program = "import sys, inferworks.books.workspace.workspace; print(*sys.modules, sep='\\n')"
+    program = (
+        "import sys, inferworks.books.workspace as all; from importlib import import_module\n"
+        "from pkgutil import iter_modules\n"
+        "for one in iter_modules(all.__path__, f'{all.__name__}.'): import_module(one.name)\n"
+        "print(*sys.modules, sep='\\n')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from inferworks.cli.books import places
 from inferworks.cli.main import cli
+from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
 
 BILL = """\
@@ -27,6 +27,11 @@ RATES = "date,from,to,rate,source\n2026-11-21,EUR,USD,2,a test\n"
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of our own."""
     monkeypatch.chdir(tmp_path)
+
+
+def bucket_at(url: str) -> LakeStore:
+    """The object store at a URL, which is a folder beside; or the lake of a data folder."""
+    return LocalLake(Path(url.partition("://")[2] or url))
 
 
 def bill(invoice: str, cost: str = "1.00") -> str:
@@ -92,7 +97,7 @@ def test_a_pattern_and_an_empty_folder() -> None:
     a_folder()
     assert names(told("bills/*.csv")) == ["b.csv"]
     assert names(told("bills/**/euros*", "bills/2026-11/rates.csv")) == ["rates.csv", "euros.csv"]
-    assert told("nothing/*.csv")["refused"] == ["nothing/*.csv: no file is called so"]
+    assert told("nothing/*.csv")["refused"] == ["nothing/*.csv: no file matches"]
     Path("empty").mkdir()
     assert told("empty")["notes"] == ["empty: the folder is empty"]
 
@@ -122,7 +127,7 @@ def test_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
         path = Path("bucket") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(bill(path.stem))
-    monkeypatch.setattr(places, "lake_at", lambda url: LocalLake(Path(url.partition("://")[2])))
+    monkeypatch.setattr("inferworks.wiring.books.lake_at", bucket_at)
     for url in ("s3://bucket/a/2026-11/", "s3://bucket/a/2026-11"):
         assert [Path(name).name for name in names(told(url))] == ["a.csv", "b.csv"]
     assert len(names(told("s3://bucket"))) == 3
@@ -133,7 +138,7 @@ def test_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parts_of_one_export_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetched one after the other they are parts of it, as they are when they come together."""
-    monkeypatch.setattr(places, "lake_at", lambda url: LocalLake(Path(url.partition("://")[2])))
+    monkeypatch.setattr("inferworks.wiring.books.lake_at", bucket_at)
     for number in (1, 2):
         path = Path(f"bucket/export/part-0000{number}.csv")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,8 @@ from inferworks.books.allocation.departments import SHIPPED, Departments
 from inferworks.catalog.billing import BillingTable, shipped_table
 from inferworks.clock import Clock, SystemClock
 from inferworks.folder import DataFolder
+from inferworks.meter.activity import Received
+from inferworks.meter.events import Reported
 from inferworks.meter.lakes.base import LakeStore
 
 
@@ -39,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the lake of the folder."""
     accounts: Callable[[], AbstractContextManager[Accounts]]
     """Opens the accounts of the folder for reading, where there are any."""
+    object_store: Callable[[str], LakeStore]
+    """Opens the object store at a URL that bills are imported from."""
+    record_usage: Callable[[Sequence[Reported]], Received]
+    """Records imported usage with the meter of the folder, each report once."""
     clock: Clock = msgspec.field(default_factory=SystemClock)
     currency: str = "USD"
     """Currency of the books that are yet to be begun."""

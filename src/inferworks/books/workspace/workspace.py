@@ -9,7 +9,7 @@ is a note: a sentence, given to the function that the workspace was opened with.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,7 @@ from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.books.allocation.step_down import Received, received
 from inferworks.books.analysis.breakdown import USUAL_BOUNDS, Bounds
 from inferworks.books.analysis.bridge import Bridge, bridge
-from inferworks.books.analysis.budget import Against, against, read_budget
+from inferworks.books.analysis.budget import COLUMNS, Against, against, read_budget
 from inferworks.books.analysis.comparatives import WORDS, Comparison, beside, comparison
 from inferworks.books.analysis.explain import Explanation, explain, parse_subject
 from inferworks.books.analysis.forecast import Forecast, forecast
@@ -29,6 +29,7 @@ from inferworks.books.analysis.policy_comparison import Comparison as PolicyComp
 from inferworks.books.analysis.policy_comparison import compare
 from inferworks.books.analysis.unit_economics import Economics, economics
 from inferworks.books.bills.base import BillFile
+from inferworks.books.bills.detect import open_ours
 from inferworks.books.calendar.moments import parse_moment_ns, utc_text
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import is_provisional
@@ -43,30 +44,36 @@ from inferworks.books.closing.prior_period import (
     LaterCorrection,
 )
 from inferworks.books.closing.seal import Close, Reopening, sha256_of
+from inferworks.books.deliveries.record import Asked, Import, State
 from inferworks.books.exports.base import Books, ExportFile, books_of
 from inferworks.books.exports.chart_of_accounts import Chart, load_chart
 from inferworks.books.exports.formats import exporter
 from inferworks.books.exports.journal import Journal
-from inferworks.books.period import Period, Periods, declared
+from inferworks.books.period import Period, Periods, declared, late_texts
 from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.books.statement.statement import Statement
 from inferworks.books.workspace.default_period import period_meant, running_period
 from inferworks.books.workspace.gathering import (
     customers_of,
     estimates_of,
+    opened_books,
     policy_of,
     singles_of,
     span_of,
     worked_out_of,
 )
+from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.journals import journal_files, periods_in
+from inferworks.books.workspace.late_lines import calendar_of, closed_time
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource, who
 from inferworks.books.workspace.statements import NOW, Statements, noted
 from inferworks.errors import BooksError, UserError
 
-if TYPE_CHECKING:  # Ibis takes its time to load
-    pass
+if TYPE_CHECKING:  # the readers of bills take their time to load
+    from inferworks.books.workspace.import_result import ImportResult
+    from inferworks.books.workspace.importing import Watch
+    from inferworks.books.workspace.reconciliation import Reconciliation
 
 SELLER = "Inferworks"
 """The issuer of customers' bills, where none is named."""
@@ -79,6 +86,17 @@ class Verified(NamedTuple):
     """Sentences on whatever is not as it was sealed."""
     closes: int
     """Closes that were checked; 0 where anything was found."""
+
+
+class Voided(NamedTuple):
+    """An import that was voided."""
+
+    record: Import
+    """The import as it was in force."""
+    lines: int
+    """Lines that no longer count."""
+    late: list[str]
+    """A sentence for each closed period that is corrected in the open one."""
 
 
 class Forecasted(NamedTuple):
@@ -117,6 +135,96 @@ class Workspace(Statements):
         for note in meant.notes:
             self._note(note)
         return Query(meant.name, start_ns, end_ns, policy, pools_path, meant.provisional)
+
+    # Costs
+
+    def import_bills(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        options: ImportOptions | None = None,
+        watch: Watch | None = None,
+    ) -> ImportResult:
+        """Import bills, time sheets, payroll, schedules, vouchers, rates and metered storage.
+
+        A path is a file, a folder, a pattern, or the URL of an object store. Each file is imported whole
+        or not at all, and the same lines twice count once. What was not imported is `refused` in the
+        result, with what to do; `raise_for_refused` makes a BillError of it. `watch` shows the progress.
+        """
+        from inferworks.books.workspace.importing import import_files, unwatched
+
+        words = [paths] if isinstance(paths, (str, Path)) else paths
+        return import_files(
+            self.settings, list(map(str, words)), options or ImportOptions(), watch or unwatched
+        )
+
+    def draft_mapping(self, path: str | Path) -> str:
+        """Return a mapping, as TOML, for a file with unknown columns; BillError when it needs none."""
+        from inferworks.books.workspace.mapping_draft import draft_mapping
+
+        return draft_mapping(Path(path))
+
+    def imports(self, *, every: bool = False) -> list[Import]:
+        """Return the imports in force; with `every` those too that were superseded, voided or copies.
+
+        DataFolderError before anything was imported.
+        """
+        with opened_books(self.settings.folder, read_only=True) as store:
+            return [one for one in store.imports() if every or one.state is State.IN_FORCE]
+
+    def import_of(self, number: int) -> Import:
+        """Return the import with that number; UserError when there is none."""
+        for one in self.imports(every=True):
+            if one.number == number:
+                return one
+        raise UserError(f"there is no import {number}; inferworks books imports list has them")
+
+    def void_import(self, number: int, reason: str) -> Voided:
+        """Void an import: its lines count no more, and are reversed where their period is closed.
+
+        It stays on record with the author and the reason. UserError without a reason, or when the import
+        is not in force.
+        """
+        if not reason.strip():
+            raise UserError(f"import {number}: say why it is voided, with --reason")
+        settings = self.settings
+        calendar = calendar_of(settings.folder)
+        with opened_books(settings.folder, read_only=False) as store:
+            one, changed = store.void(
+                number, reason.strip(), closed_time(calendar), who(), settings.clock.now_ns()
+            )
+        return Voided(one, changed.gone, late_texts(changed.late, calendar))
+
+    def questions(self, *, settled: bool = False) -> list[Asked]:
+        """Return the questions of files in quarantine; with `settled` the answered ones too."""
+        with opened_books(self.settings.folder, read_only=True) as store:
+            return store.questions(settled=settled)
+
+    def settle(self, number: int, reason: str) -> Asked:
+        """Settle a question: its file stays out, and no close waits for it.
+
+        UserError without a reason, or when the question is not open.
+        """
+        if not reason.strip():
+            raise UserError(f"question {number}: say why its file stays out, with --reason")
+        by, at_ns = who(), self.settings.clock.now_ns()
+        with opened_books(self.settings.folder, read_only=False) as store:
+            question = store.settle(number, reason.strip(), by, at_ns)
+        return question._replace(settled_ns=at_ns, by=by, reason=reason.strip())
+
+    def reconcile(
+        self,
+        invoices: Path | None = None,
+        period: str | None = None,
+        options: ImportOptions | None = None,
+    ) -> Reconciliation:
+        """Compare the imported bills with a file of invoices, and list the missing bills of a month.
+
+        `options` name the formats of the file. UserError when neither is given.
+        """
+        from inferworks.books.workspace.reconciliation import reconcile
+
+        spelling = (options or ImportOptions()).spelling
+        return reconcile(self.settings, invoices, period, spelling)
 
     # Analyses
 
@@ -178,8 +286,14 @@ class Workspace(Statements):
             then = then.between(*ends)
         return comparison(now, self.statement(then, engine), name)
 
-    def against(self, drawn: Statement, budget: BillFile) -> Against:
-        """Return `drawn` beside a budget. BillError for bad cells of it."""
+    def against(self, drawn: Statement, budget: Path) -> Against:
+        """Return `drawn` beside the budget in a file: a CSV of period, line and amount.
+
+        BillError with every bad cell.
+        """
+        return self._against(drawn, open_ours(budget, COLUMNS))
+
+    def _against(self, drawn: Statement, budget: BillFile) -> Against:
         known, named = self.settings.departments, self.periods().named
         return against(drawn, read_budget(budget, named, known, drawn.currency))
 
@@ -310,18 +424,21 @@ class Workspace(Statements):
         query: Query = NOW,
         seller: str = SELLER,
         beside: str | None = None,
-        budget: BillFile | None = None,
+        budget: Path | None = None,
     ) -> Sequence[ExportFile]:
         """Return the files of the books in the format `form`, one of `FORMATS`.
 
         The report takes another time and a budget beside the statement; see `beside` and `against`.
         """
+        plan = (
+            None if budget is None else open_ours(budget, COLUMNS)
+        )  # a wrong file is refused first
         books = self.books(query, seller)
         now = books.statement
         books = msgspec.structs.replace(
             books,
             beside=None if beside is None else self.beside(query, now, beside),
-            budget=None if budget is None else self.against(now, budget),
+            budget=None if plan is None else self._against(now, plan),
         )
         self.note_corrections(query, books.later)
         return exporter(form).files(books)

@@ -7,13 +7,10 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.budget import (
-    COLUMNS,
     WHICH_IS,
     Against,
     Variance,
 )
-from inferworks.books.bills.base import BillFile
-from inferworks.books.bills.detect import open_ours
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
 from inferworks.cli.show import say
 
@@ -24,11 +21,6 @@ budgeting = click.option(
     help="Budget to compare with: a CSV of period, line and amount.",
 )
 """The option that names a budget."""
-
-
-def open_budget(path: Path) -> BillFile:
-    """Open the budget in the file at `path`; BillError unless it has the columns of one."""
-    return open_ours(path, COLUMNS)
 
 
 def print_against(found: Against) -> list[str]:

@@ -14,7 +14,7 @@ from inferworks.books.exports.base import ExportFile, content, write_files
 from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.exports.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE
 from inferworks.books.workspace.workspace import SELLER
-from inferworks.cli.books.budgets import budgeting, open_budget
+from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.opening import asked, opened
 from inferworks.cli.options import config_option, data_option
@@ -87,8 +87,7 @@ def export(
     query = asked(*(workspace, period, from_text, to_text, policy), whole=form in JOURNALS)
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
-        plan = None if budget is None else open_budget(budget)
-        put_out(workspace.export(form, query, seller or SELLER, beside, plan), out, form)
+        put_out(workspace.export(form, query, seller or SELLER, beside, budget), out, form)
         return
     _refuse(form, {"--seller": seller})
     if form in IMPORTED_LEDGERS and (decimals or 0) > _CENTS:

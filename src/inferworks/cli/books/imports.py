@@ -7,18 +7,11 @@ from pathlib import Path
 import click
 
 from inferworks.books.calendar.moments import utc_text
-from inferworks.books.deliveries.landing import Changed
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.deliveries.saying import amounts, plain
-from inferworks.books.period import late_texts
-from inferworks.books.workspace.gathering import opened_books
-from inferworks.books.workspace.late_lines import calendar_of, closed_time
-from inferworks.books.workspace.recorded import who
-from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
+from inferworks.cli.books.opening import opened
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import counted, print_json, print_table, say
-from inferworks.clock import SystemClock
-from inferworks.errors import UserError
-from inferworks.folder import DataFolder
 
 
 @click.group("imports")
@@ -43,8 +36,7 @@ def list_imports(
       inferworks books imports list
       inferworks books imports list --all --json
     """
-    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
-        found = [one for one in store.imports() if every or one.state is State.IN_FORCE]
+    found = opened(config_path, data_path).imports(every=every)
     if as_json:
         print_json({"imports": list(map(_as_json, found))})
         return
@@ -66,10 +58,7 @@ def show_import(
     Example:
       inferworks books imports show 12
     """
-    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
-        one = next((one for one in store.imports() if one.number == number), None)
-    if one is None:
-        raise UserError(f"there is no import {number}; inferworks books imports list has them")
+    one = opened(config_path, data_path).import_of(number)
     if as_json:
         print_json(_as_json(one))
         return
@@ -110,29 +99,16 @@ def void_import(
     Example:
       inferworks books imports void 12 --reason "the bill of another company"
     """
-    if not reason.strip():
-        raise UserError(f"import {number}: say why it is taken back, with --reason")
-    config = read_config(config_path, data_path)
-    folder = DataFolder(Path(config.data.folder))
-    calendar = calendar_of(folder)
-    with opened_books(data_folder(config_path, data_path), read_only=False) as store:
-        one, changed = store.void(
-            number, reason.strip(), closed_time(calendar), who(), SystemClock().now_ns()
-        )
-    late = late_texts(changed.late, calendar)
+    one, gone, late = opened(config_path, data_path).void_import(number, reason)
     if as_json:
-        print_json({**_as_json(one), "state": State.VOID, "gone": changed.gone, "notes": late})
+        print_json({**_as_json(one), "state": State.VOID, "gone": gone, "notes": late})
         return
-    say(_void_text(one, changed))
+    say(
+        f"Voided import {one.number} of {one.file}: {counted(gone, 'line')} of {one.delivery}, "
+        f"{amounts(one.totals)}."
+    )
     for text in late:
         say(f"Note: {text}", err=True)
-
-
-def _void_text(one: Import, changed: Changed) -> str:
-    return (
-        f"Took back import {one.number} of {one.file}: {counted(changed.gone, 'line')} of "
-        f"{one.delivery}, {amounts(one.totals)}."
-    )
 
 
 def _row(one: Import) -> tuple[str, ...]:

@@ -7,12 +7,9 @@ from pathlib import Path
 import click
 
 from inferworks.books.deliveries.record import Asked
-from inferworks.books.workspace.gathering import opened_books
-from inferworks.books.workspace.recorded import who
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.books.opening import opened
+from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
-from inferworks.clock import SystemClock
-from inferworks.errors import UserError
 
 
 @click.group("quarantine")
@@ -37,14 +34,13 @@ def list_quarantine(
     Example:
       inferworks books quarantine list
     """
-    with opened_books(data_folder(config_path, data_path), read_only=True) as store:
-        found = store.questions(settled=every)
+    found = opened(config_path, data_path).questions(settled=every)
     if as_json:
         print_json({"questions": list(map(_as_json, found))})
         return
-    for asked in found:
-        settled = f" (settled by {asked.by}: {asked.reason})" if asked.settled_ns else ""
-        say(f"{asked.number}. {asked.text}{settled}")
+    for question in found:
+        settled = f" (settled by {question.by}: {question.reason})" if question.settled_ns else ""
+        say(f"{question.number}. {question.text}{settled}")
     if not found:
         say("Nothing is in quarantine.")
 
@@ -64,30 +60,27 @@ def settle(
     Example:
       inferworks books quarantine settle 3 --reason "a draft of the bill"
     """
-    if not reason.strip():
-        raise UserError(f"question {number}: say why its file stays out, with --reason")
-    with opened_books(data_folder(config_path, data_path), read_only=False) as store:
-        asked = store.settle(number, reason.strip(), who(), SystemClock().now_ns())
+    question = opened(config_path, data_path).settle(number, reason)
     if as_json:
-        print_json(_as_json(asked) | {"settled": True, "reason": reason.strip(), "by": who()})
+        print_json(_as_json(question))
     else:
-        say(f"Settled: {asked.file} stays out ({reason.strip()}).")
+        say(f"Settled: {question.file} stays out ({question.reason}).")
 
 
-def _as_json(asked: Asked) -> dict[str, object]:
+def _as_json(question: Asked) -> dict[str, object]:
     return {
-        "number": asked.number,
-        "file": asked.file,
-        "sha256": asked.file_sha256,
-        "kind": asked.delivery.kind,
-        "issuer": asked.delivery.issuer,
-        "account": asked.delivery.account,
-        "period": asked.delivery.period,
-        "start_ns": asked.start_ns,
-        "end_ns": asked.end_ns,
-        "question": asked.text,
-        "asked_ns": asked.at_ns,
-        "settled": asked.settled_ns is not None,
-        "by": asked.by,
-        "reason": asked.reason,
+        "number": question.number,
+        "file": question.file,
+        "sha256": question.file_sha256,
+        "kind": question.delivery.kind,
+        "issuer": question.delivery.issuer,
+        "account": question.delivery.account,
+        "period": question.delivery.period,
+        "start_ns": question.start_ns,
+        "end_ns": question.end_ns,
+        "question": question.text,
+        "asked_ns": question.at_ns,
+        "settled": question.settled_ns is not None,
+        "by": question.by,
+        "reason": question.reason,
     }

@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import click
 
-from inferworks.books.accounting.basis import Basis
-from inferworks.books.accruals.expected_bills import Compared, compared
-from inferworks.books.bills.base import (
-    Problem,
-    no_progress,
-    read_rows,
-    refuse,
-)
-from inferworks.books.bills.detect import open_ours
-from inferworks.books.bills.spelling import Told
-from inferworks.books.calendar.months import month_name, month_of
-from inferworks.books.calendar.span import Span
-from inferworks.books.deliveries.canonical import FOCUS, decimal_text
+from inferworks.books.accruals.expected_bills import Compared
+from inferworks.books.deliveries.canonical import decimal_text
 from inferworks.books.deliveries.saying import plain
-from inferworks.books.period import Period, Periods
-from inferworks.books.repository.reconcile import (
-    Check,
-    Finding,
-    Invoice,
-    billed_by,
-    checklist,
-    is_payable,
-    missing,
-)
-from inferworks.books.repository.store import BookStore
-from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.books.workspace.ledgers import no_folder
-from inferworks.books.workspace.recorded import RecordedSource
-from inferworks.books.workspace.settings import Settings
+from inferworks.books.repository.reconcile import Check
+from inferworks.books.workspace.import_options import ImportOptions
+from inferworks.cli.books.format_options import format_options
 from inferworks.cli.books.opening import opened
-from inferworks.cli.books.told import told_options
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.errors import BillError, UserError
 from inferworks.money import format_pico
-
-_ALWAYS = Span(-(2**63), 2**63 - 1)
 
 
 @click.command()
 @click.argument("invoices", required=False, type=click.Path(path_type=Path))
 @click.option("--period", metavar="MONTH", help="Month whose bills are expected (2026-11).")
-@told_options
+@format_options
 @config_option
 @data_option
 @json_option
 def reconcile(
     invoices: Path | None,
     period: str | None,
-    told: Told,
+    options: ImportOptions,
     config_path: Path | None,
     data_path: Path | None,
     as_json: bool,
@@ -82,67 +54,19 @@ def reconcile(
       issuer,invoice,currency,total
       A Cloud,INV-1,USD,1234.57
     """
-    if invoices is None and period is None:
-        raise UserError("name a file of invoices, a month with --period, or both")
-    settings = opened(config_path, data_path).settings
-    folder = settings.folder
-    if not folder.books.exists():
-        raise no_folder(folder)
-    with BookStore(folder.books, read_only=True) as store:
-        imports = store.imports()
-        bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
-    lines = StoredLines(folder.books, _ALWAYS, validated=False)
-    charges = (one for one in lines if one.file_sha256 in bills or is_payable(one))
-    expected: list[tuple[str, str]] = []
-    name: str | None = None
-    accrued: tuple[Compared, ...] = ()
-    if period is not None:
-        month = month_of(Periods().named(period).start_ns)
-        name, before = month_name(month), month_name(month_of(month.start_ns - 1))
-        known = settings.suppliers
-        gone = {one.supplier.casefold() for one in known if not one.bills_for(name)}
-        suppliers = {*(one.supplier for one in known), *billed_by(imports, before)}
-        billing = (one for one in suppliers if one.casefold() not in gone)
-        expected = list(missing(imports, billing, name))
-        accrued = _compared(settings, Period(*month, name))
-    invoiced = [] if invoices is None else list(_read(invoices, told))
-    found = checklist(charges, invoiced, expected, name)
+    found = opened(config_path, data_path).reconcile(invoices, period, options)
     if as_json:
-        accruals = [_accrual_json(one) for one in accrued]
-        print_json({"checks": list(map(_as_json, found)), "accruals": accruals})
+        accruals = [_accrual_json(one) for one in found.accruals]
+        print_json({"checks": list(map(_as_json, found.checks)), "accruals": accruals})
     else:
         columns = ("ISSUER", "INVOICE OR MONTH", "BILLED", "INVOICED", "DIFFERENCE", "FINDING")
-        print_table(columns, map(_row, found), right="BILLED INVOICED DIFFERENCE")
-        if accrued:
+        print_table(columns, map(_row, found.checks), right="BILLED INVOICED DIFFERENCE")
+        if found.accruals:
             say()
             heads = ("ACCRUED FOR", "MONTH", "ACCRUED", "BILLED", "TRUE-UP")
-            print_table(heads, map(_accrual_row, accrued), right="ACCRUED BILLED TRUE-UP")
-    if any(one.finding is not Finding.AGREES for one in found):
+            print_table(heads, map(_accrual_row, found.accruals), right="ACCRUED BILLED TRUE-UP")
+    if not found.agrees:
         raise SystemExit(1)
-
-
-def _compared(settings: Settings, month: Period) -> tuple[Compared, ...]:
-    """Return the accruals for `month` beside the bills; none on the cash basis."""
-    papers = RecordedSource(settings).papers(month.span)
-    return compared(papers.charges, month) if papers.policy.basis is Basis.ACCRUAL else ()
-
-
-def _read(path: Path, told: Told) -> Iterator[Invoice]:
-    """The invoices in the file at `path`; BillError with every bad cell."""
-    bill = open_ours(path, ("issuer", "currency", "total"), told)
-    problems: list[Problem] = []
-    found: list[Invoice] = []
-    for cells in read_rows(bill, problems, no_progress):
-        number, month = cells.optional("invoice"), cells.first("month", "billing_month")
-        if not number and not month:
-            cells.note("invoice", "give the number of the invoice, or the month that it is for")
-        cells.money("total")
-        texts = (cells.text("issuer"), number or "", "" if number else (month or "")[:7])
-        found.append(Invoice(*texts, cells.text("currency"), cells.text("total")))
-    refuse(problems)
-    if not found:
-        raise BillError(f"{path.name}: has no invoices")
-    yield from found
 
 
 def _row(one: Check) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.books.exports.formats import PAGE
-from inferworks.cli.books.budgets import budgeting, open_budget
+from inferworks.cli.books.budgets import budgeting
 from inferworks.cli.books.comparatives import comparing
 from inferworks.cli.books.export import put_out
 from inferworks.cli.books.opening import asked, opened
@@ -53,6 +53,5 @@ def report(
     """
     workspace = opened(config_path, data_path)
     query = asked(workspace, period, from_text, to_text, policy)
-    plan = None if budget is None else open_budget(budget)
-    files = workspace.export(PAGE, query, beside=beside, budget=plan)
+    files = workspace.export(PAGE, query, beside=beside, budget=budget)
     put_out(files, out or free_place(DEFAULT_REPORT), PAGE)

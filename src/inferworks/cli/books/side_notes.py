@@ -7,7 +7,7 @@ from pathlib import Path
 from inferworks.books.statement.statement import remarks
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.workspace import Workspace
-from inferworks.cli.books.budgets import open_budget, print_against
+from inferworks.cli.books.budgets import print_against
 from inferworks.cli.books.comparatives import print_compared
 from inferworks.cli.books.formatting import span_text
 from inferworks.cli.show import print_json, say
@@ -25,7 +25,7 @@ def print_beside(
     """Print the statement of `query`, beside the time that `what` names and the `budget`."""
     drawn = workspace.statement(query, engine)
     compared = None if what is None else workspace.beside(query, drawn, what, engine)
-    plan = None if budget is None else workspace.against(drawn, open_budget(budget))
+    plan = None if budget is None else workspace.against(drawn, budget)
     if as_json:
         told = drawn.to_json() | {"notes": remarks(drawn.lines, drawn.notes)}
         told |= {} if compared is None else {"compared": compared.to_json()}

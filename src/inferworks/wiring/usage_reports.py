@@ -1,0 +1,96 @@
+"""Usage that other systems reported, recorded and retracted: by the running gateway, or right here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+import msgspec
+
+from inferworks.books.workspace.recorded import who
+from inferworks.clock import SystemClock
+from inferworks.errors import JournalError, UpstreamError, UserError
+from inferworks.folder import DataFolder, Instance
+from inferworks.meter.activity import Received, record_reported, retract
+from inferworks.meter.events import RETRACTION_TYPE, Reported, envelope
+from inferworks.meter.journal import Journal
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.metering import KEY_VARIABLE, send
+
+_BATCH = 1000
+"""Events in one request to a running gateway."""
+
+
+def record_usage(reports: Sequence[Reported], folder: DataFolder) -> Received:
+    """Journal `reports` by the running gateway or, when none runs, directly.
+
+    UserError when a gateway runs and there is no key for it, it refuses or does not answer, or when the
+    journal cannot be written. Reports journaled before that are duplicates the next time.
+    """
+    instance = folder.instance()
+    try:
+        if instance is not None:
+            return _sent(list(map(envelope, reports)), instance, os.environ)
+        with folder.hold():
+            return asyncio.run(_journaled(reports, folder))
+    except (JournalError, UpstreamError) as error:
+        raise UserError(f"{error}; mend that and import again: nothing counts twice") from error
+
+
+def retract_usage(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
+    """Retract the reports with these names (source, id), by the running gateway or directly.
+
+    UserError as for `record_usage`.
+    """
+    instance = folder.instance()
+    try:
+        if instance is not None:
+            events = [
+                {"specversion": "1.0", "type": RETRACTION_TYPE, "source": source, "id": id_,
+                 "data": {"reason": reason}}
+                for source, id_ in names
+            ]  # fmt: skip
+            return _sent(events, instance, os.environ)
+        with folder.hold():
+            return asyncio.run(_retracted(names, reason, folder))
+    except (JournalError, UpstreamError) as error:
+        raise UserError(f"{error}; mend that and try again: nothing is taken back twice") from error
+
+
+async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Received:
+    """Write to the journal, which no other process has open: all of `reports` in one transaction."""
+    journal = Journal(SqliteStore(folder.journal))
+    journal.start()
+    with closing(journal):
+        return await record_reported(journal, reports)
+
+
+async def _retracted(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
+    journal = Journal(SqliteStore(folder.journal))
+    journal.start()
+    with closing(journal):
+        now_ns = SystemClock().now_ns()
+        found = await retract(journal, {reason: names}, at_ns=now_ns, by=who())
+    return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
+
+
+def _sent(
+    events: Sequence[Mapping[str, object]], instance: Instance, environment: Mapping[str, str]
+) -> Received:
+    """Send to the gateway, in batches; sending again after a break counts nothing twice."""
+    key = environment.get(KEY_VARIABLE, "")
+    if not instance.url:
+        raise UserError("the platform is starting; try again in a moment")
+    if not key:
+        raise UserError(
+            f"the platform is running at {instance.url}: set {KEY_VARIABLE} to a key that may report "
+            "(inferworks keys create --report SOURCE), or stop it"
+        )
+    total = Received(0, 0, 0, 0)
+    for begin in range(0, len(events), _BATCH):
+        batch = events[begin : begin + _BATCH]
+        counts = send(msgspec.json.encode(batch), instance.url, key)
+        total += Received(len(batch), **counts)
+    return total
