@@ -32,7 +32,7 @@ from inferworks.books.closing.seal import Spooled, body_of_set
 from inferworks.books.exports.base import ExportFile, books_of, content
 from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.exports.focus import FocusExporter
-from inferworks.books.exports.journal import rounded_journal
+from inferworks.books.exports.journal import JournalForm, rounded_journal
 from inferworks.books.exports.json_export import JsonExporter
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
@@ -88,7 +88,9 @@ def views(papers: Inputs) -> dict[str, Any]:
     for text in (*SUBJECTS, *_a_charge(papers)):
         found[text] = _explained(workings, Subject(*text.split(":", 1)), singles)
     for name, program in PROGRAMS.items():
-        journal = rounded_journal([statement], 2, load_chart(), parties=program.parties)
+        journal = rounded_journal(
+            [statement], 2, JournalForm(load_chart(), parties=program.parties)
+        )
         found |= _contents(name, LedgerCsvExporter(program, load_chart()).files(journal))
     for exporter in (FocusExporter(), CsvExporter()):
         found |= _contents(exporter.name, exporter.files(books))

@@ -36,14 +36,21 @@ async def running_platform(folder: DataFolder) -> AsyncIterator[str]:
     UserError, with the end of its output, when it does not come up or does not end well.
     """
     log = folder.path / "platform.log"
-    process = await _started(folder.path, log)
+    config = folder.path / "inferworks.toml"  # of its own: the working directory's is ignored
+    config.write_text(f'[engine]\nnode = "{NODE}"\n', encoding="utf-8")
+    options = ["--until-eof", "--port", "0", "--config", str(config), "--data", str(folder.path)]
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "inferworks", "up", *options, stdin=asyncio.subprocess.PIPE,
+            stdout=output, stderr=output, env=_environment({}), start_new_session=True,
+        )  # fmt: skip
     try:
         yield await _ready(process, folder, log)
     except BaseException:
         await _ended(process)
         raise
     if await _ended(process) != 0:
-        raise UserError(f"the platform did not stop well; it said:\n{_tail(log)}")
+        raise UserError(f"the platform did not stop cleanly; its output ends:\n{_tail(log)}")
 
 
 async def run_trainer(folder: Path, secret: str, options: Mapping[str, str]) -> Trained:
@@ -66,20 +73,8 @@ async def run_trainer(folder: Path, secret: str, options: Mapping[str, str]) -> 
         await _ended(process)
         raise
     if code != 0:
-        raise UserError(f"the trainer failed; it said:\n{_tail(log)}")
+        raise UserError(f"the trainer failed; its output ends:\n{_tail(log)}")
     return msgspec.json.decode(output.read_bytes(), type=Trained)
-
-
-async def _started(folder: Path, log: Path) -> asyncio.subprocess.Process:
-    """Start the platform with a configuration of its own, ignoring the working directory."""
-    config = folder / "inferworks.toml"
-    config.write_text(f'[engine]\nnode = "{NODE}"\n', encoding="utf-8")
-    options = ["--until-eof", "--port", "0", "--config", str(config), "--data", str(folder)]
-    with log.open("wb") as output:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "inferworks", "up", *options, stdin=asyncio.subprocess.PIPE,
-            stdout=output, stderr=output, env=_environment({}), start_new_session=True,
-        )  # fmt: skip
 
 
 async def _ready(process: asyncio.subprocess.Process, folder: DataFolder, log: Path) -> str:
@@ -92,9 +87,9 @@ async def _ready(process: asyncio.subprocess.Process, folder: DataFolder, log: P
                 await asyncio.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         raise UserError(
-            f"the platform was not ready within {_READY_TIMEOUT_S:g} s; it said:\n{_tail(log)}"
+            f"the platform was not ready within {_READY_TIMEOUT_S:g} s; its output ends:\n{_tail(log)}"
         ) from None
-    raise UserError(f"the platform did not start; it said:\n{_tail(log)}")
+    raise UserError(f"the platform did not start; its output ends:\n{_tail(log)}")
 
 
 async def _ended(process: asyncio.subprocess.Process) -> int:

@@ -53,7 +53,7 @@ from inferworks.demo.traffic import Answered, Caller
 from inferworks.demo.training import TRAINER_SOURCE, Trained
 from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
-from inferworks.ids import CallId, CustomerId
+from inferworks.ids import CustomerId
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.usage import NO_TOKENS, Outcome, Tokens
@@ -186,7 +186,20 @@ def run(
     statement = close_span(
         Inputs(charges, facts, tuple(accounts.plans()), load_policy(POLICY), CURRENCY, lived.span)
     )
-    done = _done(settings, plan, prices, lived, facts, charges, statement)
+    planned_whole = sum(call.ending is Ending.ANSWERED for call in plan.calls)
+    done = Done(
+        settings=settings,
+        plan=plan,
+        prices=prices,
+        lived=lived,
+        calls_sent=1 + len(plan.calls) + lived.trained.rollouts,
+        calls_answered=1 + planned_whole + lived.trained.rollouts,
+        usage_records=len(facts.usages),
+        outcomes=dict(sorted(Counter(usage.outcome.value for usage in facts.usages).items())),
+        tokens=sum((usage.tokens for usage in facts.usages), NO_TOKENS),
+        charges=charges,
+        statement=statement,
+    )
     check(done, facts)
     return done
 
@@ -200,25 +213,21 @@ def open_accounts(
         LAB: (Purpose.TRAIN_INFERENCE, (Purpose.TRAIN_GRADIENT, Purpose.DATA_PREP)),
         _OPERATIONS: (Purpose.SUPPORT, ()),
     }
+    reporting = {
+        LAB: (TRAINER_SOURCE, _stored_by(LAB)),
+        _OPERATIONS: (_stored_by(_OPERATIONS),),
+    }
     paid = {p.customer: (p.input_pico, p.output_pico) for p in prices if p.output_pico}
     for customer, (purpose, allowed) in purposes.items():
         price = paid.get(customer)
         plan = None if price is None else PricePlan.per_token(customer, now_ns, CURRENCY, *price)
         accounts.add_customer(Customer(customer, now_ns), plan)
-        sources = _sources(customer)
+        sources = reporting.get(customer, ())
         key, secrets[customer] = mint(
             customer, now_ns, purpose=purpose, allowed=allowed, sources=sources, ours=bool(sources)
         )
         accounts.add_key(key)
     return secrets
-
-
-def _sources(customer: CustomerId) -> tuple[str, ...]:
-    """Return the sources under which the key of `customer` reports; none for mere callers."""
-    return {
-        LAB: (TRAINER_SOURCE, _stored_by(LAB)),
-        _OPERATIONS: (_stored_by(_OPERATIONS),),
-    }.get(customer, ())
 
 
 class _World(NamedTuple):
@@ -245,17 +254,29 @@ async def _live(world: _World) -> Lived:
             world.watcher.stage("Stopping the platform")
     except BaseExceptionGroup as group:
         raise _first(group) from group
-    return Lived(_whole_seconds(start_ns, world.clock.now_ns()), sample, answers, trained)
+    # whole seconds: bills are written to the second
+    start_s, end_s = start_ns // NS_PER_SECOND, -(-world.clock.now_ns() // NS_PER_SECOND)
+    span = Span(start_s * NS_PER_SECOND, end_s * NS_PER_SECOND)
+    return Lived(span, sample, answers, trained)
 
 
 async def _work(world: _World, url: str) -> tuple[Answered, tuple[Answered, ...], Trained]:
     """Call and train while the platform runs."""
     datasets = world.folder.path / DATASETS
     datasets.mkdir()
-    options = _trainer_options(world.settings, url, datasets / "rollouts.npy")
+    options = {
+        "url": url,
+        "model": MODEL,
+        "dataset": str(datasets / "rollouts.npy"),
+        "node": NODE,
+        "seconds": str(max(1.0, world.settings.seconds * _TRAINING_PERCENT / 100)),
+        "rollouts": str(_ROLLOUTS),
+        "seed": str(world.settings.seed),
+    }
+    question = PlannedCall(-1, PARTIES[0].id, 0, SAMPLE_QUESTION, False, 160, exact=False)
     async with _watching_files(world, datasets, url):
         with closing(Caller(url, MODEL, world.secrets)) as caller:
-            sample = await caller.send(_sample_call())
+            sample = await caller.send(question)
             world.watcher.stage("Calling and training")
             world.watcher.expect(len(world.plan.calls))
             async with asyncio.TaskGroup() as group:
@@ -266,33 +287,26 @@ async def _work(world: _World, url: str) -> tuple[Answered, tuple[Answered, ...]
     return sample, traffic.result(), training.result()
 
 
-def _trainer_options(settings: Settings, url: str, dataset: Path) -> Mapping[str, str]:
-    seconds = max(1.0, settings.seconds * _TRAINING_PERCENT / 100)
-    return {
-        "url": url,
-        "model": MODEL,
-        "dataset": str(dataset),
-        "node": NODE,
-        "seconds": str(seconds),
-        "rollouts": str(_ROLLOUTS),
-        "seed": str(settings.seed),
-    }
-
-
 @asynccontextmanager
 async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncIterator[None]:
     """Measure the files while the block runs, and report them when the block has ended well."""
-    held = {
+
+    def operations() -> list[Path]:
+        """Return the files of the journal, the step traces and the logs."""
+        folder = world.folder
+        return [*folder.path.glob("*.db*"), *folder.spool.iterdir(), *folder.path.glob("*.log")]
+
+    stores = {
         LAB: StoredBytes(DATASETS, Purpose.DATA_PREP, lambda: list(datasets.iterdir())),
-        _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, lambda: _kept_to_serve(world.folder)),
+        _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, operations),
     }
-    watching = asyncio.create_task(watch(tuple(held.values()), world.clock))
+    watching = asyncio.create_task(watch(tuple(stores.values()), world.clock))
     try:
         yield
     finally:
         watching.cancel()
         await asyncio.wait({watching})
-    for customer, store in held.items():
+    for customer, store in stores.items():
         store.sample(world.clock.now_ns())
         event = store.event(_stored_by(customer))
         await asyncio.to_thread(report, [event], url, world.secrets[customer])
@@ -301,16 +315,6 @@ async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncItera
 def _stored_by(customer: CustomerId) -> str:
     """Return the source under which the files that `customer` keeps are reported."""
     return f"demo.{customer}"
-
-
-def _kept_to_serve(folder: DataFolder) -> list[Path]:
-    """The journal, the step traces and the logs."""
-    return [*folder.path.glob("*.db*"), *folder.spool.iterdir(), *folder.path.glob("*.log")]
-
-
-def _sample_call() -> PlannedCall:
-    """Return the call whose answer is shown."""
-    return PlannedCall(-1, PARTIES[0].id, 0, SAMPLE_QUESTION, False, 160, exact=False)
 
 
 def import_bills(folder: DataFolder, span: Span, take_in: TakeIn) -> tuple[Charge, ...]:
@@ -326,57 +330,21 @@ def check(done: Done, facts: Facts) -> None:
     statement = done.statement
     billed_pico = sum(charge.amount_pico for charge in done.charges)
     answered = {usage.call_id for usage in facts.usages if usage.outcome is Outcome.ANSWERED}
-    seen = _seen_whole(done.lived)
+    lived = done.lived
+    whole = {answer.call_id for answer in (lived.sample, *lived.answers) if answer.whole}
     _must(
         done.usage_records == done.calls_sent,
         f"{done.calls_sent} calls were sent, but {done.usage_records} usage records were written",
     )
-    _must(seen <= answered, f"{len(seen - answered)} answered calls have no usage record")
+    _must(whole <= answered, f"{len(whole - answered)} answered calls have no usage record")
     _must(statement.allocated_pico == statement.billed_pico == billed_pico,
           f"billed {billed_pico}, in the statement {statement.billed_pico}, allocated "
           f"{statement.allocated_pico} picounits")  # fmt: skip
 
 
-def _must(true: bool, otherwise: str) -> None:
-    if not true:
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
         raise BooksError(f"the demo does not add up: {otherwise}")
-
-
-def _seen_whole(lived: Lived) -> set[CallId]:
-    """Return the calls whose whole answer a caller has."""
-    return {answer.call_id for answer in (lived.sample, *lived.answers) if answer.whole}
-
-
-def _done(
-    settings: Settings,
-    plan: Plan,
-    prices: tuple[Price, ...],
-    lived: Lived,
-    facts: Facts,
-    charges: tuple[Charge, ...],
-    statement: Statement,
-) -> Done:
-    planned_whole = sum(call.ending is Ending.ANSWERED for call in plan.calls)
-    return Done(
-        settings=settings,
-        plan=plan,
-        prices=prices,
-        lived=lived,
-        calls_sent=1 + len(plan.calls) + lived.trained.rollouts,
-        calls_answered=1 + planned_whole + lived.trained.rollouts,
-        usage_records=len(facts.usages),
-        outcomes=dict(sorted(Counter(usage.outcome.value for usage in facts.usages).items())),
-        tokens=sum((usage.tokens for usage in facts.usages), NO_TOKENS),
-        charges=charges,
-        statement=statement,
-    )
-
-
-def _whole_seconds(start_ns: int, end_ns: int) -> Span:
-    """The smallest span of whole seconds that holds both: bills are written to the second."""
-    return Span(
-        start_ns // NS_PER_SECOND * NS_PER_SECOND, -(-end_ns // NS_PER_SECOND) * NS_PER_SECOND
-    )
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

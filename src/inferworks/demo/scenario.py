@@ -174,27 +174,19 @@ def price_of(party: Party, plan: Sequence[PlannedCall], seconds: int) -> tuple[i
     """Picounits per (input, output) token for `party`, of two significant digits; (0, 0) is free."""
     if party.purpose is not Purpose.SERVE_PAID:
         return 0, 0
-    weight = sum(read + written * _OUTPUT_PRICE_RATIO for read, written in _expected(plan, ACME.id))
+    tokens = [
+        call.expected_tokens
+        for call in plan
+        if call.customer == ACME.id and call.ending is Ending.ANSWERED
+    ]
+    weight = sum(read + written * _OUTPUT_PRICE_RATIO for read, written in tokens)
     target_pico = expected_bill_pico(seconds) * _ACME_PERCENT // 100
     per_token_pico = target_pico // max(1, weight)
     if party is BARGAIN:
         per_token_pico //= _BARGAIN_DISCOUNT
-    price_pico = _two_digits(per_token_pico)
+    step = int(10 ** max(0, len(str(per_token_pico)) - 2))
+    price_pico = max(1, per_token_pico // step * step)
     return price_pico, price_pico * _OUTPUT_PRICE_RATIO
-
-
-def _expected(plan: Sequence[PlannedCall], customer: CustomerId) -> Iterator[tuple[int, int]]:
-    return (
-        call.expected_tokens
-        for call in plan
-        if call.customer == customer and call.ending is Ending.ANSWERED
-    )
-
-
-def _two_digits(number: int) -> int:
-    """`number` rounded down to two significant digits, at least 1."""
-    step = int(10 ** max(0, len(str(number)) - 2))
-    return max(1, number // step * step)
 
 
 def _customers(calls: int, rng: random.Random) -> list[CustomerId]:

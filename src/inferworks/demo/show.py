@@ -11,7 +11,7 @@ import msgspec
 from inferworks.books.exports.html import Fact, Report, render
 from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.demo.bills import SCALE, price_lines
-from inferworks.demo.run import Done, Price
+from inferworks.demo.run import Done
 from inferworks.demo.scenario import SAMPLE_QUESTION
 from inferworks.money import format_pico, round_pico
 
@@ -52,6 +52,13 @@ def sections(done: Done) -> list[Section]:
 def facts(done: Done) -> list[Fact]:
     """Describe what happened, in words."""
     trained = done.lived.trained
+    prices: list[str] = []
+    for price in done.prices:
+        read, written = (
+            round_pico(pico * _MILLION, places=2) for pico in (price.input_pico, price.output_pico)
+        )
+        listed = f" ({read} in, {written} out, per million tokens)" if price.output_pico else ""
+        prices.append(f"{price.customer} {price.about}{listed}")
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in done.outcomes.items())
     return [
         Fact("Traffic", f"{done.plan.about}; 1 sample; {trained.rollouts} rollouts of the trainer"),
@@ -63,7 +70,7 @@ def facts(done: Done) -> list[Fact]:
             f"rollouts, {trained.parameters:,} parameters; loss {trained.start_loss:.2f} to "
             f"{trained.end_loss:.2f} nats a character",
         ),
-        Fact("Customers", "; ".join(_price_text(price) for price in done.prices)),
+        Fact("Customers", "; ".join(prices)),
     ]
 
 
@@ -169,17 +176,6 @@ def _questions(statement: Statement) -> Section:
         right="AMOUNT COR R&D",
         lines=("COR: cost of revenue. The report has the lines behind each.",),
     )
-
-
-def _price_text(price: Price) -> str:
-    if not price.output_pico:
-        return f"{price.customer} {price.about}"
-    read, written = _per_million(price.input_pico), _per_million(price.output_pico)
-    return f"{price.customer} {price.about} ({read} in, {written} out, per million tokens)"
-
-
-def _per_million(pico: int) -> str:
-    return round_pico(pico * _MILLION, places=2)
 
 
 def _money(pico: int) -> str:

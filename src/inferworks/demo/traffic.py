@@ -81,7 +81,7 @@ class Caller:
         ]
         async with self._client.stream("POST", self._origin, _PATH, headers, body) as response:
             call_id = CallId(response.headers.get(b"x-inferworks-call-id", b"").decode())
-            text, whole = await _taken(response, call)
+            text, whole = await _answer_text(response, call)
         expected = 404 if call.ending is Ending.REFUSED else 200
         if response.status != expected:
             raise UpstreamError(
@@ -119,19 +119,17 @@ def _request(call: PlannedCall, model: str) -> dict[str, Any]:
     return request
 
 
-async def _taken(response: Response, call: PlannedCall) -> tuple[str, bool]:
-    """The text of the answer, and whether all of it came."""
+async def _answer_text(response: Response, call: PlannedCall) -> tuple[str, bool]:
+    """Return the text of the answer, and True if all of it came."""
     if call.ending is Ending.LEFT:
         await response.next_piece(_STALL_S)
         return "", False
     if response.status != 200 or not call.stream:
         body = await response.read(_STALL_S, _LIMIT_BYTES)
-        return (_text_of(body), True) if response.status == 200 else (body.decode(), False)
-    return await _streamed(response)
-
-
-async def _streamed(response: Response) -> tuple[str, bool]:
-    splitter, texts, whole = EventSplitter(), [], False
+        if response.status != 200:
+            return body.decode(), False
+        return "".join(choice.message.content or "" for choice in _chunk(body).choices), True
+    splitter, texts, whole = EventSplitter(), list[str](), False
     async for piece in response.pieces(_STALL_S):
         for event in splitter.feed(piece):
             data = event_data(event)
@@ -162,7 +160,3 @@ def _chunk(data: bytes) -> _Answer:
         return _decode(data)
     except msgspec.DecodeError as error:
         raise UpstreamError(f"an answer cannot be read: {data[:200]!r}", sent=True) from error
-
-
-def _text_of(body: bytes) -> str:
-    return "".join(choice.message.content or "" for choice in _chunk(body).choices)

@@ -143,16 +143,11 @@ def descend(windows: Codes, seconds: float, seed: int, now: Callable[[], float])
     return Trained(0, len(windows), size, steps, start_loss, student.loss(scored))
 
 
-async def _answers(url: str, model: str, secret: str, count: int, seed: int) -> list[str]:
-    answers = await send_all(url, model, {LAB: secret}, rollouts(count, seed), lambda: None)
-    return [answer.text for answer in answers]
-
-
 def train(options: argparse.Namespace, secret: str) -> Trained:
     """Collect rollouts, keep them, learn from them."""
-    texts = asyncio.run(
-        _answers(options.url, options.model, secret, options.rollouts, options.seed)
-    )
+    calls = rollouts(options.rollouts, options.seed)
+    sending = send_all(options.url, options.model, {LAB: secret}, calls, lambda: None)
+    texts = [answer.text for answer in asyncio.run(sending)]
     windows = windows_of(texts)
     np.save(options.dataset, windows)
     about = f"distilling {options.model} into a student on {len(windows)} windows"

@@ -48,7 +48,13 @@ from inferworks.books.bills.base import bill_file
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, NaturalClass, is_provisional
 from inferworks.books.closing.audit import audit, audit_chain
-from inferworks.books.closing.close import close_period, reopen_period, sealed_paper, statement_of
+from inferworks.books.closing.close import (
+    CloseRequest,
+    close_period,
+    reopen_period,
+    sealed_paper,
+    statement_of,
+)
 from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
 from inferworks.books.closing.ledger import standing
 from inferworks.books.closing.prior_period import booked, with_late
@@ -738,13 +744,11 @@ def _deliver(world: World, name: str, lines: tuple[Charge, ...]) -> str:
 def _close(world: World) -> str:
     period = world.open_period
     try:
-        closed = close_period(world.disk.ledger, world, period, by="ann", at_ns=1)
+        closed = close_period(world.disk.ledger, world, CloseRequest(period, "ann", 1))
     except UserError as error:
         if "quarantine" not in str(error):
             raise
-        closed = close_period(
-            world.disk.ledger, world, period, by="ann", at_ns=1, accept="disputed"
-        )
+        closed = close_period(world.disk.ledger, world, CloseRequest(period, "ann", 1, "disputed"))
     if closed.record.number == 0:
         _same("what the first record follows", closed.record.previous, FIRST)
     world.papers_kept[period] = sealed_paper(world.disk.ledger, period) or b""

@@ -29,6 +29,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, ChargeId, NaturalClass
 from inferworks.books.closing.audit import audit, audit_chain, contains
 from inferworks.books.closing.close import (
+    CloseRequest,
     close_period,
     reopen_period,
     sealed_paper,
@@ -129,7 +130,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def closed(ledger: Ledger, source: Any, period: Period, **options: Any) -> Any:
     """Close `period` at a fixed moment."""
-    return close_period(ledger, source, period, by="ann", at_ns=1_000, **options)
+    return close_period(ledger, source, CloseRequest(period, "ann", 1_000, **options))
 
 
 def test_a_close_seals_the_statement(ledger: Ledger) -> None:
@@ -721,7 +722,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_close import FIRST_PERIOD, Recorded
-from inferworks.books.closing.close import close_period, reopen_period
+from inferworks.books.closing.close import CloseRequest, close_period, reopen_period
 from inferworks.books.closing.ledger import Ledger
 with Ledger(Path(sys.argv[1])) as ledger:
     source = Recorded()
@@ -729,7 +730,7 @@ with Ledger(Path(sys.argv[1])) as ledger:
         reopen_period(ledger, FIRST_PERIOD, reason="again", by="bob", at_ns=2)
     print("ready", flush=True)
     while True:
-        close_period(ledger, source, FIRST_PERIOD, by="ann", at_ns=1)
+        close_period(ledger, source, CloseRequest(FIRST_PERIOD, "ann", 1))
         reopen_period(ledger, FIRST_PERIOD, reason="again", by="bob", at_ns=2)
 """
 

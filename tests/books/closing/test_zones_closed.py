@@ -21,7 +21,7 @@ from inferworks.books.calendar.calendars import calendars_of
 from inferworks.books.calendar.months import DAY_NS, date_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.closing.audit import audit
-from inferworks.books.closing.close import close_period, statement_of
+from inferworks.books.closing.close import CloseRequest, close_period, statement_of
 from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
@@ -174,7 +174,8 @@ def test_closes_and_corrections_sum_to_what_is_owed(
                 source.usages = [call for _, call in waiting]
                 found.append(statement_of(ledger, source, period))
                 break
-            done = close_period(ledger, source, period, by="ann", at_ns=number, begin=number == 0)
+            request = CloseRequest(period, "ann", number, begin=number == 0)
+            done = close_period(ledger, source, request)
             found.append(done.statement)
         assert audit(ledger, source) == ()
     whole = drawn(source.papers(WHOLE))

@@ -30,7 +30,7 @@ from inferworks.books.exports.chart_of_accounts import (
     shipped_chart,
 )
 from inferworks.books.exports.hledger import HledgerExporter
-from inferworks.books.exports.journal import Journal, exact_journal, rounded_journal
+from inferworks.books.exports.journal import Journal, JournalForm, exact_journal, rounded_journal
 from inferworks.books.exports.ledger_csv import NETSUITE, PROGRAMS, XERO, LedgerCsvExporter, Program
 from inferworks.books.period import Period
 from inferworks.books.statement.corrections import Correction
@@ -47,9 +47,8 @@ CHART = load_chart()
 
 def journal_of(program: Program, statements: Sequence[Statement], chart: Chart = CHART) -> Journal:
     """The journal of `statements` as `program` takes it."""
-    return rounded_journal(
-        statements, 2, chart, parties=program.parties, most_lines=program.lines_per_entry
-    )
+    form = JournalForm(chart, parties=program.parties, most_lines=program.lines_per_entry)
+    return rounded_journal(statements, 2, form)
 
 
 def rows_of(
@@ -304,9 +303,9 @@ def test_days_are_those_of_the_zone_that_the_period_begins_in(
 ) -> None:
     """Over leap days, year ends, 4-4-5 periods and a change of clocks."""
     statement = in_zone(books, first, after)
-    (entry,) = rounded_journal([statement], 2, zone=ZoneInfo(zone)).entries
+    (entry,) = rounded_journal([statement], 2, JournalForm(zone=ZoneInfo(zone))).entries
     assert (entry.date.isoformat(), entry.text) == (last, f"Sales of {name}")
-    (exact,) = exact_journal([statement], zone=ZoneInfo(zone)).entries
+    (exact,) = exact_journal([statement], JournalForm(zone=ZoneInfo(zone))).entries
     assert exact.date == entry.date
 
 
@@ -414,7 +413,7 @@ def test_a_default_takes_what_is_left() -> None:
 
 def test_hledger_takes_a_chart_and_cents(books: Books, hledger: Check, tmp_path: Path) -> None:
     """Accounts of a chart keep their kind, so an income statement can be drawn."""
-    journal = rounded_journal([books.statement], 2, CHART)
+    journal = rounded_journal([books.statement], 2, JournalForm(CHART))
     text = content(HledgerExporter().files(journal)[0]).decode()
     assert "account Income:4000-Usage-revenue\n" in text
     assert "; Income:4000-Usage-revenue is 4000 Usage revenue\n" in text

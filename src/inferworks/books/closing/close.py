@@ -45,7 +45,6 @@ from inferworks.books.closing.prior_period import (
     restated,
 )
 from inferworks.books.closing.seal import (
-    Body,
     Close,
     Reopening,
     Sealable,
@@ -71,51 +70,60 @@ class Closed(NamedTuple):
     statement: Statement
 
 
-def close_period(
-    ledger: Ledger,
-    source: Source,
-    period: Period,
-    *,
-    by: str,
-    at_ns: int,
-    accept: str = "",
-    begin: bool = False,
-) -> Closed:
-    """Build the statement of `period`, check it, and seal it; all or nothing.
+class CloseRequest(NamedTuple):
+    """Order to close a period."""
 
-    With `begin` the books begin with this period: what is recorded for earlier ones is left out.
+    period: Period
+    by: str
+    """Name of the person who closes it."""
+    at_ns: int
+    accept: str = ""
+    """Reason to leave out what is in quarantine."""
+    begin: bool = False
+    """True if the books begin with this period: what is recorded for earlier ones is left out."""
+
+
+def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Closed:
+    """Build the statement of a period, check it, and seal it; all or nothing.
+
     UserError when it is closed already, when an earlier period is open, or when something in quarantine
-    may belong to it and `accept` gives no reason to leave that out. BooksError when a theorem does not
+    may belong to it and the request gives no reason to leave that out. BooksError when a theorem does not
     hold of the statement.
     """
+    period = request.period
     closes = standing(ledger.records())
     periods = ledger.periods()
-    first = begin or periods.closed  # then nothing lies before that was not closed or left out
+    first = request.begin or periods.closed  # nothing lies before that was not closed or left out
     refuse_out_of_order(period, periods, None if first else source.earliest_ns(period.start_ns))
     conflicts = _conflicts(source, period, closes)
-    if conflicts and not accept:
+    if conflicts and not request.accept:
         raise UserError(_conflicts_text(period, conflicts))
     late = list(restated(ledger, source, closes, period.end_ns))
-    papers = on_top(ledger, closes, late, source.papers(period.span))
-    own = source.drawn(papers)
-    statement = with_corrections(own, [one.correction for one in late])
-    bodies: list[Sealable] = [*sealed_bodies("", papers, own), *_statement_bodies(statement)]
-    for one in late:
-        bodies += sealed_bodies(prefix_of(one.period), one.now.papers, one.now.statement)
+    inputs = on_top(ledger, closes, late, source.papers(period.span))
+    own = source.drawn(inputs)
+    statement = with_corrections(own, [restatement.correction for restatement in late])
+    bodies: list[Sealable] = [
+        *sealed_bodies("", inputs, own),
+        body_of(STATEMENT, statement),
+        body_of_json(PAPER, statement.to_json()),
+    ]
+    for restatement in late:
+        now = restatement.now
+        bodies += sealed_bodies(prefix_of(restatement.period), now.papers, now.statement)
     number, previous = ledger.head()
     record = Close(
         number=number,
         previous=previous,
         period=period,
-        at_ns=at_ns,
-        by=by,
-        currency=papers.currency,
-        policy=papers.policy.name,
+        at_ns=request.at_ns,
+        by=request.by,
+        currency=inputs.currency,
+        policy=inputs.policy.name,
         code=code_version(),
-        begin=begin,
-        reason=accept if conflicts else "",
+        begin=request.begin,
+        reason=request.accept if conflicts else "",
         accepted=tuple(sorted(conflicts)),
-        corrects=tuple(one.period for one in late),
+        corrects=tuple(restatement.period for restatement in late),
         parts=tuple(body.part for body in bodies),
     )
     return Closed(record, ledger.append(record, bodies), statement)
@@ -167,14 +175,16 @@ def statement_of(
         return ledger.body(close, STATEMENT).rows(Statement)[0]
     corrections: Iterable[Correction]
     if close is None:
-        papers, corrections = open_books(ledger, source, period)
+        inputs, corrections = open_books(ledger, source, period)
     else:
-        papers, corrections = papers_of(ledger, close), booked_for(ledger, source, period)
+        inputs, corrections = papers_of(ledger, close), booked_for(ledger, source, period)
     if view is not None:
-        papers = seen_by(papers, view) if close else msgspec.structs.replace(papers, policy=view)
-        named = view, papers.currency, period.end_ns
-        corrections = [booked_under(correction, *named) for correction in corrections]
-    return with_corrections(source.drawn(papers), corrections)
+        inputs = seen_by(inputs, view) if close else msgspec.structs.replace(inputs, policy=view)
+        corrections = [
+            booked_under(correction, view, inputs.currency, period.end_ns)
+            for correction in corrections
+        ]
+    return with_corrections(source.drawn(inputs), corrections)
 
 
 def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
@@ -232,12 +242,14 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
     """UserError unless `period` is the next to be closed."""
     if periods.status(period) is Status.CLOSED:
         raise UserError(
-            f"period {period.name} is closed; what is late shows in the open period by itself, and "
-            "inferworks books reopen makes it open again"
+            f"period {period.name} is closed: late records show as corrections in the open period; to "
+            f"open it again, use: inferworks books reopen {period.name}"
         )
     refuse_overlap(period, (*periods.closed, *(p for p in periods.declared if p != period)))
-    first_ns = _open_before(period, periods, earliest_ns)
-    if first_ns is not None:
+    first_ns = periods.closed_until_ns  # of the time before the period that is still open
+    if first_ns is None:
+        first_ns = None if earliest_ns is None else min(earliest_ns, period.start_ns)
+    if first_ns not in (None, period.start_ns):
         earlier = periods.holding(first_ns)
         begin = "" if periods.closed else f"; or begin the books with {period.name}, with --begin"
         raise UserError(
@@ -246,24 +258,11 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
         )
 
 
-def _open_before(period: Period, periods: Periods, earliest_ns: int | None) -> int | None:
-    """Return the start of the open time before `period`; None if there is none, or nothing in it yet."""
-    until_ns = periods.closed_until_ns
-    if until_ns is None:
-        nothing_before = earliest_ns is None or earliest_ns >= period.start_ns
-        return None if nothing_before else earliest_ns
-    return None if until_ns == period.start_ns else until_ns
-
-
-def _statement_bodies(statement: Statement) -> list[Body]:
-    return [body_of(STATEMENT, statement), body_of_json(PAPER, statement.to_json())]
-
-
 def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[str, str]:
     """Return the quarantined records for `period` that no earlier close accepted, name to fault."""
     accepted = {name for close in closes for name in close.accepted}
-    found = source.conflicts(period.span)
-    return {name: text for name, text in found.items() if name not in accepted}
+    conflicts = source.conflicts(period.span)
+    return {name: fault for name, fault in conflicts.items() if name not in accepted}
 
 
 def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
@@ -283,4 +282,4 @@ def _notes(correction: Correction) -> Iterator[str]:
     yield (
         f"Late for the closed period {correction.period.name}, corrected here: {records}: {listed}."
     )
-    yield from (one.text for one in correction.true_ups)
+    yield from (true_up.text for true_up in correction.true_ups)

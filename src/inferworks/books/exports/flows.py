@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
 from inferworks.books.charge import Function
 from inferworks.books.exports.pieces import FUNCTIONS, Amount, section, table, use_text
-from inferworks.books.exports.sankey import sankey
+from inferworks.books.exports.sankey import Look, Picture, sankey
 from inferworks.books.exports.values import shown_amount
 from inferworks.books.statement.statement import Flow, Statement
 
 
 def where_the_money_went(statement: Statement) -> str:
     """The section with the picture."""
-    flows = _named(statement.flows(), dict(statement.names))
+    names = {f"customer:{customer}": f"customer:{name}" for customer, name in statement.names}
+    flows = [replace(f, target=names.get(f.target, f.target)) for f in statement.flows()]
     order = [_column(flows, prefix) for prefix in (("pool",), ("use",), ("customer", "function"))]
     broad = _picture(
         flows, order, 920, 420, "bills, by pool; what they were used for; who or what bore it"
@@ -36,31 +37,18 @@ def where_the_money_went(statement: Statement) -> str:
     )
 
 
-def _named(flows: Iterable[Flow], names: Mapping[str, str]) -> list[Flow]:
-    """`flows` to customers as `names` call them, no two of which are alike."""
-    called = {f"customer:{customer}": f"customer:{name}" for customer, name in names.items()}
-    return [replace(flow, target=called.get(flow.target, flow.target)) for flow in flows]
-
-
 def _picture(
     flows: Sequence[Flow], order: Sequence[Sequence[str]], width: int, height: int, about: str
 ) -> str:
     inside = {name for column in order for name in column}
-    drawn = [flow for flow in flows if {flow.source, flow.target} <= inside]
-    names = sorted(inside)
-    return sankey(
-        drawn,
-        order,
-        {name: _node_text(name) for name in names},
-        classes={name: _colour(name) for name in names},
-        width=width,
-        scale_height=height,
-        title=f"Where the money went: {about}",
-        description="; ".join(
-            f"{_node_text(f.source)} to {_node_text(f.target)} {shown_amount(f.amount_pico)}"
-            for f in drawn
-        ),
+    shown = [flow for flow in flows if {flow.source, flow.target} <= inside]
+    description = "; ".join(
+        f"{_node_text(f.source)} to {_node_text(f.target)} {shown_amount(f.amount_pico)}"
+        for f in shown
     )
+    looks = {name: Look(_node_text(name), _colour(name)) for name in inside}
+    picture = Picture(width, height, f"Where the money went: {about}", description)
+    return sankey(shown, order, looks, picture)
 
 
 def _column(flows: Iterable[Flow], prefixes: Sequence[str]) -> list[str]:

@@ -80,6 +80,9 @@ class Rounding(NamedTuple):
     """Sum of the rounding lines."""
 
 
+NOTHING_ROUNDED = Rounding(0, 0)
+
+
 class Journal(NamedTuple):
     """Balanced entries in the order of their days, amounts in units of 10^-decimals of one currency."""
 
@@ -88,7 +91,7 @@ class Journal(NamedTuple):
     """First day of the journal."""
     entries: tuple[Dated, ...]
     decimals: int = EXACT
-    rounding: Rounding = Rounding(0, 0)
+    rounding: Rounding = NOTHING_ROUNDED
     provisional_from: dt.date | None = None
     """First day that is not closed; None where all are."""
 
@@ -116,108 +119,112 @@ class Journal(NamedTuple):
         return format_pico(amount * ten_to(12 - self.decimals), places=self.decimals)
 
 
-def exact_journal(
-    statements: Sequence[Statement],
-    chart: Chart | None = None,
-    zone: dt.tzinfo = dt.UTC,
-    *,
-    closed_until_ns: int = ALL_CLOSED,
-) -> Journal:
+class JournalForm(NamedTuple):
+    """Form of the journals that a ledger takes."""
+
+    chart: Chart | None = None
+    """Chart of accounts of the ledger; None where it takes the accounts of the books."""
+    zone: dt.tzinfo = dt.UTC
+    """Time zone of its days."""
+    closed_until_ns: int = ALL_CLOSED
+    """End of the closed periods; later entries are provisional."""
+    parties: bool = False
+    """True if receivables and payables have a line for each customer and supplier."""
+    most_lines: int = 10**9
+    """Largest number of lines of a journal entry; one of more is divided."""
+
+    def account(self, name: str) -> Account:
+        """Return the ledger's account for the account `name` of the books. UserError without one."""
+        account = Account(name) if self.chart is None else self.chart.account_of(name)
+        if account is None:
+            raise UserError(f"the chart of accounts has no row for {name}; add one that takes it")
+        return account
+
+    def day(self, at_ns: int) -> dt.date:
+        """Return the day of a moment in the ledger's zone."""
+        return _local(at_ns, self.zone).date()
+
+
+BOOKS_FORM = JournalForm()
+"""Accounts of the books, days of UTC, one line for each account."""
+
+
+def exact_journal(statements: Sequence[Statement], form: JournalForm = BOOKS_FORM) -> Journal:
     """Return every entry of `statements` as posted. UserError when a period has no days of its own."""
     entries = [
-        Dated(day, entry.text, _sides(entry, chart))
+        Dated(day, e.text, tuple(Side(form.account(p.account), p.amount_pico) for p in e.postings))
         for statement in statements
-        for entry, day in _dated(statement, zone)
+        for e, day in _dated(statement, form)
     ]
-    currency, first = _common(statements, zone)
-    ordered = sorted(entries, key=lambda entry: entry.date)
-    since = _provisional_from(statements, zone, closed_until_ns)
-    return Journal(currency, first, tuple(ordered), provisional_from=since)
+    return _journal(statements, form, entries)
 
 
 def rounded_journal(
-    statements: Sequence[Statement],
-    decimals: int,
-    chart: Chart | None = None,
-    zone: dt.tzinfo = dt.UTC,
-    *,
-    parties: bool = False,
-    most_lines: int = 10**9,
-    closed_until_ns: int = ALL_CLOSED,
+    statements: Sequence[Statement], decimals: int, form: JournalForm = BOOKS_FORM
 ) -> Journal:
     """The entries of `statements` added up by period, kind and account, and rounded to `decimals`.
 
-    With `parties` receivables and payables have a line for each customer and supplier. A journal of more
-    than `most_lines` is divided. UserError when a period has no days of its own, or cannot be divided.
+    UserError when a period has no days of its own, or a journal cannot be divided.
     """
     entries: list[Dated] = []
     lines, net, numbers = 0, 0, Counter[tuple[dt.date, str]]()
     for statement in statements:
-        names = dict(statement.names) if parties else None
-        mark = ", provisional" if statement.end_ns > closed_until_ns else ""
-        for code, title, day, booked in _kinds(statement, zone):
-            for sums in _divided(booked, chart, names, most_lines - 1):
-                sides, off, left = _rounded(sums, decimals, chart)
-                lines, net = lines + off, net + left
+        names = dict(statement.names)
+        mark = ", provisional" if statement.end_ns > form.closed_until_ns else ""
+        for code, title, day, booked in _kinds(statement, form):
+            for sums in _divided(booked, form, names):
+                sides, inexact, rest = _rounded(sums, decimals, form)
+                lines, net = lines + inexact, net + rest
                 numbers[day, code] += 1
                 number = f"IW-{day:%Y%m%d}-{code}-{numbers[day, code]}"
                 entries += [Dated(day, f"{title}{mark}", sides, number)] if sides else []
-    currency, first = _common(statements, zone)
-    ordered = sorted(entries, key=lambda entry: entry.date)
-    since = _provisional_from(statements, zone, closed_until_ns)
-    return Journal(currency, first, tuple(ordered), decimals, Rounding(lines, net), since)
+    return _journal(statements, form, entries, decimals, Rounding(lines, net))
 
 
-_Sums = dict[tuple[Account, str], int]
-"""Picounits by account and party."""
-
-
-def _dated(statement: Statement, zone: dt.tzinfo) -> Iterator[tuple[Entry, dt.date]]:
-    """The entries of a statement and their days."""
-    for moment_ns in (statement.start_ns, statement.end_ns):
-        local = _local(moment_ns, zone)
-        if moment_ns % NS_PER_SECOND or local.time() != dt.time():
-            raise UserError(
-                f"{local:%Y-%m-%dT%H:%M:%S%z} is no midnight in {zone}, so the days of a journal would not "
-                "be those of the period; name the time zone that its periods begin in with --zone"
-            )
-    for entry in statement.entries:
-        at_ns = booked_within(entry, statement.start_ns, statement.end_ns)
-        yield entry, _local(at_ns, zone).date()
-
-
-def _local(at_ns: int, zone: dt.tzinfo) -> dt.datetime:
-    return dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, zone)
-
-
-def _common(statements: Sequence[Statement], zone: dt.tzinfo) -> tuple[str, dt.date]:
-    """The currency of all `statements`, and the first day of the first."""
+def _journal(
+    statements: Sequence[Statement],
+    form: JournalForm,
+    entries: Iterable[Dated],
+    decimals: int = EXACT,
+    rounding: Rounding = NOTHING_ROUNDED,
+) -> Journal:
+    """Return the journal of `entries`. UserError when `statements` have more than one currency."""
     currencies = {statement.currency for statement in statements}
     currencies |= {p.currency for s in statements for entry in s.entries for p in entry.postings}
     if len(currencies) != 1:
         raise UserError(
             f"a journal has one currency, these periods have {', '.join(sorted(currencies)) or 'none'}"
         )
-    return currencies.pop(), _local(min(s.start_ns for s in statements), zone).date()
+    provisional = [s.start_ns for s in statements if s.end_ns > form.closed_until_ns]
+    return Journal(
+        currency=currencies.pop(),
+        first=form.day(min(statement.start_ns for statement in statements)),
+        entries=tuple(sorted(entries, key=lambda entry: entry.date)),
+        decimals=decimals,
+        rounding=rounding,
+        provisional_from=form.day(min(provisional)) if provisional else None,
+    )
 
 
-def _provisional_from(
-    statements: Iterable[Statement], zone: dt.tzinfo, closed_until_ns: int
-) -> dt.date | None:
-    """The first day of the statements that are not closed; None without any."""
-    starts = [one.start_ns for one in statements if one.end_ns > closed_until_ns]
-    return _local(min(starts), zone).date() if starts else None
+_Sums = dict[tuple[Account, str], int]
+"""Picounits by account and party."""
 
 
-def _account(name: str, chart: Chart | None) -> Account:
-    account = Account(name) if chart is None else chart.account_of(name)
-    if account is None:
-        raise UserError(f"the chart of accounts has no row for {name}; add one that takes it")
-    return account
+def _dated(statement: Statement, form: JournalForm) -> Iterator[tuple[Entry, dt.date]]:
+    """The entries of a statement and their days."""
+    for moment_ns in (statement.start_ns, statement.end_ns):
+        local = _local(moment_ns, form.zone)
+        if moment_ns % NS_PER_SECOND or local.time() != dt.time():
+            raise UserError(
+                f"{local:%Y-%m-%dT%H:%M:%S%z} is no midnight in {form.zone}, so the days of a journal "
+                "would not be those of the period; name the time zone of its periods with --zone"
+            )
+    for entry in statement.entries:
+        yield entry, form.day(booked_within(entry, statement.start_ns, statement.end_ns))
 
 
-def _sides(entry: Entry, chart: Chart | None) -> tuple[Side, ...]:
-    return tuple(Side(_account(p.account, chart), p.amount_pico) for p in entry.postings)
+def _local(at_ns: int, zone: dt.tzinfo) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, zone)
 
 
 class _Kind(NamedTuple):
@@ -227,20 +234,24 @@ class _Kind(NamedTuple):
     entries: Sequence[Entry]
 
 
-def _kinds(statement: Statement, zone: dt.tzinfo) -> Iterator[_Kind]:
+def _kinds(statement: Statement, form: JournalForm) -> Iterator[_Kind]:
     """Return the entries of a statement by kind: each kind is a journal of its own."""
-    dated, name = list(_dated(statement, zone)), _name(statement, zone)
-    last = _local(max(statement.start_ns, statement.end_ns - 1), zone).date()
-    own = dated[: len(dated) - sum(len(one.entries) for one in statement.corrections)]
+    first, after = form.day(statement.start_ns), form.day(statement.end_ns)
+    name = f"{first} to {after - dt.timedelta(days=1)}"
+    if first.day == 1 and after == (first + dt.timedelta(days=31)).replace(day=1):
+        name = f"{first:%Y-%m}"
+    last = form.day(max(statement.start_ns, statement.end_ns - 1))
+    dated = list(_dated(statement, form))
+    own = dated[: len(dated) - sum(len(c.entries) for c in statement.corrections)]
     costs = [entry for entry, _ in own if not _is_sale(entry)]
     yield _Kind("COST", f"Costs of {name}", last, costs)
     sales = [entry for entry, _ in own if _is_sale(entry) and not moves_credit(entry)]
     yield _Kind("SALE", f"Sales of {name}", last, sales)
-    moved: dict[dt.date, list[Entry]] = defaultdict(list)
+    credit: dict[dt.date, list[Entry]] = defaultdict(list)
     for entry, day in own:
         if moves_credit(entry):
-            moved[day].append(entry)
-    for day, entries in sorted(moved.items()):
+            credit[day].append(entry)
+    for day, entries in sorted(credit.items()):
         yield _Kind("CRED", f"Credit bought and refunded on {day}", day, entries)
     for correction in statement.corrections:
         title = f"Corrections of {correction.period.name}, booked in {name}"
@@ -252,23 +263,34 @@ def _is_sale(entry: Entry) -> bool:
     return any(posting.account.startswith((RECEIVABLE, CREDITS)) for posting in entry.postings)
 
 
-def _name(statement: Statement, zone: dt.tzinfo) -> str:
-    """The period of a statement: `2026-11` where it is a month, else its first and last day."""
-    first, after = (_local(at_ns, zone).date() for at_ns in (statement.start_ns, statement.end_ns))
-    if first.day == 1 and after == (first + dt.timedelta(days=31)).replace(day=1):
-        return f"{first:%Y-%m}"
-    return f"{first} to {after - dt.timedelta(days=1)}"
-
-
 def _divided(
-    entries: Iterable[Entry], chart: Chart | None, names: Mapping[str, str] | None, most: int
+    entries: Iterable[Entry], form: JournalForm, names: Mapping[str, str]
 ) -> Iterator[_Sums]:
-    """The sums of `entries`, in as few parts as have at most `most` lines each; every part balances."""
+    """The sums of `entries`, in as few parts as have room for a rounding line; every part balances.
+
+    The entries of a charge stay together, so that its pool is emptied. `names` are those of customers.
+    """
+    groups: dict[object, list[Entry]] = defaultdict(list)
+    for number, entry in enumerate(entries):
+        charge = _CHARGE.search(entry.text)
+        groups[charge[0] if charge else number].append(entry)
+    most = form.most_lines - 1
     part: _Sums = {}
-    for unit in _units(entries):
-        sums = _summed(unit, chart, names)
+    for group in groups.values():
+        sums: _Sums = defaultdict(int)
+        for posting in (posting for entry in group for posting in entry.postings):
+            party = ""
+            if form.parties:
+                customer = posting.account.removeprefix(f"{RECEIVABLE}:")
+                supplier = posting.account.removeprefix(f"{PAYABLE}:")
+                if customer != posting.account:
+                    party = names.get(customer, customer)
+                elif supplier != posting.account:
+                    party = supplier
+            sums[form.account(posting.account), party] += posting.amount_pico
+        sums = {key: pico for key, pico in sums.items() if pico}
         if len(sums) > most:
-            raise UserError(f"entry {unit[0].text!r} alone has more than {most} lines")
+            raise UserError(f"entry {group[0].text!r} alone has more than {most} lines")
         if len(part.keys() | sums.keys()) > most:
             yield part
             part = {}
@@ -278,40 +300,14 @@ def _divided(
         yield part
 
 
-def _units(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
-    """Return the inseparable groups: all entries of a charge, so that its pool is emptied; else one."""
-    units: dict[object, list[Entry]] = defaultdict(list)
-    for number, entry in enumerate(entries):
-        charge = _CHARGE.search(entry.text)
-        units[charge[0] if charge else number].append(entry)
-    return units.values()
-
-
-def _summed(
-    entries: Iterable[Entry], chart: Chart | None, names: Mapping[str, str] | None
-) -> _Sums:
-    """Picounits by account, and by party where there are `names` for it; what is nothing is left out."""
-    sums: _Sums = defaultdict(int)
-    for entry in entries:
-        for posting in entry.postings:
-            party = "" if names is None else _party(posting.account, names)
-            sums[_account(posting.account, chart), party] += posting.amount_pico
-    return {key: pico for key, pico in sums.items() if pico}
-
-
-def _party(account: str, names: Mapping[str, str]) -> str:
-    """The customer of a receivable as `names` call it, the supplier of a payable; empty for others."""
-    prefix = next((p for p in (RECEIVABLE, PAYABLE) if account.startswith(f"{p}:")), None)
-    party = account[len(prefix) + 1 :] if prefix else ""
-    return names.get(party, party) if prefix == RECEIVABLE else party
-
-
-def _rounded(sums: _Sums, decimals: int, chart: Chart | None) -> tuple[tuple[Side, ...], int, int]:
-    """The lines of a journal, how many had to be rounded, and what is left for the rounding line."""
-    sides = [Side(*key[:1], rounded(pico, decimals), key[1]) for key, pico in sums.items()]
-    off = sum(pico % ten_to(12 - decimals) != 0 for pico in sums.values())
-    left = -sum(side.amount for side in sides)
-    if left:
-        sides.append(Side(_account(ROUNDING, chart), left))
+def _rounded(sums: _Sums, decimals: int, form: JournalForm) -> tuple[tuple[Side, ...], int, int]:
+    """Return the lines of a journal, the number of rounded lines, and the amount of the rounding line."""
+    sides = [
+        Side(account, rounded(pico, decimals), party) for (account, party), pico in sums.items()
+    ]
+    inexact = sum(pico % ten_to(12 - decimals) != 0 for pico in sums.values())
+    rest = -sum(side.amount for side in sides)
+    if rest:
+        sides.append(Side(form.account(ROUNDING), rest))
     kept = (side for side in sides if side.amount)
-    return tuple(sorted(kept, key=lambda s: (s.amount < 0, s.account, s.party))), off, left
+    return tuple(sorted(kept, key=lambda s: (s.amount < 0, s.account, s.party))), inexact, rest

@@ -33,43 +33,68 @@ class Node(NamedTuple):
     height: float
 
 
+class Look(NamedTuple):
+    """Text and CSS class of a node."""
+
+    label: str
+    css_class: str
+
+
 class Picture(NamedTuple):
-    """The measures of a picture."""
+    """Size of a picture in picture units, and its text for readers who do not see it."""
 
     width: float
-    height: float
-    columns: int
-
-    def x(self, column: int) -> float:
-        """The left edge of a column's nodes."""
-        return column * (self.width - _NODE_WIDTH) / max(1, self.columns - 1)
+    scale_height: float
+    """Height of the whole amount."""
+    title: str
+    description: str
 
 
 def sankey(
-    flows: Iterable[Flow], order: Sequence[Sequence[str]], labels: Mapping[str, str], *,
-    classes: Mapping[str, str], width: float, scale_height: float, title: str, description: str,
-) -> str:  # fmt: skip
+    flows: Iterable[Flow],
+    order: Sequence[Sequence[str]],
+    looks: Mapping[str, Look],
+    picture: Picture,
+) -> str:
     """An SVG of `flows` between the columns of node names in `order`.
 
-    `labels` and `classes` give each node's text and its CSS class; a band has the class of its end that
-    is not in the first column. `scale_height` is the height of the whole amount in picture units.
+    A band has the class of its end that is not in the first column.
     """
-    drawn = [flow for flow in flows if flow.amount_pico > 0]
-    nodes = _nodes(drawn, order, scale_height)
-    height = max((node.y + node.height for node in nodes.values()), default=0.0) + _TOP
-    picture = Picture(width, max(height, _labels_height(nodes)), len(order))
-    identity = f"picture-{len(order)}-{int(width)}-{html_text(order[0][0]) if order[0] else ''}"
+    positive = [flow for flow in flows if flow.amount_pico > 0]
+    nodes = _nodes(positive, order, picture.scale_height)
+    labels = list(_label_places(nodes.values()))
+    bottom = max((node.y + node.height for node in nodes.values()), default=0.0)
+    height = max([bottom, *(y for _, y in labels)]) + _TOP
+    step = (picture.width - _NODE_WIDTH) / max(1, len(order) - 1)
+    identity = f"picture-{len(order)}-{int(picture.width)}-"
+    identity += html_text(order[0][0]) if order[0] else ""
     identity = "".join(sign if sign.isalnum() or sign == "-" else "-" for sign in identity)
+    boxes = (
+        f'<rect class="node {looks[node.name].css_class}" data-pico="{node.amount_pico}" '
+        f'data-column="{node.column}" x="{node.column * step:.1f}" y="{node.y:.1f}" '
+        f'width="{_NODE_WIDTH:g}" height="{node.height:.1f}"/>'
+        for node in nodes.values()
+    )
+    texts = []  # to the right of the nodes, in the last column to the left: inside the picture
+    for node, y in labels:
+        is_last = node.column == len(order) - 1 and len(order) > 1
+        x = node.column * step + (-6 if is_last else _NODE_WIDTH + 6)
+        anchor = "end" if is_last else "start"
+        texts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+            f"{html_text(looks[node.name].label)} "
+            f'<tspan class="amount">{shown_amount(node.amount_pico)}</tspan></text>'
+        )
     parts = [
         (
-            f'<svg class="sankey" viewBox="0 0 {picture.width:g} {picture.height:.0f}" role="img" '
+            f'<svg class="sankey" viewBox="0 0 {picture.width:g} {height:.0f}" role="img" '
             f'aria-labelledby="{identity}-title {identity}-description">'
         ),
-        f'<title id="{identity}-title">{html_text(title)}</title>',
-        f'<desc id="{identity}-description">{html_text(description)}</desc>',
-        *_bands(drawn, nodes, picture, classes, labels),
-        *_boxes(nodes.values(), picture, classes),
-        *_texts(nodes.values(), picture, labels),
+        f'<title id="{identity}-title">{html_text(picture.title)}</title>',
+        f'<desc id="{identity}-description">{html_text(picture.description)}</desc>',
+        *_bands(positive, nodes, looks, step),
+        *boxes,
+        *texts,
         "</svg>",
     ]
     return "\n".join(parts)
@@ -98,11 +123,7 @@ def _nodes(
 
 
 def _bands(
-    flows: Sequence[Flow],
-    nodes: Mapping[str, Node],
-    picture: Picture,
-    classes: Mapping[str, str],
-    labels: Mapping[str, str],
+    flows: Iterable[Flow], nodes: Mapping[str, Node], looks: Mapping[str, Look], step: float
 ) -> Iterable[str]:
     """One band a flow, stacked at both its ends in the order of the nodes there."""
     places = {name: place for place, name in enumerate(nodes)}
@@ -115,43 +136,18 @@ def _bands(
         h0 = source.height * flow.amount_pico / source.amount_pico
         h1 = target.height * flow.amount_pico / target.amount_pico
         left[flow.source], right[flow.target] = y0 + h0, y1 + h1
-        x0, x1 = picture.x(source.column) + _NODE_WIDTH, picture.x(target.column)
-        colour = classes.get(flow.target if source.column == 0 else flow.source, "")
-        said = f"{labels[flow.source]} to {labels[flow.target]}: {shown_amount(flow.amount_pico)}"
-        yield (
-            f'<path class="band {colour}" data-pico="{flow.amount_pico}" '
-            f'd="{_band_path(x0, y0, h0, x1, y1, h1)}"><title>{html_text(said)}</title></path>'
+        x0, x1 = source.column * step + _NODE_WIDTH, target.column * step
+        middle = (x0 + x1) / 2
+        colour = looks[flow.target if source.column == 0 else flow.source].css_class
+        text = (
+            f"{looks[flow.source].label} to {looks[flow.target].label}: "
+            f"{shown_amount(flow.amount_pico)}"
         )
-
-
-def _band_path(x0: float, y0: float, h0: float, x1: float, y1: float, h1: float) -> str:
-    middle = (x0 + x1) / 2
-    there = f"M{x0:.1f},{y0:.1f} C{middle:.1f},{y0:.1f} {middle:.1f},{y1:.1f} {x1:.1f},{y1:.1f}"
-    back = (
-        f"L{x1:.1f},{y1 + h1:.1f} C{middle:.1f},{y1 + h1:.1f} {middle:.1f},{y0 + h0:.1f} "
-        f"{x0:.1f},{y0 + h0:.1f} Z"
-    )
-    return f"{there} {back}"
-
-
-def _boxes(nodes: Iterable[Node], picture: Picture, classes: Mapping[str, str]) -> Iterable[str]:
-    for node in nodes:
         yield (
-            f'<rect class="node {classes.get(node.name, "")}" data-pico="{node.amount_pico}" '
-            f'data-column="{node.column}" x="{picture.x(node.column):.1f}" y="{node.y:.1f}" '
-            f'width="{_NODE_WIDTH:g}" height="{node.height:.1f}"/>'
-        )
-
-
-def _texts(nodes: Iterable[Node], picture: Picture, labels: Mapping[str, str]) -> Iterable[str]:
-    """Labels beside the nodes, inside the picture: to the right of them, in the last column to the left."""
-    for node, y in _label_places(nodes):
-        last = node.column == picture.columns - 1 and picture.columns > 1
-        x = picture.x(node.column) + (-6 if last else _NODE_WIDTH + 6)
-        anchor = "end" if last else "start"
-        yield (
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html_text(labels[node.name])} '
-            f'<tspan class="amount">{shown_amount(node.amount_pico)}</tspan></text>'
+            f'<path class="band {colour}" data-pico="{flow.amount_pico}" d="M{x0:.1f},{y0:.1f} '
+            f"C{middle:.1f},{y0:.1f} {middle:.1f},{y1:.1f} {x1:.1f},{y1:.1f} L{x1:.1f},{y1 + h1:.1f} "
+            f'C{middle:.1f},{y1 + h1:.1f} {middle:.1f},{y0 + h0:.1f} {x0:.1f},{y0 + h0:.1f} Z">'
+            f"<title>{html_text(text)}</title></path>"
         )
 
 
@@ -162,7 +158,3 @@ def _label_places(nodes: Iterable[Node]) -> Iterable[tuple[Node, float]]:
         y = max(node.y + node.height / 2 + 4.5, lowest.get(node.column, 0.0))
         lowest[node.column] = y + _LABEL_STEP
         yield node, y
-
-
-def _labels_height(nodes: Mapping[str, Node]) -> float:
-    return max((y for _, y in _label_places(nodes.values())), default=0.0) + _TOP

@@ -14,7 +14,13 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.chart_of_accounts import Chart, load_chart
 from inferworks.books.exports.formats import IMPORTED_LEDGERS, text_ledger
-from inferworks.books.exports.journal import ALL_CLOSED, Journal, exact_journal, rounded_journal
+from inferworks.books.exports.journal import (
+    ALL_CLOSED,
+    Journal,
+    JournalForm,
+    exact_journal,
+    rounded_journal,
+)
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.period import Period, Periods
 from inferworks.books.statement.statement import Statement
@@ -36,22 +42,14 @@ def journal_files(
     """
     if form in IMPORTED_LEDGERS:
         program, chart = PROGRAMS[form], chart or load_chart()
-        journal = rounded_journal(
-            statements,
-            _CENTS if decimals is None else decimals,
-            chart,
-            zone,
-            parties=program.parties,
-            most_lines=program.lines_per_entry,
-            closed_until_ns=closed_until_ns,
-        )
+        wanted = JournalForm(chart, zone, closed_until_ns, program.parties, program.lines_per_entry)
+        journal = rounded_journal(statements, _CENTS if decimals is None else decimals, wanted)
         return journal, LedgerCsvExporter(program, chart).files(journal)
+    wanted = JournalForm(chart, zone, closed_until_ns)
     if decimals is None:
-        journal = exact_journal(statements, chart, zone, closed_until_ns=closed_until_ns)
+        journal = exact_journal(statements, wanted)
     else:
-        journal = rounded_journal(
-            statements, decimals, chart, zone, closed_until_ns=closed_until_ns
-        )
+        journal = rounded_journal(statements, decimals, wanted)
     return journal, text_ledger(form).files(journal)
 
 

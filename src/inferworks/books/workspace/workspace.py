@@ -36,6 +36,7 @@ from inferworks.books.charge import is_provisional
 from inferworks.books.closing.audit import audit, closes_of, contains
 from inferworks.books.closing.close import (
     Closed,
+    CloseRequest,
     close_period,
     reopen_period,
 )
@@ -366,13 +367,8 @@ class Workspace(Statements):
                 )
             source = RecordedSource(settings, policy, pools_path)
             try:
-                closed = close_period(
-                    *(ledger, source, wanted),
-                    by=who(),
-                    at_ns=now_ns,
-                    accept=accept.strip(),
-                    begin=begin,
-                )
+                order = CloseRequest(wanted, who(), now_ns, accept.strip(), begin)
+                closed = close_period(ledger, source, order)
             except BooksError as error:
                 raise BooksError(f"{period} cannot be closed: {error}") from error
         if now_ns < wanted.end_ns:
