@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -70,31 +70,24 @@ NOTHING_UNSEEN = Unseen(0, 0)
 
 def sum_unseen(unseen: Iterable[Unseen]) -> Unseen:
     """Return the sum of all."""
-    found = list(unseen)
-    return Unseen(sum(one.parts for one in found), sum(one.amount_pico for one in found))
+    each = list(unseen)
+    return Unseen(sum(u.parts for u in each), sum(u.amount_pico for u in each))
 
 
-def node_of(
-    bounds: Bounds,
-    label: str,
-    amount_pico: int,
-    parts: Sequence[Node],
-    detail: str = "",
-    ratios: tuple[Ratio, ...] = (),
-    unseen: Unseen = NOTHING_UNSEEN,
-) -> Node:
-    """A node whose parts sum to it, the largest first; those out of sight are counted and summed.
+def bounded(node: Node, bounds: Bounds, unseen: Unseen = NOTHING_UNSEEN) -> Node:
+    """Return `node` with its largest parts; the others are counted and summed in a last one.
 
-    `unseen` are smaller than any of `parts` that is shown. BooksError when the parts do not sum to it.
+    `unseen` are smaller than any part that is shown. BooksError when the parts do not sum to the node.
     """
-    parts_pico = sum(part.amount_pico for part in parts) + unseen.amount_pico
-    if parts and parts_pico != amount_pico:
+    parts_pico = sum(part.amount_pico for part in node.parts) + unseen.amount_pico
+    if node.parts and parts_pico != node.amount_pico:
         raise BooksError(
-            f"the parts of {label!r} sum to {format_pico(parts_pico)}, not {format_pico(amount_pico)}"
+            f"the parts of {node.label!r} sum to {format_pico(parts_pico)}, not "
+            f"{format_pico(node.amount_pico)}"
         )
-    ordered = sorted(parts, key=lambda part: (-abs(part.amount_pico), part.label))
+    ordered = sorted(node.parts, key=lambda part: (-abs(part.amount_pico), part.label))
     shown, rest = ordered[: bounds.width], ordered[bounds.width :]
     if rest or unseen.parts:
         rest_pico = sum(part.amount_pico for part in rest) + unseen.amount_pico
         shown.append(Node(f"and {len(rest) + unseen.parts} more", rest_pico))
-    return Node(label, amount_pico, detail, ratios, tuple(shown))
+    return msgspec.structs.replace(node, parts=tuple(shown))

@@ -95,7 +95,23 @@ class Bridge(msgspec.Struct, frozen=True):
         return {
             "currency": self.currency,
             "revenue": format_pico(self.revenue_pico),
-            "steps": [_step_json(step) for step in self.steps],
+            "steps": [
+                {
+                    "step": step.step.value,
+                    "cost": format_pico(step.cost_pico),
+                    "lines": [
+                        {
+                            "pool": line.pool,
+                            "function": line.function.value,
+                            "cost": format_pico(line.cost_pico),
+                        }
+                        for line in step.lines
+                    ],
+                    "margin_name": step.margin,
+                    "margin": format_pico(step.margin_pico),
+                }
+                for step in self.steps
+            ],
         }
 
 
@@ -167,20 +183,3 @@ def _must_equal(name: str, one: int, other: int) -> None:
             f"theorem 11 (views agree): {name} of the bridge is {format_pico(one)}, by the statement "
             f"it is {format_pico(other)}"
         )
-
-
-def _step_json(step: BridgeStep) -> dict[str, object]:
-    return {
-        "step": step.step.value,
-        "cost": format_pico(step.cost_pico),
-        "lines": [
-            {
-                "pool": line.pool,
-                "function": line.function.value,
-                "cost": format_pico(line.cost_pico),
-            }
-            for line in step.lines
-        ],
-        "margin_name": step.margin,
-        "margin": format_pico(step.margin_pico),
-    }

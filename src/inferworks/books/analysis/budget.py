@@ -190,7 +190,11 @@ def _planned(
     cells: Cells, named: Callable[[str], Period], departments: Departments, currency: str
 ) -> Planned | None:
     """The row in `cells`; None, and noted why, where it is none."""
-    line, period = cells.text("line"), _period(cells, named)
+    line, period_name, period = cells.text("line"), cells.text("period"), None
+    try:
+        period = named(period_name) if period_name else None
+    except UserError as error:
+        cells.note("period", str(error))
     amount_pico, department = cells.amount_pico("amount"), cells.optional("department") or ""
     words = line.casefold().replace("-", " ").replace("_", " ").removeprefix("of which ")
     slug = "_".join(words.split())
@@ -198,29 +202,18 @@ def _planned(
     if slug in _MARGINS:
         cells.note("line", "follows from its lines; leave it out")
     elif slug != REVENUE and slug not in _FUNCTIONS:
-        cells.note("line", f"is no line of the statement; the nearest is {_nearest(slug)!r}")
+        [nearest] = difflib.get_close_matches(slug, [REVENUE, *_FUNCTIONS], 1, 0)
+        nearest = nearest.replace("_", " ")
+        cells.note("line", f"is no line of the statement; the nearest is {nearest!r}")
     elif department and (known is None or slug == REVENUE):
         cells.note("department", "is not known" if known is None else "has no revenue")
     elif (cells.optional("currency") or currency) != currency:
         cells.note("currency", f"the books are kept in {currency}")
     elif period is not None:
-        who = cells.optional("customer") or "", cells.optional("model") or ""
-        return Planned(period, Key(slug, *who, known.value if known else ""), amount_pico)
+        customer, model = cells.optional("customer") or "", cells.optional("model") or ""
+        key = Key(slug, customer, model, known.value if known else "")
+        return Planned(period, key, amount_pico)
     return None
-
-
-def _period(cells: Cells, named: Callable[[str], Period]) -> Period | None:
-    text = cells.text("period")
-    try:
-        return named(text) if text else None
-    except UserError as error:
-        cells.note("period", str(error))
-        return None
-
-
-def _nearest(slug: str) -> str:
-    known = [REVENUE, *_FUNCTIONS]
-    return difflib.get_close_matches(slug, known, 1, 0)[0].replace("_", " ")
 
 
 class _Seen:

@@ -50,7 +50,7 @@ from inferworks.books.allocation.pools import Behaviour, DriverKind
 from inferworks.books.analysis.bridge import IDLE_METHOD
 from inferworks.books.analysis.change_effects import Cause, Effect, Explained, Part
 from inferworks.books.charge import COST_OF_REVENUE
-from inferworks.books.revenue.rating import Item, Rated
+from inferworks.books.revenue.rating import Item
 from inferworks.books.statement.computation import Line
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.invariants import cause_by_cause
@@ -82,17 +82,12 @@ def explain_change(now: Statement, then: Statement) -> Explained:
     order = {cause: number for number, cause in enumerate(Cause)}
     keys = sorted((key for key in sums if sums[key]), key=lambda key: (order[key[0]], key[1]))
     effects = tuple(Effect(*key, sums[key]) for key in keys)
-    names = _names(now, then, {effect.part.customer for effect in effects})
-    found = Explained(then.gross_margin_pico, now.gross_margin_pico, effects, names)
-    cause_by_cause(found.change_pico, (effect.amount_pico for effect in effects))
-    return found
-
-
-def _names(now: Statement, then: Statement, customers: set[str]) -> tuple[tuple[str, str], ...]:
-    """Return the names of `customers` now, or else then; no two alike."""
-    called = {**dict(then.names), **dict(now.names)}
-    named = (Named(CustomerId(customer), 0, name) for customer, name in called.items())
-    return Directory(names=tuple(named)).shown(0, customers)
+    called = {**dict(then.names), **dict(now.names)}  # as now, or else as then; no two alike
+    directory = Directory(names=tuple(Named(CustomerId(c), 0, name) for c, name in called.items()))
+    names = directory.shown(0, {effect.part.customer for effect in effects})
+    explained = Explained(then.gross_margin_pico, now.gross_margin_pico, effects, names)
+    cause_by_cause(explained.change_pico, (effect.amount_pico for effect in effects))
+    return explained
 
 
 def effects_of(factors: Sequence[Factor]) -> dict[Cause, int]:
@@ -108,22 +103,17 @@ def effects_of(factors: Sequence[Factor]) -> dict[Cause, int]:
     unchanged = math.prod(factor.now for factor in factors if factor.then == factor.now)
     count = len(changed)
     orders = [math.factorial(k) * math.factorial(count - 1 - k) for k in range(count)]
-    for one in changed:
-        products = [unchanged]
+    for factor in changed:
+        products = [unchanged]  # sums of products, by how many factors have changed
         for other in changed:
-            if other is not one:
-                products = _times(products, other.then, other.now)
+            if other is not factor:
+                products = [
+                    other.then * stays + other.now * changes
+                    for stays, changes in zip((*products, 0), (0, *products), strict=True)
+                ]
         mean = sum(weight * product for weight, product in zip(orders, products, strict=True))
-        exact[one.cause] += (one.now - one.then) * mean
+        exact[factor.cause] += (factor.now - factor.then) * mean
     return _whole(exact, math.factorial(count) * math.prod(factor.of for factor in factors))
-
-
-def _times(products: Sequence[int], then: int, now: int) -> list[int]:
-    """Sums of products by how many factors have changed, with one more factor."""
-    return [
-        then * stays + now * changes
-        for stays, changes in zip((*products, 0), (0, *products), strict=True)
-    ]
 
 
 def _whole(parts: Mapping[Cause, int], denominator: int) -> dict[Cause, int]:
@@ -182,32 +172,37 @@ class _Figures:
         self.late: dict[Part, int] = defaultdict(int)
         self._discounts: dict[tuple[str, str], int] = defaultdict(int)
         booked: list[tuple[int, Statement | Correction]] = [(1, statement)]
-        booked += [(-1, one) for one in statement.corrections]
-        for sign, of in booked:
-            for row in of.revenue_rows:
-                self._earn(row, sign)
-            for line in of.lines:
+        booked += [(-1, correction) for correction in statement.corrections]
+        for sign, source in booked:
+            for row in source.revenue_rows:
+                pico = sign * row.amount_pico
+                if row.item is Item.USAGE and row.unit is not None:
+                    sale = _Sale(row.customer, row.model, row.unit)
+                    self.sold[sale] += sign * row.quantity
+                    self.earned[sale] += pico
+                elif row.item is Item.DISCOUNT:
+                    self._discounts[row.customer, row.model] += pico
+                else:
+                    self.fees[Part(customer=row.customer)] += pico
+            for line in source.lines:
                 self._cost(line, sign)
-        for one in statement.corrections:
-            cost = sum(line.amount_pico for line in one.lines if line.function in COST_OF_REVENUE)
-            self.late[Part(period=one.period.name)] += one.revenue_pico - cost
+        for correction in statement.corrections:
+            costs = (n.amount_pico for n in correction.lines if n.function in COST_OF_REVENUE)
+            self.late[Part(period=correction.period.name)] += correction.revenue_pico - sum(costs)
         self._take_discounts_off()
         self.piles: dict[_Pile, int] = defaultdict(int)
         self.totals: dict[str, int] = defaultdict(int)
         self.tokens: dict[tuple[str, str, str], int] = defaultdict(int)
         self.cached: dict[tuple[str, str, str], int] = defaultdict(int)
         for sale, quantity in self.sold.items():
-            self._count(sale, quantity)
-
-    def _earn(self, row: Rated, sign: int) -> None:
-        if row.item is Item.USAGE and row.unit is not None:
-            sale = _Sale(row.customer, row.model, row.unit)
-            self.sold[sale] += sign * row.quantity
-            self.earned[sale] += sign * row.amount_pico
-        elif row.item is Item.DISCOUNT:
-            self._discounts[row.customer, row.model] += sign * row.amount_pico
-        else:
-            self.fees[Part(customer=row.customer)] += sign * row.amount_pico
+            pile = _pile_of(sale)
+            self.piles[pile] += quantity
+            self.totals[pile.kind] += quantity
+            if sale.unit in DIRECTIONS:
+                for direction in (DIRECTIONS[sale.unit], ""):
+                    key = (sale.customer, sale.model, direction)
+                    self.tokens[key] += quantity
+                    self.cached[key] += quantity if sale.unit is Unit.CACHE_READ_TOKENS else 0
 
     def _cost(self, line: Line, sign: int) -> None:
         target, pico = line.target, sign * line.amount_pico
@@ -229,25 +224,15 @@ class _Figures:
         units: dict[tuple[str, str], dict[_Sale, int]] = defaultdict(dict)
         for sale, pico in self.earned.items():
             units[sale.customer, sale.model][sale] = abs(pico) if self.sold[sale] else 0
-        for who, pico in self._discounts.items():
-            if any(units[who].values()):
-                for sale, part in split(pico, units[who]).items():
+        for key, pico in self._discounts.items():
+            if any(units[key].values()):
+                for sale, part in split(pico, units[key]).items():
                     self.earned[sale] += part
             else:
-                self.fees[Part("", *who)] += pico
+                self.fees[Part("", *key)] += pico
         for sale in [sale for sale in self.earned if not self.sold[sale]]:
             self.fees[Part("", sale.customer, sale.model)] += self.earned.pop(sale)
             self.sold.pop(sale)
-
-    def _count(self, sale: _Sale, quantity: int) -> None:
-        pile = _pile_of(sale)
-        self.piles[pile] += quantity
-        self.totals[pile.kind] += quantity
-        if sale.unit in DIRECTIONS:
-            for direction in (DIRECTIONS[sale.unit], ""):
-                who = (sale.customer, sale.model, direction)
-                self.tokens[who] += quantity
-                self.cached[who] += quantity if sale.unit is Unit.CACHE_READ_TOKENS else 0
 
 
 class _Pile(NamedTuple):
@@ -277,18 +262,6 @@ _Product: TypeAlias = tuple[Part, int, tuple[Factor, ...]]
 
 def _products(then: _Figures, now: _Figures) -> Iterator[_Product]:
     """Return both statements as sums of the same products."""
-    yield from _revenue_products(then, now)
-    yield from _use_products(then, now)
-    for sign, cause, before, after in (
-        (1, Cause.FEES, then.fees, now.fees),
-        (-1, Cause.BILLS, then.fixed, now.fixed),
-        (1, Cause.LATE, then.late, now.late),
-    ):
-        for part, *amounts in _beside(before, after):
-            yield part, sign, (_amount(cause, *amounts),)
-
-
-def _revenue_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
     for sale in sorted({*then.sold, *now.sold}):
         pile = _pile_of(sale)
         parts = then.piles[pile], now.piles[pile]
@@ -300,6 +273,14 @@ def _revenue_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
             _ratio(Cause.PRICE, earned, sold),
         )
         yield Part(customer=sale.customer, model=sale.model), 1, factors
+    yield from _use_products(then, now)
+    for sign, cause, before, after in (
+        (1, Cause.FEES, then.fees, now.fees),
+        (-1, Cause.BILLS, then.fixed, now.fixed),
+        (1, Cause.LATE, then.late, now.late),
+    ):
+        for part, *amounts in _beside(before, after):
+            yield part, sign, (Factor(cause, *amounts),)
 
 
 def _volume_and_mix(
@@ -307,7 +288,7 @@ def _volume_and_mix(
 ) -> tuple[Factor, Factor]:
     """Return the volume factor of a kind, and the mix factor of its part `parts`."""
     totals = then.totals[kind], now.totals[kind]
-    return _amount(Cause.VOLUME, *totals), _ratio(Cause.MIX, parts, totals)
+    return Factor(Cause.VOLUME, *totals), _ratio(Cause.MIX, parts, totals)
 
 
 class _Counted(NamedTuple):
@@ -323,7 +304,7 @@ def _use_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
     counted: dict[_Use, tuple[_Counted, _Counted]] = {}
     for use in sorted({*then.used, *now.used}):
         sides = (_counted(use, then), _counted(use, now))
-        if not any(one.cost_pico and not one.worked for one in sides):
+        if not any(side.cost_pico and not side.worked for side in sides):
             counted[use] = sides
     indices = _indices(counted)
     for use, *costs in _beside(then.used, now.used):
@@ -346,9 +327,9 @@ def _use_products(then: _Figures, now: _Figures) -> Iterator[_Product]:
 
 def _counted(use: _Use, figures: _Figures) -> _Counted:
     """Return the tokens and the cost of `use` in one of the statements."""
-    who = (use.customer, use.model, use.direction)
-    tokens = figures.tokens[who]
-    worked = tokens - figures.cached[who] if use.timed else tokens
+    key = (use.customer, use.model, use.direction)
+    tokens = figures.tokens[key]
+    worked = tokens - figures.cached[key] if use.timed else tokens
     return _Counted(tokens, worked, figures.used[use])
 
 
@@ -380,10 +361,6 @@ def _at_constant_cost(cause: Cause, costs: Sequence[int], index: Fraction) -> tu
     was, now = index.denominator, index.numerator
     amount = Factor(cause, then_pico * now, now_pico * was, now)
     return amount, Factor(Cause.BILLS, was, now, was)
-
-
-def _amount(cause: Cause, then: int, now: int) -> Factor:
-    return Factor(cause, then, now)
 
 
 def _ratio(cause: Cause, part: _Pair, whole: _Pair) -> Factor:

@@ -138,7 +138,10 @@ def percent_of(part_pico: int, whole_pico: int) -> Decimal | None:
 def beside(span: Span, word: str) -> Period:
     """The period that `word`, one of `WORDS`, asks for beside `span`."""
     if word == YEAR_TO_DATE:
-        return named(Span(_year_start_ns(span.end_ns - 1), span.end_ns))
+        month = month_of(span.end_ns - 1)
+        while not month_name(month).endswith("-01"):
+            month = month_of(month.start_ns - 1)
+        return named(Span(month.start_ns, span.end_ns))
     if word == YEAR_BEFORE:
         start_ns, end_ns = map(_a_year_before, span)
         begun_ns = start_ns if start_ns < end_ns else end_ns - span.length_ns  # a 29th of February
@@ -155,14 +158,6 @@ def named(span: Span) -> Period:
     """`span` as a period: a month by its name, any other by its ends."""
     whole_month = span == month_of(span.start_ns)
     return Period(*span, month_name(span) if whole_month else span_name(*span))
-
-
-def _year_start_ns(at_ns: int) -> int:
-    """Return the start of the calendar year that holds `at_ns`."""
-    month = month_of(at_ns)
-    while not month_name(month).endswith("-01"):
-        month = month_of(month.start_ns - 1)
-    return month.start_ns
 
 
 def _a_year_before(at_ns: int) -> int:

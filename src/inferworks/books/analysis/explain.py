@@ -29,7 +29,7 @@ from inferworks.books.analysis.breakdown import (
     Node,
     Ratio,
     Unseen,
-    node_of,
+    bounded,
     sum_unseen,
 )
 from inferworks.books.analysis.explain_corrections import Corrected, corrected_for
@@ -41,7 +41,7 @@ from inferworks.books.analysis.explain_cost import (
     Piece,
     Subject,
     Way,
-    find,
+    collect,
 )
 from inferworks.books.calendar.span import utc_day
 from inferworks.books.charge import Charge
@@ -58,7 +58,6 @@ from inferworks.books.statement.statement import (
 from inferworks.errors import UserError
 from inferworks.ids import CallId
 from inferworks.meter.capacity import State
-from inferworks.meter.usage import Usage
 from inferworks.money import format_pico
 
 if TYPE_CHECKING:  # numpy takes its time to load
@@ -123,8 +122,8 @@ def explain(
 
     `singles` opens bundles, where there are any. UserError when nothing of that name is there.
     """
-    found = find(workings, subject, singles, bounds)
-    pieces, unseen = found.pieces(), found.unseen
+    collected = collect(workings, subject, singles, bounds)
+    pieces, unseen = collected.pieces(), collected.unseen
     shares = _revenue(workings, subject)
     corrections = corrected_for(adjustments, *subject, bounds)
     if not pieces and not shares and not corrections:
@@ -133,25 +132,26 @@ def explain(
             f"there is no {subject.kind} {subject.name!r} in this statement; "
             f"{_known(workings, subject)}"
         )
-    work = _Tree(workings, bounds, unseen)
+    tree = _Tree(workings, bounds, unseen)
     return Explanation(
         subject,
         workings.currency,
         workings.policy.name,
-        work.revenue(f"revenue of {subject}", shares),
-        work.cost(f"cost of {subject}", pieces, subject),
+        tree.revenue(f"revenue of {subject}", shares),
+        tree.cost(f"cost of {subject}", pieces, subject),
         corrections,
     )
 
 
 def _refuse_late(subject: Subject, adjustments: Iterable[Adjustment]) -> None:
     """UserError when the subject is a call or a charge that came late."""
-    for one in adjustments:
-        if f"{subject.kind} {subject.name}" in one.correction.causes:
-            start, end = map(utc_day, one.correction.period.span)
+    for adjustment in adjustments:
+        correction = adjustment.correction
+        if f"{subject.kind} {subject.name}" in correction.causes:
+            start, end = map(utc_day, correction.period.span)
             raise UserError(
-                f"{subject} came late for {one.correction.period.name} and is in the correction "
-                f"{one.name}; explain it with: --from {start} --to {end}"
+                f"{subject} came late for {correction.period.name} and is in the correction "
+                f"{adjustment.name}; explain it with: --from {start} --to {end}"
             )
 
 
@@ -169,12 +169,19 @@ def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
     if subject.kind == Kind.CHARGE or subject.kind == Dimension.POOL:
         return []
     if subject.kind in _BY_CALL:
-        wanted = _calls_of(workings, subject)
+        calls = {CallId(subject.name)}
+        if subject.kind != Kind.CALL:  # those that were served at the place
+            calls = {
+                usage.call_id
+                for usage in workings.facts.usages
+                for place in [str(getattr(usage.legs[-1], subject.kind)) if usage.legs else ""]
+                if row_name(place, Dimension(subject.kind)) == subject.name
+            }
         return [
             _Share(row, call_id, amount_pico)
-            for row, calls in revenue_by_call(workings)
-            for call_id, amount_pico in calls.items()
-            if call_id in wanted
+            for row, of_row in revenue_by_call(workings)
+            for call_id, amount_pico in of_row.items()
+            if call_id in calls
         ]
     dimension = Dimension(subject.kind)
     return [
@@ -186,22 +193,6 @@ def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
 
 _BY_CALL = frozenset({Kind.CALL, Dimension.PROVIDER, Dimension.REGION, Dimension.CHIP})
 """Kinds and dimensions whose revenue is known only from calls."""
-
-
-def _calls_of(workings: Computation, subject: Subject) -> set[CallId]:
-    """The calls that were served at the subject's place, or the one that it is."""
-    if subject.kind == Kind.CALL:
-        return {CallId(subject.name)}
-    dimension = Dimension(subject.kind)
-    return {
-        usage.call_id
-        for usage in workings.facts.usages
-        if row_name(_served(usage, subject.kind), dimension) == subject.name
-    }
-
-
-def _served(usage: Usage, kind: str) -> str:
-    return str(getattr(usage.legs[-1], kind)) if usage.legs else ""
 
 
 def _known(workings: Computation, subject: Subject) -> str:
@@ -237,9 +228,10 @@ class _Tree:
         grouped: dict[str, list[_Share]] = defaultdict(list)
         for share in shares:
             grouped[_priced(share.rated)].append(share)
-        depth = self._bounds.depth
-        parts = [self._priced_node(name, grouped[name], depth - 1) for name in grouped]
-        return self._node(label, sum(s.amount_pico for s in shares), parts if depth else [])
+        parts = [self._priced_node(name, grouped[name]) for name in grouped]
+        shown = tuple(parts) if self._bounds.depth else ()
+        whole_pico = sum(share.amount_pico for share in shares)
+        return bounded(Node(label, whole_pico, parts=shown), self._bounds)
 
     def _costs(
         self,
@@ -266,7 +258,7 @@ class _Tree:
             for name in grouped
         ]
         here = hidden if levels[0] is Level.CHARGE else NOTHING_UNSEEN
-        return node_of(self._bounds, label, whole_pico, parts, bill, unseen=here)
+        return bounded(Node(label, whole_pico, bill, parts=tuple(parts)), self._bounds, here)
 
     def _split_node(self, label: str, pieces: Sequence[Piece]) -> Node:
         """Return the node of one split: its ratios from the top, and the calls behind it."""
@@ -280,40 +272,28 @@ class _Tree:
                 amounts[leaf] += amount_pico
         parts = [Node(leaf_text(leaf, drivers), pico) for leaf, pico in amounts.items()]
         whole_pico = sum(piece.amount_pico for piece in pieces)
-        return self._node(label, whole_pico, parts, "", ratios(first.item, first.portion))
+        way = ratios(first.item, first.portion)
+        return bounded(Node(label, whole_pico, ratios=way, parts=tuple(parts)), self._bounds)
 
-    def _priced_node(self, name: str, shares: Sequence[_Share], depth: int) -> Node:
+    def _priced_node(self, name: str, shares: Sequence[_Share]) -> Node:
+        """The node of what was priced alike, and its calls; a row without calls stays whole."""
         amounts: dict[str, int] = defaultdict(int)
+        is_shown = self._bounds.depth > 1
         for share in shares:
             if share.call_id is not None:
                 amounts[f"call {share.call_id}"] += share.amount_pico
-        if not amounts and depth > 0:
-            amounts = self._calls_behind(shares)
-        parts = [Node(call, amount_pico) for call, amount_pico in amounts.items()]
-        return self._node(name, sum(s.amount_pico for s in shares), parts if depth > 0 else [])
-
-    def _calls_behind(self, shares: Sequence[_Share]) -> dict[str, int]:
-        """Return each call's amount of whole rows; a row without calls stays whole."""
-        amounts: dict[str, int] = defaultdict(int)
-        wanted = {share.rated for share in shares}
-        for row, calls in revenue_by_call(self._workings):
-            if row not in wanted:
-                continue
-            for call_id, amount_pico in calls.items():
-                amounts[f"call {call_id}"] += amount_pico
-            if not calls:
-                amounts["no call: a fee or a discount"] += row.amount_pico
-        return amounts
-
-    def _node(
-        self,
-        label: str,
-        amount_pico: int,
-        parts: Sequence[Node],
-        detail: str = "",
-        way: tuple[Ratio, ...] = (),
-    ) -> Node:
-        return node_of(self._bounds, label, amount_pico, parts, detail, way)
+        if not amounts and is_shown:
+            rows = {share.rated for share in shares}
+            for row, calls in revenue_by_call(self._workings):
+                if row not in rows:
+                    continue
+                for call_id, amount_pico in calls.items():
+                    amounts[f"call {call_id}"] += amount_pico
+                if not calls:
+                    amounts["no call: a fee or a discount"] += row.amount_pico
+        parts = tuple(Node(call, amount_pico) for call, amount_pico in amounts.items())
+        whole_pico = sum(share.amount_pico for share in shares)
+        return bounded(Node(name, whole_pico, parts=parts if is_shown else ()), self._bounds)
 
 
 def ratios(item: Allocated, portion: Portion) -> tuple[Ratio, ...]:

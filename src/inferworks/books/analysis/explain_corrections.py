@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from inferworks.books.analysis.breakdown import Bounds, Node, node_of
+from inferworks.books.analysis.breakdown import Bounds, Node, bounded
 from inferworks.books.closing.prior_period import Adjustment
-from inferworks.books.revenue.rating import Rated
-from inferworks.books.statement.computation import Line
 from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.statement import Dimension, name_of, revenue_name, row_name
 
@@ -56,70 +54,57 @@ def corrected_for(
     """
     if kind not in set(Dimension):
         return ()
-    found = (_corrected(one, Dimension(kind), name, bounds) for one in adjustments)
-    return tuple(one for one in found if not one.empty)
+    dimension, changes = Dimension(kind), list[Corrected]()
+    for adjustment in adjustments:
+        correction, costs = adjustment.correction, list[_Row]()
+        for line in correction.lines:
+            if name_of(line, dimension) == name:
+                target = " ".join(filter(None, line.target.order()))
+                way = line.function.value, f"pool {line.pool}", f"{line.method} {target}".strip()
+                costs.append((way, line.amount_pico))
+        revenue = _revenue(correction, dimension, name)
+        change = Corrected(
+            adjustment.name,
+            correction.causes,
+            _node(f"revenue, {adjustment.name}", revenue, bounds),
+            _node(f"cost, {adjustment.name}", costs, bounds),
+        )
+        if not change.empty:
+            changes.append(change)
+    return tuple(changes)
 
 
-def _corrected(one: Adjustment, dimension: Dimension, name: str, bounds: Bounds) -> Corrected:
-    lines = [line for line in one.correction.lines if name_of(line, dimension) == name]
-    revenue = _revenue(one.correction, dimension, name)
-    return Corrected(
-        one.name,
-        one.correction.causes,
-        _node(f"revenue, {one.name}", revenue, bounds),
-        _node(f"cost, {one.name}", [(_way(line), line.amount_pico) for line in lines], bounds),
-    )
+_Row: TypeAlias = tuple[Sequence[str], int]
+"""Names on the way down to an amount, and the amount in picounits."""
 
 
-def _revenue(
-    correction: Correction, dimension: Dimension, name: str
-) -> list[tuple[Sequence[str], int]]:
+def _revenue(correction: Correction, dimension: Dimension, name: str) -> list[_Row]:
     """The revenue of `correction` that is the subject's: what it is for, and how much."""
     if dimension is Dimension.POOL:
         return []
-    if dimension in _PLACES:
-        return _placed(correction, dimension, name)
-    return [
-        ((_priced(row),), row.amount_pico)
-        for row in correction.revenue_rows
-        if revenue_name(row, dimension) == name
-    ]
-
-
-def _placed(
-    correction: Correction, dimension: Dimension, name: str
-) -> list[tuple[Sequence[str], int]]:
-    nobody = row_name("", dimension)
-    rows = [
+    if dimension not in _PLACES:
+        return [
+            ((f"{row.model} {row.item if row.unit is None else row.unit}",), row.amount_pico)
+            for row in correction.revenue_rows
+            if revenue_name(row, dimension) == name
+        ]
+    rows: list[_Row] = [
         (("calls served there",), place.amount_pico)
         for place in correction.placed
         if row_name(getattr(place, dimension), dimension) == name
     ]
-    rest_pico = correction.revenue_pico - sum(place.amount_pico for place in correction.placed)
-    return [*rows, (("fees and discounts",), rest_pico)] if name == nobody else list(rows)
+    if name == row_name("", dimension):
+        rest_pico = correction.revenue_pico - sum(place.amount_pico for place in correction.placed)
+        rows.append((("fees and discounts",), rest_pico))
+    return rows
 
 
-def _way(line: Line) -> tuple[str, ...]:
-    target = " ".join(filter(None, line.target.order()))
-    return line.function.value, f"pool {line.pool}", f"{line.method} {target}".strip()
-
-
-def _priced(row: Rated) -> str:
-    return f"{row.model} {row.unit.value if row.unit is not None else row.item.value}"
-
-
-def _node(label: str, rows: Sequence[tuple[Sequence[str], int]], bounds: Bounds) -> Node:
-    """The tree of `rows`, each the way down to it and its amount; branches of nothing are left out."""
-    return _branch(label, rows, 0, bounds)
-
-
-def _branch(
-    label: str, rows: Sequence[tuple[Sequence[str], int]], level: int, bounds: Bounds
-) -> Node:
-    grouped: dict[str, list[tuple[Sequence[str], int]]] = defaultdict(list)
+def _node(label: str, rows: Sequence[_Row], bounds: Bounds, level: int = 0) -> Node:
+    """The tree of `rows` below `level`; branches of nothing are left out."""
+    grouped: dict[str, list[_Row]] = defaultdict(list)
     for way, amount_pico in rows:
         if level < min(len(way), bounds.depth):
             grouped[way[level]].append((way, amount_pico))
-    parts = [_branch(name, grouped[name], level + 1, bounds) for name in sorted(grouped)]
-    kept = [part for part in parts if part.amount_pico or part.parts]
-    return node_of(bounds, label, sum(pico for _, pico in rows), kept)
+    parts = [_node(name, grouped[name], bounds, level + 1) for name in sorted(grouped)]
+    kept = tuple(part for part in parts if part.amount_pico or part.parts)
+    return bounded(Node(label, sum(pico for _, pico in rows), parts=kept), bounds)

@@ -82,16 +82,18 @@ LEVELS = {
 """The levels of subjects that fix one of them; the others have all."""
 
 
-def find(workings: Computation, subject: Subject, singles: Singles | None, bounds: Bounds) -> Found:
+def collect(
+    workings: Computation, subject: Subject, singles: Singles | None, bounds: Bounds
+) -> Collected:
     """The pieces of cost that are the subject's; `singles` opens bundles, where there are any."""
-    found = Found(bounds, LEVELS.get(subject.kind, tuple(Level)))
-    for item in _items(workings, subject, singles, found):
-        found.add(_pieces(item, workings, subject))
-    return found
+    collected = Collected(bounds, LEVELS.get(subject.kind, tuple(Level)))
+    for item in _items(workings, subject, singles, collected):
+        collected.add(_pieces(item, workings, subject))
+    return collected
 
 
 def _items(
-    workings: Computation, subject: Subject, singles: Singles | None, found: Found
+    workings: Computation, subject: Subject, singles: Singles | None, collected: Collected
 ) -> Iterable[Allocated]:
     """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
     if singles is None:
@@ -105,24 +107,31 @@ def _items(
         if item.charge.lines == 1:
             yield item
         elif pieces := _pieces(item, workings, subject):
-            bundles[item.charge.id] = found.open(item, pieces, singles)
+            bundles[item.charge.id] = collected.open(item, pieces, singles)
     yield from singles.within(bundles)
 
 
 def _pieces(item: Allocated, workings: Computation, subject: Subject) -> list[Piece]:
     """The pieces of a charge that are the subject's."""
-    portions = [one for one in item.portions if _is_of(one, item, subject)]
+    portions = [portion for portion in item.portions if _is_of(portion, item, subject)]
     if not portions:
         return []
-    mine = {(one.target, one.method) for one in portions}
-    rows = (row for row in item.rows if (row.target, row.method) in mine)
+    keys = {(portion.target, portion.method) for portion in portions}
+    rows = (row for row in item.rows if (row.target, row.method) in keys)
     lines = {(row.target, row.method): line_of(row, workings.policy) for row in rows}
-    pieces = (
-        Piece(item, one, lines[one.target, one.method], None, one.amount_pico) for one in portions
-    )
-    if subject.kind == Kind.CALL:
-        return [part for piece in pieces for part in _of_call(piece, subject.name)]
-    return list(pieces)
+    pieces: list[Piece] = []
+    for portion in portions:
+        line = lines[portion.target, portion.method]
+        if subject.kind == Kind.CALL:
+            amounts = portion.by_leaf()
+            pieces += (
+                Piece(item, portion, line, leaf, amounts[leaf])
+                for leaf in portion.leaves
+                if leaf[0] in _CALLS and leaf[1] == subject.name
+            )
+        else:
+            pieces.append(Piece(item, portion, line, None, portion.amount_pico))
+    return pieces
 
 
 def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
@@ -134,14 +143,14 @@ def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
     return row_of(item.pool, portion.target, Dimension(subject.kind)) == subject.name
 
 
-class Found:
+class Collected:
     """The pieces behind a figure: all of those that may be shown, of the others how many and how much."""
 
     def __init__(self, bounds: Bounds, levels: Sequence[Level]) -> None:
         self._width = bounds.width
         charges = levels.index(Level.CHARGE) if Level.CHARGE in levels else len(levels)
         self._above = levels[:charges]
-        self._told = charges < len(levels)
+        self._has_charges = charges < len(levels)
         self._kept: dict[Way, list[list[Piece]]] = defaultdict(list)
         self.unseen: dict[Way, Unseen] = defaultdict(lambda: NOTHING_UNSEEN)
 
@@ -150,10 +159,18 @@ class Found:
         ways: dict[Way, list[Piece]] = defaultdict(list)
         for piece in pieces:
             ways[self._way(piece)].append(piece)
-        for way, mine in ways.items():
-            self._kept[way].append(mine)
-            if self._told and len(self._kept[way]) > 2 * self._width + _SPARE:
-                self._cut(way)
+        for way, of_charge in ways.items():
+            kept = self._kept[way]
+            kept.append(of_charge)
+            if self._has_charges and len(kept) > 2 * self._width + _SPARE:
+                # as `bounded` orders charges
+                kept.sort(
+                    key=lambda own: (-abs(sum(p.amount_pico for p in own)), own[0].item.charge.id)
+                )
+                rest = kept[self._width :]
+                del kept[self._width :]
+                rest_pico = sum(piece.amount_pico for own in rest for piece in own)
+                self.unseen[way] = sum_unseen((self.unseen[way], Unseen(len(rest), rest_pico)))
 
     def open(self, bundle: Allocated, pieces: Sequence[Piece], singles: Singles) -> Container[int]:
         """The places of its lines that may be shown; the others are counted and summed. All, of a call."""
@@ -165,9 +182,9 @@ class Found:
         for piece in pieces:
             ways[self._way(piece)].append(amounts[id(piece.portion)])
         sums = {way: sum(parts[1:], parts[0]) for way, parts in ways.items()}
-        places = {place for one in sums.values() for place in one.largest(self._width)}
-        for way, one in sums.items():
-            hidden = Unseen(lines - len(places), int(one) - sum(one.at(places)))
+        places = {place for total in sums.values() for place in total.largest(self._width)}
+        for way, total in sums.items():
+            hidden = Unseen(lines - len(places), int(total) - sum(total.at(places)))
             self.unseen[way] = sum_unseen((self.unseen[way], hidden))
         return places
 
@@ -176,32 +193,12 @@ class Found:
 
     def pieces(self) -> list[Piece]:
         """Return the kept pieces in order of arrival."""
-        return [piece for charges in self._kept.values() for mine in charges for piece in mine]
-
-    def _cut(self, way: Way) -> None:
-        """Keep those of the largest charges."""
-        kept = sorted(self._kept[way], key=_largest_first)
-        self._kept[way] = kept[: self._width]
-        gone = kept[self._width :]
-        pico = sum(piece.amount_pico for mine in gone for piece in mine)
-        self.unseen[way] = sum_unseen((self.unseen[way], Unseen(len(gone), pico)))
-
-
-def _largest_first(pieces: Sequence[Piece]) -> tuple[int, str]:
-    """Return the sort key by which `node_of` orders charges."""
-    return -abs(sum(piece.amount_pico for piece in pieces)), pieces[0].item.charge.id
+        return [piece for charges in self._kept.values() for own in charges for piece in own]
 
 
 Way: TypeAlias = tuple[str, ...]
 """The names of the nodes above charges."""
 _SPARE = 100
-
-
-def _of_call(piece: Piece, call_id: str) -> Iterable[Piece]:
-    leaves = [leaf for leaf in piece.portion.leaves if leaf[0] in _CALLS and leaf[1] == call_id]
-    amounts = piece.portion.by_leaf() if leaves else {}
-    for leaf in leaves:
-        yield piece._replace(leaf=leaf, amount_pico=amounts[leaf])
 
 
 _CALLS = frozenset({d.CALL, d.UNKNOWN_CALL})

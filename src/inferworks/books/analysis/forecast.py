@@ -221,7 +221,9 @@ def _over(workings: Computation) -> dict[str, list[Allocated]]:
     for item in workings.allocated:
         charge = item.charge
         waits = charge.issuer.casefold() in accrued and not is_provisional(charge)
-        if ends[charge.id] <= passed.end_ns and _goes_on(charge) and not waits:
+        once = dict(charge.other).get("ChargeFrequency") == "One-Time" or charge.charge_class
+        is_use = charge.charge_category == "Usage" and not once
+        if is_use and ends[charge.id] <= passed.end_ns and not waits:
             over[charge.issuer].append(item)
     return over
 
@@ -259,12 +261,6 @@ def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[st
     for issuer, items in sorted(over.items()):
         if _known_until_ns(items, passed) - passed.start_ns < DAY_NS:
             yield f"{issuer} has billed less than a day of it: its rate may be far off."
-
-
-def _goes_on(charge: Charge) -> bool:
-    """Return True if a line like `charge` is expected to go on at its rate."""
-    once = dict(charge.other).get("ChargeFrequency") == "One-Time"
-    return charge.charge_category == "Usage" and not (once or charge.charge_class)
 
 
 def _functions(workings: Computation) -> Callable[[Charge], dict[Function, int]]:

@@ -72,40 +72,34 @@ class _Place(NamedTuple):
 
 def distances(workings: Computation) -> Distances:
     """The distances over every machine that the span's charges pay for."""
-    places = sorted(set(_places(workings)))
-    with_steps = [place for place in places if _has_steps(workings.drivers, place)]
-    found = tuple(_distance(workings.drivers, with_steps, method) for method in COMPARED)
-    return Distances(found, len(places) - len(with_steps))
-
-
-def _places(workings: Computation) -> list[_Place]:
-    """The replicas on the nodes of machine charges, each once, over the whole span."""
+    drivers, span = workings.drivers, workings.span
     by_name = {pool.name: pool for pool in workings.pools}
     nodes = {
         item.charge.resource_id or ""
         for item in workings.allocated
         if by_name[item.pool].driver is DriverKind.NODE_TIME
     }
-    span = workings.span
-    return [
-        _Place(row.replica, row.node, span)
-        for row in workings.facts.capacity
-        if row.node in nodes and span.meet(row.start_ns, row.end_ns).length_ns
-    ]
-
-
-def _has_steps(drivers: Drivers, place: _Place) -> bool:
-    return drivers.active(*place, Method.SHAPLEY).method is Method.SHAPLEY
-
-
-def _distance(drivers: Drivers, places: list[_Place], method: Method) -> Distance:
-    shares: Shares = defaultdict(int)
+    places = sorted(
+        {
+            _Place(row.replica, row.node, span)
+            for row in workings.facts.capacity
+            if row.node in nodes and span.meet(row.start_ns, row.end_ns).length_ns
+        }
+    )
+    exact = {place: drivers.active(*place, Method.SHAPLEY) for place in places}
+    with_steps = [place for place in places if exact[place].method is Method.SHAPLEY]
     yardstick: Shares = defaultdict(int)
-    for place in places:
-        _add(shares, drivers.active(*place, method).shares)
-        _add(yardstick, drivers.active(*place, Method.SHAPLEY).shares)
-    customers = (_by_customer(one, drivers) for one in (shares, yardstick))
-    return Distance(method, _apart(shares, yardstick), _apart(*customers), sum(yardstick.values()))
+    for place in with_steps:
+        _add(yardstick, exact[place].shares)
+    active_ns, by_customer = sum(yardstick.values()), _by_customer(yardstick, drivers)
+    each: list[Distance] = []
+    for method in COMPARED:
+        shares: Shares = defaultdict(int)
+        for place in with_steps:
+            _add(shares, drivers.active(*place, method).shares)
+        customers_ns = _apart(_by_customer(shares, drivers), by_customer)
+        each.append(Distance(method, _apart(shares, yardstick), customers_ns, active_ns))
+    return Distances(tuple(each), len(places) - len(with_steps))
 
 
 def _add(sums: Shares, shares: Shares) -> None:

@@ -92,7 +92,16 @@ class Comparison(msgspec.Struct, frozen=True):
             "margin_names": [self.one.margin, self.other.margin],
             "functions": [_compared_json(row) for row in self.functions],
             "view": [_compared_json(row) for row in self.view],
-            "moved": [_moved_json(row) for row in self.moved],
+            "moved": [
+                {
+                    "use": row.use,
+                    "pool": row.pool,
+                    "from": row.one.value,
+                    "to": row.other.value,
+                    "amount": format_pico(row.amount_pico),
+                }
+                for row in self.moved
+            ],
             "corrections": [one.to_json() for one in self.corrections],
             "together": [_compared_json(row) for row in self.together],
         }
@@ -116,7 +125,13 @@ def compare(
         Compared("included cost", first.included_pico, second.included_pico),
         Compared("margin", first.margin_pico, second.margin_pico),
     )
-    moved = tuple(_moved(workings, one, other))
+    sums: dict[tuple[str, str, Function, Function], int] = defaultdict(int)
+    for line in workings.lines:
+        from_, to = line.function_under(one), line.function_under(other)
+        if from_ is not to:
+            sums[line.target.label, line.pool, from_, to] += line.amount_pico
+    largest_first = sorted(sums, key=lambda key: (-abs(sums[key]), key))
+    moved = tuple(Moved(*key, sums[key]) for key in largest_first)
     corrections = tuple(_adjusted(adjustment, one, other) for adjustment in adjustments)
     return Comparison(first, second, functions, view, moved, corrections)
 
@@ -143,30 +158,9 @@ def _adjusted(adjustment: Adjustment, one: Policy, other: Policy) -> Adjusted:
     )
 
 
-def _moved(workings: Computation, one: Policy, other: Policy) -> Iterable[Moved]:
-    """Yield the amounts to which the policies give different functions, the largest first."""
-    sums: dict[tuple[str, str, Function, Function], int] = defaultdict(int)
-    for line in workings.lines:
-        functions = line.function_under(one), line.function_under(other)
-        if functions[0] is not functions[1]:
-            sums[line.target.label, line.pool, *functions] += line.amount_pico
-    for key in sorted(sums, key=lambda key: (-abs(sums[key]), key)):
-        yield Moved(*key, sums[key])
-
-
 def _compared_json(row: Compared) -> dict[str, object]:
     return {
         "name": row.name,
         "amounts": [format_pico(row.one_pico), format_pico(row.other_pico)],
         "difference": format_pico(row.difference_pico),
-    }
-
-
-def _moved_json(row: Moved) -> dict[str, str]:
-    return {
-        "use": row.use,
-        "pool": row.pool,
-        "from": row.one.value,
-        "to": row.other.value,
-        "amount": format_pico(row.amount_pico),
     }

@@ -15,9 +15,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 import msgspec
 
 from inferworks.books.allocation.allocate import Allocated, Division, Grouped, Portion, allocated_of
-from inferworks.books.allocation.drivers import Drivers, Shares
+from inferworks.books.allocation.drivers import Shares
 from inferworks.books.allocation.hierarchical_split import Amount
-from inferworks.books.allocation.pools import CostPool, DriverKind, pool_of
+from inferworks.books.allocation.pools import DriverKind, pool_of
 from inferworks.books.allocation.step_down import ladder_of, stepped_down
 from inferworks.books.amounts import Amounts
 from inferworks.books.charge import Charge
@@ -31,55 +31,53 @@ _decode = msgspec.json.Decoder(Charge).decode
 
 
 class Singles:
-    """The charges of `papers`, by id, each divided alone as in `workings`, whenever they are asked for."""
+    """The charges of `inputs`, by id, each divided alone as in `workings`, whenever they are asked for."""
 
-    def __init__(self, workings: Computation, papers: Inputs) -> None:
-        self._workings, self._papers = workings, papers
+    def __init__(self, workings: Computation, inputs: Inputs) -> None:
+        self._workings, self._inputs = workings, inputs
         self._ladder = ladder_of(workings.allocated, workings.pools)
         self._groups: dict[tuple[str, int], tuple[Shares, Grouped]] = {}
 
     def __iter__(self) -> Iterator[Allocated]:
-        return self._divided(self._papers.charges)
+        return self._divided(self._inputs.charges)
 
     def within(self, bundles: Mapping[str, Container[int]]) -> Iterator[Allocated]:
         """The lines at some places in `bundles`, which are named by the ids of their first ones."""
-        papers = self._papers
-        if not bundles or not isinstance(papers.charges, Lines):
+        inputs = self._inputs
+        if not bundles or not isinstance(inputs.charges, Lines):
             return iter(())
-        things = Things.of(in_force(papers.facts))
-        bundler = Bundler(papers.rules, papers.span, things)
-        lines = ((body, glance(body)) for body in papers.charges.bodies())
+        things = Things.of(in_force(inputs.facts))
+        bundler = Bundler(inputs.rules, inputs.span, things)
+        lines = ((body, glance(body)) for body in inputs.charges.bodies())
         return self._divided(map(_decode, bundler.within(lines, bundles)))
 
     def amounts(self, bundle: Allocated) -> list[Amounts]:
         """Return the amounts of each portion of `bundle`, line by line."""
         drivers = self._workings.drivers
-        pool = next(pool for pool in self._papers.rules.pools if pool.name == bundle.pool)
-        work = _Opening(bundle.charge, pool, drivers)
-        work.groups, work.amounts = self._groups, []
-        work.divide()
-        nothing = [0] * bundle.charge.lines  # of what has no weight
-        return [Amounts(nothing) if isinstance(amount, int) else amount for amount in work.amounts]
+        pool = next(pool for pool in self._inputs.rules.pools if pool.name == bundle.pool)
+        division = _Opening(bundle.charge, pool, drivers)
+        division.groups, division.amounts = self._groups, []
+        division.divide()
+        nothing = [0] * bundle.charge.lines  # where a portion has no weight
+        return [Amounts(nothing) if isinstance(a, int) else a for a in division.amounts]
 
     def called(self, id_: str) -> Iterator[Allocated]:
         """The line with that id."""
-        return self._divided(called(self._papers.charges, {msgspec.json.encode(id_)}))
+        return self._divided(called(self._inputs.charges, {msgspec.json.encode(id_)}))
 
     def _divided(self, charges: Iterable[Charge]) -> Iterator[Allocated]:
-        papers, drivers = self._papers, self._workings.drivers
-        given = papers.span, papers.currency, papers.rules, papers.policy.basis
+        inputs, drivers = self._inputs, self._workings.drivers
+        given = inputs.span, inputs.currency, inputs.rules, inputs.policy.basis
         for charge in charges:
             for inside in accrued_charges((charge,), *given).charges:
-                pool = pool_of(inside, papers.rules.pools, drivers.nodes, drivers.billing)
-                yield self._one(inside, pool, drivers)
-
-    def _one(self, charge: Charge, pool: CostPool, drivers: Drivers) -> Allocated:
-        if pool.driver is DriverKind.POOLS:
-            return stepped_down(charge, pool, self._ladder)
-        work = _Remembering(charge, pool, drivers)
-        work.groups = self._groups
-        work.divide()
-        return allocated_of(charge, pool, work.portions, work.apportionments)
+                pool = pool_of(inside, inputs.rules.pools, drivers.nodes, drivers.billing)
+                if pool.driver is DriverKind.POOLS:
+                    yield stepped_down(inside, pool, self._ladder)
+                    continue
+                division = _Remembering(inside, pool, drivers)
+                division.groups = self._groups
+                division.divide()
+                yield allocated_of(inside, pool, division.portions, division.apportionments)
 
 
 class _Remembering(Division):

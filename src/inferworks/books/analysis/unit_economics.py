@@ -18,7 +18,6 @@ import msgspec
 
 from inferworks.books.analysis.bridge import Step, Views, build, shipped_views
 from inferworks.books.charge import Function
-from inferworks.books.revenue.rating import Rated
 from inferworks.books.statement.computation import Line
 from inferworks.books.statement.statement import Statement
 from inferworks.money import format_pico
@@ -137,87 +136,54 @@ class Economics(msgspec.Struct, frozen=True):
             },
             "break_even_customers": self.break_even_customers,
             "break_even": self.break_even,
-            "customers": [_customer_json(customer) for customer in self.customers],
+            "customers": [
+                {
+                    "customer": each.customer,
+                    "revenue": format_pico(each.revenue_pico),
+                    "cost_short_run": format_pico(each.least_cost_pico),
+                    "cost_capacity_inclusive": format_pico(each.most_cost_pico),
+                    "contribution": format_pico(each.contribution_pico),
+                    "contribution_capacity_inclusive": format_pico(each.capacity_contribution_pico),
+                }
+                for each in self.customers
+            ],
         }
 
 
 def economics(statement: Statement, views: Views | None = None) -> Economics:
     """Return the unit economics of `statement`, under any policy."""
     views = views or shipped_views()
-    revenue, lines = _revenue(statement.revenue_rows), _lines(statement.lines)
-    customers = tuple(
-        _customer(name, revenue[name], lines.get(name, []), statement.currency, views)
-        for name in sorted(revenue)
-        if revenue[name] > 0
-    )
-    below = {f: _sum(statement, f, views) for f in _BELOW}
-    research_pico = below.pop(Function.RESEARCH_AND_DEVELOPMENT)
+    revenue: dict[str, int] = defaultdict(int)
+    for row in statement.revenue_rows:
+        revenue[row.customer] += row.amount_pico
+    lines: dict[str, list[Line]] = defaultdict(list)
+    functions: dict[Function, int] = defaultdict(int)
+    free_pico = 0
+    for line in statement.lines:
+        functions[line.function_under(views.gaap)] += line.amount_pico
+        free_pico += line.amount_pico if line.target.purpose is Purpose.SERVE_FREE else 0
+        if line.target.customer is not None:
+            lines[line.target.customer].append(line)
+    customers: list[CustomerEconomics] = []
+    for name in sorted(name for name, pico in revenue.items() if pico > 0):
+        built = build(statement.currency, revenue[name], lines.get(name, ()), views)
+        least_pico = revenue[name] - built.margin_pico(Step.AVOIDABLE)
+        most_pico = revenue[name] - built.margin_pico(Step.USED)
+        customers.append(CustomerEconomics(name, revenue[name], least_pico, most_pico))
+    research_pico = functions[Function.RESEARCH_AND_DEVELOPMENT]
+    other_pico = functions[Function.SALES_AND_MARKETING]
+    other_pico += functions[Function.GENERAL_AND_ADMINISTRATIVE]
     caused_pico = sum(customer.least_cost_pico for customer in customers)
     return Economics(
         currency=statement.currency,
-        customers=customers,
-        free_cost_pico=_free(statement.lines),
-        fixed_pico=statement.billed_pico - caused_pico - research_pico - sum(below.values()),
+        customers=tuple(customers),
+        free_cost_pico=free_pico,
+        fixed_pico=statement.billed_pico - caused_pico - research_pico - other_pico,
         research_and_development_pico=research_pico,
-        other_pico=sum(below.values()),
+        other_pico=other_pico,
     )
-
-
-_BELOW = (
-    Function.RESEARCH_AND_DEVELOPMENT,
-    Function.SALES_AND_MARKETING,
-    Function.GENERAL_AND_ADMINISTRATIVE,
-)
 
 
 def mean_text(mean: Fraction | None) -> str | None:
     """A mean as a decimal, rounded half to even at 12 decimals; None when there is none."""
     return None if mean is None else format_pico(round(mean))
-
-
-def _customer(
-    name: str, revenue_pico: int, lines: list[Line], currency: str, views: Views
-) -> CustomerEconomics:
-    built = build(currency, revenue_pico, lines, views)
-    return CustomerEconomics(
-        name,
-        revenue_pico,
-        revenue_pico - built.margin_pico(Step.AVOIDABLE),
-        revenue_pico - built.margin_pico(Step.USED),
-    )
-
-
-def _revenue(rows: tuple[Rated, ...]) -> dict[str, int]:
-    sums: dict[str, int] = defaultdict(int)
-    for row in rows:
-        sums[row.customer] += row.amount_pico
-    return sums
-
-
-def _lines(lines: tuple[Line, ...]) -> dict[str, list[Line]]:
-    grouped: dict[str, list[Line]] = defaultdict(list)
-    for line in lines:
-        if line.target.customer is not None:
-            grouped[line.target.customer].append(line)
-    return grouped
-
-
-def _sum(statement: Statement, function: Function, views: Views) -> int:
-    return sum(
-        line.amount_pico for line in statement.lines if line.function_under(views.gaap) is function
-    )
-
-
-def _free(lines: tuple[Line, ...]) -> int:
-    return sum(n.amount_pico for n in lines if n.target.purpose is Purpose.SERVE_FREE)
-
-
-def _customer_json(customer: CustomerEconomics) -> dict[str, str]:
-    return {
-        "customer": customer.customer,
-        "revenue": format_pico(customer.revenue_pico),
-        "cost_short_run": format_pico(customer.least_cost_pico),
-        "cost_capacity_inclusive": format_pico(customer.most_cost_pico),
-        "contribution": format_pico(customer.contribution_pico),
-        "contribution_capacity_inclusive": format_pico(customer.capacity_contribution_pico),
-    }
