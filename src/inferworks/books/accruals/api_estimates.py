@@ -99,7 +99,10 @@ class Accuracy(msgspec.Struct, frozen=True):
         """The difference in percent of the bill, rounded half to even at four decimals; None of none."""
         if not self.billed_pico or self.difference_pico is None:
             return None
-        return _decimal(Fraction(self.difference_pico * 100, self.billed_pico), 4)
+        share = Fraction(self.difference_pico * 100, self.billed_pico)
+        units = round(abs(share) * ten_to(4))
+        whole, fraction = divmod(units, ten_to(4))
+        return f"{'-' if share < 0 and units else ''}{whole}.{fraction:04d}"
 
 
 class _Key(NamedTuple):
@@ -183,7 +186,8 @@ def estimates(
     money = _Money(currency, rates)
     for usage in usages:
         for leg in usage.legs:
-            if _is_bought(leg) and span.holds(leg.started_ns):
+            is_used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
+            if leg.replica is None and is_used and span.holds(leg.started_ns):
                 day_ns = day_of(leg.started_ns)
                 price = prices.list_price(leg.provider, usage.model, leg.started_ns)
                 told = leg.told_cost_pico is not None and money.takes(leg.told_currency, day_ns)
@@ -192,12 +196,6 @@ def estimates(
                 sums[key].is_listed |= price is not None
                 sums[key].add(leg, price if money.takes(LIST_CURRENCY, day_ns) else None)
     return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, money))
-
-
-def _is_bought(leg: Leg) -> bool:
-    """Return True if another party will bill `leg`: it used something, or a cost of it was reported."""
-    used = _has_tokens(leg) or leg.items != NO_ITEMS or leg.told_cost_pico is not None
-    return leg.replica is None and used
 
 
 def is_unpriced(charge: Charge) -> bool:
@@ -242,88 +240,90 @@ def accuracy(
     groups: dict[tuple[str, Span], list[Charge]] = defaultdict(list)
     for charge in estimated:
         groups[charge.provider, month_of(charge.period_start_ns)].append(charge)
-    return tuple(
-        _accuracy(provider, month, charges, billed.pico(provider, month.meet(*span)), billed)
-        for (provider, month), charges in sorted(groups.items())
-    )
+    rows: list[Accuracy] = []
+    for (provider, month), charges in sorted(groups.items()):
+        covered_pico = sum(c.amount_pico for c in charges if billed.covers(c))
+        unpriced = (c for c in charges if is_unpriced(c) and c.unit == TOKENS)
+        rows.append(
+            Accuracy(
+                provider=provider,
+                month=month_name(month),
+                estimated_pico=covered_pico,
+                billed_pico=billed.pico(provider, month.meet(*span)),
+                waiting_pico=sum(c.amount_pico for c in charges) - covered_pico,
+                unpriced_tokens=sum(int(c.quantity or 0) for c in unpriced),
+            )
+        )
+    return tuple(rows)
 
 
 def _charges(key: _Key, total: _Sum, span: Span, money: _Money) -> Iterable[Charge]:
+    """Yield the charges of one provider, model and day, of each kind that has an amount or a quantity."""
     day = Span(key.day_ns, key.day_ns + DAY_NS).meet(*span)
-    amount_pico, tokens, book = round(total.pico), total.priced_tokens, total.book_sha256
-    if key.told:
-        listed_pico = money.pico(amount_pico, LIST_CURRENCY, key.day_ns)
-        listed = (("ListCost", format_pico(listed_pico)),) if book else ()
-        tokens += total.unpriced_tokens
-        yield money.charge(
-            _charge(key, day, key.told, _TOLD, total.told_pico, tokens, book, listed)
-        )
-        return
-    if total.priced_tokens or total.pico:
-        yield money.charge(_charge(key, day, LIST_CURRENCY, _LISTED, amount_pico, tokens, book))
-    is_rated = money.takes(LIST_CURRENCY, key.day_ns) or not total.is_listed
-    for kind, quantity in (
-        (_UNPRICED, total.unpriced_tokens),
-        (_UNPRICED_ITEMS, total.unpriced_items),
-    ):
-        if quantity:
-            kind = kind if is_rated else kind._replace(description=NO_RATE)
-            yield _charge(key, day, money.currency, kind, 0, quantity)
-
-
-class _Kind(NamedTuple):
-    """A kind of provisional charge: the end of its line's name, its file, its text, what it counts."""
-
-    name: str
-    file: str
-    description: str
-    unit: str = TOKENS
-
-
-_TOLD = _Kind("told", TOLD_COSTS, "as the provider told, call by call")
-_LISTED = _Kind("priced", LIST_PRICES, "estimated from list prices")
-_UNPRICED = _Kind("unpriced", LIST_PRICES, "no list price is known")
-_UNPRICED_ITEMS = _Kind("unpriced-items", LIST_PRICES, "no list price is known", ITEMS)
-
-
-def _charge(
-    key: _Key,
-    day: Span,
-    currency: str,
-    kind: _Kind,
-    amount_pico: int,
-    quantity: int,
-    book_sha256: str = "",
-    other: tuple[tuple[str, str], ...] = (),
-) -> Charge:
     invoice = f"provisional {month_name(month_of(day.start_ns))}"
-    line = f"{key.model}/{day.start_ns}/{day.end_ns}/{kind.name}"
-    return Charge(
+    line = f"{key.model}/{day.start_ns}/{day.end_ns}"
+    unpriced = Charge(
         id=charge_id(key.provider, invoice, line),
         issuer=key.provider,
         invoice=invoice,
         line=line,
-        file=kind.file,
-        file_sha256=book_sha256,
+        file=LIST_PRICES,
+        file_sha256="",
         row=0,
         provider=key.provider,
         service_category=API_CATEGORY,
         service_name="API calls (estimate)",
         resource_id=key.model,
         resource_type="Model",
-        description=kind.description,
+        description="no list price is known",
         natural_class=NaturalClass.PURCHASED_COMPUTE,
         charge_category="Usage",
         charge_class=None,
         period_start_ns=day.start_ns,
         period_end_ns=day.end_ns,
-        amount_pico=amount_pico,
+        amount_pico=0,
         effective_pico=None,
-        currency=currency,
-        quantity=str(quantity),
-        unit=kind.unit,
-        other=other,
+        currency=money.currency,
+        quantity=None,
+        unit=TOKENS,
     )
+
+    def charge(kind: str, quantity: int) -> Charge:
+        """Return the charge of one kind, which ends the name of its line, without an amount."""
+        name = f"{line}/{kind}"
+        id_ = charge_id(key.provider, invoice, name)
+        return msgspec.structs.replace(unpriced, id=id_, line=name, quantity=str(quantity))
+
+    amount_pico, book_sha256 = round(total.pico), total.book_sha256
+    if key.told:
+        listed_pico = money.pico(amount_pico, LIST_CURRENCY, key.day_ns)
+        told = msgspec.structs.replace(
+            charge("told", total.priced_tokens + total.unpriced_tokens),
+            file=TOLD_COSTS,
+            file_sha256=book_sha256,
+            description="as the provider told, call by call",
+            amount_pico=total.told_pico,
+            currency=key.told,
+            other=(("ListCost", format_pico(listed_pico)),) if book_sha256 else (),
+        )
+        yield money.charge(told)
+        return
+    if total.priced_tokens or total.pico:
+        priced = msgspec.structs.replace(
+            charge("priced", total.priced_tokens),
+            file_sha256=book_sha256,
+            description="estimated from list prices",
+            amount_pico=amount_pico,
+            currency=LIST_CURRENCY,
+        )
+        yield money.charge(priced)
+    if not money.takes(LIST_CURRENCY, key.day_ns) and total.is_listed:
+        unpriced = msgspec.structs.replace(unpriced, description=NO_RATE)
+    if total.unpriced_tokens:
+        yield charge("unpriced", total.unpriced_tokens)
+    if total.unpriced_items:
+        items = charge("unpriced-items", total.unpriced_items)
+        yield msgspec.structs.replace(items, unit=ITEMS)
 
 
 class _Billed:
@@ -338,16 +338,16 @@ class _Billed:
     ) -> None:
         sold = {_sold(charge) for charge in estimated}
         spans: dict[Sold, set[Span]] = defaultdict(set)
-        meant: dict[Sale, frozenset[Sold]] = {}
+        covered: dict[Sale, frozenset[Sold]] = {}
         self._lines = _lines_for_calls(bills, is_api_bill, billing)
         self._billing = billing
         for bill, sale in self._lines:
-            if sale not in meant:
+            if sale not in covered:
                 levels = sale.levels(sold, billing)
-                meant[sale] = levels[0].sold if levels else frozenset()
-            for pair in meant[sale]:
+                covered[sale] = levels[0].sold if levels else frozenset()
+            for pair in covered[sale]:
                 spans[pair].add(Span(bill.period_start_ns, bill.period_end_ns))
-        self._spans = {pair: merged(found) for pair, found in spans.items()}
+        self._spans = {pair: merged(own) for pair, own in spans.items()}
 
     def covers(self, charge: Charge) -> bool:
         """Return True if a bill covers the time of an estimate, or a part of it."""
@@ -382,7 +382,7 @@ def _lines_for_calls(
         for sale in [sale_of(bill, billing)]
         if sale.is_for_calls
     ]
-    told = {
+    named = {
         (name, month)
         for bill, sale in lines
         if sale.says_so
@@ -393,7 +393,7 @@ def _lines_for_calls(
         (bill, sale)
         for bill, sale in lines
         if sale.says_so
-        or told.isdisjoint((name, month_of(bill.period_start_ns)) for name in sale.providers)
+        or named.isdisjoint((name, month_of(bill.period_start_ns)) for name in sale.providers)
     ]
 
 
@@ -403,30 +403,3 @@ def _sold(charge: Charge) -> Sold:
 
 def _period(charge: Charge) -> tuple[int, int]:
     return charge.period_start_ns, charge.period_end_ns
-
-
-def _accuracy(
-    provider: str,
-    month: Span,
-    estimated: Sequence[Charge],
-    billed_pico: int | None,
-    billed: _Billed,
-) -> Accuracy:
-    replaced = sum(c.amount_pico for c in estimated if billed.covers(c))
-    return Accuracy(
-        provider=provider,
-        month=month_name(month),
-        estimated_pico=replaced,
-        billed_pico=billed_pico,
-        waiting_pico=sum(c.amount_pico for c in estimated) - replaced,
-        unpriced_tokens=sum(
-            int(c.quantity or 0) for c in estimated if is_unpriced(c) and c.unit == TOKENS
-        ),
-    )
-
-
-def _decimal(value: Fraction, places: int) -> str:
-    """`value` as decimal text, rounded half to even at `places` decimals."""
-    units = round(abs(value) * ten_to(places))
-    whole, fraction = divmod(units, ten_to(places))
-    return f"{'-' if value < 0 and units else ''}{whole}.{fraction:0{places}d}"

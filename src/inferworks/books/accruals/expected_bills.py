@@ -176,14 +176,16 @@ def in_the_books(
     `missing` are the suppliers without a bill; `sealed` are the accruals posted in the `closed` periods.
     """
     here = bills.here
-    found = list(with_reversals(sealed, lambda charge: key_of(charge) in here))
+    charges = list(with_reversals(sealed, lambda charge: key_of(charge) in here))
     done = {key_of(charge) for charge in sealed}
     for expected, month in missing:
-        open_part = _open_part(month.span, closed)
+        # the end of the month that is not closed, which may be all or nothing of it
+        closed_ns = max((s.end_ns for s in closed if s.meet(*month.span).length_ns), default=0)
+        open_part = month.span.meet(closed_ns, month.end_ns)
         if (expected.supplier.casefold(), month.name) not in done and open_part.length_ns:
             billed = bills.billed(expected.supplier, month)
-            found += accruals(expected, month, open_part, billed, ground)
-    return [c for c in found if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
+            charges += accruals(expected, month, open_part, billed, ground)
+    return [c for c in charges if span.meet(c.period_start_ns, c.period_end_ns).length_ns]
 
 
 def accruals(
@@ -209,9 +211,9 @@ def accruals(
         if calls_pico is not None:
             costs = {shape: p for shape, p in costs.items() if not _is_for_calls(shape, ground)}
         left = {shape: _left(pico, here.get(shape, 0)) for shape, pico in costs.items()}
-        names = ", ".join(one.name for one in recent)
-        one = len(recent) == 1
-        how = f"as in the bill for {names}" if one else f"average of the bills for {names}"
+        names = ", ".join(billed_month.name for billed_month in recent)
+        is_last = len(recent) == 1
+        how = f"as in the bill for {names}" if is_last else f"average of the bills for {names}"
     for shape, pico in left.items():
         charge = _accrual(shape, pico, how, billed.issuer, expected.department, month)
         charge = _within(charge, open_part)
@@ -266,8 +268,8 @@ def can_accrue(expected: Expected, month: Period, billed: Billed) -> bool:
 def is_estimated(expected: Expected, month: Period, billed: Billed, ground: Ground) -> bool:
     """Return True if estimates of calls at its API stand for the bill of `expected`."""
     lines = [charge for charge in billed.charges if not _lasts(charge, month.span)]
-    found = _estimated_pico(expected.supplier, lines, month.span, ground)
-    return expected.method != NEVER and found is not None
+    calls_pico = _estimated_pico(expected.supplier, lines, month.span, ground)
+    return expected.method != NEVER and calls_pico is not None
 
 
 def key_of(charge: Charge) -> tuple[str, str]:
@@ -286,16 +288,16 @@ def accrued_of(charges: Iterable[Charge]) -> tuple[Accrued, ...]:
 
 def accrued_pico(charges: Iterable[Charge]) -> int | None:
     """Return the change of accruals for bills by `charges`, in picounits; None if there is none."""
-    found = [charge.amount_pico for charge in filter(is_accrual, charges)]
-    return sum(found) if found else None
+    amounts = [charge.amount_pico for charge in filter(is_accrual, charges)]
+    return sum(amounts) if amounts else None
 
 
 def accrual_notes(charges: Iterable[Charge]) -> Iterator[str]:
     """Yield a note for each missing bill: its supplier, and the amount that stands for it."""
-    for one in accrued_of(charges):
+    for accrual in accrued_of(charges):
         yield (
-            f"{format_pico(one.amount_pico)} of {one.supplier} for {one.month} is accrued, for no bill has "
-            f"come yet: {one.how}."
+            f"{format_pico(accrual.amount_pico)} of {accrual.supplier} for {accrual.month} is accrued, "
+            f"for no bill has come yet: {accrual.how}."
         )
 
 
@@ -341,13 +343,13 @@ def true_ups(sealed: Iterable[Charge], now: Iterable[Charge], span: Span) -> tup
     for charge in filter(is_accrual, late):
         accrued[key_of(charge)] -= _part_pico(charge, span)
         names[key_of(charge)] = charge.issuer, Span(charge.period_start_ns, charge.period_end_ns)
-    found = []
+    differences: list[TrueUp] = []
     for key, accrued_pico in sorted(accrued.items()):
         issuer, month = names[key]
         inside = span.meet(*month)
-        billed = (_part_pico(one, inside) for one in _bills(late, key[0]))
-        found.append(TrueUp(issuer, key[1], accrued_pico, sum(billed)))
-    return tuple(found)
+        billed_pico = sum(_part_pico(charge, inside) for charge in _bills(late, key[0]))
+        differences.append(TrueUp(issuer, key[1], accrued_pico, billed_pico))
+    return tuple(differences)
 
 
 def _part_pico(charge: Charge, span: Span) -> int:
@@ -364,20 +366,39 @@ Costs = dict[Charge, int]
 def _before(billed: Billed, month: Period) -> list[Period]:
     """The months before `month` that the supplier billed for, at most a year back, in order."""
     year_ns = 12 * 31 * 86_400 * 10**9
-    return sorted(
-        one
-        for one in set(billed.months)
-        if month.start_ns - year_ns < one.start_ns < month.start_ns
-    )
+    first_ns = month.start_ns - year_ns
+    return sorted(m for m in set(billed.months) if first_ns < m.start_ns < month.start_ns)
 
 
 def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
-    """Return the cost of recurring lines in `month`, by shape."""
+    """Return the cost of recurring lines in `month`, by shape: only the columns that decide a division."""
     sums: Costs = defaultdict(int)
     for charge in charges:
         part_pico = _part_pico(charge, month)
-        if part_pico and _recurs(charge) and recoverable(charge, ground.recoverable_taxes) is None:
-            sums[_shape(charge)] += part_pico
+        once = dict(charge.other).get("ChargeFrequency") == "One-Time" or charge.charge_class
+        if not part_pico or once or charge.charge_category in _PASSING:
+            continue
+        if recoverable(charge, ground.recoverable_taxes) is not None:
+            continue
+        shape = msgspec.structs.replace(
+            charge,
+            id=ChargeId(""),
+            invoice="",
+            line="",
+            file=ACCRUED,
+            file_sha256="",
+            row=0,
+            charge_class=None,
+            period_start_ns=0,
+            period_end_ns=0,
+            amount_pico=0,
+            effective_pico=None,
+            quantity=None,
+            other=tuple(sorted(pair for pair in charge.other if pair[0] in _TELLING)),
+            foreign=None,
+            exact=None,
+        )
+        sums[shape] += part_pico
     return dict(sums)
 
 
@@ -408,21 +429,9 @@ def _divided(
     return {shapes[key]: pico for key, pico in split(left_pico, weights).items()}
 
 
-def _open_part(month: Span, closed: Iterable[Span]) -> Span:
-    """The end of `month` that is not closed, which may be all or nothing of it."""
-    start_ns = max((one.end_ns for one in closed if one.meet(*month).length_ns), default=0)
-    return month.meet(start_ns, month.end_ns)
-
-
 def _lasts(charge: Charge, month: Span) -> bool:
     """Return True if `charge`, of an earlier bill, covers all of `month` too: a year of support."""
     return charge.period_start_ns <= month.start_ns and charge.period_end_ns >= month.end_ns
-
-
-def _recurs(charge: Charge) -> bool:
-    """Return True if a line like `charge` is expected again."""
-    once = dict(charge.other).get("ChargeFrequency") == "One-Time"
-    return not (once or charge.charge_class or charge.charge_category in _PASSING)
 
 
 def _is_for_calls(charge: Charge, ground: Ground) -> bool:
@@ -445,28 +454,6 @@ def _estimated_pico(
         and not sellers.isdisjoint(ground.billing.forms(charge.provider))
     ]
     return sum(mine) if any(mine) else None
-
-
-def _shape(charge: Charge) -> Charge:
-    """Return `charge` with only the columns that decide its division."""
-    return msgspec.structs.replace(
-        charge,
-        id=ChargeId(""),
-        invoice="",
-        line="",
-        file=ACCRUED,
-        file_sha256="",
-        row=0,
-        charge_class=None,
-        period_start_ns=0,
-        period_end_ns=0,
-        amount_pico=0,
-        effective_pico=None,
-        quantity=None,
-        other=tuple(sorted(pair for pair in charge.other if pair[0] in _TELLING)),
-        foreign=None,
-        exact=None,
-    )
 
 
 def _plain(issuer: str, currency: str) -> Charge:

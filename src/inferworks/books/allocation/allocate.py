@@ -30,7 +30,7 @@ import msgspec
 from inferworks.books.allocation import drivers as d
 from inferworks.books.allocation.billed_usage import sale_of
 from inferworks.books.allocation.departments import Department
-from inferworks.books.allocation.drivers import Drivers, Leaf, Place, Shares
+from inferworks.books.allocation.drivers import Drivers, Leaf, Shares
 from inferworks.books.allocation.hierarchical_split import Amount, Path, split_each_down
 from inferworks.books.allocation.pools import Behaviour, CostPool, DriverKind, Idle, behaviour_of
 from inferworks.books.allocation.reserved_nodes import reservers
@@ -260,20 +260,32 @@ class Division:
         parts = self._split(stage, amount, weights)
         for state, duration_ns in states.items():
             if state is State.ACTIVE:
-                self._divide_active(replica, node, parts[state.value,])
+                active = self.drivers.active(
+                    replica, node, self.span, self.pool.method, self._path_of
+                )
+                self.divide_among(
+                    f"active {replica}",
+                    active.shares,
+                    active.method.value,
+                    "replica_ns",
+                    parts[state.value,],
+                )
             else:
-                target = _unused_target(state, self.drivers.replica_place(replica))
+                place = self.drivers.replica_place(replica)
+                target = Target(
+                    unused=d.Unused(state.value),
+                    provider=place.provider or None,
+                    region=place.region or None,
+                    chip=place.chip or None,
+                )
                 self._unused.append(_Unused(stage, target, duration_ns, parts[state.value,]))
-
-    def _divide_active(self, replica: ReplicaId, node: str, amount: Amount) -> None:
-        active = self.drivers.active(replica, node, self.span, self.pool.method, self._path_of)
-        self.divide_among(
-            f"active {replica}", active.shares, active.method.value, "replica_ns", amount
-        )
 
     def _divide_repair(self, resource: str) -> None:
         if self.charge.resource_type == STAFF_ON_ACTIVITY:
-            worked, unit = _worked(self.charge.quantity or "0")
+            minutes = self.charge.quantity or "0"
+            worked, unit = int(Decimal(minutes) * 60 * NS_PER_SECOND), "ns"
+            if minutes.isdigit():
+                worked, unit = int(minutes), "minutes"
             known = resource in set(Purpose)
             leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
             grouped = self._grouped({leaf: worked})
@@ -418,22 +430,6 @@ def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
             return Target(unallocated=UNKNOWN_CALL)
         case _:
             return Target(unallocated=pool)
-
-
-def _worked(minutes: str) -> tuple[int, str]:
-    """Work that a time sheet writes in `minutes`, and its unit; nanoseconds when they are no whole ones."""
-    if minutes.isdigit():
-        return int(minutes), "minutes"
-    return int(Decimal(minutes) * 60 * NS_PER_SECOND), "ns"
-
-
-def _unused_target(state: State, place: Place) -> Target:
-    return Target(
-        unused=d.Unused(state.value),
-        provider=place.provider or None,
-        region=place.region or None,
-        chip=place.chip or None,
-    )
 
 
 def _call_target(call_id: CallId, direction: str | None, attempt: str, drivers: Drivers) -> Target:

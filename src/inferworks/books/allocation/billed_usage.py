@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from inferworks.books.charge import Charge, is_provisional
-from inferworks.catalog.billing import Billing, Means, ModelName, Named, Said, edition_of
+from inferworks.catalog.billing import Billing, Means, Named, Said, edition_of
 from inferworks.catalog.units import DIRECTIONS, INPUT, OUTPUT
 from inferworks.units import Unit
 
@@ -70,7 +70,12 @@ class Sale(NamedTuple):
         if self.exact is not None:
             return (Level(frozenset({self.exact}), FLAT),)
         mine = [pair for pair in sold if not self.providers.isdisjoint(billing.forms(pair[0]))]
-        groups = [self._of(model.model, mine, billing) for model in self.models]
+        groups = [
+            frozenset(
+                pair for pair in mine if any(map(named.model.is_of, billing.billed_as(pair[1])))
+            )
+            for named in self.models
+        ]
         if not self.certain:
             groups.append(frozenset(mine))
         levels = (Level(group, units) for group in groups if group for units in self.units)
@@ -80,9 +85,6 @@ class Sale(NamedTuple):
         mine = [pair for pair in sold if pair[0].casefold() in self.providers]
         groups = [pair for pair in mine if pair[1].casefold() in models], mine
         return tuple(Level(frozenset(group), FLAT) for group in groups if group)
-
-    def _of(self, model: ModelName, sold: Iterable[Sold], billing: Billing) -> frozenset[Sold]:
-        return frozenset(pair for pair in sold if any(map(model.is_of, billing.billed_as(pair[1]))))
 
 
 def sale_of(charge: Charge, billing: Billing) -> Sale:
@@ -95,7 +97,9 @@ def sale_of(charge: Charge, billing: Billing) -> Sale:
     seller = billing.seller(charge.provider, charge.issuer, charge.service_name)
     said = [billing.said(text, seller.family) for text in _texts(charge)]
     details = _details(charge)
-    units = _units(details, _first(said, _TOKENS), exact="x_RevenueItem" in dict(charge.other))
+    of_tokens = (one.means for one in said if not one.means.isdisjoint(_TOKENS))
+    means = next(of_tokens, frozenset[Means]())
+    units = _units(details, means, exact="x_RevenueItem" in dict(charge.other))
     models = _models(charge, details, said, billing)
     is_named = any(model.certain for model in models)
     is_for_calls, says_so = _stands_for_calls(charge, said, billing, units[0] != FLAT, is_named)
@@ -161,20 +165,14 @@ def _details(charge: Charge) -> Mapping[str, str]:
     if not text or len(text) > _LONGEST_DETAILS:
         return {}
     try:
-        found = msgspec.json.decode(text)
+        decoded = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return {}
-    return {name: value for name, value in _pairs(found) if isinstance(value, str) and value}
-
-
-def _pairs(found: Any) -> Iterable[tuple[str, Any]]:
-    """The properties of an object, or of a list of keys and values."""
-    if isinstance(found, dict):
-        return found.items()
-    if isinstance(found, list):
-        rows = [row for row in found if isinstance(row, dict)]
-        return [(str(row["key"]), row["value"]) for row in rows if {"key", "value"} <= row.keys()]
-    return ()
+    pairs: Iterable[tuple[str, Any]] = decoded.items() if isinstance(decoded, dict) else ()
+    if isinstance(decoded, list):  # of keys and values
+        rows = [row for row in decoded if isinstance(row, dict) and {"key", "value"} <= row.keys()]
+        pairs = [(str(row["key"]), row["value"]) for row in rows]
+    return {name: value for name, value in pairs if isinstance(value, str) and value}
 
 
 def _models(
@@ -190,18 +188,13 @@ def _models(
     for one in said:
         certain = [named for named in one.models if named.certain]
         if certain:
-            return tuple(sorted(certain, key=_length, reverse=True))
+            return tuple(
+                sorted(
+                    certain, key=lambda n: len(n.model.letters) + len(n.model.digits), reverse=True
+                )
+            )
         maybe += one.models
     return tuple(dict.fromkeys(maybe))
-
-
-def _length(named: Named) -> int:
-    return len(named.model.letters) + len(named.model.digits)
-
-
-def _first(said: Iterable[Said], wanted: frozenset[Means]) -> frozenset[Means]:
-    """Return the meaning of the first text that says something about `wanted`."""
-    return next((one.means for one in said if not one.means.isdisjoint(wanted)), frozenset())
 
 
 def _units(

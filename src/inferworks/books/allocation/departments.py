@@ -19,7 +19,6 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -143,16 +142,15 @@ def tags_of(text: str) -> dict[str, str]:
     A pair is two texts, or an object of a `key` and a `value`, as Google Cloud writes labels.
     """
     try:
-        found = json.loads(text)
-        pairs = found.items() if isinstance(found, dict) else map(_pair, found)
+        tags = json.loads(text)
+        pairs = (
+            tags.items()
+            if isinstance(tags, dict)
+            else [(tag["key"], tag["value"]) if isinstance(tag, dict) else tag for tag in tags]
+        )
         return {str(key): value.strip() for key, value in pairs if isinstance(value, str)}
     except (ValueError, TypeError, KeyError, RecursionError):
         return {}
-
-
-def _pair(found: Any) -> tuple[Any, Any]:
-    key, value = (found["key"], found["value"]) if isinstance(found, dict) else found
-    return key, value
 
 
 def _near(name: str, known: Iterable[str]) -> str:

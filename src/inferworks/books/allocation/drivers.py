@@ -152,18 +152,31 @@ class Drivers:
         self.activities = {(a.source, a.id): a for a in facts.activities}
         self.billing = billing or shipped_billing()
         self._catalog = catalog
-        self._capacity = _by_node(facts.capacity)
-        self._steps = _by_replica(facts.steps)
-        self._used = _by_resource(facts.activities)
+        self._capacity: dict[str, Timeline[Capacity]] = {
+            node: Timeline(rows, lambda r: (r.start_ns, r.end_ns), lambda r: (r.replica, r.state))
+            for node, rows in _grouped(facts.capacity, lambda row: row.node).items()
+        }
+        steps = _grouped(facts.steps, lambda step: step.replica)
+        self._steps = {replica: StepTime(of_replica) for replica, of_replica in steps.items()}
+        self._used = {
+            key: Timeline(uses, lambda a: (a.start_ns, a.end_ns), lambda a: (a.source, a.id))
+            for key, uses in _grouped(facts.activities, lambda a: (a.resource, a.unit)).items()
+        }
         self._legs, self._sold = _legs(facts.usages)
         self._levels: dict[Sale, tuple[Level, ...]] = {}
-        self._places = {name: _place_of(legs) for name, legs in self._legs.items()}
-        self._calls = Timeline(facts.usages, _opened, lambda usage: (usage.call_id,))
+        last = {replica: legs.things[-1].leg for replica, legs in self._legs.items()}
+        self._places = {
+            name: Place(leg.provider, leg.region, leg.chip) for name, leg in last.items()
+        }
+        self._calls = Timeline(
+            facts.usages, lambda usage: (usage.opened_ns,) * 2, lambda usage: (usage.call_id,)
+        )
         self._weights: dict[CallId, StepWeights] = {}
         self._active: dict[ActiveQuestion, ActiveTime] = {}
         self._moved: _Known[Span] = _Known()
         self._bought: _Known[tuple[Sale, Span]] = _Known()
-        self.nodes = frozenset(self._capacity) | _nodes_of(facts.activities)
+        reported = (a.resource for a in facts.activities if a.unit is Unit.NODE_NS)
+        self.nodes = frozenset((*self._capacity, *reported))
 
     def place(self, call_id: CallId, attempt: str) -> Place:
         """Return the location of `attempt` of a call: that of its replica, or of one of its legs."""
@@ -193,7 +206,8 @@ class Drivers:
             inside = span.part_of(activity.quantity, start_ns, end_ns)
             shares[ACTIVITY, activity.source, activity.id] += inside
             busy.append(span.meet(start_ns, end_ns))
-        shares[UNUSED, Unused.UNOCCUPIED] = span.length_ns - _length_ns(merged(busy))
+        busy_ns = sum(part.length_ns for part in merged(busy))
+        shares[UNUSED, Unused.UNOCCUPIED] = span.length_ns - busy_ns
         return _positive(shares)
 
     def states(self, replica: ReplicaId, node: str, span: Span) -> dict[State, int]:
@@ -288,22 +302,23 @@ class Drivers:
 
     def call_bytes(self, span: Span) -> Shares:
         """Bytes in and out of every call that was opened in `span`, refused ones included."""
-        return self._moved.get(span) or self._moved.keep(span, self._call_bytes(span))
-
-    def _call_bytes(self, span: Span) -> Shares:
-        calls = (usage for usage in self._calls.meeting(span) if span.holds(usage.opened_ns))
-        return _positive(
-            {
-                (CALL, usage.call_id, "", _last_attempt(usage)): usage.request_bytes
-                + usage.response_bytes
-                for usage in calls
-            }
-        )
+        known = self._moved.get(span)
+        if known:
+            return known
+        shares: Shares = {}
+        for usage in self._calls.meeting(span):
+            if span.holds(usage.opened_ns):
+                # the attempt that served the call, or failed it last; empty when nothing was tried
+                legs = usage.legs
+                attempt = attempt_of(legs[-1], len(legs) - 1) if legs else ""
+                leaf = (CALL, usage.call_id, "", attempt)
+                shares[leaf] = usage.request_bytes + usage.response_bytes
+        return self._moved.keep(span, _positive(shares))
 
     def provider_tokens(self, sale: Sale, span: Span) -> Shares:
         """Tokens in `span` of the legs that `sale` was of, by call: of its first level that has any."""
-        asked = sale, span
-        return self._bought.get(asked) or self._bought.keep(asked, self._provider_tokens(*asked))
+        key = sale, span
+        return self._bought.get(key) or self._bought.keep(key, self._provider_tokens(*key))
 
     def _provider_tokens(self, sale: Sale, span: Span) -> Shares:
         if sale not in self._levels:
@@ -331,28 +346,20 @@ class Drivers:
         return ActiveTime(method, _positive(split_down(active_ns, weights, path_of)))
 
     def _shares_by_step(self, replica: ReplicaId, node: str, span: Span, method: Method) -> Shares:
-        """Methods M2 and M3: each step's nanoseconds inside `span`, divided among its calls."""
-        divide = self.step_shares if method is Method.STEP_SHARE else self.shapley_shares
-        shares: Shares = defaultdict(int)
-        for step, inside_ns in self._steps_inside(replica, node, span):
-            for leaf, share_ns in divide(step, inside_ns).items():
-                shares[leaf] += share_ns
-        return _positive(shares)
-
-    def _steps_inside(
-        self, replica: ReplicaId, node: str, span: Span
-    ) -> Iterator[tuple[Step, int]]:
-        """The steps of `replica` in `span` while it was provisioned, each with its nanoseconds there.
+        """Methods M2 and M3: the nanoseconds of steps while provisioned in `span`, divided among calls.
 
         After a crash there may be steps whose capacity interval was never written; they have no cost.
         """
+        divide = self.step_shares if method is Method.STEP_SHARE else self.shapley_shares
         steps = self._steps.get(replica, NO_STEPS)
+        shares: Shares = defaultdict(int)
         for provisioned in merged(self._intervals(replica, node)):
             inside = span.meet(*provisioned)
             for step in steps.timeline.meeting(inside):
                 inside_ns = inside.meet(step.start_ns, step.start_ns + step.duration_ns).length_ns
-                if inside_ns:
-                    yield step, inside_ns
+                for leaf, share_ns in divide(step, inside_ns).items() if inside_ns else ():
+                    shares[leaf] += share_ns
+        return _positive(shares)
 
     def step_shares(self, step: Step, duration_ns: int) -> Shares:
         """Method M2: `duration_ns` of `step` by leaf, summing to it exactly (theorem 6)."""
@@ -461,10 +468,6 @@ def _divided(duration_ns: int, weights: Shares) -> Shares:
     return split(duration_ns, weights)
 
 
-def _length_ns(spans: Iterable[Span]) -> int:
-    return sum(span.length_ns for span in spans)
-
-
 def _with_unexplained(shares: Shares, active_ns: int) -> Shares:
     """`shares` and, where they do not fill the active time, what no step explains."""
     unexplained_ns = active_ns - sum(shares.values())
@@ -483,35 +486,17 @@ def _busy_interval(activity: Activity) -> tuple[int, int]:
     return activity.start_ns, activity.start_ns + min(activity.quantity, length_ns)
 
 
-def _opened(usage: Usage) -> tuple[int, int]:
-    return usage.opened_ns, usage.opened_ns
+_Row = TypeVar("_Row")
+_GroupKey = TypeVar("_GroupKey")
 
 
-def _by_node(rows: Iterable[Capacity]) -> dict[str, Timeline[Capacity]]:
-    grouped: dict[str, list[Capacity]] = defaultdict(list)
+def _grouped(
+    rows: Iterable[_Row], key_of: Callable[[_Row], _GroupKey]
+) -> dict[_GroupKey, list[_Row]]:
+    groups: dict[_GroupKey, list[_Row]] = defaultdict(list)
     for row in rows:
-        grouped[row.node].append(row)
-    return {
-        node: Timeline(rows, lambda r: (r.start_ns, r.end_ns), lambda r: (r.replica, r.state))
-        for node, rows in grouped.items()
-    }
-
-
-def _by_replica(steps: Iterable[Step]) -> dict[ReplicaId, StepTime]:
-    grouped: dict[ReplicaId, list[Step]] = defaultdict(list)
-    for step in steps:
-        grouped[step.replica].append(step)
-    return {replica: StepTime(steps) for replica, steps in grouped.items()}
-
-
-def _by_resource(activities: Iterable[Activity]) -> dict[tuple[str, Unit], Timeline[Activity]]:
-    grouped: dict[tuple[str, Unit], list[Activity]] = defaultdict(list)
-    for activity in activities:
-        grouped[activity.resource, activity.unit].append(activity)
-    return {
-        key: Timeline(uses, lambda a: (a.start_ns, a.end_ns), lambda a: (a.source, a.id))
-        for key, uses in grouped.items()
-    }
+        groups[key_of(row)].append(row)
+    return groups
 
 
 def _legs(
@@ -544,18 +529,3 @@ def _leg_timeline(legs: Iterable[ServedLeg]) -> Timeline[ServedLeg]:
 def attempt_of(leg: Leg, number: int) -> str:
     """Return the name of an attempt in a leaf: by our own replica, else by the number of the leg."""
     return f"{LEG}:{number}" if leg.replica is None else f"{REPLICA}:{leg.replica}"
-
-
-def _last_attempt(usage: Usage) -> str:
-    """The attempt that served `usage`, or failed it last; empty when nothing was tried."""
-    return attempt_of(usage.legs[-1], len(usage.legs) - 1) if usage.legs else ""
-
-
-def _place_of(legs: Timeline[ServedLeg]) -> Place:
-    """The place that the last of `legs` names."""
-    leg = legs.things[-1].leg
-    return Place(leg.provider, leg.region, leg.chip)
-
-
-def _nodes_of(activities: Iterable[Activity]) -> frozenset[str]:
-    return frozenset(a.resource for a in activities if a.unit is Unit.NODE_NS)

@@ -64,16 +64,10 @@ def _divided(total: Amount, leaves: Mapping[Leaf, tuple[Path, int]]) -> Mapping[
     sums = {key: sum(weight for _, weight in group.values()) for key, group in groups.items()}
     parts: dict[Leaf, Amount] = {}
     for key, part in _split(total, sums).items():
-        parts |= _part_of(part, groups[key], sums[key])
+        group = groups[key]  # one without weight has no part to divide
+        parts |= _divided(part, group) if sums[key] else dict.fromkeys(group, 0)
     return {leaf: parts[leaf] for leaf in leaves}
 
 
 def _split(total: Amount, weights: Mapping[Leaf, int]) -> Mapping[Leaf, Amount]:
     return split(total, weights) if isinstance(total, int) else total.split(weights)
-
-
-def _part_of(
-    part: Amount, group: Mapping[Leaf, tuple[Path, int]], weight: int
-) -> Mapping[Leaf, Amount]:
-    """A group's part among its leaves; one without weight has no part to divide."""
-    return _divided(part, group) if weight else dict.fromkeys(group, 0)

@@ -99,7 +99,12 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 or dict(charge.other).get("CommitmentDiscountStatus") in self.commitment_status
             )
             and (not self.known_node or charge.resource_id in nodes)
-            and (not self.api_calls or _sells_calls(charge, billing))
+            and (
+                not self.api_calls
+                or billing.seller(
+                    charge.provider, charge.issuer, charge.service_name
+                ).by_service  # a row of `billing.toml` names the service
+            )
         )
 
 
@@ -258,8 +263,3 @@ def _faults(pools: Sequence[CostPool]) -> Iterable[str]:
             yield f"pool {pool.name!r}: a node is reserved twice"
         if bool(nodes) != (pool.idle is Idle.DEDICATED):
             yield f'pool {pool.name!r}: `reserved` and idle = "dedicated" go together'
-
-
-def _sells_calls(charge: Charge, billing: Billing) -> bool:
-    """Return True if a row of `billing.toml` names the service of `charge`."""
-    return billing.seller(charge.provider, charge.issuer, charge.service_name).by_service

@@ -55,8 +55,21 @@ def shapley_weights(
     keys = sorted(key for key, work in works.items() if work != Work())
     weights = dict.fromkeys(keys, 0)
     for order in permutations(keys) if len(keys) <= _FEW else _drawn(keys, seed, orders):
-        _add_marginals(weights, order, works, fixed)
-    return _evened(weights, works)
+        linear, floor = 0, 0
+        for key in order:  # adds what it adds to the step when they join one after the other
+            work = works[key]
+            linear += work.linear
+            reached = max(fixed, linear)
+            weights[key] += reached - floor + work.context
+            floor = reached
+    # the weights of equal work are made equal, all scaled alike so that they stay whole
+    sums: dict[Work, int] = {}
+    counts: dict[Work, int] = {}
+    for key, weight in weights.items():
+        sums[works[key]] = sums.get(works[key], 0) + weight
+        counts[works[key]] = counts.get(works[key], 0) + 1
+    scale = math.lcm(*counts.values())
+    return {key: sums[works[key]] * scale // counts[works[key]] for key in weights}
 
 
 _FEW = 4
@@ -69,27 +82,3 @@ def _drawn(keys: Sequence[Player], seed: str, orders: int) -> Iterator[Sequence[
         order = draw.sample(keys, len(keys))
         yield order
         yield order[::-1]
-
-
-def _evened(weights: Mapping[Player, int], works: Mapping[Player, Work]) -> dict[Player, int]:
-    """`weights` with those of equal work made equal, all scaled alike so that they stay whole."""
-    sums: dict[Work, int] = {}
-    counts: dict[Work, int] = {}
-    for key, weight in weights.items():
-        sums[works[key]] = sums.get(works[key], 0) + weight
-        counts[works[key]] = counts.get(works[key], 0) + 1
-    scale = math.lcm(*counts.values())
-    return {key: sums[works[key]] * scale // counts[works[key]] for key in weights}
-
-
-def _add_marginals(
-    weights: dict[Player, int], order: Sequence[Player], works: Mapping[Player, Work], fixed: int
-) -> None:
-    """Add what each of `order` adds to the step when they join one after the other."""
-    linear, floor = 0, 0
-    for key in order:
-        work = works[key]
-        linear += work.linear
-        reached = max(fixed, linear)
-        weights[key] += reached - floor + work.context
-        floor = reached

@@ -113,8 +113,10 @@ def received(allocated: Sequence[Allocated], pools: Sequence[CostPool]) -> tuple
     costs = _costs([(item.charge, by_name[item.pool]) for item in supporting], final)
     stepped: dict[str, int] = defaultdict(int)
     for item in supporting:
-        for name, amount_pico in _reached(item, by_name).items():
-            stepped[name] += amount_pico
+        for portion in item.portions:
+            name = portion.stage.removeprefix(f"{POOL} ")
+            if not _supports(by_name[name]):
+                stepped[name] += portion.amount_pico
     exact = _reciprocal(supporting, pools, costs)
     return tuple(
         Received(name, stepped[name], exact.get(name, Fraction(0)))
@@ -165,34 +167,19 @@ def stepped_down(charge: Charge, pool: CostPool, ladder: Ladder) -> Allocated:
         for (_, name), part_pico in parts.items():
             waiting[name] = waiting.get(name, 0) + part_pico
     for name, amount_pico in sorted(waiting.items()):
-        _pass_on(charge, name, amount_pico, ladder, portions, splits)
+        profile = ladder.profiles.get(name)
+        if profile is None:
+            portions.append(_stuck(charge, name, amount_pico))
+            continue
+        stage = f"{POOL} {name}"  # divided as that pool's own cost is divided
+        parts = split_down(amount_pico, profile.weights, path_of)
+        splits.append(Apportionment(charge.id, stage, amount_pico, profile.weights, parts))
+        for key, target in profile.targets.items():
+            weight = profile.weights[key]
+            leaves = {(POOL, name, *key): weight}
+            method = f"{DriverKind.POOLS}/step-down"
+            portions.append(Portion(stage, target, method, "pico", weight, parts[key], leaves))
     return allocated_of(charge, pool, portions, splits)
-
-
-def _pass_on(
-    charge: Charge,
-    name: str,
-    amount_pico: int,
-    ladder: Ladder,
-    portions: list[Portion],
-    splits: list[Apportionment],
-) -> None:
-    """Divide the amount that reached the final pool `name` as that pool's own cost is divided."""
-    profile = ladder.profiles.get(name)
-    if profile is None:
-        portions.append(_stuck(charge, name, amount_pico))
-        return
-    stage = f"{POOL} {name}"
-    parts = split_down(amount_pico, profile.weights, path_of)
-    splits.append(Apportionment(charge.id, stage, amount_pico, profile.weights, parts))
-    for key, target in profile.targets.items():
-        weight = profile.weights[key]
-        leaves = {(POOL, name, *key): weight}
-        portions.append(
-            Portion(
-                stage, target, f"{DriverKind.POOLS}/step-down", "pico", weight, parts[key], leaves
-            )
-        )
 
 
 def _stuck(charge: Charge, name: str, amount_pico: int) -> Portion:
@@ -227,23 +214,17 @@ def _profiles(final: Iterable[Allocated]) -> dict[str, Profile]:
     return dict(profiles)
 
 
-def _reached(item: Allocated, by_name: Mapping[str, CostPool]) -> dict[str, int]:
-    """Return the part of a support charge that reached each final pool, in picounits."""
-    reached: dict[str, int] = defaultdict(int)
-    for portion in item.portions:
-        name = portion.stage.removeprefix(f"{POOL} ")
-        if not _supports(by_name[name]):
-            reached[name] += portion.amount_pico
-    return reached
-
-
 def _reciprocal(
     supporting: Iterable[Allocated], pools: Sequence[CostPool], costs: Mapping[str, int]
 ) -> dict[str, Fraction]:
     """Return the receipts of final pools by simultaneous equations: x = own + transposed(shares) x."""
     order = step_down_order(pools)
     place = {pool.name: number for number, pool in enumerate(order)}
-    shares = [_shares(weights_of(pool, costs)) for pool in order]
+    shares: list[dict[str, Fraction]] = []
+    for pool in order:
+        weights = weights_of(pool, costs)
+        whole = sum(weights.values())
+        shares.append({name: Fraction(weight, whole) for name, weight in weights.items()})
     own = [Fraction(0)] * len(order)
     for item in supporting:
         own[place[item.pool]] += item.charge.amount_pico
@@ -258,11 +239,6 @@ def _reciprocal(
             if name not in place:
                 reached[name] += total * share
     return reached
-
-
-def _shares(weights: Mapping[str, int]) -> dict[str, Fraction]:
-    whole = sum(weights.values())
-    return {name: Fraction(weight, whole) for name, weight in weights.items()}
 
 
 def solved(matrix: Sequence[Sequence[Fraction]], right: Sequence[Fraction]) -> list[Fraction]:

@@ -23,7 +23,11 @@ class StepTime:
     """The steps of one replica, and how much of any stretch of time they fill."""
 
     def __init__(self, steps: Iterable[Step]) -> None:
-        self.timeline = Timeline(steps, _step_interval, lambda step: (f"{step.seq:020d}",))
+        self.timeline = Timeline(
+            steps,
+            lambda step: (step.start_ns, step.start_ns + step.duration_ns),
+            lambda step: (f"{step.seq:020d}",),
+        )
         self._starts_ns = [step.start_ns for step in self.timeline.things]
         durations_ns = (step.duration_ns for step in self.timeline.things)
         self._filled_ns = list(accumulate(durations_ns, initial=0))
@@ -66,10 +70,6 @@ def state_inside_ns(row: Capacity, span: Span, steps: StepTime) -> int:
     return stepped_inside_ns + free.part_of(
         row.duration_ns - stepped_ns, 0, steps.free_ns(interval)
     )
-
-
-def _step_interval(step: Step) -> tuple[int, int]:
-    return step.start_ns, step.start_ns + step.duration_ns
 
 
 NO_STEPS = StepTime(())
