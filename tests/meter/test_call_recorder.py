@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from inferworks.clock import SimClock
 from inferworks.errors import JournalError
 from inferworks.ids import OfferId, ReplicaId, new_call_id
-from inferworks.meter.call_recorder import CallRecorder, Meter
+from inferworks.meter.call_recorder import CallRecorder, Destination, Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
@@ -86,14 +86,14 @@ def _cancel(steps: Generator[Any, Any, None]) -> Any:
 
 def start_leg(call: CallRecorder, offer: OfferId = OWN) -> None:
     """Begin an attempt at an own replica."""
-    call.leg_started(offer, "openai", ReplicaId("r1"))
+    call.leg_started(Destination(offer, "openai", ReplicaId("r1")))
 
 
 async def break_off(world: World, error: BaseException) -> None:
     """Serve a call in which `error` is raised after the first byte."""
     async with world.meter.open(make_opened()) as call:
         start_leg(call)
-        call.first_byte()
+        call.sent(1)
         call.progress(ReportedUsage(Tokens(10, 5)), Confidence.COUNTED)
         raise error
 
@@ -115,16 +115,13 @@ async def test_an_answered_call() -> None:
             assert list(reads.opened_unclosed()) == [opened], "on record before anything is served"
         start_leg(call)
         await world.clock.advance(0.1)
-        call.first_token()
-        call.first_byte()
         call.sent(100)
         call.progress(ReportedUsage(Tokens(10, 1)), Confidence.COUNTED)
         await world.clock.advance(0.1)
-        call.first_token()
-        call.first_byte()
-        call.sent(50)
+        call.progress(ReportedUsage(Tokens(10, 2)), Confidence.COUNTED)
+        call.sent(30)
         call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(10, 7)), Confidence.REPORTED)
-        await call.close(Outcome.ANSWERED, 200)
+        await call.close(Outcome.ANSWERED, 200, last_bytes=20)
         with world.store.reads() as reads:
             assert reads.counts()["usage"] == 1, "durable before the last byte is sent"
     usage = world.usage()
@@ -167,7 +164,7 @@ async def test_a_dropped_leg_says_how(
     """A dropped leg ends as its offer says, ended or not; only a cancel knows which way that was."""
     world = World()
     async with world.meter.open(make_opened()) as call:
-        call.leg_started(OTHER, "openai", None, "", "", on_leave)
+        call.leg_started(Destination(OTHER, "openai", on_leave=on_leave))
         assert (call.on_leave, call.is_running) == (on_leave, True)
         call.progress(ReportedUsage(Tokens(10, 5)), Confidence.COUNTED)
         if ends:
@@ -409,11 +406,11 @@ async def test_a_race_is_two_legs_and_one_charge() -> None:
     """The loser's leg keeps what it has cost; the client is charged for the winner's alone."""
     world = World()
     async with world.meter.open(make_opened()) as call:
-        first = call.leg_started(OWN, "inferworks", ReplicaId("r1"))
-        call.leg_started(OTHER, "openai", None, beside=True)
+        first = call.leg_started(Destination(OWN, "inferworks", ReplicaId("r1")))
+        call.leg_started(Destination(OTHER, "openai"), beside=True)
         estimated = Confidence.ESTIMATED
         call.leg_ended(Outcome.CANCELLED, 0, ReportedUsage(Tokens(input=9)), estimated, leg=first)
-        call.first_token()
+        call.progress(ReportedUsage(Tokens(10, 1)), Confidence.COUNTED)
         call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(10, 7)), Confidence.REPORTED)
         await call.close(Outcome.ANSWERED, 200)
     usage = world.usage()
@@ -431,8 +428,8 @@ async def test_leaving_amid_a_race_ends_both_legs() -> None:
     with suppress(asyncio.CancelledError):
         async with world.meter.open(make_opened()) as call:
             start_leg(call)
-            start = call.leg_started(OTHER, "openai", None, beside=True)
-            assert start.offer == OTHER
+            start = call.leg_started(Destination(OTHER, "openai"), beside=True)
+            assert start.destination.offer == OTHER
             raise asyncio.CancelledError
     usage = world.usage()
     assert [(leg.offer, leg.outcome) for leg in usage.legs] == [
@@ -446,8 +443,8 @@ async def test_a_checkpoint_is_about_the_main_leg() -> None:
     """Once the loser has ended, progress and checkpoints are the winner's."""
     world = World(checkpoint_s=0.1)
     async with world.meter.open(make_opened()) as call:
-        first = call.leg_started(OWN, "inferworks", None)
-        call.leg_started(OTHER, "openai", None, beside=True)
+        first = call.leg_started(Destination(OWN, "inferworks"))
+        call.leg_started(Destination(OTHER, "openai"), beside=True)
         call.leg_ended(Outcome.CANCELLED, 0, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
         await world.clock.advance(0.2)
         call.progress(ReportedUsage(Tokens(10, 3)), Confidence.COUNTED)
@@ -463,10 +460,10 @@ async def test_a_leg_ends_once() -> None:
     """A handle that was used cannot be used again, and a leg does not begin beside one unasked."""
     world = World()
     async with world.meter.open(make_opened()) as call:
-        first = call.leg_started(OWN, "inferworks", None)
+        first = call.leg_started(Destination(OWN, "inferworks"))
         with pytest.raises(RuntimeError, match="before the last one ended"):
             start_leg(call)
-        call.leg_started(OTHER, "openai", None, beside=True)
+        call.leg_started(Destination(OTHER, "openai"), beside=True)
         call.leg_ended(Outcome.FAILED, 500, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
         with pytest.raises(RuntimeError, match="has ended already"):
             call.leg_ended(Outcome.FAILED, 500, NOTHING_REPORTED, Confidence.ESTIMATED, leg=first)
@@ -525,15 +522,15 @@ def _move(call: CallRecorder, what: str) -> None:
             case "leg":
                 start_leg(call)
             case "beside":
-                call.leg_started(OTHER, "openai", None, beside=True)
+                call.leg_started(Destination(OTHER, "openai"), beside=True)
             case "token":
-                call.first_token()
+                call.progress(ReportedUsage(Tokens(1, 1)), Confidence.COUNTED)
             case "progress":
                 call.progress(ReportedUsage(Tokens(input=1)), Confidence.COUNTED)
             case "end":
                 call.leg_ended(Outcome.ANSWERED, 200, NOTHING_REPORTED, Confidence.COUNTED)
             case "byte":
-                call.first_byte()
+                call.sent(1)
 
 
 async def test_a_watch_that_fails_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:

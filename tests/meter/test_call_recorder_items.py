@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from inferworks.clock import SimClock
 from inferworks.ids import OfferId
-from inferworks.meter.call_recorder import Meter
+from inferworks.meter.call_recorder import Destination, Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
@@ -25,9 +25,9 @@ async def test_items_are_in_checkpoints_and_in_what_is_cut_off() -> None:
     opened = make_opened()
     with suppress(asyncio.CancelledError):
         async with Meter(journal, clock, checkpoint_s=1.0).open(opened) as call:
-            call.leg_started(OfferId("speech"), "openai", None)
+            call.leg_started(Destination(OfferId("speech"), "openai"))
             await clock.advance(1.0)
-            call.first_byte()
+            call.sent(1)
             call.progress(ReportedUsage(NO_TOKENS, SPOKEN), Confidence.COUNTED)
             await journal.durable()
             with store.reads() as reads:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from inferworks.errors import CallError
 from inferworks.ids import KeyId
 
@@ -25,20 +23,17 @@ class ConcurrencyLimiter:
         self._per_key = per_key or limit
         self._of_key: dict[KeyId, int] = {}
 
-    def admit(self, key: KeyId) -> AbstractContextManager[None]:
-        """Return a permit for one call of `key`, to be held with `with`; CallError 429 if there is none."""
+    def admit(self, key: KeyId) -> None:
+        """Count one call of `key` that begins; CallError 429 if too many run. Each ends with `leave`."""
+        of_key = self._of_key.get(key, 0)
         if self.running >= self._limit:
             raise _full(f"More than {self._limit} calls are running; try again later.")
-        if self._of_key.get(key, 0) >= self._per_key:
+        if of_key >= self._per_key:
             raise _full(
                 f"More than {self._per_key} calls of this key are running; try again later."
             )
-        return _Permit(self, key)
-
-    def enter(self, key: KeyId) -> None:
-        """Count a call of `key` that begins."""
         self.running += 1
-        self._of_key[key] = self._of_key.get(key, 0) + 1
+        self._of_key[key] = of_key + 1
 
     def leave(self, key: KeyId) -> None:
         """Count a call of `key` that ends."""
@@ -48,22 +43,6 @@ class ConcurrencyLimiter:
             self._of_key[key] = left
         else:
             del self._of_key[key]
-
-
-class _Permit(AbstractContextManager[None]):
-    """Permit of one call. A class and not a generator, which would take longer on every call."""
-
-    __slots__ = ("_key", "_limiter")
-
-    def __init__(self, limiter: ConcurrencyLimiter, key: KeyId) -> None:
-        self._limiter = limiter
-        self._key = key
-
-    def __enter__(self) -> None:
-        self._limiter.enter(self._key)
-
-    def __exit__(self, *_: object) -> None:
-        self._limiter.leave(self._key)
 
 
 def _full(message: str) -> CallError:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from inferworks.accounts.key import Key
 from inferworks.accounts.keyring import KeyRing
 from inferworks.errors import CallError
 from inferworks.purpose import Purpose
+
+PURPOSE: Final = b"x-inferworks-purpose"
+"""Header with the purpose of a call, where its key allows several."""
 
 _NO_KEY = (
     "You didn't provide an API key. Provide it in an Authorization header as a bearer token: "
@@ -63,7 +67,7 @@ def _secret(headers: Mapping[bytes, bytes]) -> bytes:
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:
     """Return the purpose of a call: the key's, or the one that the request names if the key allows it."""
-    named = headers.get(b"x-inferworks-purpose")
+    named = headers.get(PURPOSE)
     if named is None:
         return key.purpose
     text = named.decode("latin-1")

@@ -22,8 +22,8 @@ import msgspec
 
 from inferworks.api.pricing import Cost, PricingTable
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
-from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.reported_usage import ReportedUsage
+from inferworks.meter.usage import Opened
 
 INCLUDE: Final = b"x-inferworks-include"
 _USAGE: Final = b'"usage"'
@@ -36,74 +36,33 @@ def asks_for_cost(include: bytes | None) -> bool:
 
 
 class CostDisclosure:
-    """Provider, region, overhead and cost of one call, as its caller is told them."""
+    """Cost of one call, as it is written into the answer of a client that asked for it."""
 
-    __slots__ = (
-        "_before_ns",
-        "_begun_ns",
-        "_in_answer",
-        "_recorder",
-        "_region",
-        "_seller",
-        "_tariffs",
-        "_who",
-    )
+    __slots__ = ("_opened", "_pricing", "_seller")
 
-    def __init__(
-        self,
-        recorder: CallRecorder,
-        tariffs: PricingTable | None,
-        now_ns: int,
-        *,
-        in_answer: bool = False,
-    ) -> None:
-        """An answer has begun to come at `now_ns`; `in_answer` says that its cost is wanted in it."""
-        leg = recorder.serving
-        self._recorder = recorder
-        self._tariffs = tariffs
-        self._in_answer = in_answer
-        self._who = leg.provider
-        self._region = leg.region
-        self._seller = "" if leg.replica else leg.provider
-        self._before_ns = leg.started_ns - recorder.opened.opened_ns - recorder.spent_ns
-        self._begun_ns = now_ns
-
-    def headers(
-        self, now_ns: int, reported: ReportedUsage | None = None
-    ) -> list[tuple[bytes, bytes]]:
-        """Return the headers of an answer whose head leaves at `now_ns`; with the cost if it is whole."""
-        overhead_us = (self._before_ns + now_ns - self._begun_ns) // 1000
-        found = [
-            (b"x-inferworks-provider", self._who.encode()),
-            (b"x-inferworks-overhead-us", b"%d" % max(0, overhead_us)),
-        ]
-        if self._region:
-            found.append((b"x-inferworks-region", self._region.encode()))
-        if reported is not None and self._tariffs is not None:
-            total = self._tariffs.total(self._recorder.opened, self._seller, reported)
-            if total is not None:
-                pico, currency = total
-                found.append((b"x-inferworks-cost", decimal(pico)))
-                found.append((b"x-inferworks-currency", currency.encode()))
-        return found
+    def __init__(self, pricing: PricingTable | None, opened: Opened, seller: str) -> None:
+        """`seller` is the provider that is paid; empty for own replicas."""
+        self._pricing = pricing
+        self._opened = opened
+        self._seller = seller
 
     def body(self, data: bytes, reported: ReportedUsage) -> bytes:
-        """Return a whole answer with its cost in it, if that was asked for and it has a `usage`."""
-        if not self._in_answer or _USAGE not in data:
+        """Return a whole answer with its cost in it, if it has a `usage`."""
+        if _USAGE not in data:
             return data
         return with_cost(data, *self._cost(reported))
 
     def chunk(self, data: bytes, reported: ReportedUsage) -> bytes:
         """Return one or more events of a stream with their cost, by the usage that is `reported` so far."""
-        if not self._in_answer or reported.is_estimate or _USAGE not in data:
+        if reported.is_estimate or _USAGE not in data:
             return data
         cost = self._cost(reported)
         return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
 
     def _cost(self, reported: ReportedUsage) -> tuple[bytes, bytes]:
-        if self._tariffs is None:
+        if self._pricing is None:
             return as_json(None)
-        return as_json(self._tariffs.cost(self._recorder.opened, self._seller, reported))
+        return as_json(self._pricing.cost(self._opened, self._seller, reported))
 
 
 def as_json(cost: Cost | None) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from inferworks.accounts.key import Key
-from inferworks.api.auth import authenticate, purpose_of
+from inferworks.api.auth import PURPOSE, authenticate, purpose_of
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
@@ -31,7 +31,6 @@ from inferworks.http.multipart import is_form, with_field
 from inferworks.http.server import Exchange
 from inferworks.ids import CallId, ModelId, new_call_id
 from inferworks.meter.usage import LONGEST_END_USER, Opened
-from inferworks.observe.transcripts import Transcript
 from inferworks.purpose import Purpose
 from inferworks.redact import redacted
 
@@ -39,7 +38,7 @@ _SESSION = b"x-inferworks-session"
 """Header with the session of a conversation, for dialects that have no field for it."""
 CALL_ID: Final = b"x-inferworks-call-id"
 """Header with the id of a call's record, in every answer to a call."""
-_NOTHING_ASKED = Asked("")
+_NOT_READ = Asked("")
 """Request information of a body that cannot be read."""
 _JSON = b"application/json"
 
@@ -48,7 +47,8 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
     """Return the endpoint of calls of `form`; of `model`, whatever the body says, if one is given."""
 
     async def endpoint(exchange: Exchange, context: AppContext) -> None:
-        key = authenticate(exchange.headers, context.keyring)
+        headers = exchange.headers
+        key = authenticate(headers, context.keyring)
         clock = context.clock.carried()  # one for the whole call, so that no time of it is negative
         at_ns = clock.now_ns()
         exchange.is_call = True
@@ -56,42 +56,67 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
         exchange.request_id, name = arrived.call_id, arrived.call_id.encode()
         exchange.beside = (*exchange.beside, (CALL_ID, name), (form.errors.id_header, name))
         if context.traces is not None:
-            context.traces.begin(arrived.call_id, exchange.headers.get(b"traceparent"))
-        asked, purpose = _NOTHING_ASKED, key.purpose
+            context.traces.begin(arrived.call_id, headers.get(b"traceparent"))
+        request, purpose = _NOT_READ, key.purpose
+        # JSON, whatever the header says, where no form is accepted
+        content_type = _JSON if form.fields is None else headers.get(b"content-type", _JSON)
         try:
-            if CODED in exchange.headers:
+            if CODED in headers:
                 await decode_body(exchange)
             if model:
-                await _name(exchange, _content_type(form, exchange), model)
-            body, content_type = exchange.body, _content_type(form, exchange)
+                await _set_model(exchange, content_type, model)
+            body = exchange.body
             if len(body) > LARGE_BYTES:
-                asked = await aside(form.decode, body, content_type)
+                request = await aside(form.decode, body, content_type)
             else:
-                asked = form.decode(body, content_type)
-            purpose = purpose_of(exchange.headers, key)
-            opened = arrived.opened(form, asked, purpose)
-            wants_cost = asked.wants_cost or asks_for_cost(exchange.headers.get(INCLUDE))
-            call = _call(form, opened, asked, exchange, wants_cost)
-            if asked.wants_cost:  # which is for us alone
-                call = msgspec.structs.replace(call, body=await _without_wish(body))
+                request = form.decode(body, content_type)
+            if PURPOSE in headers:
+                purpose = purpose_of(headers, key)
+            opened = arrived.opened(form, request, purpose)
+            wants_cost = request.wants_cost or (
+                INCLUDE in headers and asks_for_cost(headers[INCLUDE])
+            )
+            if request.wants_cost:  # which is for us alone
+                is_large = len(body) > LARGE_BYTES
+                body = (
+                    await aside(without_value, body, "usage")
+                    if is_large
+                    else without_value(body, "usage")
+                )
+            forwarded: tuple[tuple[bytes, bytes], ...] = ()
+            if not form.forwarded.isdisjoint(headers):
+                forwarded = tuple([(n, headers[n]) for n in form.forwarded if n in headers])
+            call = Call(
+                id=opened.call_id,
+                operation=form.operation,
+                model=opened.model,
+                stream=request.stream,
+                wants_usage=request.wants_usage or wants_cost,
+                body=body,
+                wants_running_usage=request.wants_running_usage,
+                wants_cost=wants_cost,
+                content_type=content_type,
+                headers=forwarded,
+                session=headers.get(_SESSION) or request.session.encode(),
+            )
             offers = _offers(context, call)
-            place = context.limiter.admit(key.id)
+            context.limiter.admit(key.id)
         except CallError as error:
-            named = redacted(asked.model)  # which may be a key that was put into the wrong field
-            refused = arrived.opened(form, msgspec.structs.replace(asked, model=named), purpose)
+            named = redacted(request.model)  # which may be a key that was put into the wrong field
+            refused = arrived.opened(form, msgspec.structs.replace(request, model=named), purpose)
             await context.meter.refuse(refused, error.status, error.code)
             raise
-        transcript = _transcript(context, key, opened, exchange)
-        with place:
-            try:
-                async with context.meter.open(opened, clock) as recorder:
-                    delivery = ResponseWriter(
-                        form, exchange, context, call, recorder, wants_cost, transcript
-                    )
-                    await delivery.run(offers)
-            finally:
-                if transcript is not None:
-                    transcript.end()
+        transcript = None
+        try:
+            if key.log_content and context.transcripts is not None:
+                transcript = context.transcripts.begin(opened, exchange.body)
+            async with context.meter.open(opened, clock) as recorder:
+                writer = ResponseWriter(form, exchange, context, call, recorder, transcript)
+                await writer.run(offers)
+        finally:
+            context.limiter.leave(key.id)
+            if transcript is not None:
+                transcript.end()
 
     return endpoint
 
@@ -104,7 +129,7 @@ class _Arrived(NamedTuple):
     key: Key
     exchange: Exchange
 
-    def opened(self, form: Form, asked: Asked, purpose: Purpose) -> Opened:
+    def opened(self, form: Form, request: Asked, purpose: Purpose) -> Opened:
         """Return the open call, with the facts that its body has given."""
         key = self.key
         return Opened(
@@ -115,72 +140,36 @@ class _Arrived(NamedTuple):
             key_id=key.id,
             purpose=purpose,
             endpoint=form.operation,
-            model=ModelId(asked.model),
-            stream=asked.stream,
+            model=ModelId(request.model),
+            stream=request.stream,
             request_bytes=len(self.exchange.body),
-            end_user=redacted(asked.end_user[:LONGEST_END_USER]) if asked.end_user else "",
+            end_user=redacted(request.end_user[:LONGEST_END_USER]) if request.end_user else "",
         )
 
 
-def _transcript(
-    context: AppContext, key: Key, opened: Opened, exchange: Exchange
-) -> Transcript | None:
-    """Return the transcript of the call, if its key was made to have transcripts kept; else None."""
-    if not key.log_content or context.transcripts is None:
-        return None
-    return context.transcripts.begin(opened, exchange.body)
-
-
-async def _name(exchange: Exchange, content_type: bytes, model: str) -> None:
+async def _set_model(exchange: Exchange, content_type: bytes, model: str) -> None:
     """Have the body of a request name `model`; one that cannot be read stays as it is, to be refused."""
     body = exchange.body
     with suppress(msgspec.DecodeError, ValueError, RecursionError):
         if len(body) > LARGE_BYTES:
-            exchange.body = await aside(_named, body, content_type, model)
+            exchange.body = await aside(_with_model, body, content_type, model)
         else:
-            exchange.body = _named(body, content_type, model)
+            exchange.body = _with_model(body, content_type, model)
 
 
-def _named(body: bytes, content_type: bytes, model: str) -> bytes:
+def _with_model(body: bytes, content_type: bytes, model: str) -> bytes:
     if is_form(content_type):
         return with_field(body, content_type, "model", model)
     return with_model(body, model)
 
 
-async def _without_wish(body: bytes) -> bytes:
-    """The request `body` less the wish for its cost."""
-    if len(body) > LARGE_BYTES:
-        return await aside(without_value, body, "usage")
-    return without_value(body, "usage")
-
-
-def _call(form: Form, opened: Opened, asked: Asked, exchange: Exchange, wants_cost: bool) -> Call:
-    headers = exchange.headers
-    return Call(
-        id=opened.call_id,
-        operation=form.operation,
-        model=opened.model,
-        stream=asked.stream,
-        wants_usage=asked.wants_usage or wants_cost,
-        body=exchange.body,
-        wants_running_usage=asked.wants_running_usage,
-        content_type=_content_type(form, exchange),
-        headers=tuple([(name, headers[name]) for name in form.forwarded if name in headers]),
-        session=headers.get(_SESSION) or asked.session.encode(),
-    )
-
-
-def _content_type(form: Form, exchange: Exchange) -> bytes:
-    """Return the content type of the body; JSON, whatever the header says, where no form is accepted."""
-    if form.fields is None:
-        return _JSON
-    return exchange.headers.get(b"content-type", _JSON)
-
-
 def _offers(context: AppContext, call: Call) -> list[Offer]:
     """Return the offers that could serve `call` now; CallError when none ever could."""
     offers = context.catalogue.offers(call.model)
-    able = [o for o in offers if call.operation in context.providers[o.provider].operations]
+    able: list[Offer] = []
+    for offer in offers:
+        if call.operation in context.providers[offer.provider].operations:
+            able.append(offer)  # noqa: PERF401 a comprehension costs a call of its own
     if able:
         return able
     if call.model not in context.catalogue.models():

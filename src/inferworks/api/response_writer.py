@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from inferworks.api.context import AppContext
-from inferworks.api.cost_disclosure import CostDisclosure
+from inferworks.api.cost_disclosure import CostDisclosure, decimal
 from inferworks.api.drain import Drain
 from inferworks.api.stream_usage import StreamUsage
 from inferworks.api.wire.base import Form
@@ -25,10 +25,10 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.token_estimate import whole_usage
 from inferworks.cloud.serving.attempt import broken_off
-from inferworks.cloud.serving.serve import serve
+from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
-from inferworks.meter.call_recorder import CallRecorder
+from inferworks.meter.call_recorder import CallRecorder, Destination
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import Confidence, Outcome
 from inferworks.observe.transcripts import Transcript
@@ -43,6 +43,12 @@ LEFT_OUT: Final = b"x-inferworks-left-out"
 class ResponseWriter:
     """Writer of one open call's response. `run` it once, in the recorder's block."""
 
+    _attempts: Serving
+    _destination: Destination
+    """Destination of the attempt that answers."""
+    _upstream_ns: int
+    """Nanoseconds that attempts have taken until the answer began."""
+
     def __init__(
         self,
         form: Form,
@@ -50,7 +56,6 @@ class ResponseWriter:
         context: AppContext,
         call: Call,
         recorder: CallRecorder,
-        wants_cost: bool,
         transcript: Transcript | None,
     ) -> None:
         self._form = form
@@ -59,21 +64,34 @@ class ResponseWriter:
         self._call = call
         self._recorder = recorder
         self._transcript = transcript
-        self._wants_cost = wants_cost
+        self._disclosure: CostDisclosure | None = None
+        """Cost in the answer's body, where the client asked for it."""
         self._streamed: tuple[Reply, StreamUsage] | None = None
         self._drain: Drain | None = None
         """Drain that began when the client left and its answer is read on; None before."""
 
     async def run(self, offers: list[Offer]) -> None:
         """Have one of `offers` answer, and deliver it."""
-        context, recorder = self._context, self._recorder
-        router, call = context.router, self._call
+        context, recorder, call = self._context, self._recorder, self._call
+        router, exchange = context.router, self._exchange
         try:
             route = router.route(call, offers, router.health.now_ns())
-            self._attempts = serve(call, route, context.providers, router.health, recorder)
-            self._exchange.on_leave = self._reads_on
+            self._attempts = Serving(call, route, context.providers, router.health, recorder)
+            exchange.on_leave = self._reads_on
             async with self._attempts as reply:
-                await self._deliver(reply)
+                self._destination = destination = recorder.serving.destination
+                self._upstream_ns = recorder.upstream_ns()
+                if call.wants_cost:
+                    seller = "" if destination.replica else destination.provider
+                    self._disclosure = CostDisclosure(context.tariffs, recorder.opened, seller)
+                if self._drain is not None:
+                    await self._read_on(reply, reply.first, StreamUsage(call))
+                elif reply.status >= 400:
+                    await self._deliver_refusal(reply)
+                elif call.stream and not reply.first.last:
+                    await self._deliver_stream(reply)
+                else:
+                    await self._deliver_body(reply)
         except CallError as error:
             if self._drain is not None:
                 recorder.leave()  # no client is left to be told
@@ -85,58 +103,50 @@ class ResponseWriter:
             self._dropped()
             raise asyncio.CancelledError from None  # however we hear of it, the call is cancelled
         finally:
-            self._exchange.on_leave = None
+            exchange.on_leave = None
             if self._drain is not None:
                 self._drain.end()
-
-    async def _deliver(self, reply: Reply) -> None:
-        context = self._context
-        now_ns = self._recorder.clock.now_ns()
-        self._disclosure = CostDisclosure(
-            self._recorder, context.tariffs, now_ns, in_answer=self._wants_cost
-        )
-        if self._drain is not None:
-            await self._read_on(reply, reply.first, StreamUsage(self._call, self._recorder))
-        elif reply.status >= 400:
-            await self._deliver_refusal(reply)
-        elif self._call.stream and not reply.first.last:
-            await self._deliver_stream(reply)
-        else:
-            await self._deliver_body(reply)
 
     async def _deliver_refusal(self, reply: Reply) -> None:
         self._recorder.leg_ended(
             Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
         )
         await self._recorder.close(Outcome.REFUSED, reply.status, "upstream_refused")
-        named = self._form.errors.named(reply.first.data, self._call.id)
-        await self._respond(reply, named)
+        data = self._form.errors.named(reply.first.data, self._call.id)
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        await self._exchange.respond(reply.status, data, reply.content_type, self._head(reply))
 
     async def _deliver_body(self, reply: Reply) -> None:
-        reported, confidence = whole_usage(self._call, reply.first, reply.content_type)
-        data = reply.first.data
-        if self._wants_cost:
-            large = len(data) > LARGE_BYTES
-            tell = self._disclosure.body
-            data = await aside(tell, data, reported) if large else tell(data, reported)
+        data, reported = reply.first.data, reply.first.told
+        if reported is None:
+            reported, _ = whole_usage(self._call, reply.first, reply.content_type)
+        if self._disclosure is not None:
+            with_cost = self._disclosure.body
+            is_large = len(data) > LARGE_BYTES
+            data = await aside(with_cost, data, reported) if is_large else with_cost(data, reported)
+        confidence = reported.confidence(whole=True)
         await self._recorder.answered(reply.status, len(data), reported, confidence)
-        await self._respond(reply, data, reported)
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        headers = self._head(reply, reported)
+        await self._exchange.respond(reply.status, data, reply.content_type, headers)
 
     async def _deliver_stream(self, reply: Reply) -> None:
         exchange, recorder = self._exchange, self._recorder
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
         await exchange.start(reply.status, [*fields, *self._head(reply)])
-        count = StreamUsage(self._call, recorder)
-        self._streamed = reply, count
+        usage = StreamUsage(self._call)
+        self._streamed = reply, usage
         try:
             chunk = reply.first
             while not chunk.last and self._drain is None:
-                count.see(chunk)
+                usage.see(chunk)
+                recorder.progress(usage.reported, usage.confidence(whole=False))
                 data = chunk.data
                 if data:
-                    if self._wants_cost:
-                        data = await self._with_cost(data, count.reported)
-                    recorder.first_byte()
+                    if self._disclosure is not None:
+                        data = await self._with_cost(data, usage.reported)
                     recorder.sent(len(data))
                     if self._transcript is not None:
                         self._transcript.heard(data)
@@ -147,9 +157,9 @@ class ResponseWriter:
                 raise
             chunk = _SEEN
         except UpstreamError as error:
-            count.see_reported(error.told)
+            usage.see_reported(error.told)
             recorder.leg_ended(
-                Outcome.FAILED, reply.status, count.reported, count.confidence(whole=False)
+                Outcome.FAILED, reply.status, usage.reported, usage.confidence(whole=False)
             )
             if self._drain is not None:
                 recorder.leave()
@@ -161,21 +171,22 @@ class ResponseWriter:
                 await exchange.end(self._form.errors.event(failure, self._call.id))
             return  # sound has no words for an error: the server cuts what is not finished
         if self._drain is not None:
-            await self._read_on(reply, chunk, count)
+            await self._read_on(reply, chunk, usage)
             return
-        count.see_last(chunk)
-        data = await self._with_cost(chunk.data, count.reported)
-        recorder.sent(len(data))
+        usage.see_reported(chunk.told)  # in some dialects the total
+        data = await self._with_cost(chunk.data, usage.reported)
         recorder.leg_ended(
-            Outcome.ANSWERED, reply.status, count.reported, count.confidence(whole=True)
+            Outcome.ANSWERED, reply.status, usage.reported, usage.confidence(whole=True)
         )
-        await recorder.close(Outcome.ANSWERED, reply.status)
+        await recorder.close(Outcome.ANSWERED, reply.status, last_bytes=len(data))
         if self._transcript is not None:
             self._transcript.heard(data)
         await exchange.end(data)
 
     async def _with_cost(self, events: bytes, reported: ReportedUsage) -> bytes:
         """Return one or more events of a stream with the cost so far, if the client wants it."""
+        if self._disclosure is None:
+            return events
         if len(events) > LARGE_BYTES:
             return await aside(self._disclosure.chunk, events, reported)
         return self._disclosure.chunk(events, reported)
@@ -195,26 +206,28 @@ class ResponseWriter:
                 self._attempts.abandon()
         return self._drain is not None
 
-    async def _read_on(self, reply: Reply, chunk: Chunk, count: StreamUsage) -> None:
+    async def _read_on(self, reply: Reply, chunk: Chunk, usage: StreamUsage) -> None:
         """Read the rest of an answer without a client, `chunk` first, and record its usage."""
         assert self._drain is not None, "only what is drained is read on"
-        self._streamed = reply, count
+        recorder = self._recorder
+        self._streamed = reply, usage
         try:
             while not chunk.last and self._drain.takes(len(chunk.data)):
-                count.see(chunk)
+                usage.see(chunk)
+                recorder.progress(usage.reported, usage.confidence(whole=False))
                 chunk = await anext(reply.rest)
         except UpstreamError as error:
-            count.see_reported(error.told)
-            sure = count.confidence(whole=False)
-            self._recorder.leg_ended(Outcome.FAILED, reply.status, count.reported, sure)
+            usage.see_reported(error.told)
+            confidence = usage.confidence(whole=False)
+            recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, confidence)
         else:
             if chunk.last:
-                self._drained(reply, chunk, count)
+                self._drained(reply, chunk, usage)
             else:
                 self._dropped()
-        self._recorder.leave()
+        recorder.leave()
 
-    def _drained(self, reply: Reply, last: Chunk, count: StreamUsage) -> None:
+    def _drained(self, reply: Reply, last: Chunk, usage: StreamUsage) -> None:
         """Record an answer that was read to its end without a client."""
         if reply.status >= 400:
             self._recorder.leg_ended(
@@ -224,8 +237,8 @@ class ResponseWriter:
         if last is reply.first:
             reported, confidence = whole_usage(self._call, last, reply.content_type)
         else:
-            count.see_last(last)
-            reported, confidence = count.reported, count.confidence(whole=True)
+            usage.see_reported(last.told)
+            reported, confidence = usage.reported, usage.confidence(whole=True)
         self._recorder.leg_ended(
             Outcome.CANCELLED, reply.status, reported, confidence, ended_by="drain"
         )
@@ -233,29 +246,34 @@ class ResponseWriter:
     def _dropped(self) -> None:
         """Drop the answer where it stands; the usage that a stream has reported so far is kept."""
         if self._streamed is not None and self._recorder.is_running:
-            reply, count = self._streamed
-            sure = count.confidence(whole=False)
-            self._recorder.leg_ended(Outcome.CANCELLED, reply.status, count.reported, sure)
-
-    async def _respond(
-        self, reply: Reply, data: bytes, reported: ReportedUsage | None = None
-    ) -> None:
-        """Send a whole answer, with the cost of its `reported` usage."""
-        if self._transcript is not None:
-            self._transcript.heard(data)
-        headers = self._head(reply, reported)
-        await self._exchange.respond(reply.status, data, reply.content_type, headers)
+            reply, usage = self._streamed
+            confidence = usage.confidence(whole=False)
+            self._recorder.leg_ended(Outcome.CANCELLED, reply.status, usage.reported, confidence)
 
     def _head(
         self, reply: Reply, reported: ReportedUsage | None = None
     ) -> list[tuple[bytes, bytes]]:
         """Return our headers of an answer; of a whole one with the cost of its `reported` usage."""
+        context, recorder, destination = self._context, self._recorder, self._destination
         headers = list(reply.headers)
         if reply.left_out:
             headers.append((LEFT_OUT, reply.left_out.encode()))
-        if self._context.answer_headers:
-            headers += reply.beside
-            headers += self._disclosure.headers(self._recorder.clock.now_ns(), reported)
+        if not context.answer_headers:
+            return headers
+        headers += reply.beside
+        since_ns = recorder.clock.now_ns() - recorder.opened.opened_ns
+        overhead_us = max(0, since_ns - self._upstream_ns) // 1000
+        headers.append((b"x-inferworks-provider", destination.provider.encode()))
+        headers.append((b"x-inferworks-overhead-us", b"%d" % overhead_us))
+        if destination.region:
+            headers.append((b"x-inferworks-region", destination.region.encode()))
+        if reported is not None and context.tariffs is not None:
+            seller = "" if destination.replica else destination.provider
+            total = context.tariffs.total(recorder.opened, seller, reported)
+            if total is not None:
+                pico, currency = total
+                headers.append((b"x-inferworks-cost", decimal(pico)))
+                headers.append((b"x-inferworks-currency", currency.encode()))
         return headers
 
 

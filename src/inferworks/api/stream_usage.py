@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
-from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
-from inferworks.meter.usage import NO_ITEMS, Confidence, Tokens
+from inferworks.meter.usage import Confidence, Tokens
 
 
 class StreamUsage:
-    """Usage of a stream so far, also reported to the call's recorder."""
+    """Usage of a stream so far."""
 
-    def __init__(self, call: Call, recorder: CallRecorder) -> None:
+    __slots__ = ("_call", "_input_tokens", "_is_reported", "_output_tokens", "reported")
+
+    def __init__(self, call: Call) -> None:
         self.reported = NOTHING_REPORTED
+        """Usage so far, reported or estimated."""
         self._call = call
-        self._recorder = recorder
-        self._events = 0
-        self._prompt: int | None = None
+        self._input_tokens: int | None = None
+        self._output_tokens = 0
+        """Estimates, where nothing is reported."""
         self._is_reported = False
 
     def see(self, chunk: Chunk) -> None:
@@ -28,21 +30,14 @@ class StreamUsage:
             self.reported = reported
         elif not self._is_reported:
             if reported is not None:
-                self._prompt = reported.tokens.input
-            self._events += stream_tokens(chunk.data)
-            self.reported = ReportedUsage(self._guess())
-        if (
-            self.reported.tokens.output or self.reported.items is not NO_ITEMS
-        ):  # sound has no tokens
-            self._recorder.first_token()
-        self._recorder.progress(self.reported, self.confidence(whole=False))
-
-    def see_last(self, chunk: Chunk) -> None:
-        """Take in the last chunk, which in some dialects reports the total."""
-        self.see_reported(chunk.told)
+                self._input_tokens = reported.tokens.input
+            elif self._input_tokens is None:
+                self._input_tokens = prompt_tokens(self._call)
+            self._output_tokens += stream_tokens(chunk.data)
+            self.reported = ReportedUsage(Tokens(self._input_tokens, self._output_tokens))
 
     def see_reported(self, reported: ReportedUsage | None) -> None:
-        """Take in the usage that the end of the stream, or its failure, reported."""
+        """Take in the usage that the last chunk reported, or the failure of the stream."""
         if reported is not None:
             self._is_reported = True
             self.reported = reported
@@ -52,8 +47,3 @@ class StreamUsage:
         if not self._is_reported:
             return Confidence.ESTIMATED
         return self.reported.confidence(whole=whole)
-
-    def _guess(self) -> Tokens:
-        if self._prompt is None:
-            self._prompt = prompt_tokens(self._call)
-        return Tokens(self._prompt, self._events)

@@ -22,9 +22,10 @@ class Call(msgspec.Struct, frozen=True):
     wants_usage: bool
     """The client asked for the usage event of a stream (`stream_options.include_usage`)."""
     body: bytes
-    """True when the client asked for the usage event of a stream (`stream_options.include_usage`)."""
     wants_running_usage: bool = False
     """The client asked for usage in every event (`stream_options.continuous_usage_stats`, vLLM's)."""
+    wants_cost: bool = False
+    """The client asked for the cost in the answer's usage."""
     content_type: bytes = b"application/json"
     """Content type of `body`."""
     headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -35,11 +35,9 @@ from inferworks.meter.usage import (
     STREAMED_STATUS,
     Checkpoint,
     Confidence,
-    Items,
     Leg,
     Opened,
     Outcome,
-    Tokens,
     Usage,
     usage_of,
 )
@@ -104,10 +102,10 @@ class CallRecorder:
     """One call from its opening to its one Usage. Made by `Meter.open`, used by one task.
 
     An attempt is bracketed by `leg_started` and `leg_ended`; `progress` in between keeps its running
-    tally. Where two attempts race, the second begins `beside` the first, and each is ended by its handle.
-    The main leg is the one that has run longest: it is what `first_token`, `progress` and checkpoints are
-    about, and whatever is still open at the end is closed before it, so that the last leg of a Usage is
-    always the one that served. Ending the loser thus makes the winner the main one.
+    usage. Where two attempts race, the second begins `beside` the first, and each is ended by its handle.
+    The main leg is the one that has run longest: it is what `progress` and checkpoints are about, and
+    whatever is still open at the end is closed before it, so that the last leg of a Usage is always the one
+    that served. Ending the loser thus makes the winner the main one.
 
     Using a call that is closed, or a leg that is not open, is a bug and raises RuntimeError.
     """
@@ -155,67 +153,57 @@ class CallRecorder:
     @property
     def serving(self) -> RunningLeg:
         """The main leg; RuntimeError when none runs."""
-        return self._running_leg()
+        if not self._open:
+            self._check_open()
+            raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
+        return self._open[0]
 
-    @property
-    def spent_ns(self) -> int:
-        """Nanoseconds taken by finished attempts, summed, whether they overlapped or not."""
-        legs = self._legs
-        return sum([leg.ended_ns - leg.started_ns for leg in legs]) if legs else 0
+    def upstream_ns(self) -> int:
+        """Nanoseconds taken by attempts: by the main leg until now and by those that have ended.
 
-    def first_byte(self) -> None:
-        """The first byte of the answer is being handed to the client; later calls change nothing."""
-        self._check_open()
-        if self._first_byte_ns is None:
-            self._first_byte_ns = self.clock.now_ns()
+        They are summed, whether they overlapped or not.
+        """
+        spent_ns = self.clock.now_ns() - self._open[0].started_ns if self._open else 0
+        for leg in self._legs:
+            spent_ns += leg.ended_ns - leg.started_ns
+        return spent_ns
 
     def sent(self, n_bytes: int) -> None:
-        """`n_bytes` more bytes of the answer are handed to the client.
+        """Count `n_bytes` of the answer that are handed to the client now.
 
-        Count the last ones before `close`, which comes before they are sent.
+        The last ones are given to `close`, which comes before they are sent.
         """
-        self._check_open()
+        if self._closed:
+            self._check_open()
+        if self._first_byte_ns is None:
+            self._first_byte_ns = self.clock.now_ns()
         self._response_bytes += n_bytes
 
-    def leg_started(
-        self,
-        offer: OfferId,
-        provider: str,
-        replica: ReplicaId | None,
-        region: str = "",
-        chip: str = "",
-        on_leave: str = "",
-        *,
-        beside: bool = False,
-    ) -> RunningLeg:
-        """An attempt begins at `offer`; `replica` is None for somebody else's API.
+    def leg_started(self, destination: Destination, *, beside: bool = False) -> RunningLeg:
+        """An attempt begins at `destination`. The handle is for `leg_ended`.
 
-        `on_leave` is what is to be done there when the client leaves. `beside` says that it races one
-        that still runs. The handle is for `leg_ended`.
+        `beside` says that it races one that still runs.
         """
-        self._check_open()
+        if self._closed:
+            self._check_open()
         if self._open and not beside:
             raise RuntimeError(f"call {self.opened.call_id}: a leg began before the last one ended")
         now_ns = self.clock.now_ns()
-        leg = RunningLeg(offer, provider, replica, region, chip, on_leave, now_ns)
+        leg = RunningLeg(destination, now_ns)
         self._open.append(leg)
         self._next_checkpoint_ns = now_ns + self._checkpoint_ns
         return leg
 
-    def first_token(self) -> None:
-        """The attempt's first token has come; later calls change nothing."""
-        leg = self._running_leg()
-        if leg.first_token_ns is None:
-            leg.first_token_ns = self.clock.now_ns()
-
     def progress(self, usage: ReportedUsage, confidence: Confidence) -> None:
         """Note what the attempt has used so far, in total. Checkpoints now and then; never waits.
 
-        RecordError when it cannot be a record.
+        The first use of output is the attempt's first token. RecordError when it cannot be a record.
         """
-        leg = self._running_leg()
-        leg.has_used(usage, confidence)
+        leg = self._open[0] if self._open else self.serving
+        leg.usage, leg.confidence = usage, confidence
         now_ns = self.clock.now_ns()
+        if leg.first_token_ns is None and (usage.tokens.output or usage.items is not NO_ITEMS):
+            leg.first_token_ns = now_ns  # sound has items and no tokens
         if now_ns >= self._next_checkpoint_ns:
             self._next_checkpoint_ns = now_ns + self._checkpoint_ns
             so_far = leg.ended(now_ns, Outcome.CRASHED, 0)  # what it will be if we die now
@@ -237,11 +225,10 @@ class CallRecorder:
         `leg` says which, where several run; without it the main one. `status` is the upstream's, 0 if
         none. One that is cancelled was dropped as its `on_leave` says, unless `ended_by` says otherwise.
         """
-        main = self._running_leg()
-        leg = leg or main
+        leg = leg or self.serving
         if leg not in self._open:
             raise RuntimeError(f"call {self.opened.call_id}: this leg has ended already")
-        leg.has_used(usage, confidence)
+        leg.usage, leg.confidence = usage, confidence
         self._legs.append(leg.ended(self.clock.now_ns(), outcome, status, ended_by))
         self._open.remove(leg)
 
@@ -255,13 +242,13 @@ class CallRecorder:
     ) -> asyncio.Future[None]:
         """End the main leg, which answered with one body of `n_bytes` for the client, and close the call.
 
-        The same as `first_token`, `leg_ended`, `first_byte`, `sent` and `close`, all at one moment.
+        The same as `progress`, `leg_ended`, `sent` and `close`, all at one moment.
         """
-        leg = self._running_leg()
+        leg = self._open[0] if self._open else self.serving
         now_ns = self.clock.now_ns()
         if leg.first_token_ns is None:
             leg.first_token_ns = now_ns
-        leg.has_used(usage, confidence)
+        leg.usage, leg.confidence = usage, confidence
         self._legs.append(leg.ended(now_ns, Outcome.ANSWERED, status))
         self._open.remove(leg)
         if self._first_byte_ns is None:
@@ -270,14 +257,14 @@ class CallRecorder:
         return self._journal.commit(self._end(now_ns, Outcome.ANSWERED, status, None), _not_sent)
 
     def close(
-        self, outcome: Outcome, status: int, error_code: str | None = None
+        self, outcome: Outcome, status: int, error_code: str | None = None, *, last_bytes: int = 0
     ) -> asyncio.Future[None]:
         """Commit the call's one Usage; when what is returned is done it cannot be lost.
 
-        `status` is the HTTP status the client is given. Close an answered call before handing out its
-        last bytes: then an answer delivered in full is a recorded one. A client that vanishes between
-        the two leaves the record ANSWERED; that is by design, for the work was done and the converse,
-        an answer without a record, could not be repaired.
+        `status` is the HTTP status the client is given, `last_bytes` the size of what is sent after it.
+        Close an answered call before handing out its last bytes: then an answer delivered in full is a
+        recorded one. A client that vanishes between the two leaves the record ANSWERED; that is by design,
+        for the work was done and the converse, an answer without a record, could not be repaired.
 
         The future raises JournalError when the record cannot be made durable now: the call must not be
         answered as a success, and is on record as one that failed with the code `journal` as soon as that
@@ -285,6 +272,7 @@ class CallRecorder:
         and raises RuntimeError.
         """
         self._check_open()
+        self._response_bytes += last_bytes
         usage = self._end(self.clock.now_ns(), outcome, status, error_code)
         return self._journal.commit(usage, _not_sent if self._first_byte_ns is None else _cut_off)
 
@@ -296,7 +284,7 @@ class CallRecorder:
     @property
     def on_leave(self) -> str:
         """Action at the main leg's offer if the client leaves now; empty when no leg runs."""
-        return self._open[0].on_leave if self._open else ""
+        return self._open[0].destination.on_leave if self._open else ""
 
     @property
     def is_running(self) -> bool:
@@ -313,19 +301,35 @@ class CallRecorder:
         self._closed = True
         while self._open:  # the main one last: it is what the client is charged for
             self._legs.append(self._open.pop().ended(now_ns, outcome, 0))
-        tokens, items, confidence = charged(outcome, self._legs)
-        usage = usage_of(
-            self.opened,
-            now_ns,
-            outcome,
+        legs, opened = self._legs, self.opened
+        # An answered or cancelled call was served by its last leg, and charged for it. A refused or failed
+        # one served nobody: its legs keep what the attempts used.
+        tokens, items, confidence = NO_TOKENS, NO_ITEMS, Confidence.COUNTED
+        if legs and (outcome is Outcome.ANSWERED or outcome is Outcome.CANCELLED):
+            served = legs[-1]
+            tokens, items, confidence = served.tokens, served.items, served.confidence
+        usage = Usage(  # not by `usage_of`: it is made for every call
+            call_id=opened.call_id,
+            customer=opened.customer,
+            project=opened.project,
+            key_id=opened.key_id,
+            purpose=opened.purpose,
+            endpoint=opened.endpoint,
+            model=opened.model,
+            stream=opened.stream,
+            opened_ns=opened.opened_ns,
+            first_byte_ns=self._first_byte_ns,
+            closed_ns=now_ns,
+            outcome=outcome,
             status=status,
             error_code=error_code,
-            first_byte_ns=self._first_byte_ns,
             tokens=tokens,
             confidence=confidence,
+            request_bytes=opened.request_bytes,
             response_bytes=self._response_bytes,
-            legs=tuple(self._legs),
+            legs=tuple(legs),
             items=items,
+            end_user=opened.end_user,
         )
         if self._watch is not None:
             try:
@@ -334,72 +338,46 @@ class CallRecorder:
                 _log.exception("a call that ended was not counted")
         return usage
 
-    def _running_leg(self) -> RunningLeg:
-        if self._open and not self._closed:
-            return self._open[0]
-        self._check_open()
-        raise RuntimeError(f"call {self.opened.call_id}: no leg has started")
-
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"call {self.opened.call_id} is closed already")
 
 
-class RunningLeg:
-    """An attempt that has not ended, with its running tally."""
+class Destination(msgspec.Struct, frozen=True):
+    """Destination of an attempt, as it is recorded."""
 
-    __slots__ = (
-        "chip",
-        "confidence",
-        "first_token_ns",
-        "left_out",
-        "offer",
-        "on_leave",
-        "provider",
-        "region",
-        "replica",
-        "started_ns",
-        "usage",
-    )
+    offer: OfferId
+    provider: str
+    """Name of whoever is paid, as records and price lists have it."""
+    replica: ReplicaId | None = None
+    """Replica of our own; None for somebody else's API."""
+    region: str = ""
+    chip: str = ""
+    on_leave: str = ""
+    """Action there when the client leaves: `cancel`, `drain` or `estimate`; empty for none."""
 
-    def __init__(
-        self,
-        offer: OfferId,
-        provider: str,
-        replica: ReplicaId | None,
-        region: str,
-        chip: str,
-        on_leave: str,
-        started_ns: int,
-    ) -> None:
-        self.offer = offer
-        self.provider = provider
-        self.replica = replica
-        self.region = region
-        self.chip = chip
-        self.on_leave = on_leave
-        self.started_ns = started_ns
-        self.first_token_ns: int | None = None
-        self.usage = NOTHING_REPORTED
-        self.confidence = Confidence.ESTIMATED
-        self.left_out = ""
 
-    def has_used(self, usage: ReportedUsage, confidence: Confidence) -> None:
-        """Set its use so far, in total."""
-        self.usage = usage
-        self.confidence = confidence
+class RunningLeg(msgspec.Struct, eq=False):
+    """An attempt that has not ended, with what it has used so far."""
+
+    destination: Destination
+    started_ns: int
+    first_token_ns: int | None = None
+    usage: ReportedUsage = NOTHING_REPORTED
+    confidence: Confidence = Confidence.ESTIMATED
+    left_out: str = ""
 
     def ended(self, ended_ns: int, outcome: Outcome, status: int, ended_by: str = "") -> Leg:
         """Return the attempt as a fact. By place and not by name: it is made for every call."""
-        usage, confidence = self.usage, self.confidence
+        at, usage, confidence = self.destination, self.usage, self.confidence
         if outcome is Outcome.CANCELLED and not ended_by:
-            ended_by = "estimate" if self.on_leave == "drain" else self.on_leave
+            ended_by = "estimate" if at.on_leave == "drain" else at.on_leave
         if ended_by == "estimate":
             confidence = Confidence.ESTIMATED  # it may have worked on, and nobody would say so
         return Leg(
-            self.offer, self.provider, self.replica,
+            at.offer, at.provider, at.replica,
             self.started_ns, self.first_token_ns, ended_ns,
-            outcome, status, usage.tokens, confidence, self.region, self.chip,
+            outcome, status, usage.tokens, confidence, at.region, at.chip,
             usage.items, usage.service_tier, usage.cost_pico, usage.currency, ended_by, self.left_out,
         )  # fmt: skip
 
@@ -421,14 +399,3 @@ def _not_sent(usage: Usage) -> Usage:
     return msgspec.structs.replace(
         _cut_off(usage), status=_NOT_RECORDED_STATUS, first_byte_ns=None, response_bytes=0
     )
-
-
-def charged(outcome: Outcome, legs: list[Leg]) -> tuple[Tokens, Items, Confidence]:
-    """Return the use charged to the client, with its confidence: that of the leg that served.
-
-    An answered or cancelled call was served by its last leg. A refused or failed call served nobody: it
-    is charged nothing, while its legs keep what the attempts used. Nothing of itself is counted exactly.
-    """
-    if legs and outcome in (Outcome.ANSWERED, Outcome.CANCELLED):
-        return legs[-1].tokens, legs[-1].items, legs[-1].confidence
-    return NO_TOKENS, NO_ITEMS, Confidence.COUNTED

@@ -255,7 +255,7 @@ def test_only_mistakes_of_the_caller_are_final(run: Run, status: int) -> None:
             line(ConverseAnswer(status=status)) as on,
             on.provider.send(on.offer, chat_call()) as reply,
         ):
-            assert (judge(reply).how is AttemptOutcome.FINAL) == (status == 400)
+            assert (judge(reply).outcome is AttemptOutcome.FINAL) == (status == 400)
 
     run(main())
 

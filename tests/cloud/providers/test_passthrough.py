@@ -15,9 +15,7 @@ from inferworks.cloud.usage_parsers.openai import ChatReader
 from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import Response
 from inferworks.http.sse import EventSplitter
-from inferworks.meter.call_recorder import CallRecorder
-from inferworks.meter.reported_usage import ReportedUsage
-from inferworks.meter.usage import Confidence, Tokens
+from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call
 
 WORD = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -111,24 +109,10 @@ def test_a_comment_is_no_beginning() -> None:
     asyncio.run(main())
 
 
-class Tally:
-    """Takes note of the progress it is told."""
-
-    def __init__(self) -> None:
-        self.output: list[int] = []
-
-    def first_token(self) -> None:
-        """The first token has come."""
-
-    def progress(self, usage: ReportedUsage, _confidence: Confidence) -> None:
-        """Keep what has been used."""
-        self.output.append(usage.tokens.output)
-
-
 def test_a_silent_upstream_is_counted_by_its_events() -> None:
     """Each event that holds data counts as a token, however many came together, and no comment does."""
-    tally = Tally()
-    count = StreamUsage(make_call(), cast(CallRecorder, tally))
+    usage, output = StreamUsage(make_call()), []
     for data in (WORD, COMMENT, WORD * 3, COMMENT + b"event: x\n" + WORD):
-        count.see(Chunk(data))
-    assert tally.output == [1, 1, 4, 5]
+        usage.see(Chunk(data))
+        output.append(usage.reported.tokens.output)
+    assert output == [1, 1, 4, 5]

@@ -1,4 +1,4 @@
-"""Routes, driven by hand: a list of verdicts in, the steps that were asked for out."""
+"""Routes, driven by hand: a list of results in, the steps that were asked for out."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def offers(names: str) -> list[Offer]:
     return [make_offer(offer_id=name) for name in names]
 
 
-def drive(route: Route, verdicts: Sequence[AttemptResult]) -> list[Step]:
-    """The steps that `route` asks for, told one verdict after another."""
+def drive(route: Route, results: Sequence[AttemptResult]) -> list[Step]:
+    """The steps that `route` asks for, told one result after another."""
     steps: list[Step] = []
     try:
         steps.append(next(route))
-        for verdict in verdicts:
-            steps.append(route.send(verdict))
+        for result in results:
+            steps.append(route.send(result))
     except StopIteration:
         pass
     return steps
@@ -92,7 +92,7 @@ def allowed() -> bool:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([], "a"),
         ([SERVED, SERVED], "a"),
@@ -106,15 +106,15 @@ def allowed() -> bool:
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
 def test_what_is_tried(
-    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
+    results: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
     """Only a failure leads to the next offer, in their order, three times at most."""
     policy = RoutePolicy(deadline_s=deadline_s)
-    assert tried(drive(attempts(offers("abcd"), policy, Seen(), 0), verdicts)) == expected
+    assert tried(drive(attempts(offers("abcd"), policy, Seen(), 0), results)) == expected
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([UNSAID], "ab"),
         ([UNSAID, SERVED, SERVED], "ab"),
@@ -129,12 +129,12 @@ def test_what_is_tried(
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
 def test_what_cannot_be_asked_is_passed_over(
-    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
+    results: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
     """An offer that cannot be asked is no attempt; the reserve is asked only when no other could be."""
     policy = RoutePolicy(deadline_s=deadline_s)
     route = attempts(offers("abcdef"), policy, Seen(), 0, in_reserve=lambda: offers("yz"))
-    assert tried(drive(route, verdicts)) == expected
+    assert tried(drive(route, results)) == expected
 
 
 def chain(*groups: str) -> list[Offer]:
@@ -168,7 +168,7 @@ def test_each_fallback_can_be_reached(
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([UNSAID, ELSEWHERE, ELSEWHERE, ELSEWHERE], "abbb"),
         ([ELSEWHERE, UNSAID, ELSEWHERE, ELSEWHERE], "abaa"),
@@ -176,11 +176,11 @@ def test_each_fallback_can_be_reached(
     ],
 )
 def test_what_cannot_be_asked_is_not_asked_again(
-    verdicts: list[AttemptResult], expected: str
+    results: list[AttemptResult], expected: str
 ) -> None:
     """An offer that cannot express the request is not asked again, however often it might be tried."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
-    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
+    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), results)) == expected
 
 
 def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
@@ -192,7 +192,7 @@ def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([LACKS], "ab"),
         ([LACKS, SERVED, SERVED], "ab"),
@@ -202,13 +202,13 @@ def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
     ],
 )
 def test_what_lacks_something_is_not_asked_again(
-    verdicts: list[AttemptResult], expected: str
+    results: list[AttemptResult], expected: str
 ) -> None:
     """An offer that lacks something counts as an attempt, and another may have it."""
     policy = RoutePolicy(attempts=9, tries_per_offer=3)
-    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), verdicts)) == expected
-    if ELSEWHERE not in verdicts:
-        assert tried(drive(attempts(offers("ab"), RoutePolicy(), Seen(), 0), verdicts)) == expected
+    assert tried(drive(attempts(offers("ab"), policy, Seen(), 0), results)) == expected
+    if ELSEWHERE not in results:
+        assert tried(drive(attempts(offers("ab"), RoutePolicy(), Seen(), 0), results)) == expected
 
 
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
@@ -225,7 +225,7 @@ def test_an_offer_that_opened_meanwhile_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([UNREAD], "aa"),
         ([UNREAD, SERVED, SERVED], "aa"),
@@ -238,11 +238,11 @@ def test_an_offer_that_opened_meanwhile_is_passed_over() -> None:
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
 def test_what_nobody_has_read_is_asked_once_more(
-    verdicts: list[AttemptResult], expected: str, deadline_s: float | None
+    results: list[AttemptResult], expected: str, deadline_s: float | None
 ) -> None:
     """The same offer, at once, and not counted among the two attempts; its second failure is one."""
     policy = RoutePolicy(attempts=2, deadline_s=deadline_s)
-    steps = drive(attempts(offers("abc"), policy, Seen(), 0), verdicts)
+    steps = drive(attempts(offers("abc"), policy, Seen(), 0), results)
     assert tried(steps) == expected
     assert not any(step.wait_ns for step in steps)
 
@@ -301,8 +301,8 @@ def test_a_wait_that_is_too_long_is_not_made(
     policy: RoutePolicy, retry_after_s: int, expected: str
 ) -> None:
     """Beyond ten seconds, or the deadline, a client is told rather than kept."""
-    verdict = AttemptResult(AttemptOutcome.ELSEWHERE, retry_after_s * 1000 * MS)
-    assert tried(drive(attempts(offers("a"), policy, Seen(), 0), [verdict])) == expected
+    result = AttemptResult(AttemptOutcome.ELSEWHERE, retry_after_s * 1000 * MS)
+    assert tried(drive(attempts(offers("a"), policy, Seen(), 0), [result])) == expected
 
 
 def test_nothing_is_tried_after_the_deadline() -> None:
@@ -345,7 +345,7 @@ UNSAID_BY = {
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([SERVED], "a"),
         ([SLOW], "ab"),
@@ -367,9 +367,9 @@ UNSAID_BY = {
         ([UNSAID, UNSAID, SLOW, ELSEWHERE], "abc."),
     ],
 )
-def test_a_slow_call_is_hedged_once(verdicts: list[AttemptResult], expected: str) -> None:
+def test_a_slow_call_is_hedged_once(results: list[AttemptResult], expected: str) -> None:
     """A second offer races the first; nobody else is tried while either of them runs."""
-    assert tried(drive(hedging(), verdicts)) == expected
+    assert tried(drive(hedging(), results)) == expected
 
 
 def test_a_hedge_needs_an_offer_a_budget_and_an_attempt() -> None:
@@ -401,7 +401,7 @@ def test_the_hedging_delay_is_given_to_the_driver() -> None:
     st.booleans(),
 )
 def test_every_route_keeps_its_bounds(
-    verdicts: list[AttemptResult], n_offers: int, n_attempts: int, tries: int, hedges: bool
+    results: list[AttemptResult], n_offers: int, n_attempts: int, tries: int, hedges: bool
 ) -> None:
     """No more attempts than allowed, at most two at once, nothing after the end.
 
@@ -411,7 +411,7 @@ def test_every_route_keeps_its_bounds(
     route = attempts(offers("abcd"[:n_offers]), policy, Seen(), 0, allowed if hedges else None)
     names, running, ended = [], 0, False
     step = next(route, None)
-    for verdict in verdicts:
+    for result in results:
         if step is None:
             break
         assert not ended, "nothing follows an answer"
@@ -419,16 +419,16 @@ def test_every_route_keeps_its_bounds(
             names.append(step.offer.id)
             running += 1
         assert 1 <= running <= (2 if hedges else 1)
-        running -= verdict.how in (
+        running -= result.outcome in (
             AttemptOutcome.ELSEWHERE,
             AttemptOutcome.LACKS,
             AttemptOutcome.UNSAID,
         )
-        ended = verdict in (SERVED, FINAL)
+        ended = result in (SERVED, FINAL)
         try:
-            step = route.send(verdict)
+            step = route.send(result)
         except StopIteration:
             step = None
-    unread = verdicts.count(UNREAD)
-    assert len(names) <= n_attempts + unread + verdicts.count(UNSAID)
+    unread = results.count(UNREAD)
+    assert len(names) <= n_attempts + unread + results.count(UNSAID)
     assert all(names.count(name) <= tries + bool(unread) for name in names)

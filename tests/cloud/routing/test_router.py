@@ -21,7 +21,7 @@ from inferworks.cloud.providers.passthrough import Nothing
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
-from inferworks.cloud.serving.serve import serve
+from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import OfferId
 from inferworks.meter.call_recorder import CallRecorder
@@ -133,7 +133,7 @@ class World:
         turn = number % len(self.offers) if self.rotate else 0
         offers = [*self.offers[turn:], *self.offers[:turn]]
         route = self.router.route(call, offers, came_ns)
-        async with serve(call, route, {"stub": self.upstreams}, self.health, tally) as reply:
+        async with Serving(call, route, {"stub": self.upstreams}, self.health, tally) as reply:
             self.waits_s.append((self.clock.now_ns() - came_ns) / NS_PER_SECOND)
             assert reply.first.told is not None
             tokens = reply.first.told.tokens

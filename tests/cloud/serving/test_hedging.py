@@ -23,7 +23,7 @@ from inferworks.cloud.routing.router import Router
 from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.attempt import Attempt
 from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall
-from inferworks.cloud.serving.serve import Serving, serve
+from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.meter.call_recorder import CallRecorder, Meter
@@ -66,7 +66,7 @@ class World:
         providers: dict[str, Provider] = dict(self.stubs)
         async with self.meter.open(make_opened()) as tally:
             route = self.router.route(call, self.offers, self.health.now_ns())
-            async with serve(call, route, providers, self.health, tally) as reply:
+            async with Serving(call, route, providers, self.health, tally) as reply:
                 yield tally, reply.first.data
 
     async def usage(self) -> Usage:

@@ -22,7 +22,7 @@ from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.cloud.routing.router import Router
 from inferworks.cloud.serving.attempt import Attempt
-from inferworks.cloud.serving.serve import serve
+from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError
 from inferworks.meter.call_recorder import CallRecorder, Meter
 from inferworks.meter.journal import Journal
@@ -63,7 +63,7 @@ class World:
             call = make_call(call_id=call_id)
             router = Router(self.health, lambda _: self.policy)
             route = router.route(call, self.offers, self.health.now_ns())
-            async with serve(call, route, providers, self.health, tally) as reply:
+            async with Serving(call, route, providers, self.health, tally) as reply:
                 yield reply, tally
 
     def tried(self) -> dict[str, int]:
@@ -485,9 +485,7 @@ def test_an_attempt_that_is_cut_off_keeps_what_was_reported(run: Run) -> None:
         async with world(GOOD) as (here, journal):
             offer, call = here.offers[0], make_call(call_id="call_1")
             async with here.meter.open(make_opened(call_id="call_1")) as tally:
-                attempt = Attempt(
-                    call, offer, here.providers["a"], here.health.of(offer), tally, began_ns=0
-                )
+                attempt = Attempt(call, offer, here.providers["a"], here.health, tally)
                 await attempt.begin()
                 assert isinstance(attempt.answer, Reply)
                 first = replace(attempt.answer.first, told=reported)

@@ -88,7 +88,7 @@ ANSWERS: Final = (AttemptOutcome.SERVED, AttemptOutcome.FINAL)
 class AttemptResult(msgspec.Struct, frozen=True):
     """Result of the attempt that ended last, or of those that run, as the driver reports it."""
 
-    how: AttemptOutcome
+    outcome: AttemptOutcome
     retry_after_ns: int | None = None
     """Nanoseconds until the upstream wants to be asked again, where it says so."""
     offer: Offer | None = None
@@ -155,14 +155,14 @@ def _one_by_one(
         if offer.fallback != fallback:
             left, fallback = policy.attempts, offer.fallback
         if left and (first or state.passes(offer)):
-            verdict = yield Step(offer)
-            if verdict.how is AttemptOutcome.UNSAID:
+            result = yield Step(offer)
+            if result.outcome is AttemptOutcome.UNSAID:
                 continue
-            if verdict.unread:
-                verdict = yield Step(offer)
+            if result.unread:
+                result = yield Step(offer)
             if (
-                verdict.how is not AttemptOutcome.ELSEWHERE
-                and verdict.how is not AttemptOutcome.LACKS
+                result.outcome is not AttemptOutcome.ELSEWHERE
+                and result.outcome is not AttemptOutcome.LACKS
             ):
                 return
             left -= 1
@@ -202,18 +202,18 @@ class _Attempts:
         """The route."""
         step = self._next()
         while step is not None:
-            verdict = yield step
-            if verdict.how is AttemptOutcome.SLOW:
+            result = yield step
+            if result.outcome is AttemptOutcome.SLOW:
                 step = self._when_slow()
-            elif verdict.how is AttemptOutcome.ELSEWHERE:
-                step = self._once_more(verdict) or self._after_failure(verdict)
-            elif verdict.how is AttemptOutcome.LACKS:
-                self._never_again(verdict.offer or self._running[-1])
-                step = self._after_failure(verdict)
-            elif verdict.how is AttemptOutcome.UNSAID:
-                step = self._after_unsaid(verdict)
-            elif verdict.how is AttemptOutcome.UNFIT:
-                self._running.remove(verdict.offer or self._running[-1])
+            elif result.outcome is AttemptOutcome.ELSEWHERE:
+                step = self._once_more(result) or self._after_failure(result)
+            elif result.outcome is AttemptOutcome.LACKS:
+                self._never_again(result.offer or self._running[-1])
+                step = self._after_failure(result)
+            elif result.outcome is AttemptOutcome.UNSAID:
+                step = self._after_unsaid(result)
+            elif result.outcome is AttemptOutcome.UNFIT:
+                self._running.remove(result.offer or self._running[-1])
                 step = self._wait() if self._running else None
             else:
                 return
@@ -237,9 +237,9 @@ class _Attempts:
         """Drop the tries of `refused` that are left."""
         self._ahead = [(tries, offer) for tries, offer in self._ahead if offer.id != refused.id]
 
-    def _after_unsaid(self, verdict: AttemptResult) -> Step | None:
+    def _after_unsaid(self, result: AttemptResult) -> Step | None:
         """Ask another offer in place of one that the call could not be translated for."""
-        unsaid = verdict.offer or self._running[-1]
+        unsaid = result.offer or self._running[-1]
         self._running.remove(unsaid)
         self._never_again(unsaid)
         self._count(unsaid, -1)
@@ -248,10 +248,10 @@ class _Attempts:
         other = self._other()  # it was the hedge, which is still owed
         return self._wait() if other is None else self._begin_hedge(other)
 
-    def _once_more(self, verdict: AttemptResult) -> Step | None:
+    def _once_more(self, result: AttemptResult) -> Step | None:
         """Repeat an attempt that was not read, at once, once and without counting it; None otherwise."""
-        failed = verdict.offer or self._running[-1]
-        if not verdict.unread or failed in self._unread or not self._before_end(0):
+        failed = result.offer or self._running[-1]
+        if not result.unread or failed in self._unread or not self._before_end(0):
             return None
         if self._ahead and not self._state.passes(failed):
             return None
@@ -260,12 +260,12 @@ class _Attempts:
         self._count(failed, -1)
         return self._begin(failed, 0)
 
-    def _after_failure(self, verdict: AttemptResult) -> Step | None:
+    def _after_failure(self, result: AttemptResult) -> Step | None:
         """One attempt has failed: wait for the other where two race, else try the next offer."""
-        failed = verdict.offer or self._running[-1]
+        failed = result.offer or self._running[-1]
         self._running.remove(failed)
-        if verdict.retry_after_ns:
-            self._asked_until_ns[failed.id] = self._state.now_ns() + verdict.retry_after_ns
+        if result.retry_after_ns:
+            self._asked_until_ns[failed.id] = self._state.now_ns() + result.retry_after_ns
         return self._wait() if self._running else self._next()
 
     def _when_slow(self) -> Step | None:

@@ -13,8 +13,7 @@ from typing import TypeVar
 from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.routing.breaker import Caller
-from inferworks.cloud.routing.health import OfferHealth
+from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.route import (
     ELSEWHERE,
     FINAL,
@@ -30,7 +29,7 @@ from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
 from inferworks.errors import CallError, RefusalError, UntranslatableError, UpstreamError
-from inferworks.meter.call_recorder import CallRecorder
+from inferworks.meter.call_recorder import CallRecorder, Destination
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.redact import redacted
@@ -59,10 +58,10 @@ class Attempt:
         "_began_ns",
         "_call",
         "_entered",
+        "_health",
         "_over",
         "_recorder",
         "_sending",
-        "_standing",
         "answer",
         "leg",
         "offer",
@@ -78,34 +77,26 @@ class Attempt:
         call: Call,
         offer: Offer,
         provider: Provider,
-        standing: OfferHealth,
+        health: Health,
         recorder: CallRecorder,
-        began_ns: int,
         *,
         beside: bool = False,
     ) -> None:
-        """Begin at `began_ns` by the clock of the offer's health, which is never set.
-
-        `beside` is True for a hedge, beside another attempt at the same call.
-        """
+        """Begin now. `beside` is True for a hedge, beside another attempt at the same call."""
         self.offer = offer
-        self._began_ns = began_ns
-        self.leg = recorder.leg_started(
-            offer.id,
-            offer.seller or offer.provider,
-            offer.replica,
-            offer.region,
-            offer.chip,
-            offer.on_leave,
-            beside=beside,
+        self._began_ns = began_ns = health.now_ns()
+        seller = offer.seller or offer.provider
+        destination = Destination(
+            offer.id, seller, offer.replica, offer.region, offer.chip, offer.on_leave
         )
+        self.leg = recorder.leg_started(destination, beside=beside)
         self._call = call
-        self._standing = standing
+        self._health = offer_health = health.of(offer)
         self._recorder = recorder
         self._entered = False
         self._over = False
         self._sending: AbstractAsyncContextManager[Reply] = provider.send(offer, call)
-        standing.begins(began_ns)
+        offer_health.begins(began_ns)
 
     async def begin(self) -> None:
         """Wait until the answer has begun, or has failed to."""
@@ -114,9 +105,7 @@ class Attempt:
             self._entered = True
             if answer.left_out:
                 self.leg.left_out = answer.left_out
-        except UpstreamError as error:
-            self.answer = alone(error)
-        except CallError as error:  # the offer has no words for it: nothing was sent
+        except (UpstreamError, CallError) as error:  # CallError: untranslatable, nothing was sent
             self.answer = alone(error)
         except BaseException:
             self.over()
@@ -124,32 +113,30 @@ class Attempt:
 
     def judge(self, now_ns: int) -> AttemptResult:
         """Judge the beginning of the answer for the route, and update the offer's health."""
-        began_ns = self._began_ns
-        verdict = judge(self.answer)
-        if isinstance(self.answer, CallError):
-            self._standing.unsent(began_ns)
-        elif verdict.how in (AttemptOutcome.SERVED, AttemptOutcome.UNFIT):
-            self._standing.answered(began_ns, now_ns, self._caller())
-        elif verdict.how in (AttemptOutcome.FINAL, AttemptOutcome.LACKS):
-            self._standing.refused(began_ns)
-        elif isinstance(self.answer, UpstreamError):
-            if not verdict.unread and not self.answer.ours:
-                self._fails(now_ns, seen=self.answer.sent)
-        elif verdict.retry_after_ns and self.answer.status in _WAITS:
-            self._standing.told_to_wait(now_ns, verdict.retry_after_ns)
-        elif not 400 <= self.answer.status < 500:
-            self._fails(now_ns, seen=True)
-        return verdict
+        answer, began_ns, health = self.answer, self._began_ns, self._health
+        result = judge(answer)
+        if result.outcome is AttemptOutcome.SERVED or result.outcome is AttemptOutcome.UNFIT:
+            opened = self._recorder.opened
+            health.answered(began_ns, now_ns, (opened.customer, opened.key_id))
+        elif isinstance(answer, CallError):
+            health.unsent(began_ns)
+        elif result.outcome in (AttemptOutcome.FINAL, AttemptOutcome.LACKS):
+            health.refused(began_ns)
+        elif isinstance(answer, UpstreamError):
+            if not result.unread and not answer.ours:
+                self._fails(now_ns, was_read=answer.sent)
+        elif result.retry_after_ns and answer.status in _WAITS:
+            health.told_to_wait(now_ns, result.retry_after_ns)
+        elif not 400 <= answer.status < 500:
+            self._fails(now_ns, was_read=True)
+        return result
 
-    def _fails(self, now_ns: int, *, seen: bool) -> None:
-        """Tell the offer's health that it failed; `seen` when it may have done so over what was asked."""
-        body = self._call.body
-        asked = hash((len(body), body[:_SAMPLE_BYTES], body[-_SAMPLE_BYTES:])) if seen else None
-        self._standing.failed(self._began_ns, now_ns, self._caller(), asked)
-
-    def _caller(self) -> Caller:
-        opened = self._recorder.opened
-        return opened.customer, opened.key_id
+    def _fails(self, now_ns: int, *, was_read: bool) -> None:
+        """Tell the offer's health that it failed; `was_read` when the request may be the reason."""
+        opened, body = self._recorder.opened, self._call.body
+        sample = (len(body), body[:_SAMPLE_BYTES], body[-_SAMPLE_BYTES:])
+        caller = (opened.customer, opened.key_id)
+        self._health.failed(self._began_ns, now_ns, caller, hash(sample) if was_read else None)
 
     def unsent(self) -> None:
         """Take its leg back: nothing was sent."""
@@ -180,13 +167,13 @@ class Attempt:
 
     def outrun(self, now_ns: int) -> None:
         """End its leg as one that is not wanted any more, since another answered sooner."""
-        self._standing.outrun(self._began_ns, now_ns)
+        self._health.outrun(self._began_ns, now_ns)
         self.cut_off(Outcome.CANCELLED)
 
     def timed_out(self, now_ns: int) -> None:
         """End its leg as one that did not answer in the call's time."""
-        self._standing.outrun(self._began_ns, now_ns)
-        self._fails(now_ns, seen=True)
+        self._health.outrun(self._began_ns, now_ns)
+        self._fails(now_ns, was_read=True)
         self.cut_off(Outcome.FAILED)
 
     def cut_off(self, outcome: Outcome) -> None:
@@ -217,19 +204,20 @@ class Attempt:
         """Give its place at the offer back; a second time does nothing."""
         if not self._over:
             self._over = True
-            self._standing.over()
+            self._health.over()
 
 
 def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
     """Judge the beginning of an attempt's answer."""
-    if isinstance(answer, UntranslatableError):
+    if isinstance(answer, Reply):
+        if answer.status < 300:
+            return SERVED
+    elif isinstance(answer, UntranslatableError):
         return UNFIT
-    if isinstance(answer, UpstreamError):
+    elif isinstance(answer, UpstreamError):
         return UNREAD if answer.unread else ELSEWHERE
-    if isinstance(answer, CallError):
+    else:
         return UNSAID
-    if answer.status < 300:
-        return SERVED
     if answer.lacks or lacking(answer.status, answer.first.data) is not None:
         return LACKS
     if _is_about_the_call(answer.status):
@@ -310,7 +298,7 @@ def untranslatable() -> CallError:
     )
 
 
-Alone = TypeVar("Alone", UpstreamError, CallError)
+Alone = TypeVar("Alone", bound=UpstreamError | CallError)
 
 
 def alone(error: Alone) -> Alone:

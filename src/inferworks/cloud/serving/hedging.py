@@ -120,16 +120,16 @@ class HedgedCall:
         racer = await self._news(step.slow_after_ns)
         if racer is None:
             return None, self._next(SLOW)
-        verdict = racer.attempt.judge(self._clock.now_ns())
+        result = racer.attempt.judge(self._clock.now_ns())
         self._running.remove(racer)
-        if verdict.how in ANSWERS:
+        if result.outcome in ANSWERS:
             return racer, None
-        of_whom = msgspec.structs.replace(verdict, offer=racer.attempt.offer)
-        lacks = verdict.how is AttemptOutcome.LACKS
+        of_whom = msgspec.structs.replace(result, offer=racer.attempt.offer)
+        lacks = result.outcome is AttemptOutcome.LACKS
         following = self._next(of_whom) if lacks else None
         if lacks and following is None:
             return racer, None
-        self._failed(racer.attempt, verdict)
+        self._failed(racer.attempt, result)
         await racer.release()
         return None, following if lacks else self._next(of_whom)
 
@@ -153,9 +153,9 @@ class HedgedCall:
                 racer.task.result()  # it ended before it began: with an error that is no upstream's
         return None
 
-    def _next(self, verdict: AttemptResult) -> Step | None:
+    def _next(self, result: AttemptResult) -> Step | None:
         try:
-            return self._route.send(verdict)
+            return self._route.send(result)
         except StopIteration:
             return None
 

@@ -1,6 +1,6 @@
 """Serving of one call: the only retry loop.
 
-`serve` drives a route with real attempts until one begins to answer, and enters with that answer. It
+`Serving` drives a route with real attempts until one begins to answer, and enters with that answer. It
 tries again only before the first byte: from then on the answer is the client's, and a second attempt
 would be a second answer. Every attempt is a leg in the call's record, so failed attempts, which may have
 cost money, are on record beside the successful one.
@@ -34,32 +34,25 @@ from inferworks.units import NS_PER_SECOND
 _log = logging.getLogger("inferworks.serve")
 
 
-def serve(
-    call: Call,
-    route: Route,
-    providers: Mapping[str, Provider],
-    health: Health,
-    recorder: CallRecorder,
-) -> Serving:
-    """Enter with the first answer that begins; CallError when no offer could serve `call`."""
-    return Serving(call, route, providers, health, recorder)
-
-
 class Serving(AbstractAsyncContextManager[Reply]):
-    """One call being served. A class and not a generator: it is on the way of every call."""
+    """One call being served: enter with the first answer that begins.
+
+    CallError when no offer could serve the call. A class and not a generator: it is on the way of every
+    call.
+    """
 
     __slots__ = (
+        "_answering",
         "_call",
         "_failure",
         "_health",
+        "_hedged",
         "_providers",
-        "_race",
         "_recorder",
         "_retry_after_ns",
         "_route",
-        "_unsaid",
-        "_won",
-    )  # fmt: skip
+        "_untranslated",
+    )
 
     def __init__(
         self,
@@ -74,18 +67,19 @@ class Serving(AbstractAsyncContextManager[Reply]):
         self._providers = providers
         self._health = health
         self._recorder = recorder
-        self._race: HedgedCall | None = None
-        self._won: Attempt | HedgedAttempt | None = None
+        self._hedged: HedgedCall | None = None
+        self._answering: Attempt | HedgedAttempt | None = None
         self._failure: CallError | None = None
-        self._unsaid: CallError | None = None
-        """Reason that the first offer of those that could not be asked could not."""
+        self._untranslated: CallError | None = None
+        """Error of the first offer for which the call could not be translated."""
         self._retry_after_ns: int | None = None
 
     async def __aenter__(self) -> Reply:
-        step = next(self._route, None)
+        route, health = self._route, self._health
+        step = next(route, None)
         while step is not None and step.slow_after_ns is None:
             if step.wait_ns:
-                await self._health.clock.sleep(step.wait_ns / NS_PER_SECOND)
+                await health.clock.sleep(step.wait_ns / NS_PER_SECOND)
             assert step.offer is not None, "a route waits only for what runs"
             attempt = self._start(step.offer)
             try:
@@ -93,18 +87,18 @@ class Serving(AbstractAsyncContextManager[Reply]):
             except asyncio.CancelledError:  # the client has left
                 attempt.cut_off(Outcome.CANCELLED)
                 raise
-            verdict = attempt.judge(self._health.clock.now_ns())
-            lacks = verdict.how is AttemptOutcome.LACKS
-            step = _next(self._route, verdict) if lacks else None
-            if verdict.how in ANSWERS or (lacks and step is None):
-                self._won = attempt
+            result = attempt.judge(health.now_ns())
+            lacks = result.outcome is AttemptOutcome.LACKS
+            step = _next(route, result) if lacks else None
+            if result.outcome in ANSWERS or (lacks and step is None):
+                self._answering = attempt
                 return _reply(attempt)
-            self._failed(attempt, verdict)
+            self._failed(attempt, result)
             await attempt.leave()
             if not lacks:
-                step = _next(self._route, verdict)
+                step = _next(route, result)
         if step is not None:
-            return await self._run_race(step)
+            return await self._run_hedged(step)
         raise self._given_up()
 
     async def __aexit__(
@@ -113,55 +107,52 @@ class Serving(AbstractAsyncContextManager[Reply]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(self._won, Attempt):
-            await self._won.leave(exc)
-        elif self._won is not None:
-            await self._won.release(exc)
+        if isinstance(self._answering, Attempt):
+            await self._answering.leave(exc)
+        elif self._answering is not None:
+            await self._answering.release(exc)
 
     def abandon(self) -> None:
         """Let running attempts go on without a client, and begin no other."""
-        if self._race is None:
+        if self._hedged is None:
             self._route.close()
         else:
-            self._race.abandon()
+            self._hedged.abandon()
 
-    async def _run_race(self, step: Step) -> Reply:
-        self._race = race = HedgedCall(self._route, self._health, self._start, self._failed)
+    async def _run_hedged(self, step: Step) -> Reply:
+        self._hedged = hedged = HedgedCall(self._route, self._health, self._start, self._failed)
         try:
-            self._won = await race.run(step)
+            self._answering = await hedged.run(step)
         finally:
-            self._race = None  # it holds us
-        if self._won is not None:
-            return _reply(self._won.attempt)
-        if race.timed_out:
+            self._hedged = None  # it holds us
+        if self._answering is not None:
+            return _reply(self._answering.attempt)
+        if hedged.timed_out:
             raise CallError(504, "The model's server did not begin to answer in time.",
                             kind="server_error", code="upstream_timeout")  # fmt: skip
         raise self._given_up()
 
     def _start(self, offer: Offer, beside: bool = False) -> Attempt:
-        provider, standing = self._providers[offer.provider], self._health.of(offer)
-        began_ns = self._health.now_ns()
-        return Attempt(
-            self._call, offer, provider, standing, self._recorder, began_ns, beside=beside
-        )
+        provider = self._providers[offer.provider]
+        return Attempt(self._call, offer, provider, self._health, self._recorder, beside=beside)
 
-    def _failed(self, attempt: Attempt, verdict: AttemptResult) -> None:
+    def _failed(self, attempt: Attempt, result: AttemptResult) -> None:
         """Put a failed attempt on record, and remember it as the failure of the call so far.
 
         One that was never sent is not on record, and counts only where nothing else has failed.
         """
         if isinstance(attempt.answer, CallError):
-            self._unsaid = self._unsaid or attempt.answer
+            self._untranslated = self._untranslated or attempt.answer
             attempt.unsent()
             return
-        if verdict.how is AttemptOutcome.LACKS:
+        if result.outcome is AttemptOutcome.LACKS:
             reply = _reply(attempt)
             status, data = reply.status, reply.first.data
             words = refusal(data).words or "The model's server refused the request."
             self._failure = lacking(status, data) or CallError(status, words)
             attempt.refused()
             return
-        again_ns = verdict.retry_after_ns
+        again_ns = result.retry_after_ns
         if again_ns is not None:
             soonest_ns = self._retry_after_ns
             self._retry_after_ns = again_ns if soonest_ns is None else min(again_ns, soonest_ns)
@@ -170,8 +161,8 @@ class Serving(AbstractAsyncContextManager[Reply]):
         attempt.failed()
 
     def _given_up(self) -> CallError:
-        failure = self._failure or self._unsaid
-        self._failure = self._unsaid = None  # once raised it holds the frame that holds us
+        failure = self._failure or self._untranslated
+        self._failure = self._untranslated = None  # once raised it holds the frame that holds us
         return failure or CallError(
             503,
             f"no replica of {self._call.model} is ready",
@@ -185,8 +176,8 @@ def _reply(attempt: Attempt) -> Reply:
     return attempt.answer
 
 
-def _next(route: Route, verdict: AttemptResult) -> Step | None:
+def _next(route: Route, result: AttemptResult) -> Step | None:
     try:
-        return route.send(verdict)
+        return route.send(result)
     except StopIteration:
         return None
