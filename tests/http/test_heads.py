@@ -16,7 +16,7 @@ from inferworks.http.deadlines import Deadlines
 from inferworks.http.exchange import Exchange
 from inferworks.http.heads import KnownHead, field_lines, learn
 from inferworks.http.shared import Limits, Shared, plain_refusal
-from inferworks.http.upstream import UpstreamConnection
+from inferworks.http.upstream import Response, UpstreamConnection
 
 FIRST = b"POST /v1/x?y=1 HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\nx-a:  b \r\n\r\n"
 
@@ -169,7 +169,7 @@ async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
             connection._parser = httptools.HttpResponseParser(connection)
         connection.ask(b"")
         connection.data_received(segment)
-        answer = connection.answer()
+        answer = Response(connection)
         body = connection.take()
         seen.append((answer.status, answer.headers, body, connection.complete, connection.usable,
                      connection._error))  # fmt: skip

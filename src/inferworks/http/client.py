@@ -23,13 +23,14 @@ import re
 import socket
 import ssl
 from collections import deque
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 
 from inferworks.errors import UpstreamError
 from inferworks.http.deadlines import NEVER, Deadlines
-from inferworks.http.heads import Headers, field_lines
+from inferworks.http.heads import field_lines
 from inferworks.http.origin import Origin
 from inferworks.http.upstream import Response, UpstreamConnection
 
@@ -85,9 +86,9 @@ class _Pool:
     def kept(self, origin: Origin) -> UpstreamConnection | None:
         """A kept connection, the last one used first."""
         kept = self.idle.get(origin)
+        now = asyncio.get_running_loop().time()
         while kept:
             connection = kept.pop()
-            now = connection.now()
             if connection.usable and connection.free_since > now - self._timeouts.idle_s:
                 connection.reused_at = now
                 return connection
@@ -125,7 +126,7 @@ class _Pool:
                 self._drop_kept(origin)
             return
         kept = self.idle.setdefault(origin, deque())
-        now = connection.now()
+        now = asyncio.get_running_loop().time()
         while kept and (kept[0].free_since <= now - self._timeouts.idle_s or not kept[0].usable):
             kept.popleft().drop()
         if len(kept) >= self._kept_per_origin:
@@ -223,7 +224,7 @@ class _Asking(AbstractAsyncContextManager[Response]):
         except BaseException:
             self._pool.give_back(self._origin, connection)
             raise
-        return connection.answer()
+        return Response(connection)
 
     async def __aexit__(self, *_: object) -> None:
         self._pool.give_back(self._origin, self._connection)
@@ -248,30 +249,33 @@ class HttpClient:
         method: str,
         origin: Origin,
         path: str,
-        headers: Headers = (),
+        headers: Collection[tuple[bytes, bytes]] = (),
         body: bytes = b"",
     ) -> AbstractAsyncContextManager[Response]:
         """Send a request and enter with the head of its answer; `path` comes after the base path.
 
         Leaving before the body was read to its end drops the connection. UpstreamError on failure.
         """
-        request = _request(method, origin, path, headers, body)
+        start = _start(method, origin, path)
+        try:
+            fields = field_lines(headers)
+        except ValueError as error:
+            # A key read from a file, say: it would be read as more headers or as a second request.
+            bad = [name.decode("latin-1") for name, value in headers if _BREAK.search(name + value)]
+            raise UpstreamError(
+                f"a line break in the headers {bad} for an upstream", sent=False
+            ) from error
+        length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
+        request: tuple[bytes, ...]
+        if len(body) > _IN_ONE_PIECE_BYTES:
+            request = b"%b%b%b\r\n" % (start, length, fields), body
+        else:
+            request = (b"%b%b%b\r\n%b" % (start, length, fields, body),)
         return _Asking(self._pool, origin, request, self._timeouts)
 
     def close(self) -> None:
         """Drop every kept connection, and keep none from now on."""
         self._pool.close()
-
-
-def _request(
-    method: str, origin: Origin, path: str, headers: Headers, body: bytes
-) -> tuple[bytes, ...]:
-    """The bytes of a request, in pieces. UpstreamError when they would be read as something else."""
-    start = _start(method, origin, path)
-    length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
-    if len(body) > _IN_ONE_PIECE_BYTES:
-        return b"%b%b%b\r\n" % (start, length, _field_lines(headers)), body
-    return (b"%b%b%b\r\n%b" % (start, length, _field_lines(headers), body),)
 
 
 @lru_cache(maxsize=1024)
@@ -281,19 +285,3 @@ def _start(method: str, origin: Origin, path: str) -> bytes:
     if not _TARGET.fullmatch(target):
         raise UpstreamError(f"not a path that can be asked for: {target[:200]!r}", sent=False)
     return f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n{_PLAIN}".encode("ascii")
-
-
-def _field_lines(headers: Headers) -> bytes:
-    """Header fields as they are sent.
-
-    One with a line break (a key read from a file, say) is refused: it would be read as more headers or as
-    a second request.
-    """
-    pairs = list(headers)
-    try:
-        return field_lines(pairs)
-    except ValueError as error:
-        bad = [name.decode("latin-1") for name, value in pairs if _BREAK.search(name + value)]
-        raise UpstreamError(
-            f"a line break in the headers {bad} for an upstream", sent=False
-        ) from error

@@ -121,13 +121,25 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, or keep it until the running exchange is answered."""
+        """Parse what came, or keep it until the running exchange is answered.
+
+        A whole request whose head is the one before's is run without the parser.
+        """
         if self._deaf:
             return
         if self._exchange is not None:
             self._keep(data)
-        elif self._reader.receiving or not self._recognise(data):
-            self._parse(data)
+            return
+        known = self._known
+        if known is not None and not self._reader.receiving:
+            body = known.body_in(data)
+            if body is not None and len(body) <= self._limits.body_bytes:
+                exchange = Exchange(self, known.said, body)
+                if len(body) != known.body_bytes:
+                    exchange.headers = with_length(exchange.headers, len(body))
+                self._run(exchange)
+                return
+        self._parse(data)
 
     def pause_writing(self) -> None:
         """The client's socket is full."""
@@ -143,20 +155,6 @@ class Connection(asyncio.Protocol):
             self.deadline = _NEVER
 
     # --- reading requests
-
-    def _recognise(self, data: bytes) -> bool:
-        """Run the request in `data` if its head is the one before's; the parser need not see it."""
-        known = self._known
-        if known is None:
-            return False
-        body = known.body_in(data)
-        if body is None or len(body) > self._limits.body_bytes:
-            return False
-        exchange = Exchange(self, known.said, body)
-        if len(body) != known.body_bytes:
-            exchange.headers = with_length(exchange.headers, len(body))
-        self._run(exchange)
-        return True
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, but no further than the request that is to run next."""
@@ -261,7 +259,8 @@ class Connection(asyncio.Protocol):
     def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
         """The head of an answer. ValueError when a header holds a line break."""
         close = b"\r\n" if keep_alive and not self._shared.closing else b"connection: close\r\n\r\n"
-        return self._shared.start_of(status) + field_lines(headers) + close
+        start = self._shared.starts.get(status) or self._shared.start_of(status)
+        return start + field_lines(headers) + close
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Hand `data` to the socket; while that is full there is something to wait for.
@@ -352,10 +351,16 @@ class Connection(asyncio.Protocol):
 
     async def _answer_all(self) -> None:
         """The life of this connection's task: answer, then wait for the next request."""
+        handler = self._shared.handler
         try:
             while True:
                 while self._exchange is not None:
-                    await self._answer(self._exchange)
+                    try:
+                        await handler(self._exchange)
+                    except ClientGone:
+                        self.abort()
+                    except Exception as error:  # noqa: BLE001 whatever it is, this client has to be told
+                        self._shared.report(error)
                     self._answered()
                     if self._exchange is not None:  # sent ahead, perhaps by the thousand
                         await asyncio.sleep(0)  # others have their turn
@@ -368,14 +373,6 @@ class Connection(asyncio.Protocol):
             if self._exchange is not None:
                 self._answered()  # not by us if its client is still there
             raise
-
-    async def _answer(self, exchange: Exchange) -> None:
-        try:
-            await self._shared.handler(exchange)
-        except ClientGone:
-            self.abort()
-        except Exception as error:  # noqa: BLE001 whatever it is, this client has to be told
-            self._shared.report(error)
 
     def _answered(self) -> None:
         """The handler is done: see to it that its client has an answer, then go on to the next."""
@@ -394,31 +391,22 @@ class Connection(asyncio.Protocol):
             self.abort()  # a half-sent answer must not look like a whole one
         elif not exchange.keep_alive or self._shared.closing:
             self._close()
-        else:
-            self._next()
-
-    def _next(self) -> None:
-        """Run the request that waits, or refuse the one that came badly, or wait for another."""
-        if self._waiting:
+        elif self._waiting:
             self._run(self._waiting.popleft())
         elif self._refusal is not None:
             self._send_refusal(self._refusal)
         else:
-            limit_s = (
-                self._limits.request_timeout_s
-                if self._reader.receiving
-                else self._limits.keep_alive_s
-            )
+            limits = self._limits
+            receiving = self._reader.receiving
+            limit_s = limits.request_timeout_s if receiving else limits.keep_alive_s
             self.deadline = self._loop.time() + limit_s
-            self._pay_continue()
-            self._parse_backlog()
-
-    def _parse_backlog(self) -> None:
-        if self._backlog and self._transport is not None:
-            data = bytes(self._backlog)
-            self._forget_backlog()
-            self._transport.resume_reading()
-            self._parse(data)
+            if self._owes_continue:
+                self._pay_continue()
+            if self._backlog:
+                data = bytes(self._backlog)
+                self._forget_backlog()
+                self._transport.resume_reading()
+                self._parse(data)
 
     def _pay_continue(self) -> None:
         """Tell a client that asked first to send its body; not amid the answer to another request."""

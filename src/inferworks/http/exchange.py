@@ -166,7 +166,12 @@ class Exchange:
         assert self.started, "send comes after start"
         assert not self.finished, "send comes before end"
         if data:
-            full = self._carrier.write(self._take_head() + self._framed(data))
+            head, self._head = self._head, b""
+            if self.method == "HEAD":
+                data = b""
+            elif self._chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            full = self._carrier.write(head + data)
             if full is not None:
                 await full
 
@@ -174,9 +179,12 @@ class Exchange:
         """Send the last piece (which may be empty) and end the stream."""
         assert self.started, "end comes after start"
         assert not self.finished, "a stream is ended once"
-        piece = self._framed(data) if data else b""
-        last = b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else b""
-        full = self._carrier.write(self._take_head() + piece + last)
+        head, self._head = self._head, b""
+        if self.method == "HEAD":
+            data = b""
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        full = self._carrier.write(head + data)
         if full is not None:
             await full
         self.finished = True
@@ -195,17 +203,6 @@ class Exchange:
             full = self._carrier.write(part)
             if full is not None:
                 await full
-
-    def _take_head(self) -> bytes:
-        """The head of a stream, for its first piece; nothing for those after it."""
-        head, self._head = self._head, b""
-        return head
-
-    def _framed(self, data: bytes) -> bytes:
-        """`data` as this request's method and version want a piece of the body."""
-        if self.method == "HEAD":
-            return b""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

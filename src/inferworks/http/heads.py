@@ -99,10 +99,10 @@ def field_lines(headers: Headers) -> bytes:
 
     Such a value would be read as more headers, or as another message altogether (response splitting).
     """
-    fields = [b": ".join(pair) for pair in headers]
+    fields = list(map(b": ".join, headers))
+    breaks = len(fields)
     fields.append(b"")
     text = b"\r\n".join(fields)
-    breaks = len(fields) - 1
     if text.count(b"\n") != breaks or text.count(b"\r") != breaks or b"\0" in text:
         raise ValueError("a header holds a line break or a NUL")
     return text

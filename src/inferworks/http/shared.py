@@ -73,7 +73,8 @@ class Shared(Generic[C]):
     running: set[C] = field(default_factory=set)
     """Connections that a handler runs for; the client of one may have left."""
     closing: bool = False
-    _starts: dict[int, bytes] = field(default_factory=dict)
+    starts: dict[int, bytes] = field(default_factory=dict)
+    """First lines of answers by status, as `start_of` writes them, in the present second."""
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.limits.held_bytes)
@@ -81,14 +82,12 @@ class Shared(Generic[C]):
 
     def stamp(self) -> None:
         """Forget kept heads, so that answers carry the present second."""
-        self._starts.clear()
+        self.starts.clear()
 
     def start_of(self, status: int) -> bytes:
-        """The first lines of an answer: its status and the date."""
-        start = self._starts.get(status)
-        if start is None:
-            reason = _REASONS.get(status, b"Unknown")
-            date = formatdate(usegmt=True).encode()
-            start = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, reason, date)
-            self._starts[status] = start
+        """Write the first lines of an answer, its status and the date, and keep them in `starts`."""
+        reason = _REASONS.get(status, b"Unknown")
+        date = formatdate(usegmt=True).encode()
+        start = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, reason, date)
+        self.starts[status] = start
         return start

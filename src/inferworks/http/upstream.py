@@ -51,13 +51,14 @@ class Response:
     _inflater: Inflater
     _pieces: Iterator[bytes] | None
 
-    def __init__(
-        self, connection: UpstreamConnection, status: int, headers: Mapping[bytes, bytes]
-    ) -> None:
-        self.status = status
-        self.headers = headers
+    headers: Mapping[bytes, bytes]
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        """The answer that comes over `connection`, once that has a `status`."""
+        self.status = connection.status
+        self.headers = connection.headers
         self._connection = connection
-        self._coding = headers.get(b"content-encoding")
+        self._coding = self.headers.get(b"content-encoding")
         if self._coding is not None:
             self._coding = coding_of(self._coding) or None
             self._pieces = None
@@ -138,7 +139,8 @@ class UpstreamConnection(asyncio.Protocol):
     """Time of the last reuse, in seconds of the event loop's clock; minus infinity for a new connection."""
     unread: bool
     """True when the connection ended just as it was reused: most likely the request was not read."""
-    _headers: dict[bytes, bytes]
+    headers: dict[bytes, bytes]
+    """Headers of the answer by lower-case name."""
     _pieces: deque[bytes]
     _head_bytes: int
     _error: str | None
@@ -190,9 +192,21 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake()
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and wake whoever waits."""
-        if not self._recognise(data):
+        """Read on, and wake whoever waits. A head that is the one before's needs no parser."""
+        known = self._known
+        body = known.body_in(data) if known is not None and self._untouched else None
+        if known is None or body is None:
             self._parse(data)
+        else:
+            self.status, self.headers = known.said
+            if len(body) != known.body_bytes:
+                self.headers = with_length(self.headers, len(body))
+            if body:
+                self._pieces.append(body)
+                self.buffered_bytes += len(body)
+            self._untouched = False
+            self.complete = self._reusable = True
+            self._due_at = NEVER
         self._wake()
 
     def late(self) -> None:
@@ -218,24 +232,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- reading an answer
 
-    def _recognise(self, data: bytes) -> bool:
-        """Take `data` for the answer if its head is the one before's; the parser need not see it."""
-        known = self._known
-        if known is None or not self._untouched:
-            return False
-        body = known.body_in(data)
-        if body is None:
-            return False
-        self.status, self._headers = known.said
-        if len(body) != known.body_bytes:
-            self._headers = with_length(self._headers, len(body))
-        if body:
-            self.on_body(body)
-        self._untouched = False
-        self.complete = self._reusable = True
-        self._due_at = NEVER
-        return True
-
     def _parse(self, data: bytes) -> None:
         untouched, self._untouched = self._untouched, False
         parser = self._parser
@@ -256,12 +252,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _learned(self, data: bytes) -> KnownHead[tuple[int, dict[bytes, bytes]]] | None:
         """The head of the answer, if that is all that `data` holds."""
-        length = self._headers.get(b"content-length")
+        length = self.headers.get(b"content-length")
         if self._error or not self.complete or not self._reusable or length is None:
             return None
-        if b"transfer-encoding" in self._headers or self.status in _BODILESS:
+        if b"transfer-encoding" in self.headers or self.status in _BODILESS:
             return None
-        return learn(data, length, (self.status, self._headers))
+        return learn(data, length, (self.status, self.headers))
 
     def on_message_begin(self) -> None:
         """The parser has found the first byte of an answer."""
@@ -273,18 +269,18 @@ class UpstreamConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser has read a header field."""
         if not self.status:  # what comes after the body are trailers
-            self._headers[name.lower()] = value
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """The parser has read a head; that of an interim answer is forgotten."""
         assert self._parser is not None
         status = self._parser.get_status_code()
         if status < 200:
-            self._headers = {}
+            self.headers = {}
             return
         self.status = status
         self._due_at = self._whole_at
-        self._until_close = not ({b"content-length", b"transfer-encoding"} & self._headers.keys())
+        self._until_close = not ({b"content-length", b"transfer-encoding"} & self.headers.keys())
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body has come."""
@@ -324,10 +320,6 @@ class UpstreamConnection(asyncio.Protocol):
         if due_at < self._deadlines.rings_at:
             self._deadlines.heed(due_at)
         self._transport.writelines(request)
-
-    def answer(self) -> Response:
-        """The answer, once it has a `status`."""
-        return Response(self, self.status, self._headers)
 
     def news(self, timeout_s: float | None = None) -> asyncio.Future[None]:
         """Return a future that is done when more has come. UpstreamError when nothing more will."""
@@ -369,10 +361,6 @@ class UpstreamConnection(asyncio.Protocol):
         answered = self.complete and self._reusable and not self._pieces
         return answered and transport.get_write_buffer_size() == 0
 
-    def now(self) -> float:
-        """The event loop's clock."""
-        return self._loop.time()
-
     def drop(self) -> None:
         """Close at once."""
         if self._transport is not None:
@@ -380,7 +368,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Forget the exchange before; ready for the next."""
-        self._headers = {}
+        self.headers = {}
         self._pieces = deque()
         self.buffered_bytes = 0
         self._head_bytes = 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -70,13 +71,8 @@ def openai_operations(
 
     Without `stream_usage` the upstream refuses `stream_options`, and reports its usage unasked.
     """
-
-    def chat_reader(call: Call) -> ChatReader:
-        return ChatReader(call, running_usage=running_usage, counting=counting)
-
-    def responses_reader(call: Call) -> ResponsesReader:
-        return ResponsesReader(call, counting=counting)
-
+    chat_reader = partial(ChatReader, running_usage=running_usage, counting=counting)
+    responses_reader = partial(ResponsesReader, counting=counting)
     write = _writer(running_usage) if stream_usage else _write_without_options
     heard = _with_usage_of_sound if running_usage else renamed
     spoken = {
@@ -108,7 +104,7 @@ def _writer(running_usage: bool) -> Callable[[Call, Offer], bytes]:
         name = offer.upstream_model
         if call.stream:
             return with_usage(call.body, running=running_usage, model=name)
-        return renamed(call, offer)
+        return renamed(call, offer) if name else call.body
 
     return write
 

@@ -33,6 +33,7 @@ from inferworks.errors import RefusalError, UpstreamError
 from inferworks.http.client import HttpClient, Origin, Response
 from inferworks.http.sse import EventSplitter
 
+_JSON = b"application/json"
 _STREAM = b"text/event-stream"
 _WORDS = (b"application/json", b"text/")
 """Content types that are never audio: an error that does not call itself one."""
@@ -111,14 +112,11 @@ class PassthroughProvider:
 
     def __init__(self, client: HttpClient, profile: Profile, credential: Credential) -> None:
         self.name = profile.name
+        self.operations: Set[Operation] = frozenset(profile.spoken)
+        """Operations that the profile has a path for."""
         self._client = client
         self._profile = profile
         self._credential = credential
-
-    @property
-    def operations(self) -> Set[Operation]:
-        """Operations that the profile has a path for."""
-        return self._profile.spoken.keys()
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Send `call` to `offer` and enter with its answer."""
@@ -154,20 +152,32 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         self._events: _Events | _Pieces | None = None
 
     async def __aenter__(self) -> Reply:
-        call, offer = self._call, self._offer
-        spoken = self._profile.spoken[call.operation]
-        path = spoken.path + spoken.place(call, offer) if spoken.place else spoken.path
-        large = len(call.body) > LARGE_BYTES
-        body = await aside(spoken.write, call, offer) if large else spoken.write(call, offer)
+        call, offer, profile = self._call, self._offer, self._profile
+        spec = profile.spoken[call.operation]
+        path = spec.path + spec.place(call, offer) if spec.place else spec.path
+        is_large = len(call.body) > LARGE_BYTES
+        body = await aside(spec.write, call, offer) if is_large else spec.write(call, offer)
         url = _url(offer.origin, path)
         headers = await self._credential.headers("POST", url, self._headers(), body)
         self._sent = headers
         self._asking = self._client.stream("POST", offer.origin, path, headers, body)
-        self._response = await self._asking.__aenter__()
+        self._response = response = await self._asking.__aenter__()
         try:
-            return await self._begin(spoken)
+            reader = await aside(spec.reader, call) if is_large else spec.reader(call)
+            if response.status < 300 and call.stream:
+                return await self._begin_stream(spec, reader)
+            whole = await self._whole(spec, reader)
+            return Reply(
+                response.status,
+                response.headers.get(b"content-type", _JSON),
+                whole,
+                Nothing(),
+                retry_after_ns(response.headers) if response.status >= 300 else None,
+                self._answer_headers() if profile.answer_headers else (),
+                told_beside(response.headers),
+            )
         except RefusalError as error:
-            return self._refused(spoken, error)
+            return self._refused(spec, error)
         except BaseException as error:
             await self._asking.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -184,22 +194,13 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         finally:
             await self._asking.__aexit__(exc_type, exc, traceback)
 
-    async def _begin(self, spoken: OperationSpec) -> Reply:
-        """The answer, once its first chunk has come."""
+    async def _begin_stream(self, spec: OperationSpec, reader: Reader) -> Reply:
+        """The answer to a stream, once its first chunk has come."""
         response = self._response
-        content_type = response.headers.get(b"content-type", b"application/json")
-        call = self._call
-        large = len(call.body) > LARGE_BYTES
-        reader = await aside(spoken.reader, call) if large else spoken.reader(call)
-        if response.status >= 300 or not self._call.stream:
-            whole = await self._whole(spoken, reader)
-            again_ns = retry_after_ns(response.headers) if response.status >= 300 else None
-            headers = self._answer_headers() if self._profile.answer_headers else ()
-            beside = told_beside(response.headers)
-            return Reply(response.status, content_type, whole, Nothing(), again_ns, headers, beside)
-        framing = spoken.framing
+        content_type = response.headers.get(b"content-type", _JSON)
+        framing = spec.framing
         if not content_type.lower().startswith(framing.content_type):
-            return await self._begin_otherwise(spoken, content_type, reader)
+            return await self._begin_otherwise(spec, content_type, reader)
         if framing is not EVENTS:
             content_type = _STREAM
         splitter = framing.splitter()
@@ -211,27 +212,27 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         )
 
     async def _begin_otherwise(
-        self, spoken: OperationSpec, content_type: bytes, reader: Reader
+        self, spec: OperationSpec, content_type: bytes, reader: Reader
     ) -> Reply:
         """The answer to a stream that is not framed as one."""
         response = self._response
-        if spoken.may_be_whole:
-            whole, beside = await self._whole(spoken, reader), told_beside(response.headers)
+        if spec.may_be_whole:
+            whole, beside = await self._whole(spec, reader), told_beside(response.headers)
             return Reply(response.status, content_type, whole, Nothing(), beside=beside)
-        if spoken.pieces is None or content_type.lower().startswith(_WORDS):
-            whole = await self._whole(spoken, reader)  # which raises if it is an error after all
+        if spec.pieces is None or content_type.lower().startswith(_WORDS):
+            whole = await self._whole(spec, reader)  # which raises if it is an error after all
             raise _no_stream(whole)
-        pieces = spoken.pieces(self._call)
+        pieces = spec.pieces(self._call)
         self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
         first, beside = await anext(self._events), told_beside(response.headers)
         return Reply(response.status, content_type, first, self._events, beside=beside)
 
-    def _refused(self, spoken: OperationSpec, error: RefusalError) -> Reply:
+    def _refused(self, spec: OperationSpec, error: RefusalError) -> Reply:
         """The error that was told of in an answer, as if its status had come."""
-        first = self._refusal(spoken, error.status, error.body)
+        first = self._refusal(spec, error.status, error.body)
         headers = self._response.headers
         again_ns, beside = retry_after_ns(headers), told_beside(headers)
-        return Reply(error.status, b"application/json", first, Nothing(), again_ns, beside=beside)
+        return Reply(error.status, _JSON, first, Nothing(), again_ns, beside=beside)
 
     def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of the answer that go to the caller."""
@@ -248,7 +249,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             fixed = tuple(pair for pair in fixed if pair[0] not in named)
         return [*own, *fixed, *call.headers]
 
-    async def _whole(self, spoken: OperationSpec, reader: Reader) -> Chunk:
+    async def _whole(self, spec: OperationSpec, reader: Reader) -> Chunk:
         """The answer as one chunk; or a refusal, as it came where it is in the dialect's words."""
         profile, response = self._profile, self._response
         data = await response.read(profile.between_bytes_s, profile.max_answer_bytes)
@@ -256,13 +257,13 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             if max(len(data), len(self._call.body)) > LARGE_BYTES:
                 return await aside(_read_large, reader.whole, data)
             return reader.whole(data)
-        return self._refusal(spoken, response.status, data)
+        return self._refusal(spec, response.status, data)
 
-    def _refusal(self, spoken: OperationSpec, status: int, data: bytes) -> Chunk:
+    def _refusal(self, spec: OperationSpec, status: int, data: bytes) -> Chunk:
         """An error body as it came, or in the dialect's words where the API has others of its own."""
         data = self._without_credential(data)
-        if spoken.refusal is not None:
-            data = spoken.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
+        if spec.refusal is not None:
+            data = spec.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
         return Chunk(data, last=True)
 
     def _without_credential(self, data: bytes) -> bytes:

@@ -20,13 +20,10 @@ class TracedProvider:
     def __init__(self, provider: Provider, traceparent: Callable[[CallId], bytes]) -> None:
         """`traceparent` gives the header of a call."""
         self.name = provider.name
+        self.operations: Set[Operation] = provider.operations
+        """Operations of the provider."""
         self._provider = provider
         self._traceparent = traceparent
-
-    @property
-    def operations(self) -> Set[Operation]:
-        """Operations of the provider."""
-        return self._provider.operations
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Send `call` to `offer`, under its span."""

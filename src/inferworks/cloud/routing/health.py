@@ -32,7 +32,8 @@ class OfferHealth:
     def begins(self, now_ns: int) -> None:
         """An attempt begins."""
         self.running += 1
-        self.breaker.began(now_ns)
+        if not self.breaker.closed:
+            self.breaker.began(now_ns)
 
     def unsent(self, began_ns: int) -> None:
         """Take back an attempt that was never sent, since the call could not be translated."""

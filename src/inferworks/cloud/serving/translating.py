@@ -49,12 +49,8 @@ class TranslatingProvider:
         self.name = provider.name
         self._provider = provider
         self._ways = ways(provider.operations, translations)
-        self._operations = frozenset(provider.operations | self._ways.keys())
-
-    @property
-    def operations(self) -> Set[Operation]:
+        self.operations: Set[Operation] = frozenset(provider.operations | self._ways.keys())
         """Operations of the provider, and those that can be translated to them."""
-        return self._operations
 
     def send(self, offer: Offer, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Send `call` to `offer`, in words that the provider speaks."""
