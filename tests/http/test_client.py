@@ -400,7 +400,7 @@ def test_header_with_a_line_break_is_not_sent(kit, value):
         with pytest.raises(
             UpstreamError, match=r"line break in the headers \['x-api-key'\]"
         ) as caught:
-            async with HttpClient().stream("GET", origin, "/", iter([(b"x-api-key", value)])):
+            async with HttpClient().stream("GET", origin, "/", [(b"x-api-key", value)]):
                 raise AssertionError
         assert not caught.value.sent
         assert value.decode() not in str(caught.value)

@@ -307,8 +307,8 @@ def alone(error: Alone) -> Alone:
     Such a circle, with all that was sent and read, would stay until Python looks for cycles, and a gateway
     has it do so seldom.
     """
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
 
 
 def _confidence(answer: Reply | UpstreamError) -> Confidence:
