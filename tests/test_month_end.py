@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from inferworks.cli.main import cli
+from tests.support.command_line import invoke
 
 ROOT = Path(__file__).parent.parent
 MONTHS = ("2025-09", "2025-10")
@@ -53,7 +51,7 @@ def by_hledger(month: str) -> dict[str, int]:
 
 def by_us(month: str) -> dict[str, int]:
     """The same of the statement, in picounits."""
-    done = CliRunner().invoke(cli, ["books", "statement", "--period", month, "--json"])
+    done = invoke("books", "statement", "--period", month, "--json")
     told: dict[str, Any] = json.loads(done.stdout)
     amounts = {**told["functions"], "revenue": told["statement"]["revenue"]}
     exact = {name: pico(amount) for name, amount in amounts.items()}

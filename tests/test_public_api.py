@@ -7,10 +7,10 @@ import doctest
 import inspect
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
+from tests.support.old_folder import unpack_old_folder
 
 import inferworks
 
@@ -49,10 +49,7 @@ def test_every_name_is_loaded_and_documented() -> None:
 @pytest.fixture(scope="module")
 def month_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose `inferworks-data` are the books of a made-up company, two months of them closed."""
-    folder = tmp_path_factory.mktemp("month-end")
-    with tarfile.open(Path(__file__).parent / "golden" / "folders" / "0.1.tar.gz") as packed:
-        packed.extractall(folder, filter="data")
-    return folder
+    return unpack_old_folder(tmp_path_factory.mktemp("month-end"))
 
 
 @pytest.mark.parametrize("name", [name for name in PROMISED if name != "__version__"])

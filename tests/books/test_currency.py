@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.command_line import document, run
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
@@ -25,7 +24,6 @@ from inferworks.books.currency import (
     converted_pico,
 )
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.main import cli
 from inferworks.errors import BillError, MoneyError
 from inferworks.money import format_pico
 from inferworks.testing.books import a_charge
@@ -195,13 +193,8 @@ def test_books_in_euros_take_dollars_by_what_a_euro_is_in_them(
     head, *_, dollars = BILL.replace("7.00,7.00", "11.00,11.00").splitlines()
     Path("bill.csv").write_text(f"{head}\n{dollars}\n")
 
-    def said(*arguments: str) -> str:
-        result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    said("import", "bill.csv", "rates.csv")
-    drawn = json.loads(said("statement", "--period", "2026-11", "--json"))
+    run("books", "import", "bill.csv", "rates.csv")
+    drawn = document("books", "statement", "--period", "2026-11")
     assert drawn["billed"] == "10.00"
-    told = " ".join(said("explain", "pool:other", "--period", "2026-11").split())
+    told = " ".join(run("books", "explain", "pool:other", "--period", "2026-11").stdout.split())
     assert "(10.00 in this span; billed in USD, converted at 1/1.10 of 2026-10-30, ECB)" in told

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.support.command_line import document, refusal, run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, written_name
@@ -38,8 +38,6 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, Tokens, Usage
 from inferworks.testing.books import a_company, a_usage
 from inferworks.units import Unit
-
-from .commands import refused, run
 
 ACME, BURNS, DUNE = CustomerId("acme"), CustomerId("burns"), CustomerId("dune")
 NOVEMBER = month_of(20_410 * DAY_NS)
@@ -295,22 +293,22 @@ def test_customers_are_named_and_merged_on_the_command_line(
     run(*rename, "burns", "--name", "Burns & Co")
     run("books", "close", "2025-09")
     merge = ("customers", "merge", "burns", "--into", "acme", "--reason", "bought", "--from")
-    assert "closed until 2025-10-01" in refused(*merge, "2025-09-15")
-    assert "begins with a day" in refused(*merge, "2025-10-01T09:00Z")
-    assert "burns counts as acme from 2025-10-01." in run(*merge, "2025-10-01")
-    assert "counts as acme on 2025-10-02 already" in refused(*merge, "2025-10-02")
+    assert "closed until 2025-10-01" in refusal(*merge, "2025-09-15")
+    assert "begins with a day" in refusal(*merge, "2025-10-01T09:00Z")
+    assert "burns counts as acme from 2025-10-01." in run(*merge, "2025-10-01").output
+    assert "counts as acme on 2025-10-02 already" in refusal(*merge, "2025-10-02")
     run("customers", "rename", "burns", "--name", "Acme East", "--reason", "as sold")
     run(*rename, "acme", "--name", "Acme", "--legal-name", "Acme SE")
 
     statement = ("books", "statement", "--by", "customer", "--period")
-    september, october = run(*statement, "2025-09"), run(*statement, "2025-10")
+    september, october = run(*statement, "2025-09").output, run(*statement, "2025-10").output
     assert "Burns & Co" in september
     assert "Acme East" not in september
     assert "Acme " in october
     assert "burns counts as acme since 2025-10-01." in october
-    cut = json.loads(run(*statement, "2025-10", "--json"))["customers"]
+    cut = document(*statement, "2025-10")["customers"]
     assert [(row["customer"], row["revenue"]) for row in cut[:1]] == [("acme", "2.00")]
-    assert "Sound" in run("books", "verify")
+    assert "Sound" in run("books", "verify").output
 
     run("books", "export", "focus", "--period", "2025-10", "--seller", "Us", "--out", "focus")
     [bill] = csv.DictReader(Path("focus/customers.csv").read_text().splitlines()[:2])
@@ -323,17 +321,17 @@ def test_customers_are_named_and_merged_on_the_command_line(
     assert '<th scope="row">Acme</th>' in Path("report.html").read_text()
     plan = ("customers", "price", "burns", "--plan", "later.toml")
     Path("later.toml").write_text(PLAN.format("3").replace("2025-01-01", "2025-12-01"))
-    assert "burns counts as acme then; its own plans do not hold" in run(*plan)
-    assert "the other's credit" in run("customers", "credit", "burns", "--amount", "5")
-    [wallet] = json.loads(run("customers", "wallets", "--json"))
+    assert "burns counts as acme then; its own plans do not hold" in run(*plan).output
+    assert "the other's credit" in run("customers", "credit", "burns", "--amount", "5").output
+    [wallet] = document("customers", "wallets")
     assert (wallet["customer"], wallet["left"]) == ("acme", "5.00")
 
-    shown = run("customers", "show", "burns")
+    shown = run("customers", "show", "burns").output
     for text in ("name: Acme East", "counts as: acme", "Burns & Co", "bought"):
         assert text in shown
-    told = json.loads(run("customers", "show", "acme", "--json"))
+    told = document("customers", "show", "acme")
     assert (told["name"], told["legal_name"], len(told["merged_with_it"])) == ("Acme", "Acme SE", 1)
-    listed = run("customers", "list")
+    listed = run("customers", "list").output
     assert "counts as acme" in listed
     assert max(map(len, listed.splitlines())) <= 80
-    assert "there is no customer" in refused("customers", "show", "dune")
+    assert "there is no customer" in refusal("customers", "show", "dune")

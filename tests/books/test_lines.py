@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.command_line import document, run
 
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.allocation.pools import Idle
@@ -40,7 +40,6 @@ from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
 from inferworks.books.repository.stored_lines import StoredLines
 from inferworks.books.statement.computation import BUNDLES, Computation, Inputs, shipped_rules
 from inferworks.books.statement.statement import Dimension, build_statement, checked
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError
 from inferworks.meter.facts import NO_FACTS
@@ -213,13 +212,6 @@ class Kill(BaseException):
     """The end of a process."""
 
 
-def run(*arguments: str) -> str:
-    """Output of `inferworks books ...`, which must work."""
-    result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def a_bill(name: str, days: Iterable[int]) -> None:
     """Import a bill of November: a machine, a bucket and two databases each day, of other amounts."""
     rows = [
@@ -229,7 +221,7 @@ def a_bill(name: str, days: Iterable[int]) -> None:
         for number, service in enumerate(("Compute", "Storage", "Databases", "Databases"))
     ]
     Path(f"{name}.csv").write_text(HEADER + "".join(rows))
-    run("import", f"{name}.csv")
+    run("books", "import", f"{name}.csv")
 
 
 @pytest.fixture
@@ -248,28 +240,28 @@ def test_a_month_of_many_lines_is_closed_corrected_verified_and_reopened(
     """Figures are those of a month that was closed line by line; so are those of its correction."""
     a_bill("november", range(1, 9))
     period = ("--period", "2026-11")
-    printed = run("statement", *period)
+    printed = run("books", "statement", *period).stdout
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
-    assert run("statement", *period) == printed
+    assert run("books", "statement", *period).stdout == printed
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 5)
-    run("close", "2026-11")
-    sealed = json.loads(run("statement", *period, "--json"))
+    run("books", "close", "2026-11")
+    sealed = document("books", "statement", *period)
     assert any("lines" in part for line in sealed["lines"] for part in line["parts"])
-    assert "Sound" in run("verify")
+    assert "Sound" in run("books", "verify").stdout
     a_bill("late", (3, 20))
-    assert json.loads(run("statement", *period, "--json")) == sealed
-    december = json.loads(run("statement", "--period", "2026-12", "--json"))
+    assert document("books", "statement", *period) == sealed
+    december = document("books", "statement", "--period", "2026-12")
     [correction] = december["corrections"]
     assert (correction["billed"], len(correction["causes"])) == (december["billed"], 8)
-    assert "Sound" in run("verify")
-    run("close", "2026-12")
-    assert "Sound" in run("verify")
-    run("reopen", "2026-12", "--reason", "again")
-    run("reopen", "2026-11", "--reason", "again")
-    assert "Sound" in run("verify")
-    reopened = json.loads(run("statement", *period, "--json"))
+    assert "Sound" in run("books", "verify").stdout
+    run("books", "close", "2026-12")
+    assert "Sound" in run("books", "verify").stdout
+    run("books", "reopen", "2026-12", "--reason", "again")
+    run("books", "reopen", "2026-11", "--reason", "again")
+    assert "Sound" in run("books", "verify").stdout
+    reopened = document("books", "statement", *period)
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
-    by_line = json.loads(run("statement", *period, "--json"))
+    by_line = document("books", "statement", *period)
     assert _without_parts(reopened) == _without_parts(by_line)
 
 
@@ -280,9 +272,9 @@ def test_what_was_closed_line_by_line_is_verified_line_by_line(
     """Entries come out as they were sealed, whatever the number of lines."""
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 10**9)
     a_bill("november", range(1, 9))
-    run("close", "2026-11")
+    run("books", "close", "2026-11")
     monkeypatch.setattr("inferworks.books.workspace.bill_lines.MANY_LINES", 5)
-    assert "Sound" in run("verify")
+    assert "Sound" in run("books", "verify").stdout
 
 
 def test_a_close_that_is_killed_leaves_nothing(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +290,7 @@ def test_a_close_that_is_killed_leaves_nothing(few: None, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Ledger, "_keep", killed)
     with pytest.raises(Kill):
-        CliRunner().invoke(cli, ["books", "close", "2026-11"], catch_exceptions=False)
+        run("books", "close", "2026-11")
     [path] = Path().glob("**/ledger.db")
     with Ledger(path, read_only=True) as ledger:
         assert (kept[0], ledger.records()) == ("inputs/charges", [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, run
 
 from inferworks import wiring
-from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
@@ -40,18 +38,6 @@ LATER_NS = DAY_1_NS + 40 * 86_400 * 10**9
 STATEMENT = ("books", "statement", "--from", "2024-10-01", "--to", "2024-11-01", "--json")
 
 
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def output(*arguments: str | Path) -> str:
-    """Output of a command that must succeed."""
-    result = inferworks(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data folder with a closed month, half of it sealed."""
@@ -59,10 +45,10 @@ def data(tmp_path: Path) -> Path:
     DataFolder(folder).create()
     (tmp_path / "bill.csv").write_text(BILL)
     write(folder / "journal.db", facts_of_days(1, rows=10))
-    output("keys", "create", "--data", folder)
-    output("books", "import", tmp_path / "bill.csv", "--data", folder)
-    output("lake", "seal", "--before", "2024-10-05", "--data", folder)
-    output("books", "close", "2024-10", "--data", folder)
+    run("keys", "create", "--data", folder)
+    run("books", "import", tmp_path / "bill.csv", "--data", folder)
+    run("lake", "seal", "--before", "2024-10-05", "--data", folder)
+    run("books", "close", "2024-10", "--data", folder)
     return folder
 
 
@@ -96,7 +82,7 @@ def in_use(data: Path) -> Iterator[None]:
 def by_command(data: Path, to: Path) -> None:
     """`inferworks backup` while the folder is in use."""
     with in_use(data):
-        found = json.loads(output("backup", to, "--data", data, "--json"))
+        found = document("backup", to, "--data", data)
     assert found["sound"]
     assert {"journal", "lake", "accounts", "books", "ledger"} <= {p["part"] for p in found["parts"]}
 
@@ -117,36 +103,36 @@ def test_everything_goes_on_from_a_backup(
     back_up: Callable[[Path, Path], None], data: Path, tmp_path: Path
 ) -> None:
     """The copy is sound, its statement is the same to the byte, its closes verify, and it serves."""
-    statement = output(*STATEMENT, "--data", data)
+    statement = run(*STATEMENT, "--data", data).output
     back_up(data, tmp_path / "backup")
     shutil.rmtree(data)
     restored = tmp_path / "elsewhere"
     (tmp_path / "backup").rename(restored)
-    assert output(*STATEMENT, "--data", restored) == statement
-    assert "everything is what was written" in output("scrub", "--data", restored)
-    assert "everything is as it was sealed" in output("lake", "verify", "--data", restored)
-    assert "Sound. Closes checked: 1." in output("books", "verify", "--data", restored)
+    assert run(*STATEMENT, "--data", restored).output == statement
+    assert "everything is what was written" in run("scrub", "--data", restored).output
+    assert "everything is as it was sealed" in run("lake", "verify", "--data", restored).output
+    assert "Sound. Closes checked: 1." in run("books", "verify", "--data", restored).output
 
-    async def run() -> None:
+    async def serve() -> None:
         config = Config(
             data=Data(folder=str(restored)), engine=Engine(replicas=0), gateway=Gateway(port=0)
         )
         async with wiring.open_platform(config, {}):
             pass
 
-    asyncio.run(run())
+    asyncio.run(serve())
     with JournalReader(restored / "journal.db") as reader:
         assert not list(reader.opened_unclosed())
         [crashed] = [u for u in reader.usages(LATER_NS, 2**62) if u.call_id == "open"]
         assert crashed.outcome is Outcome.CRASHED
-    assert output(*STATEMENT, "--data", restored) == statement
+    assert run(*STATEMENT, "--data", restored).output == statement
 
 
 def test_a_damaged_folder_makes_no_backup_unseen(data: Path, tmp_path: Path) -> None:
     """The copy is read whole, and the exit status says that it is damaged."""
     segment = next((data / "lake" / "usage").rglob("*.parquet"))
     segment.write_bytes(segment.read_bytes()[:-1])
-    result = inferworks("backup", tmp_path / "backup", "--data", data)
+    result = invoke("backup", tmp_path / "backup", "--data", data)
     assert result.exit_code == 1
     assert segment.name in result.output
 
@@ -154,11 +140,11 @@ def test_a_damaged_folder_makes_no_backup_unseen(data: Path, tmp_path: Path) -> 
 def test_where_a_backup_cannot_be(data: Path, tmp_path: Path) -> None:
     """One line each, and nothing is written."""
     for to, reason in ((tmp_path, "is there already"), (data / "copy", "is in the data folder")):
-        result = inferworks("backup", to, "--data", data)
+        result = invoke("backup", to, "--data", data)
         assert isinstance(result.exception, UserError)
         assert reason in str(result.exception)
     assert not (data / "copy").exists()
-    result = inferworks("backup", tmp_path / "copy", "--data", tmp_path / "none")
+    result = invoke("backup", tmp_path / "copy", "--data", tmp_path / "none")
     assert "there is no data folder" in str(result.exception)
 
 
@@ -175,9 +161,9 @@ def test_half_a_copy_is_not_left(
 
     copy = backup._copy_database
     monkeypatch.setattr(backup, "_copy_database", full)
-    error = inferworks("backup", to, "--data", data).exception
+    error = invoke("backup", to, "--data", data).exception
     assert isinstance(error, DataFolderError)
     assert "No space left" in str(error)
     assert not to.exists()
     monkeypatch.undo()
-    assert inferworks("backup", to, "--data", data).exit_code == 0
+    run("backup", to, "--data", data)

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from tests.support.command_line import invoke
 
 from inferworks.cli.chat import _converse, _Talk
-from inferworks.cli.main import cli
 from inferworks.errors import InferworksError, UpstreamError, UserError
 from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.providers import A_MODEL
@@ -36,7 +36,7 @@ async def chat(house: InProcessGateway, *arguments: str, piped: str | None = Non
     """`inferworks chat` on a running gateway."""
     environment = {"INFERWORKS_API_KEY": house.secret, "INFERWORKS_URL": house.url}
     return await asyncio.to_thread(
-        lambda: CliRunner().invoke(cli, ["chat", *arguments], input=piped, env=environment)
+        lambda: invoke("chat", *arguments, typed=piped, environment=environment)
     )
 
 
@@ -117,7 +117,7 @@ def test_an_answer_without_text_says_what_came(
     events = [{"choices": [chunk]} for chunk in chunks]
     monkeypatch.setattr("inferworks.cli.chat._events", lambda *_: iter(events))
     arguments = ["chat", A_MODEL, "hi", "-q", "--url", "http://127.0.0.1:1/v1"]
-    result = CliRunner().invoke(cli, arguments, env={"INFERWORKS_API_KEY": "iw_x"})
+    result = invoke(*arguments, environment={"INFERWORKS_API_KEY": "iw_x"})
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{said}\n")
 
 
@@ -134,8 +134,8 @@ def test_refusals_and_broken_answers_are_one_line(run: Run) -> None:
             assert isinstance(result.exception, InferworksError)
             assert "broke off" in str(result.exception)
             url = house.url
-        result = CliRunner().invoke(
-            cli, ["chat", A_MODEL, "hi", "--url", url], env={"INFERWORKS_API_KEY": "iw_x"}
+        result = invoke(
+            "chat", A_MODEL, "hi", "--url", url, environment={"INFERWORKS_API_KEY": "iw_x"}
         )
         assert isinstance(result.exception, UpstreamError)
         assert "cannot be reached" in str(result.exception)
@@ -147,13 +147,11 @@ def test_it_says_what_is_missing(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     """A key, or a gateway."""
     monkeypatch.chdir(tmp_path)
     nothing = {"INFERWORKS_API_KEY": "", "INFERWORKS_URL": ""}
-    result = CliRunner().invoke(cli, ["chat", A_MODEL, "hi"], env=nothing)
+    result = invoke("chat", A_MODEL, "hi", environment=nothing)
     assert "no gateway runs on inferworks-data; start it with: inferworks up" in str(
         result.exception
     )
-    result = CliRunner().invoke(
-        cli, ["chat", A_MODEL, "hi", "--url", "http://127.0.0.1:1/v1"], env=nothing
-    )
+    result = invoke("chat", A_MODEL, "hi", "--url", "http://127.0.0.1:1/v1", environment=nothing)
     assert "set INFERWORKS_API_KEY" in str(result.exception)
 
 

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from tests.support.command_line import invoke
 
 from inferworks.cli.config_text import config_toml
-from inferworks.cli.main import cli
 from inferworks.config import (
     REFERENCES,
     REPEATED,
@@ -31,9 +31,9 @@ from inferworks.errors import ConfigError, UserError
 SECRET = "sk-never-to-be-seen"
 
 
-def inferworks(*words: str, **environment: str) -> Result:
+def configured(*words: str, **environment: str) -> Result:
     """Run a command with these variables set."""
-    return CliRunner().invoke(cli, list(words), env=environment, prog_name="inferworks")
+    return invoke(*words, environment=environment)
 
 
 @pytest.fixture(autouse=True)
@@ -83,9 +83,9 @@ def write_upstream(folder: Path, port: int, model: str) -> None:
 def test_a_good_configuration_is_told_in_one_line(folder: Path) -> None:
     """Parts of a good configuration are counted, and a key is found without being shown."""
     write_upstream(folder, 1, "there")
-    result = inferworks("config", "check", KEY=SECRET)
+    result = configured("config", "check", KEY=SECRET)
     assert result.output == "inferworks.toml is good: 1 upstream, 2 models, 1 key found\n"
-    report = json.loads(inferworks("config", "check", "--json", KEY=SECRET).output)
+    report = json.loads(configured("config", "check", "--json", KEY=SECRET).output)
     assert report["upstreams"][0]["key"] == "env:KEY"
     assert report["models"] == ["inferworks-tiny", "there"]
 
@@ -94,7 +94,7 @@ def test_a_good_configuration_is_told_in_one_line(folder: Path) -> None:
 def test_a_key_that_is_not_there_is_told(folder: Path) -> None:
     """The check fails as the start would."""
     write_upstream(folder, 1, "there")
-    result = inferworks("config", "check")
+    result = configured("config", "check")
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception) == "upstream here: the environment variable KEY is not set"
 
@@ -104,16 +104,16 @@ def test_a_probe_says_what_the_upstream_said(folder: Path) -> None:
     """An upstream that answers is well; a wrong key, a missing model or nobody is a failure."""
     with models_server() as port:
         write_upstream(folder, port, "there")
-        good = inferworks("config", "check", "--probe", KEY=SECRET)
+        good = configured("config", "check", "--probe", KEY=SECRET)
         assert (good.exit_code, "lists 1 models" in good.output) == (0, True)
-        wrong = inferworks("config", "check", "--probe", KEY="another")
+        wrong = configured("config", "check", "--probe", KEY="another")
         assert (wrong.exit_code, "status 401" in wrong.output) == (1, True)
         write_upstream(folder, port, "missing")
-        missing = json.loads(inferworks("config", "check", "--probe", "--json", KEY=SECRET).output)
+        missing = json.loads(configured("config", "check", "--probe", "--json", KEY=SECRET).output)
         assert missing["probed"] == [
             {"upstream": "here", "ok": False, "what": "it does not list missing"}
         ]
-    nobody = inferworks("config", "check", "--probe", KEY=SECRET)
+    nobody = configured("config", "check", "--probe", KEY=SECRET)
     assert (nobody.exit_code, "no connection" in nobody.output) == (1, True)
 
 
@@ -125,7 +125,7 @@ def test_no_command_shows_a_secret(folder: Path) -> None:
         ("config", "show"), ("config", "show", "--json"), ("config", "check", "--json", "--probe"),
         ("models", "list", "--json"),
     ):  # fmt: skip
-        output = inferworks(*words, KEY=SECRET).output
+        output = configured(*words, KEY=SECRET).output
         assert SECRET not in output
         if words[1] == "show":
             assert "env:KEY" in output
@@ -151,7 +151,7 @@ def test_what_is_shown_reads_back_as_the_same(folder: Path) -> None:
     for everything in (True, False):
         path.write_text(config_toml(config, everything=everything), encoding="utf-8")
         assert load(path, {}) == config
-    shown = inferworks("config", "show", "--file", "other.toml", INFERWORKS_GATEWAY_PORT="1")
+    shown = configured("config", "show", "--file", "other.toml", INFERWORKS_GATEWAY_PORT="1")
     assert "port = 1\n" in shown.output
 
 
@@ -162,7 +162,7 @@ def test_models_are_listed_with_their_offers(folder: Path) -> None:
         'weight = 3\ninput_price = "0.15"\noutput_price = "0.6"\n'
         '[[model]]\nname = "m"\nfallbacks = ["inferworks-tiny"]\nstrategy = "cheapest"\n'
     )
-    listed = json.loads(inferworks("models", "list", "--json").output)
+    listed = json.loads(configured("models", "list", "--json").output)
     (model,) = [model for model in listed if model["model"] == "m"]
     assert model["strategy"] == "cheapest"
     first, second = model["offers"]
@@ -173,7 +173,7 @@ def test_models_are_listed_with_their_offers(folder: Path) -> None:
     assert first["on_leave"] == "drain"
     assert second["offer"] == "inferworks/inferworks-tiny"
     assert (first["fallback"], second["fallback"]) == (0, 1)
-    table = inferworks("models", "list").output
+    table = configured("models", "list").output
     lines = [" ".join(line.split()) for line in table.splitlines()]
     assert lines[lines.index("m (cheapest)") + 1 :][:2] == [
         "lpu/m 1 x3 groq us lpu 0.15 / 0.60",
@@ -184,17 +184,17 @@ def test_models_are_listed_with_their_offers(folder: Path) -> None:
 
 def test_providers_are_listed() -> None:
     """Every row, or those of one's own machine."""
-    rows = json.loads(inferworks("providers", "list", "--json").output)
-    local = json.loads(inferworks("providers", "list", "--local", "--json").output)
+    rows = json.loads(configured("providers", "list", "--json").output)
+    local = json.loads(configured("providers", "list", "--local", "--json").output)
     assert {"openai", "vllm"} <= {row["id"] for row in rows}
     assert {row["id"] for row in local} < {row["id"] for row in rows}
     assert all(row["ports"] for row in local)
-    assert "ANTHROPIC_API_KEY" in inferworks("providers", "list").output
+    assert "ANTHROPIC_API_KEY" in configured("providers", "list").output
 
 
 def test_discovery_prints_one_document() -> None:
     """Programs get JSON, whatever is on this machine."""
-    assert isinstance(json.loads(inferworks("models", "discover", "--json").output), list)
+    assert isinstance(json.loads(configured("models", "discover", "--json").output), list)
 
 
 def test_an_import_overwrites_nothing(folder: Path) -> None:
@@ -204,7 +204,7 @@ def test_an_import_overwrites_nothing(folder: Path) -> None:
         "model_list:\n- model_name: m\n  litellm_params:\n    model: groq/llama\n    rpm: 3\n"
     )
     words = ("config", "import", "litellm", "config.yaml", "--out", "made.toml")
-    made = inferworks(*words)
+    made = configured(*words)
     assert "Check it with: inferworks config check --file made.toml" in made.output
     assert "Not taken over" in made.output
     assert "litellm_params.rpm (m): a weight here, not a limit" in made.output
@@ -215,10 +215,10 @@ def test_an_import_overwrites_nothing(folder: Path) -> None:
         provider="groq",
         models=(Renamed(name="m", upstream="llama"),),
     )
-    assert "is there already" in str(inferworks(*words).exception)
+    assert "is there already" in str(configured(*words).exception)
     for text, said in (("a: [", "line 1, column 5: not valid YAML"), ("a: 1", "has no model_list")):
         source.write_text(text)
-        error = inferworks("config", "import", "litellm", "config.yaml").exception
+        error = configured("config", "import", "litellm", "config.yaml").exception
         assert isinstance(error, UserError)
         assert said in str(error)
         assert "\n" not in str(error)
@@ -257,7 +257,7 @@ def test_a_secret_is_shown_nowhere(folder: Path, name: str) -> None:
         lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
         (folder / "inferworks.toml").write_text("\n".join([head, *lines]) + "\n")
         for words in (("config", "show"), ("config", "show", "--json"), ("config", "check")):
-            result = inferworks(*words)
+            result = configured(*words)
             assert isinstance(result.exception, SystemExit | UserError | None), result.exc_info
             assert secret not in f"{result.output} {result.exception}", words
 
@@ -272,7 +272,7 @@ def _is_list(name: str) -> bool:
 def test_a_file_that_is_no_yaml_is_not_quoted(folder: Path, broken: str) -> None:
     """The place of the fault is named and the line is not shown: keys stand in such files."""
     (folder / "litellm.yaml").write_text(f"model_list:\n{broken}\n")
-    result = inferworks("config", "import", "litellm", "litellm.yaml")
+    result = configured("config", "import", "litellm", "litellm.yaml")
     assert isinstance(result.exception, UserError)
     assert "litellm.yaml, line " in str(result.exception)
     assert "S3CR3T" not in str(result.exception)

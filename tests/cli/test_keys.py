@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks.accounts.key import Key, fingerprint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.init import TEMPLATE
-from inferworks.cli.main import cli
 from inferworks.config import Config, load
-from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 
 
@@ -26,23 +23,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def inferworks(*arguments: str) -> Result:
-    """Run a command that must work."""
-    result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refusal(*arguments: str) -> str:
-    """The one line of a command that cannot do what it was asked."""
-    result = CliRunner().invoke(cli, list(arguments))
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
-
-
 def made(*arguments: str) -> Any:
     """A new key, as JSON."""
-    return json.loads(inferworks("keys", "create", *arguments, "--json").stdout)
+    return document("keys", "create", *arguments)
 
 
 def known() -> dict[str, Key]:
@@ -57,7 +40,7 @@ def test_a_key_is_replaced_by_one_with_the_same_rights(keep: bool) -> None:
     arguments = ("--name", "laptop", "--purpose", "train-inference", "--allow", "train-gradient")
     old = made(*arguments, "--report", "slurm", "--ours", "--log-content")
     flags = ["--keep"] if keep else []
-    new = json.loads(inferworks("keys", "rotate", old["id"], *flags, "--json").stdout)
+    new = document("keys", "rotate", old["id"], *flags)
     assert (new["replaces"], new["revoked"]) == (old["id"], not keep)
     before, after = known()[old["id"]], known()[new["id"]]
     assert after.secret_sha256 == fingerprint(new["key"]) != before.secret_sha256
@@ -70,7 +53,7 @@ def test_only_a_valid_key_is_replaced() -> None:
     """One that is unknown or revoked is named."""
     old = made()
     assert "key_x: no such key" in refusal("keys", "rotate", "key_x")
-    inferworks("keys", "revoke", old["id"])
+    run("keys", "revoke", old["id"])
     assert f"{old['id']}: revoked already" in refusal("keys", "rotate", old["id"])
     assert len(known()) == 1
 
@@ -78,10 +61,10 @@ def test_only_a_valid_key_is_replaced() -> None:
 def test_all_keys_of_a_customer_are_revoked_at_once() -> None:
     """Keys of other customers stay."""
     for name in ("acme", "globex"):
-        inferworks("customers", "create", name)
+        run("customers", "create", name)
     theirs = {made("--customer", "acme")["id"] for _ in range(3)}
     other = made("--customer", "globex")["id"]
-    said = inferworks("keys", "revoke", "--customer", "acme").stdout
+    said = run("keys", "revoke", "--customer", "acme").stdout
     assert said.count("of acme is revoked.") == 3
     assert {key.id for key in known().values() if key.revoked_ns is not None} == theirs
     assert known()[other].revoked_ns is None
@@ -89,13 +72,13 @@ def test_all_keys_of_a_customer_are_revoked_at_once() -> None:
         "keys", "revoke", "--customer", "acme"
     )
     for arguments in ([], [other, "--customer", "acme"]):
-        result = CliRunner().invoke(cli, ["keys", "revoke", *arguments])
+        result = invoke("keys", "revoke", *arguments)
         assert (result.exit_code, "name one key, or --customer" in result.output) == (2, True)
 
 
 def test_a_configuration_to_begin_with_is_one_that_is_good() -> None:
     """The file as it is says the defaults; with its comments made settings, it is good as well."""
-    assert "is written" in inferworks("init").stdout
+    assert "is written" in run("init").stdout
     assert load(Path("inferworks.toml"), {}) == Config()
     assert "is there already" in refusal("init")
     lines = TEMPLATE.splitlines()

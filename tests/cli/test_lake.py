@@ -10,12 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks import wiring
-from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway, Lake
-from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.journal import UnsealedReader
 from inferworks.meter.archive.manifest import read_manifest
@@ -23,18 +21,6 @@ from inferworks.meter.archive.schema import Fact
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.testing.facts import make_opened, make_usage
 from inferworks.testing.lake_world import DAY_1_NS, check_each_row_once, facts_of_days, write
-
-
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line; an error the user can mend is in `exception`."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def refusal(*arguments: str | Path) -> str:
-    """The error of a command that must fail with one the user can mend."""
-    result = inferworks(*arguments)
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
 
 
 @pytest.fixture
@@ -52,30 +38,30 @@ FACTS: list[Fact] = facts_of_days(1, rows=10)
 def test_seal_status_verify(data: Path) -> None:
     """Rows are sealed up to a day, then all; status shows what is where, and verify agrees."""
     first = json.loads(
-        inferworks("lake", "seal", "--data", data, "--before", "2024-10-05", "--json").output
+        invoke("lake", "seal", "--data", data, "--before", "2024-10-05", "--json").output
     )
     assert {segment["day"] for segment in first["segments"]} == {"2024-10-04"}
-    status = json.loads(inferworks("lake", "status", "--data", data, "--json").output)
+    status = document("lake", "status", "--data", data)
     tables = status["tables"]
     assert sum(table["rows"] for table in tables.values()) == first["rows"]
     assert sum(table["rows"] + table["unsealed_rows"] for table in tables.values()) == len(FACTS)
-    assert "2024-10-05" in inferworks("lake", "seal", "--data", data).output
-    assert inferworks("lake", "seal", "--data", data, "--all").output == "nothing to seal\n"
-    assert "everything is as it was sealed" in inferworks("lake", "verify", "--data", data).output
-    table = inferworks("lake", "status", "--data", data).output
+    assert "2024-10-05" in invoke("lake", "seal", "--data", data).output
+    assert invoke("lake", "seal", "--data", data, "--all").output == "nothing to seal\n"
+    assert "everything is as it was sealed" in invoke("lake", "verify", "--data", data).output
+    table = invoke("lake", "status", "--data", data).output
     assert all(len(line) <= 80 for line in table.splitlines()[1:]), table
     check_each_row_once(LocalLake(data / "lake"), data / "journal.db", FACTS)
 
 
 def test_verify_fails_when_a_file_was_cut(data: Path) -> None:
     """A truncated Parquet file is named, and the exit status says so."""
-    inferworks("lake", "seal", "--data", data)
+    invoke("lake", "seal", "--data", data)
     path = next((data / "lake" / "usage").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-50])
-    result = inferworks("lake", "verify", "--data", data)
+    result = invoke("lake", "verify", "--data", data)
     assert result.exit_code == 1
     assert f"WRONG usage/{path.parent.name}/{path.name}: " in result.output
-    found = json.loads(inferworks("lake", "verify", "--data", data, "--json").output)
+    found = json.loads(invoke("lake", "verify", "--data", data, "--json").stdout)
     assert [finding["name"] for finding in found["findings"]] == [
         f"usage/{path.parent.name}/{path.name}"
     ]
@@ -87,10 +73,8 @@ def test_what_cannot_be_is_one_clear_line(data: Path, tmp_path: Path) -> None:
         assert "seals by itself" in refusal("lake", "seal", "--data", data)
     assert "there is no journal" in refusal("lake", "seal", "--data", tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    assert (
-        "--before 'soon'" in inferworks("lake", "seal", "--data", data, "--before", "soon").output
-    )
-    both = inferworks("lake", "seal", "--data", data, "--before", "2026-01-01", "--all")
+    assert "--before 'soon'" in invoke("lake", "seal", "--data", data, "--before", "soon").output
+    both = invoke("lake", "seal", "--data", data, "--before", "2026-01-01", "--all")
     assert "exclude each other" in both.output
 
 
@@ -101,13 +85,12 @@ def test_a_statement_is_the_same_after_sealing(data: Path, tmp_path: Path) -> No
         "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,"
         "ResourceId\n9.00,USD,2024-10-04T00:00:00Z,2024-10-06T00:00:00Z,A Cloud,Networking,\n"
     )
-    assert inferworks("books", "import", bill, "--data", data).exit_code == 0
+    run("books", "import", bill, "--data", data)
     statement = ("books", "statement", "--json", "--data", data, "--by", "customer")
     write(data / "journal.db", [make_usage(call_id="x", opened_ns=DAY_1_NS, customer="other")])
-    before = inferworks(*statement)
-    assert before.exit_code == 0, before.output
-    inferworks("lake", "seal", "--data", data)
-    assert inferworks(*statement).output == before.output
+    before = run(*statement)
+    invoke("lake", "seal", "--data", data)
+    assert invoke(*statement).output == before.output
 
 
 @pytest.mark.slow
@@ -118,21 +101,20 @@ def test_sums_that_are_gone_or_damaged_change_no_figure(data: Path, tmp_path: Pa
         "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,"
         "ResourceId\n9.00,USD,2024-10-04T00:00:00Z,2024-10-06T00:00:00Z,A Cloud,Networking,\n"
     )
-    inferworks("books", "import", bill, "--data", data)
+    invoke("books", "import", bill, "--data", data)
     span = ("--from", "2024-10-04", "--to", "2024-10-06")
     by_customer = ("books", "statement", *span, "--by", "customer", "--engine", "duckdb")
-    before = inferworks(*by_customer, "--data", data)
-    assert before.exit_code == 0, before.output
-    inferworks("lake", "seal", "--data", data, "--all")
-    assert inferworks(*by_customer, "--data", data).output == before.output
+    before = run(*by_customer, "--data", data)
+    invoke("lake", "seal", "--data", data, "--all")
+    assert invoke(*by_customer, "--data", data).output == before.output
     calls, *others = sorted((data / "lake" / "sums").rglob("*.parquet"))
     calls.write_bytes(calls.read_bytes()[::-1])
     others[-1].unlink()
-    assert inferworks(*by_customer, "--data", data).output == before.output
-    assert inferworks("lake", "verify", "--data", data).output.count("WRONG") == 2
-    assert "files of sums written" in inferworks("lake", "sums", "--anew", "--data", data).stdout
-    assert inferworks("lake", "verify", "--sums", "--data", data).exit_code == 0
-    assert inferworks(*by_customer, "--data", data).output == before.output
+    assert invoke(*by_customer, "--data", data).output == before.output
+    assert invoke("lake", "verify", "--data", data).output.count("WRONG") == 2
+    assert "files of sums written" in invoke("lake", "sums", "--anew", "--data", data).stdout
+    run("lake", "verify", "--sums", "--data", data)
+    assert invoke(*by_customer, "--data", data).output == before.output
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -203,7 +185,7 @@ def test_the_lake_may_be_elsewhere(
 ) -> None:
     """`lake.url` names it, for every command; rows that were sealed elsewhere are missed."""
     monkeypatch.setenv("INFERWORKS_LAKE_URL", (tmp_path / "elsewhere").as_uri())
-    sealed = msgspec.json.decode(inferworks("lake", "seal", "--data", data, "--json").output)
+    sealed = msgspec.json.decode(invoke("lake", "seal", "--data", data, "--json").output)
     assert sealed["rows"] == len(FACTS)
     assert (tmp_path / "elsewhere" / "manifest").is_dir()
     monkeypatch.delenv("INFERWORKS_LAKE_URL")

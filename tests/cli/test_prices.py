@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from decimal import Decimal
@@ -10,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from msgspec.structs import replace
+from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.prices import book_sha256
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
-from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.stores.sqlite import SqliteStore
@@ -50,25 +47,6 @@ InvoiceIssuerName,InvoiceId,x_LineId
 """
 
 
-def inferworks(*arguments: str | Path) -> Result:
-    """Run a command that must work."""
-    result = CliRunner().invoke(cli, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def as_json(*arguments: str | Path) -> Any:
-    """JSON that a command prints with --json."""
-    return json.loads(inferworks(*arguments, "--json").stdout)
-
-
-def refusal(*arguments: str | Path) -> str:
-    """The one line of a command that cannot do what it was asked."""
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
-
-
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of our own, on a day on which December is over."""
@@ -81,7 +59,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def folder() -> DataFolder:
     """A data folder with the customer acme on the plan above."""
     Path("plan.toml").write_text(PLAN)
-    inferworks("customers", "create", "acme", "--plan", "plan.toml")
+    run("customers", "create", "acme", "--plan", "plan.toml")
     return DataFolder(Path("inferworks-data"))
 
 
@@ -104,13 +82,13 @@ def a_call(name: str, at_ns: int, output: int, *, model: str = "gpt-5-mini") -> 
 
 def test_a_plan_from_a_file(folder: DataFolder) -> None:
     """A plan in TOML is in force from its date and listed with its hash; the same again is refused."""
-    (plan,) = as_json("customers", "plans", "acme")
+    (plan,) = document("customers", "plans", "acme")
     assert plan["effective_ns"] == NOVEMBER_NS
     assert plan["terms"]["name"] == "Team"
-    (row,) = as_json("customers", "list")
+    (row,) = document("customers", "list")
     assert row["plan_sha256"] == plan["sha256"]
     assert (row["input_price_per_million"], row["output_price_per_million"]) == ("1.00", None)
-    assert plan["sha256"][:12] in inferworks("customers", "plans", "acme").stdout
+    assert plan["sha256"][:12] in run("customers", "plans", "acme").stdout
     assert "this very plan" in refusal("customers", "price", "acme", "--plan", "plan.toml")
 
 
@@ -126,17 +104,17 @@ def test_a_plan_that_was_typed_wrong_is_mended(folder: DataFolder) -> None:
     )
     Path("wrong.toml").write_text(terms.format("100.00"))
     Path("right.toml").write_text(terms.format("10.00"))
-    inferworks("customers", "price", "acme", "--plan", "wrong.toml")
-    inferworks("books", "close", "2026-11", "--begin")
-    inferworks("books", "reopen", "2026-11", "--reason", "10.00, not 100.00")
-    said = inferworks("customers", "price", "acme", "--plan", "right.toml")
+    run("customers", "price", "acme", "--plan", "wrong.toml")
+    run("books", "close", "2026-11", "--begin")
+    run("books", "reopen", "2026-11", "--reason", "10.00, not 100.00")
+    said = run("customers", "price", "acme", "--plan", "right.toml")
     assert "is withdrawn" in said.stdout
-    assert as_json("books", "statement", "--period", "2026-11")["statement"]["revenue"] == "1.00"
-    inferworks("books", "close", "2026-11")
-    inferworks("books", "verify")
-    third = [plan["withdrawn_ns"] is None for plan in as_json("customers", "plans", "acme")]
+    assert document("books", "statement", "--period", "2026-11")["statement"]["revenue"] == "1.00"
+    run("books", "close", "2026-11")
+    run("books", "verify")
+    third = [plan["withdrawn_ns"] is None for plan in document("customers", "plans", "acme")]
     assert third == [False, False, True]
-    text = inferworks("customers", "plans", "acme").stdout
+    text = run("customers", "plans", "acme").stdout
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -144,13 +122,13 @@ def test_a_plan_is_withdrawn(folder: DataFolder) -> None:
     """The plan before it goes on; a closed period keeps it, and still verifies."""
     served(folder, [a_call("a", NOVEMBER_NS, 1_500_000)])
     Path("later.toml").write_text('currency="USD"\neffective=2026-11-02\nsubscription="900.00"\n')
-    inferworks("customers", "price", "acme", "--plan", "later.toml")
-    inferworks("books", "close", "2026-11", "--begin")
-    sealed = as_json("books", "statement", "--period", "2026-11")
-    said = inferworks("customers", "withdraw", "acme", "--from", "2026-11-02 00:00:00 UTC")
+    run("customers", "price", "acme", "--plan", "later.toml")
+    run("books", "close", "2026-11", "--begin")
+    sealed = document("books", "statement", "--period", "2026-11")
+    said = run("customers", "withdraw", "acme", "--from", "2026-11-02 00:00:00 UTC")
     assert "2026-11 is closed and keeps its prices" in said.stderr
-    assert as_json("books", "statement", "--period", "2026-11") == sealed
-    inferworks("books", "verify")
+    assert document("books", "statement", "--period", "2026-11") == sealed
+    run("books", "verify")
     assert "no plan from that moment" in refusal(
         "customers", "withdraw", "acme", "--from", "2026-11-02"
     )
@@ -163,17 +141,17 @@ def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
     assert "acme pays in USD" in refusal("customers", "price", "acme", "--plan", "euro.toml")
     assert "cannot read" in refusal("customers", "price", "acme", "--plan", "nowhere.toml")
     both = ["--plan", "plan.toml", "--input-price", "1", "--output-price", "1"]
-    assert CliRunner().invoke(cli, ["customers", "price", "acme", *both]).exit_code == 2
+    assert invoke("customers", "price", "acme", *both).exit_code == 2
 
 
 def test_a_month_by_the_plan(folder: DataFolder) -> None:
     """1.5 million output tokens: 10.00 and 2.50, and 30.00 for the month; every row has its hash."""
     served(folder, [a_call("a", NOVEMBER_NS, 1_500_000)])
-    drawn = as_json("books", "statement", "--from", "2026-11-01", "--to", "2026-12-01")
+    drawn = document("books", "statement", "--from", "2026-11-01", "--to", "2026-12-01")
     assert drawn["statement"]["revenue"] == "42.50"
     items = {row["item"]: row["amount"] for row in drawn["revenue_lines"]}
     assert items == {"usage": "12.50", "subscription": "30.00"}
-    (plan,) = as_json("customers", "plans", "acme")
+    (plan,) = document("customers", "plans", "acme")
     assert {row["plan_sha256"] for row in drawn["revenue_lines"]} == {plan["sha256"]}
 
 
@@ -182,15 +160,15 @@ def test_an_estimate_until_the_bill_comes(folder: DataFolder) -> None:
     """A million output tokens at 2.00 are estimated, then billed at 2.20; the error is 9.0909 percent."""
     served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
     span = ("--from", "2026-11-01", "--to", "2026-12-01")
-    before = as_json("books", "statement", *span)
+    before = document("books", "statement", *span)
     assert before["billed"] == "2.00"
     assert any("2.00 of openai is estimated" in note for note in before["notes"])
     Path("bill.csv").write_text(BILL)
-    inferworks("books", "import", "bill.csv")
-    after = as_json("books", "statement", *span)
+    run("books", "import", "bill.csv")
+    after = document("books", "statement", *span)
     assert after["billed"] == "2.20"
     assert not any("estimated" in note for note in after["notes"])
-    assert as_json("books", "estimates", *span) == [
+    assert document("books", "estimates", *span) == [
         {
             "provider": "openai",
             "month": "2026-11",
@@ -202,24 +180,24 @@ def test_an_estimate_until_the_bill_comes(folder: DataFolder) -> None:
             "unpriced_tokens": 0,
         }
     ]
-    assert "-9.0909" in inferworks("books", "estimates", *span).stdout
+    assert "-9.0909" in run("books", "estimates", *span).stdout
 
 
 @pytest.mark.slow
 def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> None:
     """November closed at 2.00 stays; the bill of 2.20 makes December 0.20 dearer, and it all verifies."""
     served(folder, [a_call("a", NOVEMBER_NS + 5, 1_000_000)])
-    assert as_json("books", "close", "2026-11")["billed"] == "2.00"
+    assert document("books", "close", "2026-11")["billed"] == "2.00"
     Path("bill.csv").write_text(BILL)
-    inferworks("books", "import", "bill.csv")
-    assert as_json("books", "statement", "--period", "2026-11")["billed"] == "2.00"
-    december = as_json("books", "statement", "--period", "2026-12")
+    run("books", "import", "bill.csv")
+    assert document("books", "statement", "--period", "2026-11")["billed"] == "2.00"
+    december = document("books", "statement", "--period", "2026-12")
     assert december["billed"] == "0.20"
-    assert as_json("books", "close", "2026-12")["billed"] == "0.20"
-    assert as_json("books", "verify")["sound"]
-    january = as_json("books", "statement", "--period", "2027-01")
+    assert document("books", "close", "2026-12")["billed"] == "0.20"
+    assert document("books", "verify")["sound"]
+    january = document("books", "statement", "--period", "2027-01")
     assert january["billed"] == "0.00"
-    (row,) = as_json("books", "estimates", "--from", "2026-11-01", "--to", "2026-12-01")
+    (row,) = document("books", "estimates", "--from", "2026-11-01", "--to", "2026-12-01")
     assert (row["estimated"], row["billed"], row["difference"]) == ("2.00", "2.20", "-0.20")
 
 
@@ -227,9 +205,9 @@ def test_a_closed_estimate_is_trued_up_in_the_open_month(folder: DataFolder) -> 
 def test_a_model_without_a_list_price_is_said_to_be_missing(folder: DataFolder) -> None:
     """Tokens without a list price are counted, not taken as free."""
     served(folder, [a_call("a", NOVEMBER_NS, 1000, model="secret-model")])
-    drawn = as_json("books", "statement")
+    drawn = document("books", "statement")
     assert any("1000 tokens of openai have no list price" in note for note in drawn["notes"])
-    (row,) = as_json("books", "estimates")
+    (row,) = document("books", "estimates")
     assert (row["unpriced_tokens"], row["billed"], row["percent"]) == (1000, None, None)
 
 
@@ -251,13 +229,13 @@ def test_credit_over_two_months(folder: DataFolder) -> None:
         "subscription": 60,
         "breakage": Decimal("12.50"),
     }
-    assert as_json("books", "close", "2026-11")["number"] == 0
-    assert as_json("books", "verify")["sound"]
+    assert document("books", "close", "2026-11")["number"] == 0
+    assert document("books", "verify")["sound"]
 
 
 def incomes(start: str, end: str) -> dict[str, Decimal]:
     """The revenue of a span by item."""
-    drawn = as_json("books", "statement", "--from", start, "--to", end)
+    drawn = document("books", "statement", "--from", start, "--to", end)
     sums: dict[str, Decimal] = {}
     for row in drawn["revenue_lines"]:
         sums[row["item"]] = sums.get(row["item"], Decimal(0)) + Decimal(row["amount"])
@@ -266,7 +244,7 @@ def incomes(start: str, end: str) -> dict[str, Decimal]:
 
 def test_credit_is_sold_from_the_command_line(folder: DataFolder) -> None:
     """An amount and a day; anything else is one clear line."""
-    said = inferworks("customers", "credit", "acme", "--amount", "100", "--expires", "2099-01-01")
+    said = run("customers", "credit", "acme", "--amount", "100", "--expires", "2099-01-01")
     assert said.stdout == "Added 100.00 USD of credit to acme.\n"
     assert "no customer burns" in refusal("customers", "credit", "burns", "--amount", "1")
     assert "must not be zero" in refusal("customers", "credit", "acme", "--amount", "0")
@@ -277,15 +255,15 @@ def test_credit_is_sold_from_the_command_line(folder: DataFolder) -> None:
 @pytest.mark.slow
 def test_prices_are_shown_and_pinned() -> None:
     """The list price of a model, exactly; a pin keeps the whole book."""
-    (price,) = as_json("prices", "show", "gpt-5-mini", "--provider", "openai")
+    (price,) = document("prices", "show", "gpt-5-mini", "--provider", "openai")
     rates = {rate["unit"]: rate["price_per_million"] for rate in price["rates"]}
     tokens = {"input_tokens": "0.25", "cache_read_tokens": "0.025", "output_tokens": "2"}
     assert rates == {**tokens, "searches": "10000"}
-    assert "gpt-5-mini" in inferworks("prices", "show", "gpt-5-mini").stdout
+    assert "gpt-5-mini" in run("prices", "show", "gpt-5-mini").stdout
     assert "no list price" in refusal("prices", "show", "gpt-5-mini", "--provider", "nobody")
-    pinned = as_json("prices", "pin", "--from", "2026-12-01")
+    pinned = document("prices", "pin", "--from", "2026-12-01")
     assert pinned["sha256"] == price["book_sha256"] == book_sha256(installed_book())
-    assert "is pinned" in inferworks("prices", "pin").stdout
+    assert "is pinned" in run("prices", "pin").stdout
 
 
 HALVES = ("2026-11-01..2026-11-16", "2026-11-16..2026-12-01")
@@ -301,24 +279,24 @@ def test_the_parts_of_a_month_are_closed_apart(folder: DataFolder) -> None:
         'currency="USD"\neffective=2026-11-01\n[[price]]\nunit="output_tokens"\n'
         'graduated=[{up_to=100, each="2.00"}, {each="1.50"}]\n'
     )
-    inferworks("customers", "create", "burns", "--plan", "tiers.toml")
+    run("customers", "create", "burns", "--plan", "tiers.toml")
     for day, name in ((4, "a"), (19, "b")):
         call = a_call(name, NOVEMBER_NS + day * DAY_NS, 75)
         served(folder, [replace(call, customer=CustomerId("burns"))])
     revenue = []
     for half in HALVES:
-        inferworks("books", "close", half, *(["--begin"] if half is HALVES[0] else []))
-        drawn = as_json("books", "statement", "--period", half)
+        run("books", "close", half, *(["--begin"] if half is HALVES[0] else []))
+        drawn = document("books", "statement", "--period", half)
         revenue.append(sum_of(drawn, "burns"))
     assert revenue == [Decimal("150.00"), Decimal("125.00")]
     late = a_call("late", NOVEMBER_NS + 5 * DAY_NS, 50)
     served(folder, [replace(late, customer=CustomerId("burns"))])
-    december = as_json("books", "statement", "--period", "2026-12")
+    december = document("books", "statement", "--period", "2026-12")
     corrections = {one["period"]: one["revenue"] for one in december["corrections"]}
     assert corrections == {HALVES[0]: "87.50", HALVES[1]: "-12.50"}
-    inferworks("books", "close", "2026-12")
-    inferworks("books", "verify")
-    january = as_json("books", "statement", "--period", "2027-01")
+    run("books", "close", "2026-12")
+    run("books", "verify")
+    january = document("books", "statement", "--period", "2027-01")
     assert january["corrections"] == []
 
 

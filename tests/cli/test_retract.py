@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, run
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.main import cli
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -40,18 +38,6 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 OCTOBER = ("--from", "2026-10-01", "--to", "2026-11-01")
 
 
-def inferworks(*arguments: str) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli, arguments)
-
-
-def document(*arguments: str) -> Any:
-    """JSON that a command that must work prints with `--json`."""
-    result = inferworks(*arguments, "--json")
-    assert result.exit_code == 0, (result.output, result.exception)
-    return json.loads(result.stdout)
-
-
 def world(path: Path, monkeypatch: pytest.MonkeyPatch, *rows: str, jobs: bool = True) -> None:
     """Work in a new folder at `path`, in which `rows` were reported, with a price and a bill."""
     path.mkdir()
@@ -65,9 +51,9 @@ def world(path: Path, monkeypatch: pytest.MonkeyPatch, *rows: str, jobs: bool = 
     Path("calls.csv").write_text("\n".join([HEADER, *(ROWS[row] for row in rows)]))
     Path("jobs.csv").write_text(JOBS)
     names = ["calls.csv"] if rows else []
-    assert inferworks("usage", "import", *names, *(["jobs.csv"] if jobs else [])).exit_code == 0
+    run("usage", "import", *names, *(["jobs.csv"] if jobs else []))
     Path("bill.csv").write_text(BILL)
-    assert inferworks("books", "import", "bill.csv").exit_code == 0
+    run("books", "import", "bill.csv")
 
 
 def figures(*options: str) -> list[Any]:
@@ -89,7 +75,7 @@ def test_what_was_taken_back_counts_as_never_reported(
     world(tmp_path / "taken", monkeypatch, "1", "2", "3")
     before = figures()
     if sealed:
-        assert inferworks("lake", "seal", "--before", "2026-10-09").exit_code == 0
+        run("lake", "seal", "--before", "2026-10-09")
     done = document(
         "usage", "retract", "--source", "b", "--id", "1", "--id", "1j", "--reason", "a test"
     )
@@ -101,7 +87,7 @@ def test_what_was_taken_back_counts_as_never_reported(
     (file,) = document("usage", "import", "calls.csv")["files"]
     assert (file["accepted"], file["duplicate"]) == (0, 3)
     if not sealed:
-        assert inferworks("lake", "seal", "--before", "2026-10-10").exit_code == 0
+        run("lake", "seal", "--before", "2026-10-10")
     assert figures() == figures("--engine", "duckdb") == wanted
 
 
@@ -112,7 +98,7 @@ def test_what_is_taken_back_of_a_closed_period_corrects_the_open_one(
     world(tmp_path / "never", monkeypatch, "2", "3")
     [wanted, _] = figures()
     world(tmp_path / "taken", monkeypatch, "1", "2", "3")
-    assert inferworks("lake", "seal", "--before", "2026-10-09").exit_code == 0
+    run("lake", "seal", "--before", "2026-10-09")
     closed = document("books", "close", "2026-10")
     assert closed["revenue"] == "22.00"
     done = document("usage", "retract", "--source", "b", "--id", "1", "--reason", "a test")
@@ -124,7 +110,7 @@ def test_what_is_taken_back_of_a_closed_period_corrects_the_open_one(
     assert correction["causes"] == ["retraction b/1"]
     assert wanted["statement"]["revenue"] == "20.00"
     assert document("books", "verify")["sound"]
-    assert inferworks("books", "close", "2026-11").exit_code == 0
+    run("books", "close", "2026-11")
     assert document("books", "verify")["sound"]
     assert document("books", "statement", "--period", "2026-12")["corrections"] == []
 
@@ -133,10 +119,10 @@ def test_what_was_never_reported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     """Nothing else is taken back with a report that never was."""
     world(tmp_path / "world", monkeypatch, "1", "2", "3")
     for asked in (("b", "--id", "1", "--id", "9"), ("nobody", "--all")):
-        result = inferworks("usage", "retract", "--reason", "x", "--source", *asked)
+        result = invoke("usage", "retract", "--reason", "x", "--source", *asked)
         assert "never reported" in str(result.exception)
-    assert inferworks("usage", "retract", "--source", "b", "--reason", "x").exit_code == 2
-    assert inferworks("usage", "retract", "--source", "b", "--all", "--reason", " ").exit_code == 2
+    assert invoke("usage", "retract", "--source", "b", "--reason", "x").exit_code == 2
+    assert invoke("usage", "retract", "--source", "b", "--all", "--reason", " ").exit_code == 2
     assert [one["retracted"] for one in document("usage", "list")] == [0, 0]
 
 
@@ -146,8 +132,7 @@ def test_what_was_reported_can_be_looked_at(
     """Reports are listed by source, one by one, with author and reason of each withdrawal."""
     world(tmp_path / "world", monkeypatch, "1", "2", "3")
     assert (
-        inferworks("usage", "retract", "--source", "b", "--id", "2", "--reason", "wrong").exit_code
-        == 0
+        invoke("usage", "retract", "--source", "b", "--id", "2", "--reason", "wrong").exit_code == 0
     )
     listed = document("usage", "list")
     assert [(one["source"], one["reports"], one["retracted"]) for one in listed] == [
@@ -163,8 +148,8 @@ def test_what_was_reported_can_be_looked_at(
     }
     (taken,) = [one["retracted"] for one in reports if one["retracted"]]
     assert (taken["id"], taken["reason"]) == ("2", "wrong")
-    assert "wrong" in inferworks("usage", "list", "--source", "b").stdout
-    assert "b " in inferworks("usage", "list").stdout
+    assert "wrong" in invoke("usage", "list", "--source", "b").stdout
+    assert "b " in invoke("usage", "list").stdout
 
 
 def test_a_running_gateway_takes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +174,7 @@ def test_a_running_gateway_takes_back(tmp_path: Path, monkeypatch: pytest.Monkey
                 monkeypatch.setenv("INFERWORKS_API_KEY", secret)
                 retract = ("usage", "retract", "--source", "b", "--id", "1", "--reason", "x")
                 assert "Nothing was reported as '1'" in str(
-                    (await asyncio.to_thread(inferworks, *retract)).exception
+                    (await asyncio.to_thread(invoke, *retract)).exception
                 )
                 now_ns = house.door.clock.now_ns()
                 call = {"provider": "p", "model": "m", "start_ns": now_ns, "end_ns": now_ns}
@@ -201,7 +186,7 @@ def test_a_running_gateway_takes_back(tmp_path: Path, monkeypatch: pytest.Monkey
                 path = "/v1/usage/events"
                 assert (await house.ask("POST", path, body, secret=secret)).status == 200
                 for _ in range(2):
-                    assert (await asyncio.to_thread(inferworks, *retract)).exit_code == 0
+                    assert (await asyncio.to_thread(invoke, *retract)).exit_code == 0
                 answer = await house.ask("POST", path, events("2", "9"), secret=secret)
                 assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_report")
                 answer = await house.ask("POST", path, events("1", "2"), secret=secret)

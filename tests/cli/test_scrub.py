@@ -12,10 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import invoke, run
 
 from inferworks import wiring
-from inferworks.cli.main import cli
 from inferworks.config import Config, Data, Engine, Gateway, Scrub
 from inferworks.errors import InferworksError, UserError
 from inferworks.folder import DataFolder
@@ -35,11 +34,6 @@ BILL = (
 )
 
 
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with something in each of its parts."""
@@ -55,8 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("books", "close", "2024-10"),
         ("books", "periods", "later", "--from", "2024-11-01", "--to", "2024-11-08"),
     ):
-        result = inferworks(*command, "--data", folder)
-        assert result.exit_code == 0, result.output
+        run(*command, "--data", folder)
     return folder
 
 
@@ -68,7 +61,7 @@ def data(made: Path, tmp_path: Path) -> Path:
 
 def parts(data: Path, *, exit_code: int) -> dict[str, dict[str, object]]:
     """Findings of `scrub --json` on each part."""
-    result = inferworks("scrub", "--data", data, "--json")
+    result = invoke("scrub", "--data", data, "--json")
     assert result.exit_code == exit_code, result.output
     found = json.loads(result.output)
     assert found["sound"] is (exit_code == 0)
@@ -80,7 +73,7 @@ def test_a_sound_folder(data: Path) -> None:
     found = parts(data, exit_code=0)
     assert list(found) == ["journal", "lake", "accounts", "books", "ledger"]
     assert all(part["rows"] for part in found.values())
-    assert "everything is what was written" in inferworks("scrub", "--data", data).output
+    assert "everything is what was written" in invoke("scrub", "--data", data).output
 
 
 @pytest.mark.parametrize(
@@ -113,7 +106,7 @@ def test_damage_is_named(part: str, file: str, damage: str, data: Path) -> None:
         database.executescript(damage)
     found = parts(data, exit_code=1)
     assert [name for name, about in found.items() if about["findings"]] == [part]
-    result = inferworks("scrub", "--data", data)
+    result = invoke("scrub", "--data", data)
     assert result.exit_code == 1
     assert f"{data / file} is damaged" in result.output
 
@@ -126,7 +119,7 @@ def test_a_file_of_noise_is_named(file: str, data: Path) -> None:
     (data / file).write_bytes(b"Dear diary, " * 4096)
     found = parts(data, exit_code=1)
     assert len(found) == 5
-    assert str(data / file) in inferworks("scrub", "--data", data).output
+    assert str(data / file) in invoke("scrub", "--data", data).output
 
 
 @pytest.mark.parametrize("file", ["accounts.db", "books.db", "ledger.db", "journal.db"])
@@ -154,7 +147,7 @@ def test_a_journal_that_is_gone_is_named(data: Path) -> None:
     found = parts(data, exit_code=1)
     assert [name for name, about in found.items() if about["findings"]] == ["lake"]
     for command in (("lake", "verify"), ("books", "statement"), ("up",)):
-        result = inferworks(*command, "--data", data)
+        result = invoke(*command, "--data", data)
         assert isinstance(result.exception, InferworksError)
         assert "journal.db is gone, though the lake" in str(result.exception)
     assert not (data / "journal.db").exists()
@@ -162,7 +155,7 @@ def test_a_journal_that_is_gone_is_named(data: Path) -> None:
 
 def test_no_folder_is_one_line(tmp_path: Path) -> None:
     """A wrong name is told, and no folder is made."""
-    result = inferworks("scrub", "--data", tmp_path / "none")
+    result = invoke("scrub", "--data", tmp_path / "none")
     assert isinstance(result.exception, UserError)
     assert not (tmp_path / "none").exists()
 
@@ -221,9 +214,8 @@ def test_damaged_rows_are_set_aside_when_told(data: Path) -> None:
         database.execute("UPDATE capacity SET node = 'bcme'")
     arguments = ("scrub", "--set-aside", "--data", data)
     with DataFolder(data).hold():
-        assert "is in use" in str(inferworks(*arguments).exception)
-    assert inferworks("scrub", "--data", data).exit_code == 1
-    result = inferworks(*arguments)
-    assert result.exit_code == 0
+        assert "is in use" in str(invoke(*arguments).exception)
+    assert invoke("scrub", "--data", data).exit_code == 1
+    result = run(*arguments)
     assert "SET ASIDE" in result.output
-    assert inferworks("scrub", "--data", data).exit_code == 0
+    run("scrub", "--data", data)

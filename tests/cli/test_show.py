@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import invoke, run
 
-from inferworks.cli.main import cli
 from inferworks.log import VisibleFormatter
 
 CLI = Path(__file__).parents[2] / "src" / "inferworks" / "cli"
@@ -38,11 +37,6 @@ DIMENSIONS = (
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder of our own."""
     monkeypatch.chdir(tmp_path)
-
-
-def inferworks(*arguments: str) -> Result:
-    """Run the command line."""
-    return CliRunner().invoke(cli, arguments)
 
 
 def harmful(text: str) -> set[str]:
@@ -72,9 +66,9 @@ def lines_of_hostile_names() -> None:
         f'10.00,USD,{START},2026-12-01T00:00:00Z,"{HOSTILE}","{HOSTILE}",Databases,"{HOSTILE}",'
         f'"{HOSTILE}"\n'
     )
-    assert "on record already" in str(inferworks("usage", "import", "calls.jsonl").exception)
-    assert inferworks("books", "import", "bill.csv").exit_code == 0
-    assert inferworks("keys", "create", "--name", HOSTILE, "--project", HOSTILE).exit_code == 0
+    assert "on record already" in str(invoke("usage", "import", "calls.jsonl").exception)
+    run("books", "import", "bill.csv")
+    run("keys", "create", "--name", HOSTILE, "--project", HOSTILE)
 
 
 @pytest.mark.slow
@@ -82,21 +76,21 @@ def test_no_command_hands_on_what_a_terminal_obeys() -> None:
     """Every table, line, note and error of a world in which every name is hostile."""
     lines_of_hostile_names()
     shown = [
-        inferworks("keys", "list"),
-        inferworks("books", "statement", *SPAN),
-        *(inferworks("books", "statement", "--by", name, *SPAN) for name in DIMENSIONS),
-        *(inferworks("books", "explain", f"{name}:{HOSTILE}", *SPAN) for name in DIMENSIONS[2:5]),
-        inferworks("books", "explain", f"call:{HOSTILE}", *SPAN),
-        inferworks("books", "close", "2026-11"),
-        inferworks("books", "statement", "--period", HOSTILE),
-        inferworks("books", "statement", "--by", HOSTILE),
-        inferworks("books", "import", HOSTILE),
-        inferworks("usage", "import", HOSTILE),
-        inferworks("customers", "create", HOSTILE),
-        inferworks("keys", "revoke", HOSTILE),
-        inferworks("config", "show", "--config", f"{HOSTILE}.toml"),
-        inferworks("config", "show"),
-        inferworks("status"),
+        invoke("keys", "list"),
+        invoke("books", "statement", *SPAN),
+        *(invoke("books", "statement", "--by", name, *SPAN) for name in DIMENSIONS),
+        *(invoke("books", "explain", f"{name}:{HOSTILE}", *SPAN) for name in DIMENSIONS[2:5]),
+        invoke("books", "explain", f"call:{HOSTILE}", *SPAN),
+        invoke("books", "close", "2026-11"),
+        invoke("books", "statement", "--period", HOSTILE),
+        invoke("books", "statement", "--by", HOSTILE),
+        invoke("books", "import", HOSTILE),
+        invoke("usage", "import", HOSTILE),
+        invoke("customers", "create", HOSTILE),
+        invoke("keys", "revoke", HOSTILE),
+        invoke("config", "show", "--config", f"{HOSTILE}.toml"),
+        invoke("config", "show"),
+        invoke("status"),
     ]
     together = ""
     for result in shown:
@@ -112,8 +106,7 @@ def test_json_is_exact() -> None:
         ("keys", "list"), ("books", "statement", "--by", "model", *SPAN),
         ("books", "explain", f"model:{HOSTILE}", *SPAN),
     ):  # fmt: skip
-        result = inferworks(*arguments, "--json")
-        assert result.exit_code == 0, result.output
+        result = run(*arguments, "--json")
         assert harmful(result.stdout) == set()
         assert any(HOSTILE in text for text in strings(json.loads(result.stdout))), arguments
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, run
 
 from inferworks.cli.calls import Arrivals, Span, Sum, short, time_text
-from inferworks.cli.main import cli, main
+from inferworks.cli.main import main
 from inferworks.cli.show import print_table
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
@@ -26,11 +26,6 @@ from inferworks.testing.facts import make_usage
 from inferworks.units import NS_PER_SECOND
 
 SECOND_NS = NS_PER_SECOND
-
-
-def inferworks(*arguments: str) -> Result:
-    """Run a command in this folder."""
-    return CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
 
 
 def calls() -> list[Usage]:
@@ -76,14 +71,14 @@ def write(data: DataFolder, usages: list[Usage]) -> None:
 
 def test_the_status_has_calls_tokens_latency_and_errors_by_model() -> None:
     """Of the last hour, in JSON and as a table within 80 columns that begins with words."""
-    shown = json.loads(inferworks("status", "--json").stdout)
+    shown = json.loads(invoke("status", "--json").stdout)
     assert shown["calls"] == {"answered": 2, "failed": 1, "refused": 1}
     small = shown["models"]["small"]
     assert (small["calls"], small["input_tokens"], small["output_tokens"]) == (3, 200, 40)
     assert small["errors"] == {"upstream_failed": 1}
     assert small["duration_ms"]["p50"] == pytest.approx(300, rel=0.05)
     assert shown["models"]["smal"]["errors"] == {"model_not_found": 1}
-    result = inferworks("status")
+    result = invoke("status")
     lines = result.stdout.splitlines()
     assert lines[0] == "state     not running"
     assert result.exit_code == 1
@@ -95,20 +90,20 @@ def test_the_status_has_calls_tokens_latency_and_errors_by_model() -> None:
 
 def test_the_status_sums_up_by_customer_or_key_too() -> None:
     """Use and spending of each customer or key are summed up without the books."""
-    shown = json.loads(inferworks("status", "--by", "customer", "--json").stdout)["customers"]
+    shown = json.loads(invoke("status", "--by", "customer", "--json").stdout)["customers"]
     assert {name: one["output_tokens"] for name, one in shown.items()} == {"acme": 40, "globex": 0}
-    assert "KEY" in inferworks("status", "--by", "key").stdout
+    assert "KEY" in invoke("status", "--by", "key").stdout
 
 
 def test_calls_that_were_sealed_are_counted_once() -> None:
     """The lake and the journal together are what was recorded, before and after sealing."""
-    before = json.loads(inferworks("status", "--json", "--since", "7d").stdout)["models"]
+    before = json.loads(invoke("status", "--since", "7d", "--json").stdout)["models"]
     assert before["small"]["calls"] == 4
-    assert inferworks("lake", "seal", "--all").exit_code == 0
-    shown = json.loads(inferworks("status", "--json", "--since", "7d").stdout)
+    assert run("lake", "seal", "--all").exit_code == 0
+    shown = json.loads(invoke("status", "--since", "7d", "--json").stdout)
     assert shown["models"] == before
     assert shown["lake"]["usage"] == len(calls())
-    assert len(inferworks("logs", "--since", "7d").stdout.splitlines()) == 5
+    assert len(run("logs", "--since", "7d").stdout.splitlines()) == 5
 
 
 @pytest.mark.parametrize(
@@ -128,45 +123,45 @@ def test_calls_that_were_sealed_are_counted_once() -> None:
 )
 def test_logs_show_what_is_asked_for(arguments: list[str], ids: list[str]) -> None:
     """The newest last, as lines of the access log; a line for people has 80 columns."""
-    lines = inferworks("logs", "--json", *arguments).stdout.splitlines()
+    lines = run("logs", "--json", *arguments).stdout.splitlines()
     assert sorted(json.loads(line)["call"] for line in lines) == sorted(ids)
-    for line in inferworks("logs", *arguments).stdout.splitlines():
+    for line in run("logs", *arguments).stdout.splitlines():
         assert len(line) <= 80
 
 
 def test_a_line_says_what_went_wrong() -> None:
     """In the short form the error stands where tokens and cost do."""
-    shown = inferworks("logs", "--status", "404").stdout
+    shown = run("logs", "--status", "404").stdout
     assert " 404  300ms model_not_found " in shown
     assert shown.endswith("globex smal\n")
-    assert "error=model_not_found" in inferworks("logs", "--status", "404", "--long").stdout
+    assert "error=model_not_found" in run("logs", "--status", "404", "--long").stdout
 
 
 def test_a_status_that_is_none_is_refused() -> None:
     """A usage error that says how to write one."""
     for status in ("bad", "9xx", "604", "4x", "40x", "044", "-1"):
-        result = inferworks("logs", f"--status={status}")
+        result = invoke("logs", f"--status={status}")
         assert result.exit_code == 2
         assert "write 404 or 4xx" in result.output
-    assert inferworks("logs", "--status", "0").exit_code == 0
+    assert run("logs", "--status", "0").exit_code == 0
     for call in ("nope", "key_019a2f", "call_xyz", ""):
-        result = inferworks("logs", "--call", call)
+        result = invoke("logs", "--call", call)
         assert result.exit_code == 2
         assert "write one like call_019a2f" in result.output
-    inferworks("customers", "create", "acme")
+    run("customers", "create", "acme")
     with pytest.raises(UserError, match="no customer nobody; see: inferworks customers list"):
-        inferworks("logs", "--customer", "nobody")
-    assert inferworks("top", "--window", "soon").exit_code == 2
+        run("logs", "--customer", "nobody")
+    assert invoke("top", "--window", "soon").exit_code == 2
 
 
 def test_an_empty_result_says_so() -> None:
     """In one line on standard error, with what was asked for; what is printed stays empty."""
-    result = inferworks("logs", "--json", "--model", "nothing", "--status", "4xx")
+    result = run("logs", "--json", "--model", "nothing", "--status", "4xx")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == (
         "no call of those with --model nothing --status 4xx has ended in the last day (--since)\n"
     )
-    assert inferworks("logs", "-n", "0").stderr == ""
+    assert run("logs", "-n", "0").stderr == ""
 
 
 def test_names_are_never_broken(folder: DataFolder) -> None:
@@ -174,17 +169,16 @@ def test_names_are_never_broken(folder: DataFolder) -> None:
     name = "anthropic/claude-sonnet-4-5-20250929"
     write(folder, [make_usage(call_id="call_9", opened_ns=SystemClock().now_ns(), model=name)])
     for command in (["status"], ["top"]):
-        lines = inferworks(*command).stdout.splitlines()
+        lines = invoke(*command).stdout.splitlines()
         assert [line.split()[1] for line in lines if line.startswith(name)] == ["1"]
 
 
 def test_top_shows_the_last_minute_once_where_it_is_piped(folder: DataFolder) -> None:
     """The minute is cut by model or by anything else; a table without control characters."""
-    result = inferworks("top")
-    assert result.exit_code == 0
+    result = invoke("top")
     assert "\x1b" not in result.stdout
     assert "inferworks top: 4.0 calls and 40 output tokens a minute" in result.stdout
-    by_customer = json.loads(inferworks("top", "--by", "customer", "--json").stdout)["sums"]
+    by_customer = document("top", "--by", "customer")["sums"]
     assert {name: one["calls"] for name, one in by_customer.items()} == {"acme": 3, "globex": 1}
 
 
@@ -195,7 +189,7 @@ def test_following_gives_each_call_once_as_it_ends(folder: DataFolder) -> None:
     assert arrivals.new(100) == []
     write(folder, [make_usage(call_id="call_5"), make_usage(call_id="call_6")])
     assert [usage.call_id for usage in arrivals.new(100)] == ["call_5", "call_6"]
-    assert inferworks("lake", "seal", "--all").exit_code == 0
+    assert run("lake", "seal", "--all").exit_code == 0
     assert arrivals.new(100) == []
     write(folder, [make_usage(call_id="call_7")])
     assert [usage.call_id for usage in arrivals.new(100)] == ["call_7"]
@@ -222,13 +216,10 @@ def test_ctrl_c_ends_it_cleanly(command: list[str], folder: DataFolder) -> None:
 def test_ids_are_never_broken() -> None:
     """Every id of a list stands whole on its line, whatever stands beside it."""
     customer = "a-customer-with-quite-a-long-name"
-    inferworks("customers", "create", customer)
+    run("customers", "create", customer)
     arguments = ("--customer", customer, "--name", "the machine under the desk")
-    ids = [
-        json.loads(inferworks("keys", "create", *arguments, "--json").stdout)["id"]
-        for _ in range(3)
-    ]
-    shown = inferworks("keys", "list").stdout
+    ids = [document("keys", "create", *arguments)["id"] for _ in range(3)]
+    shown = run("keys", "list").stdout
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("key_")] == ids
 
 
@@ -284,7 +275,7 @@ def test_a_reader_that_has_gone_is_no_failure(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """`inferworks ... | head` ends with status 0 and without a word, whatever is printed."""
-    inferworks("customers", "create", "acme")
+    run("customers", "create", "acme")
     read, write_end = os.pipe()
     os.close(read)
     monkeypatch.setattr(sys, "argv", ["inferworks", *command.split()])

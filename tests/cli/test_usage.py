@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
 from pyarrow import parquet
+from tests.support.command_line import document, invoke, run
 
 from inferworks.accounts.key import mint
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.reports import read_reports
 from inferworks.books.calendar.moments import parse_moment_ns
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.errors import UserError
@@ -56,15 +55,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INFERWORKS_API_KEY", raising=False)
 
 
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line; an error the user can mend is in `exception`."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
 def imported(name: str, text: str, *options: str) -> dict[str, Any]:
     """Counts of the import of a file with `text`."""
     Path(name).write_text(text)
-    result = inferworks("usage", "import", name, "--json", *options)
+    result = invoke("usage", "import", name, "--json", *options)
     (file,) = json.loads(result.stdout)["files"]
     counts = {key: file[key] for key in ("accepted", "duplicate", "conflict", "rejected")}
     assert file["received"] == sum(counts.values())
@@ -107,8 +101,7 @@ def test_every_example_of_the_document_is_taken_in() -> None:
         Path(name).write_text(text)
         names.append(name)
     assert len(names) == 7
-    first = inferworks("books", "import", "--json", *reversed(names))
-    assert first.exit_code == 0, first.output
+    first = run("books", "import", "--json", *reversed(names))
     files = json.loads(first.stdout)["files"]
     assert {file["kind"] for file in files} == {
         "rates", "focus", "timesheet", "payroll", "depreciation", "voucher", "storage",
@@ -116,7 +109,7 @@ def test_every_example_of_the_document_is_taken_in() -> None:
     assert all(file["received"] == file["accepted"] > 0 for file in files)
     focus = next(file for file in files if file["kind"] == "focus")
     assert focus["amount"] == "7551.788"  # 7300.00 - 12.50 + 240.00 EUR at 1.1012
-    again = json.loads(inferworks("books", "import", "--json", *names).stdout)["files"]
+    again = document("books", "import", *names)["files"]
     assert all(file["received"] == file["duplicate"] > 0 for file in again)
 
 
@@ -173,7 +166,7 @@ def test_storage_of_any_size_that_there_is() -> None:
     )
     assert imported("events.jsonl", lines) == counts(duplicate=4)
     Path("more.csv").write_text(head + row.format("m", 10**18 + 1, ""))
-    assert "more than an exabyte" in str(inferworks("usage", "import", "more.csv").exception)
+    assert "more than an exabyte" in str(invoke("usage", "import", "more.csv").exception)
 
 
 def test_parquet_and_json_lines_are_the_same_rows() -> None:
@@ -183,7 +176,7 @@ def test_parquet_and_json_lines_are_the_same_rows() -> None:
     columns = {name: [row[n] for row in rows] for n, name in enumerate(header)}
     columns["input_tokens"] = [int(text) for text in columns["input_tokens"]]  # type: ignore[misc]
     parquet.write_table(pa.table(columns), "calls.parquet")
-    result = inferworks("usage", "import", "calls.parquet", "--json")
+    result = invoke("usage", "import", "calls.parquet", "--json")
     assert json.loads(result.stdout)["files"][0]["duplicate"] == 2
     lines = "".join(json.dumps(dict(zip(header, row, strict=True))) + "\n" for row in rows)
     assert imported("calls.jsonl", lines) == counts(duplicate=2)
@@ -193,7 +186,7 @@ def test_a_conflict_is_quarantined_with_both_bodies_and_said() -> None:
     """The first stands; the command fails, so that somebody looks."""
     imported("calls.csv", CALLS)
     Path("other.csv").write_text(CALLS.replace("812", "813"))
-    result = inferworks("usage", "import", "other.csv")
+    result = invoke("usage", "import", "other.csv")
     assert isinstance(result.exception, UserError)
     assert "1 of the rows are on record already" in str(result.exception)
     assert [usage.tokens.input for usage in facts().usages] == [812, 10]
@@ -219,7 +212,7 @@ id,node,purpose,start,end,seconds
 def test_a_file_with_bad_rows_is_refused_whole() -> None:
     """Every bad row is named; nothing of the file is counted, unless asked for."""
     Path("bad.csv").write_text(BAD)
-    result = inferworks("usage", "import", "bad.csv")
+    result = invoke("usage", "import", "bad.csv")
     assert isinstance(result.exception, UserError)
     lines = str(result.exception).splitlines()
     named = {re.match(r"bad.csv, line (\d), column (\w+)", line).groups() for line in lines}  # type: ignore[union-attr]
@@ -244,7 +237,7 @@ def test_a_file_without_rows_is_noted() -> None:
     }
     for name, (head, command) in heads.items():
         Path(name).write_text(f"{head}\n")
-        done = json.loads(inferworks(command, "import", name, "--json").stdout)
+        done = document(command, "import", name)
         assert done["notes"] == [
             f"{name}: it names its columns and has no rows; was it exported whole?"
         ]
@@ -259,18 +252,18 @@ def test_what_begins_after_tomorrow_is_refused(
     for module in ("cli.usage", "wiring.books"):
         monkeypatch.setattr(f"inferworks.{module}.SystemClock", lambda: clock)
     Path("calls.csv").write_text(CALLS)
-    refused = str(inferworks(command, "import", "calls.csv").exception)
+    refused = str(invoke(command, "import", "calls.csv").exception)
     assert (
         "calls.csv, line 2, column start: '2026-11-21T09:00:00Z': begins after tomorrow" in refused
     )
     clock.set(clock.now_ns() + 3600 * 10**9)
-    assert inferworks(command, "import", "calls.csv").exit_code == 0
+    run(command, "import", "calls.csv")
 
 
 def test_a_file_of_no_known_kind() -> None:
     """One line that says which there are."""
     Path("odd.csv").write_text("a,b\n1,2\n")
-    result = inferworks("usage", "import", "odd.csv")
+    result = invoke("usage", "import", "odd.csv")
     assert "odd.csv: neither calls" in str(result.exception)
 
 
@@ -288,9 +281,9 @@ def test_while_the_platform_runs_the_rows_go_to_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(usage_reports, "_BATCH", 1)
     Path("calls.csv").write_text(CALLS)
     with folder.hold():
-        assert "is starting" in str(inferworks("usage", "import", "calls.csv").exception)
+        assert "is starting" in str(invoke("usage", "import", "calls.csv").exception)
         folder.tell("http://127.0.0.1:9/v1")
-        assert "keys create --report" in str(inferworks("usage", "import", "calls.csv").exception)
+        assert "keys create --report" in str(invoke("usage", "import", "calls.csv").exception)
         monkeypatch.setenv("INFERWORKS_API_KEY", "iw_x")
         assert imported("calls.csv", CALLS) == counts(accepted=2)
     assert [(url, key, events[0]["id"]) for url, key, events in seen] == [
@@ -335,7 +328,7 @@ def test_what_an_activity_says_is_what_was_reported() -> None:
 
 def test_a_key_may_be_made_to_report() -> None:
     """`--reporter` is kept with the key; no other key has the right."""
-    assert inferworks("keys", "create", "--reporter", "--name", "gateway-b").exit_code == 0
-    assert inferworks("keys", "create").exit_code == 0
-    listed = json.loads(inferworks("keys", "list", "--json").stdout)
+    run("keys", "create", "--reporter", "--name", "gateway-b")
+    run("keys", "create")
+    listed = document("keys", "list")
     assert sorted(key["reporter"] for key in listed) == [False, True]

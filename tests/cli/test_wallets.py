@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, refusal, run
 
-from inferworks.cli.main import cli
 from inferworks.clock import SystemClock
-from inferworks.errors import UserError
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import a_usage
@@ -20,13 +17,6 @@ PLAN = """\
 currency = "USD"
 effective = 2020-01-15
 """
-
-
-def run(*arguments: str) -> Result:
-    """A command that must work."""
-    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +35,12 @@ def test_a_wallet_is_what_was_bought_less_what_was_used() -> None:
     with closing(store):
         now_ns = SystemClock().now_ns()
         store.write([a_usage("call-1", opened_ns=now_ns, tokens=Tokens(input=1_000_000))])
-    [wallet] = json.loads(run("customers", "wallets", "acme", "--json").stdout)
+    [wallet] = document("customers", "wallets", "acme")
     assert (wallet["bought"], wallet["used"], wallet["left"]) == ("100.00", "8.00", "92.00")
     text = run("customers", "wallets").stdout
     assert "2999-01-01" in text
     assert max(map(len, text.splitlines())) <= 80
-    refused = CliRunner().invoke(cli, ["customers", "wallets", "wayne"])
+    refused = invoke("customers", "wallets", "wayne")
     assert "never bought credit" in str(refused.exception)
 
 
@@ -75,7 +65,7 @@ def test_credit_is_used_in_the_parts_in_which_a_month_is_closed() -> None:
     )
     run("books", "close", "2025-10-01..2025-10-16")
     run("books", "close", "2025-10-16..2025-11-01")
-    [wallet] = json.loads(run("customers", "wallets", "burns", "--json").stdout)
+    [wallet] = document("customers", "wallets", "burns")
     assert (wallet["used"], wallet["expired"], wallet["left"]) == ("16.00", "4.00", "0.00")
 
 
@@ -84,17 +74,17 @@ def test_credit_is_dated_paid_back_and_voided() -> None:
     run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28")
     twice = run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28").stdout
     assert "Added 40.00 USD" in twice
-    first, second = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    first, second = document("customers", "credits", "acme")
     run("customers", "void", second["id"], "--reason", "entered twice")
-    assert "no credit" in refused("customers", "void", second["id"], "--reason", "again")
+    assert "no credit" in refusal("customers", "void", second["id"], "--reason", "again")
     back = run("customers", "credit", "acme", "--amount=-50.00", "--reason", "contract ended")
     assert "Paid back 40.00 USD" in back.stdout
     assert "10.00 beyond it is no credit" in back.stderr
-    assert "nothing is left" in refused("customers", "credit", "acme", "--amount=-1.00")
-    [wallet] = json.loads(run("customers", "wallets", "acme", "--json").stdout)
+    assert "nothing is left" in refusal("customers", "credit", "acme", "--amount=-1.00")
+    [wallet] = document("customers", "wallets", "acme")
     amounts = (wallet["bought"], wallet["used"], wallet["refunded"], wallet["left"])
     assert amounts == ("40.00", "0.00", "40.00", "0.00")
-    found = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    found = document("customers", "credits", "acme")
     assert [one["voided_ns"] is None for one in found].count(False) == 1
     for command in ("credits", "wallets"):
         text = run("customers", command, "acme").stdout
@@ -105,21 +95,14 @@ def test_credit_is_dated_paid_back_and_voided() -> None:
 def test_nothing_is_entered_into_a_closed_period() -> None:
     """Credit is neither dated into it nor voided in it; and none is paid tomorrow."""
     run("customers", "credit", "acme", "--amount", "5.00", "--at", "2020-01-10")
-    [credit] = json.loads(run("customers", "credits", "acme", "--json").stdout)
+    [credit] = document("customers", "credits", "acme")
     run("books", "close", "2020-01")
     for sold in (("credit", "acme", "--amount", "1.00", "--at", "2020-01-31"),
                  ("void", credit["id"], "--reason", "oops")):  # fmt: skip
-        assert "is in 2020-01, which is closed" in refused("customers", *sold)
-    assert "yet to come" in refused(
+        assert "is in 2020-01, which is closed" in refusal("customers", *sold)
+    assert "yet to come" in refusal(
         "customers", "credit", "acme", "--amount", "1.00", "--at", "2222-01-01"
     )
-
-
-def refused(*arguments: str) -> str:
-    """The line of a command that must not work."""
-    result = CliRunner().invoke(cli, arguments)
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
 
 
 def test_a_price_inside_a_closed_period_is_pointed_out() -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import invoke
 
-from inferworks.cli.main import cli
 from inferworks.config import Observe
 from inferworks.errors import ConfigError
 from inferworks.folder import DataFolder
@@ -164,7 +163,7 @@ def test_the_status_shows_how_calls_ended(open_world: OpenWorld, run: Run, tmp_p
 
     def status() -> dict[str, Any]:
         arguments = ["status", "--json", "--data", str(folder.path)]
-        return dict(json.loads(CliRunner().invoke(cli, arguments).stdout))
+        return dict(json.loads(invoke(*arguments).stdout))
 
     async def main() -> None:
         async with open_world() as world:

@@ -8,35 +8,27 @@ Modules, classes and texts have had other names since; the names on the disk are
 from __future__ import annotations
 
 import json
-import tarfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from inferworks.cli.main import cli
+from tests.support.command_line import run
+from tests.support.old_folder import unpack_old_folder
 
 pytestmark = pytest.mark.slow
-
-FOLDER = Path(__file__).parents[1] / "golden" / "folders" / "0.1.tar.gz"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Unpack the folder and work in it."""
-    with tarfile.open(FOLDER) as packed:
-        packed.extractall(tmp_path, filter="data")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(unpack_old_folder(tmp_path))
     return tmp_path
 
 
 def printed(*arguments: str) -> str:
     """Run a command that must work; its output."""
-    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    return run(*arguments).stdout
 
 
 def missing(before: Any, now: Any, place: str = "") -> list[str]:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from tests.support.command_line import invoke, run
 
-from inferworks.cli.main import cli
 from inferworks.errors import ConfigError
 
 CALLS = (
@@ -22,28 +22,23 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 """
 
 
-def inferworks(*arguments: str) -> Result:
-    """Run the command line; an error the user can mend is in `exception`."""
-    return CliRunner().invoke(cli, arguments)
-
-
 @pytest.fixture(autouse=True)
 def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder in which a call at Azure waits for its bill."""
     monkeypatch.chdir(tmp_path)
     Path("calls.csv").write_text(CALLS)
-    assert inferworks("usage", "import", "calls.csv").exit_code == 0
+    run("usage", "import", "calls.csv")
 
 
 def billed(issuer: str, service: str) -> Result:
     """Import a bill of 7.00."""
     Path("bill.csv").write_text(BILL.replace("ISSUER", issuer).replace("SERVICE", service))
-    return inferworks("books", "import", "bill.csv")
+    return invoke("books", "import", "bill.csv")
 
 
 def statement() -> tuple[str, dict[str, str], str]:
     """Amount billed, cost of each customer, and the notes."""
-    result = inferworks("books", "statement", "--period", "2026-11", "--json")
+    result = invoke("books", "statement", "--period", "2026-11", "--json")
     drawn = json.loads(result.output)
     costs = {row["customer"]: row["cost_of_revenue"] for row in drawn["customers"]}
     return drawn["billed"], costs, "\n".join(drawn["notes"])
@@ -86,7 +81,7 @@ def test_a_model_that_is_billed_under_the_name_of_its_upstream() -> None:
         .replace("SERVICE\n", "Foundry Models,house-model-7 input tokens\n")
         .replace("ServiceName\n", "ServiceName,SkuMeter\n")
     )
-    assert inferworks("books", "import", "bill.csv").exit_code == 0
+    run("books", "import", "bill.csv")
     assert statement()[:2] == ("7.00", {"acme": "7.00"})
 
 
@@ -94,7 +89,7 @@ def test_a_model_that_is_billed_under_the_name_of_its_upstream() -> None:
 def test_a_row_that_says_nothing_is_refused(row: str) -> None:
     """A row must say both whose calls it is about and how the bill names that."""
     Path("inferworks.toml").write_text(f"[[billed]]\n{row}\n")
-    error = inferworks("books", "statement").exception
+    error = invoke("books", "statement").exception
     assert isinstance(error, ConfigError)
     assert "[[billed]] 1: name the `providers`" in str(error)
 
@@ -106,5 +101,5 @@ def test_an_estimate_in_books_of_another_currency() -> None:
     assert amount == "0.00"
     assert "4000000 tokens of azure have no exchange rate from USD and no bill yet" in notes
     Path("rates.csv").write_text("date,from,to,rate,source\n2026-11-10,USD,EUR,0.90,ECB\n")
-    assert inferworks("books", "import", "rates.csv").exit_code == 0
+    run("books", "import", "rates.csv")
     assert statement()[:2] == ("0.90", {"acme": "0.90"})

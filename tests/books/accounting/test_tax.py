@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from msgspec.structs import replace
+from tests.support.command_line import invoke, run
 
 from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import load_policy
@@ -20,7 +20,6 @@ from inferworks.books.charge import Charge, Function
 from inferworks.books.statement.computation import Inputs, Rules, compute, shipped_rules
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, build_statement, close_span
-from inferworks.cli.main import cli
 from inferworks.config import Config
 from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO
@@ -159,14 +158,13 @@ def test_the_import_says_what_tax_costs(tmp_path: Path, monkeypatch: pytest.Monk
         "190,USD,2026-11-01,2026-12-01,A Cloud,1,Tax,VAT 19 %\n"
     )
     Path("inferworks.toml").write_text("[books]\nrecoverable_taxes = []\n")
-    told = CliRunner().invoke(cli, ["books", "import", "bill.csv"], catch_exceptions=False)
+    told = run("books", "import", "bill.csv")
     assert "bill.csv: 190.00 USD of tax counts as cost; name what you get back" in told.stderr
-    shown = CliRunner().invoke(cli, ["books", "statement", "--period", "2026-11", "--json"])
+    shown = invoke("books", "statement", "--period", "2026-11", "--json")
     assert '"cost-of-revenue":"1190.00"' in shown.stdout.replace(" ", "")
     Path("inferworks.toml").unlink()
-    shown = CliRunner().invoke(cli, ["books", "statement", "--period", "2026-11", "--json"])
+    shown = invoke("books", "statement", "--period", "2026-11", "--json")
     assert '"cost-of-revenue":"1000.00"' in shown.stdout.replace(" ", "")
-    closed = CliRunner().invoke(cli, ["books", "close", "2026-11", "--begin"])
-    assert closed.exit_code == 0, closed.output
+    run("books", "close", "2026-11", "--begin")
     Path("inferworks.toml").write_text("[books]\nrecoverable_taxes = []\n")
-    assert CliRunner().invoke(cli, ["books", "verify"]).exit_code == 0
+    run("books", "verify")

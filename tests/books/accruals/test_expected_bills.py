@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from msgspec.structs import replace
+from tests.support.command_line import document, invoke, run
 
 from inferworks.books.accruals.expected_bills import (
     Billed,
@@ -27,7 +26,6 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge, ChargeId
 from inferworks.books.period import Period, Periods
 from inferworks.catalog.billing import shipped_billing
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.testing.books import a_charge
 
@@ -194,55 +192,46 @@ def a_bill(name: str, month: str, *amounts: str, issuer: str = "A Cloud") -> str
     return name
 
 
-def run(*arguments: str) -> Any:
-    """The JSON of `inferworks books ...`, which must work."""
-    result = CliRunner().invoke(cli, ["books", *arguments, "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def said(*arguments: str) -> str:
-    """Output of `inferworks books ...`, with or without findings."""
-    return CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False).output
-
-
 @pytest.mark.slow
 def test_a_month_closes_on_an_accrual_and_the_bill_trues_it_up() -> None:
     """Conserved at every step: closed, billed late, closed again, taken back, billed again."""
     Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud"]\n')
-    run("import", a_bill("october.csv", "2026-10", "10.00", "5.00"))
-    run("close", "2026-10", "--begin")
-    closed = run("close", "2026-11")
+    document("books", "import", a_bill("october.csv", "2026-10", "10.00", "5.00"))
+    document("books", "close", "2026-10", "--begin")
+    closed = document("books", "close", "2026-11")
     [stands] = closed["accrued"]
     assert (stands["amount"], stands["how"]) == ("15.00", "as in the bill for 2026-10")
-    november = run("statement", "--period", "2026-11")
+    november = document("books", "statement", "--period", "2026-11")
     assert (november["billed"], november["invoiced"], november["accrued"]) == (
         "15.00",
         "0.00",
         "15.00",
     )
     assert "accrued, for no bill has come yet" in "".join(november["notes"])
-    assert "no bill yet" in said("reconcile", "--period", "2026-11")
+    assert "no bill yet" in invoke("books", "reconcile", "--period", "2026-11").output
 
-    run("import", a_bill("november.csv", "2026-11", "10.00", "6.50"))
-    december = run("statement", "--period", "2026-12")
+    document("books", "import", a_bill("november.csv", "2026-11", "10.00", "6.50"))
+    december = document("books", "statement", "--period", "2026-12")
     assert (december["billed"], december["invoiced"]) == ("18.00", "16.50")  # December is accrued
     assert (december["corrections"][0]["billed"], december["accrued"]) == ("1.50", "1.50")
     [true_up] = december["corrections"][0]["true_ups"]
     assert (true_up["accrued"], true_up["billed"]) == ("15.00", "16.50")
-    [check] = run("reconcile", "--period", "2026-11")["accruals"]
+    [check] = document("books", "reconcile", "--period", "2026-11")["accruals"]
     assert (check["accrued"], check["billed"], check["true_up"]) == ("15.00", "16.50", "1.50")
-    assert "1.50 more" in said("close", "2026-12")
-    run("verify")
+    assert "1.50 more" in run("books", "close", "2026-12").output
+    document("books", "verify")
 
-    imports = run("imports", "list")["imports"]
+    imports = document("books", "imports", "list")["imports"]
     number = next(one["number"] for one in imports if one["file"] == "november.csv")
-    run("imports", "void", str(number), "--reason", "not ours")
-    january = run("statement", "--period", "2027-01")
+    document("books", "imports", "void", str(number), "--reason", "not ours")
+    january = document("books", "statement", "--period", "2027-01")
     assert january["corrections"][0]["billed"] == "-1.50"
-    run("verify")
-    run("import", a_bill("december.csv", "2026-12", "3.00"))
-    totals = [run("statement", "--period", f"20{m}")["billed"] for m in ("26-10", "26-11", "26-12")]
+    document("books", "verify")
+    document("books", "import", a_bill("december.csv", "2026-12", "3.00"))
+    totals = [
+        document("books", "statement", "--period", f"20{m}")["billed"]
+        for m in ("26-10", "26-11", "26-12")
+    ]
     assert totals == ["15.00", "15.00", "18.00"]
 
 
@@ -254,27 +243,27 @@ def test_what_calls_are_estimated_at_is_the_accrual_of_who_never_billed() -> Non
     moment = "2026-10-05T10:00:0{}Z,"
     row = "1,openai,gpt-5,acme,serve-paid," + moment.format(0) + moment.format(1) + "8,1,7.00\n"
     Path("calls.csv").write_text(head + row)
-    CliRunner().invoke(cli, ["usage", "import", "calls.csv"], catch_exceptions=False)
-    run("close", "2026-10", "--begin")
-    assert run("statement", "--period", "2026-10")["billed"] == "7.00"
-    assert run("statement", "--period", "2026-11")["billed"] == "0.00"
+    run("usage", "import", "calls.csv")
+    document("books", "close", "2026-10", "--begin")
+    assert document("books", "statement", "--period", "2026-10")["billed"] == "7.00"
+    assert document("books", "statement", "--period", "2026-11")["billed"] == "0.00"
 
-    result = CliRunner().invoke(cli, ["books", "close", "2026-11"])
+    result = invoke("books", "close", "2026-11")
     assert "bill of OpenAI for 2026-11: expected" in str(result.exception)
     assert "until" in str(result.exception)
     Path("inferworks.toml").write_text(
         '[books]\nsuppliers = [{ name = "OpenAI", until = "2026-10" }]\n'
     )
-    run("close", "2026-11")
+    document("books", "close", "2026-11")
 
     none = a_bill("none.csv", "2026-10", "0.00", issuer="OpenAI")
     calls = Path(none).read_text().replace(",Other,s,", ",AI and Machine Learning,API,")
     Path(none).write_text(calls)
-    run("import", none)
-    late = run("statement", "--period", "2026-12")
+    document("books", "import", none)
+    late = document("books", "statement", "--period", "2026-12")
     assert (late["billed"], late["corrections"][0]["billed"]) == ("-7.00", "-7.00")
-    assert run("reconcile", "--period", "2026-11")["checks"] == []
-    run("verify")
+    assert document("books", "reconcile", "--period", "2026-11")["checks"] == []
+    document("books", "verify")
 
 
 def test_a_bill_is_expected_from_its_first_month_until_its_last() -> None:
@@ -296,12 +285,12 @@ def test_what_cannot_be_accrued_is_asked_for() -> None:
     Path("inferworks.toml").write_text(
         '[books]\nsuppliers = ["B Cloud", { name = "A Cloud", accrue = "40.00" }]\n'
     )
-    run("import", a_bill("october.csv", "2026-10", "10.00"))
-    result = CliRunner().invoke(cli, ["books", "close", "2026-10", "--begin"])
+    document("books", "import", a_bill("october.csv", "2026-10", "10.00"))
+    result = invoke("books", "close", "2026-10", "--begin")
     assert "bill of B Cloud for 2026-10" in str(result.exception)
     assert "A Cloud" not in str(result.exception)
-    done = run("close", "2026-10", "--begin", "--accept", "B Cloud is new")
+    done = document("books", "close", "2026-10", "--begin", "--accept", "B Cloud is new")
     assert done["accrued"] == []
-    assert run("statement", "--period", "2026-11")["accrued"] == "40.00"
+    assert document("books", "statement", "--period", "2026-11")["accrued"] == "40.00"
     span = ("--from", "2026-11-01", "--to", "2026-12-01")
-    assert run("statement", *span, "--engine", "duckdb")["accrued"] == "40.00"
+    assert document("books", "statement", *span, "--engine", "duckdb")["accrued"] == "40.00"

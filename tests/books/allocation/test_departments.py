@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.command_line import invoke, run
 
 from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import (
@@ -38,7 +38,6 @@ from inferworks.books.statement.computation import Computation, Inputs, compute,
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.books.workspace.importing import readers
-from inferworks.cli.main import cli
 from inferworks.errors import BillError, BooksError, ConfigError, UserError
 from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO
@@ -361,12 +360,12 @@ def test_the_commands_tell_of_departments(tmp_path: Path, monkeypatch: pytest.Mo
     Path("inferworks.toml").write_text('[books]\ndepartments = ["growth=marketing"]\n')
     Path("v.csv").write_text(csv_of(**FILES["voucher"], department="Growth"))
     Path("p.csv").write_text(csv_of(**FILES["payroll"]))
-    done = CliRunner().invoke(cli, ["books", "import", "v.csv", "p.csv"], catch_exceptions=False)
+    done = run("books", "import", "v.csv", "p.csv")
     assert "1 line of pay without a split or a department: 100.00 USD" in done.stderr
-    shown = CliRunner().invoke(cli, ["books", "statement", "--period", "2026-11", "--json"])
+    shown = invoke("books", "statement", "--period", "2026-11", "--json")
     assert '"sales-and-marketing":"100.00"' in shown.stdout.replace(" ", "")
     Path("bad.csv").write_text(csv_of(**FILES["voucher"], department="growht"))
-    bad = CliRunner().invoke(cli, ["books", "import", "bad.csv"])
+    bad = invoke("books", "import", "bad.csv")
     assert isinstance(bad.exception, UserError)
     assert "mean growth" in str(bad.exception)
 
@@ -408,10 +407,10 @@ def test_a_file_that_is_in_the_books_is_not_refused_for_rules_that_came_later(
     Path("rent.csv").write_text(csv_of(**FILES["voucher"]))
     with monkeypatch.context() as before:
         before.setattr(voucher, "_refuse_purposeless", lambda cells: None)
-        assert CliRunner().invoke(cli, ["books", "import", "rent.csv"]).exit_code == 0
-    again = CliRunner().invoke(cli, ["books", "import", "rent.csv"], catch_exceptions=False)
+        run("books", "import", "rent.csv")
+    again = run("books", "import", "rent.csv")
     assert "rent.csv is in the books already; a new file like it would be refused" in again.stderr
     assert "voucher    0          1" in again.stdout
     gone = ["books", "imports", "void", "1", "--reason", "wrong"]
-    assert CliRunner().invoke(cli, gone).exit_code == 0
-    assert isinstance(CliRunner().invoke(cli, ["books", "import", "rent.csv"]).exception, UserError)
+    run(*gone)
+    assert isinstance(invoke("books", "import", "rent.csv").exception, UserError)

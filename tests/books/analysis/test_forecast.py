@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from msgspec.structs import replace
+from tests.support.command_line import document, invoke, run
 
 from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
 from inferworks.books.accounting.policy import load_policy
@@ -19,7 +19,6 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, LIST_PRICES, STAFF_TIME, Charge, NaturalClass
 from inferworks.books.statement.computation import Inputs, accrued_charges, compute, shipped_rules
 from inferworks.books.statement.statement import build_statement
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
 from inferworks.errors import BooksError, UserError
 from inferworks.folder import DataFolder
@@ -170,7 +169,7 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     at(monkeypatch, day(16))
     (tmp_path / "bills.csv").write_text(BILLS)
-    assert CliRunner().invoke(cli, ["books", "import", "bills.csv"]).exit_code == 0
+    run("books", "import", "bills.csv")
     with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
         store.open()
         store.write([a_usage("call-1", opened_ns=day(16) - 1)])
@@ -180,12 +179,11 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_provisional_wherever_it_is_printed(company: Path) -> None:
     """Title, table and JSON say that it is provisional, with the methods; and nothing is written."""
     before = {path: path.read_bytes() for path in company.rglob("*.db")}
-    told = CliRunner().invoke(cli, ["books", "forecast"])
-    assert told.exit_code == 0, told.output
+    told = run("books", "forecast")
     assert told.stdout.startswith("PROVISIONAL: forecast of 2025-11 in USD")
     assert told.stdout.count("PROVISIONAL") == 2
     assert max(map(len, told.stdout.partition("Note")[0].splitlines())) <= 80
-    found = json.loads(CliRunner().invoke(cli, ["books", "forecast", "--json"]).stdout)
+    found = document("books", "forecast")
     assert found["provisional"] is True
     assert found["methods"] == list(METHODS)
     assert "\n".join(METHODS) in told.stdout
@@ -196,9 +194,7 @@ def test_it_is_provisional_wherever_it_is_printed(company: Path) -> None:
 
 def told(*arguments: str) -> tuple[dict[str, tuple[str, str, str]], str]:
     """Cost and revenue of a forecast: so far, known and at the rate; and its notes."""
-    done = CliRunner().invoke(
-        cli, ["books", "forecast", "--json", *arguments], catch_exceptions=False
-    )
+    done = run("books", "forecast", "--json", *arguments)
     found = json.loads(done.stdout)
     lines = {
         line["line"]: (line["so_far"], line["known"], line["at_the_rate_so_far"])
@@ -230,7 +226,7 @@ def test_time_without_a_call_has_passed_too(
     """
     monkeypatch.chdir(tmp_path)
     Path("plan.toml").write_text(PLAN)
-    CliRunner().invoke(cli, ["customers", "create", "acme", "--plan", "plan.toml"])
+    invoke("customers", "create", "acme", "--plan", "plan.toml")
     called_ns = day(1) + 4 * HOUR_NS
     with closing(SqliteStore(DataFolder(Path("inferworks-data")).journal)) as store:
         store.open()
@@ -248,7 +244,7 @@ def test_time_without_a_call_has_passed_too(
     assert lines["revenue"] == ("10.00", "0.00", "1790.00")
     assert "Less than a day of it has passed: what stands at the rate may be far off." in notes
     for outside in ("2025-10-31", "2025-11-02"):
-        done = CliRunner().invoke(cli, ["books", "forecast", "--until", outside])
+        done = invoke("books", "forecast", "--until", outside)
         assert str(done.exception) == "--until must lie in 2025-11, and not later than now"
 
 
@@ -262,6 +258,6 @@ def test_a_supplier_that_has_billed_hours_is_named() -> None:
 def test_what_cannot_be_forecast_is_refused(company: Path) -> None:
     """A period that is over, closed, or has not begun is refused."""
     for period, reason in (("2025-10", "2025-10 is over"), ("2025-12", "2025-12 has not begun")):
-        refused = CliRunner().invoke(cli, ["books", "forecast", "--period", period])
+        refused = invoke("books", "forecast", "--period", period)
         assert isinstance(refused.exception, UserError)
         assert reason in str(refused.exception)

@@ -6,10 +6,10 @@ import itertools
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.command_line import run
 
 from inferworks.books.accounting.entries import balances
 from inferworks.books.accounting.policy import load_policy
@@ -22,7 +22,6 @@ from inferworks.books.currency import RateRow, Rates, as_billed
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.statement.computation import Inputs, accrue, shipped_rules
 from inferworks.books.statement.statement import close_span
-from inferworks.cli.main import cli
 from inferworks.errors import BillError
 from inferworks.meter.facts import NO_FACTS
 from inferworks.money import PICO, format_pico
@@ -346,26 +345,20 @@ def test_a_loss_reaches_the_statement_and_the_journal() -> None:
 def test_a_life_changes_between_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed months verify, the open one has the new amount, and the import says so."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        return done.output
-
     for number, months in enumerate(("36", "24", "24")):
         Path(f"{number}.csv").write_text(
             register({"life_months": months, "in_service": "2025-11-01"}) + "\n" * number
         )
-    run("import", "0.csv")
-    run("close", "2025-11", "--begin")
-    told = run("import", "1.csv")
+    run("books", "import", "0.csv")
+    run("books", "close", "2025-11", "--begin")
+    told = run("books", "import", "1.csv").output
     assert "1.csv: Server depreciates by 1521.739130434783 in the month from 2025-12-01" in told
     assert "are for 2025-11" not in told
-    assert "depreciation    0" in run("import", "2.csv")
-    shown = run("statement", "--period", "2025-12", "--json").replace(" ", "")
+    assert "depreciation    0" in run("books", "import", "2.csv").output
+    shown = run("books", "statement", "--period", "2025-12", "--json").output.replace(" ", "")
     assert '"billed":"1521.739130434783"' in shown
-    run("close", "2025-12")
-    run("verify")
+    run("books", "close", "2025-12")
+    run("books", "verify")
 
 
 def test_months_of_a_life_adjoin() -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import invoke
 
 from inferworks.books.bills.manifests import read_manifest
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.main import cli
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.money import format_pico
@@ -128,7 +127,7 @@ def data_export(execution: str, *files: Any, folder: str = "") -> Path:
 
 def told(*words: str) -> dict[str, Any]:
     """Report that `books import` prints."""
-    result = CliRunner().invoke(cli, ["books", "import", "--json", *words])
+    result = invoke("books", "import", "--json", *words)
     said: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code == 0) == (not said["refused"]), result.output
     return said

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.command_line import invoke
 
 from inferworks.books.bills.base import BillFile, bill_file, header_of, no_progress, read_rows
 from inferworks.books.bills.detect import reader_for, understood
@@ -22,7 +22,6 @@ from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.spelling import Told
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
-from inferworks.cli.main import cli
 from inferworks.errors import BillError, NoBillError
 from inferworks.money import format_pico
 
@@ -274,14 +273,11 @@ def test_the_example_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyP
     files = blocks("file") | blocks("mapping")
     for name, text in files.items():
         Path(name).write_text(text)
-    runner = CliRunner()
-    drafted = runner.invoke(cli, ["books", "map", "gpu-cloud.csv"])
+    drafted = invoke("books", "map", "gpu-cloud.csv")
     assert drafted.exit_code == 0
     assert 'ChargePeriodEnd = { column = "Tag", plus = "1 day" }' in drafted.output
     assert "InvoiceIssuerName is missing" in drafted.output
-    done = runner.invoke(
-        cli, ["books", "import", "--json", "--mapping", "gpu-cloud.toml", "gpu-cloud.csv"]
-    )
+    done = invoke("books", "import", "--json", "--mapping", "gpu-cloud.toml", "gpu-cloud.csv")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     [landed] = said["files"]
@@ -328,18 +324,17 @@ def test_a_draft_is_valid_whatever_the_columns_are_called() -> None:
 def test_map_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A known export has its mapping written; a file of our own needs none; nothing is written over."""
     monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
     Path("oai.csv").write_text(
         "start_time,end_time,amount_value,amount_currency,line_item,project_id,organization_id\n"
         "1793491200,1793577600,0.5,usd,x,p,o\n"
     )
-    done = runner.invoke(cli, ["books", "map", "oai.csv", "--output", "mine.toml"])
+    done = invoke("books", "map", "oai.csv", "--output", "mine.toml")
     assert done.exit_code == 0, done.output
     assert load_mapping(Path("mine.toml")).title.startswith("OpenAI costs")
-    again = runner.invoke(cli, ["books", "map", "oai.csv", "--output", "mine.toml"])
+    again = invoke("books", "map", "oai.csv", "--output", "mine.toml")
     assert "is there already" in str(again.exception)
     Path("focus.csv").write_text("BilledCost,ChargePeriodStart\n")
-    assert "needs no mapping" in str(runner.invoke(cli, ["books", "map", "focus.csv"]).exception)
+    assert "needs no mapping" in str(invoke("books", "map", "focus.csv").exception)
     assert (
         header_of(told(Path("oai.csv").read_text(), load_mapping(Path("mine.toml"))))[0]
         == "BilledCost"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.command_line import run
 
 from inferworks.books.bills.base import BillFile, bill_file, no_progress, read_rows
 from inferworks.books.bills.detect import understood
@@ -22,7 +22,6 @@ from inferworks.books.bills.spelling import (
 )
 from inferworks.books.bills.tables import PLAIN, open_table
 from inferworks.books.repository.store import BookStore
-from inferworks.cli.main import cli
 from inferworks.money import format_pico
 
 SORTS = {"number": Sort.NUMBER, "moment": Sort.MOMENT, "currency": Sort.CURRENCY}
@@ -101,7 +100,7 @@ def test_an_import_that_has_to_begin_again(tmp_path: Path, monkeypatch: pytest.M
     """Nothing of the first reading is left: each line counts once, as the survey reads it."""
     monkeypatch.chdir(tmp_path)
     Path("a.csv").write_bytes(a_bill("2", "1.234,50", "7").raw)
-    assert CliRunner().invoke(cli, ["books", "import", "a.csv"]).exit_code == 0
+    run("books", "import", "a.csv")
     with BookStore(tmp_path / "inferworks-data" / "books.db", read_only=True) as store:
         amounts = sorted(format_pico(charge.amount_pico) for charge in store.charges())
     assert amounts == ["1234.50", "2.00", "7.00"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.books.commands import refused, run
+from tests.support.command_line import document, refusal, run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
@@ -498,7 +497,7 @@ def rows_of(customer: str, used: Iterable[tuple[str, int]]) -> str:
 
 def revenue(period: str, *options: str) -> dict[str, str]:
     """Revenue of each customer in a period, from JSON."""
-    told = json.loads(run("books", "statement", "--period", period, "--json", *options))
+    told = document("books", "statement", "--period", period, *options)
     return {
         row["customer"]: row["revenue"] for row in told["customers"] if row["revenue"] != "0.00"
     }
@@ -542,22 +541,23 @@ def test_a_company_with_customers_on_three_clocks(
     assert revenue("2025-11") == {**expected[3], "new-york": "124.00"}
     run("books", "close", "2025-11")
     assert revenue("2025-11")["new-york"] == "124.00"
-    assert "Sound" in run("books", "verify")
+    assert "Sound" in run("books", "verify").output
 
     change = ("customers", "set", "berlin", "--zone", "Asia/Tokyo", "--reason", "moved", "--from")
-    assert "closed until 2025-12-01" in refused(*change, "2025-11-30")
-    assert "did you mean Asia/Tokyo?" in refused(
+    assert "closed until 2025-12-01" in refusal(*change, "2025-11-30")
+    assert "did you mean Asia/Tokyo?" in refusal(
         *change[:4], "Asia/Tokio", *change[5:], "2025-12-01"
     )
-    assert "from 2025-12-01 00:00:00 UTC; the month then ends at 2025-12-31 15:00:00" in run(
-        *change, "2025-12-01"
+    assert (
+        "from 2025-12-01 00:00:00 UTC; the month then ends at 2025-12-31 15:00:00"
+        in run(*change, "2025-12-01").output
     )
-    assert "Sound" in run("books", "verify")
-    assert json.loads(run("customers", "show", "berlin", "--json"))["zone"] == "Asia/Tokyo"
-    shown = run("customers", "show", "berlin")
+    assert "Sound" in run("books", "verify").output
+    assert document("customers", "show", "berlin")["zone"] == "Asia/Tokyo"
+    shown = run("customers", "show", "berlin").output
     assert "time zone: Asia/Tokyo" in shown
     assert "always" in shown
-    assert "Asia/Kolkata" in run("customers", "list")
+    assert "Asia/Kolkata" in run("customers", "list").output
 
 
 # --- names ----------------------------------------------------------------------------------------------

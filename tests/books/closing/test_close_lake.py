@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from msgspec.structs import replace
+from tests.support.command_line import document, invoke, run
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
@@ -21,7 +21,6 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.workspace import engine_choice as engines
 from inferworks.books.workspace import recorded as sources
-from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.reader import LakeReader
@@ -41,18 +40,6 @@ BILL = """\
 BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,ResourceId
 10.00,USD,2026-10-08T00:00:00Z,2026-10-08T00:00:10Z,A Cloud,Compute,node-1
 """
-
-
-def run(*arguments: str) -> Result:
-    """A command that must work."""
-    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def document(*arguments: str) -> Any:
-    """JSON that a command prints with `--json`."""
-    return json.loads(run(*arguments, "--json").stdout)
 
 
 def record(records: Sequence[Record]) -> None:
@@ -94,7 +81,7 @@ def segments(table: str) -> list[Path]:
 def test_status_counts_what_is_sealed_too() -> None:
     """Three calls in the lake and one in the journal; a platform that does not run exits with 1."""
     record([a_usage("call-7", opened_ns=OCTOBER_NS + 7)])
-    result = CliRunner().invoke(cli, ["status", "--json"])
+    result = invoke("status", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
     assert (found["journal"]["usage"], found["lake"]["usage"]) == (1, 3)
@@ -125,7 +112,7 @@ def test_a_missing_segment_is_named() -> None:
     [file] = segments("usage")
     file.unlink()
     assert run("books", "statement", "--period", "2026-10", "--json").stdout == before
-    result = CliRunner().invoke(cli, ["books", "verify"])
+    result = invoke("books", "verify")
     assert result.exit_code == 1
     assert file.name in result.output
     assert "2026-10: cannot be drawn up again" in result.output
@@ -139,7 +126,7 @@ def test_an_altered_segment_is_named() -> None:
     body[len(body) // 2] ^= 1
     file.chmod(0o600)
     file.write_bytes(body)
-    result = CliRunner().invoke(cli, ["books", "verify"])
+    result = invoke("books", "verify")
     assert result.exit_code == 1
     assert file.name in result.output
     assert "that were sealed in the lake" in result.output
@@ -224,7 +211,7 @@ def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
     assert (correction["causes"], correction["revenue"]) == (["call call-9"], "16.00")
     [file] = segments("step")
     file.unlink()
-    result = CliRunner().invoke(cli, ["books", "verify"])
+    result = invoke("books", "verify")
     assert result.exit_code == 1
     assert file.name in result.output
 

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.exports.chart_of_accounts import Account
 from inferworks.books.exports.plain_text import account_name
-from inferworks.cli.main import cli
 from inferworks.ids import CustomerId
 from inferworks.money import parse_pico
 
@@ -88,14 +87,11 @@ class Company:
 
     def run(self, *arguments: object) -> str:
         """Output of a command, which must end well."""
-        command = [*map(str, arguments), "--data", str(self.data)]
-        result = CliRunner().invoke(cli, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result.stdout
+        return run(*arguments, "--data", self.data).stdout
 
     def chart(self) -> Path:
         """The chart of accounts that ships, in a file."""
-        return self.file("chart.toml", CliRunner().invoke(cli, ["books", "chart"]).stdout)
+        return self.file("chart.toml", run("books", "chart").stdout)
 
     def file(self, name: str, text: str) -> Path:
         """A file of the company's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from decimal import Decimal
 from itertools import pairwise
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.books.commands import refused, run
+from tests.support.command_line import document, refusal, run
 
 from inferworks.accounts.customer import CustomerFact, currency_at
 from inferworks.accounts.directory import Directory, Zoned
@@ -225,7 +224,7 @@ RATES = "date,from,to,rate,source\n"
 
 def revenue(period: str, *options: str) -> dict[str, str]:
     """Revenue of each customer in a period, from JSON."""
-    told = json.loads(run("books", "statement", "--period", period, "--json", *options))
+    told = document("books", "statement", "--period", period, *options)
     return {
         row["customer"]: row["revenue"] for row in told["customers"] if row["revenue"] != "0.00"
     }
@@ -241,16 +240,16 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """
     monkeypatch.chdir(tmp_path)
     Path("plan.toml").write_text(PLAN.format("EUR", "31.00") + 'per_million = "2"\n')
-    assert "acme pays in USD" in refused("customers", "create", "acme", "--plan", "plan.toml")
+    assert "acme pays in USD" in refusal("customers", "create", "acme", "--plan", "plan.toml")
     run("customers", "create", "acme", "--plan", "plan.toml", "--currency", "EUR")
     run("customers", "create", "burns", "--input-price", "1", "--output-price", "1")
-    assert "burns pays in USD" in refused("customers", "price", "burns", "--plan", "plan.toml")
+    assert "burns pays in USD" in refusal("customers", "price", "burns", "--plan", "plan.toml")
     uses = [("1", "2025-10-03T12:00:00", 5_000_000), ("2", "2025-10-20T12:00:00", 20_000_000)]
     rows = "".join(ROW.format(name, "acme", at, tokens) for name, at, tokens in uses)
     Path("calls.csv").write_text(HEADER + rows)
     run("usage", "import", "calls.csv")
     statement = ("books", "statement", "--period")
-    assert "no rate from EUR for 2025-10-03; import one" in refused(*statement, "2025-10")
+    assert "no rate from EUR for 2025-10-03; import one" in refusal(*statement, "2025-10")
     quotes = "".join(
         f"2025-10-{day:02},EUR,USD,{rate},ECB\n" for day, rate in ((2, "1.10"), (20, "1.20"))
     )
@@ -267,10 +266,10 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run("usage", "import", "late.csv")
     assert revenue(halves[1]) == {"acme": "44.40"}
     run("books", "close", halves[1])
-    assert "Sound" in run("books", "verify")
-    said = run(*statement, halves[1], "--by", "customer")
+    assert "Sound" in run("books", "verify").output
+    said = run(*statement, halves[1], "--by", "customer").output
     assert "acme owes 37.00 EUR, booked as 44.40 USD" in said
-    [line, *_] = json.loads(run(*statement, halves[1], "--json"))["revenue_lines"]
+    [line, *_] = document(*statement, halves[1])["revenue_lines"]
     assert (line["owed"]["currency"], line["owed"]["rate"]) == ("EUR", "1.20")
     run("books", "export", "focus", "--period", halves[1], "--seller", "Us", "--out", "focus")
     with Path("focus/customers.csv").open(newline="") as file:
@@ -281,18 +280,18 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sum(Decimal(row["PricingCurrencyEffectiveCost"]) for row in sold) == 37
 
     merge = ("customers", "merge", "burns", "--into", "acme", "--reason", "bought", "--from")
-    assert "burns pays in USD, acme in EUR" in refused(*merge, "2025-12-01")
-    assert "acme pays in EUR: credit is kept in USD" in refused(
+    assert "burns pays in USD, acme in EUR" in refusal(*merge, "2025-12-01")
+    assert "acme pays in EUR: credit is kept in USD" in refusal(
         "customers", "credit", "acme", "--amount", "5"
     )
     change = ("customers", "set", "burns", "--reason", "as they sign", "--currency")
-    assert "three capital letters" in refused(*change, "euro")
-    assert "goes on until one in EUR begins" in run(*change, "EUR")
-    assert json.loads(run("customers", "show", "burns", "--json"))["currency"] == "EUR"
-    assert "prices in: EUR" in run("customers", "show", "burns")
+    assert "three capital letters" in refusal(*change, "euro")
+    assert "goes on until one in EUR begins" in run(*change, "EUR").output
+    assert document("customers", "show", "burns")["currency"] == "EUR"
+    assert "prices in: EUR" in run("customers", "show", "burns").output
     run("customers", "create", "dune")
     run("customers", "credit", "dune", "--amount", "5")
-    assert "dune has bought credit" in refused(*change[:2], "dune", *change[3:], "EUR")
+    assert "dune has bought credit" in refusal(*change[:2], "dune", *change[3:], "EUR")
 
 
 def test_items_are_what_they_were() -> None:

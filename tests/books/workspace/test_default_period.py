@@ -7,10 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, run
 
 from inferworks.books.calendar.moments import parse_moment_ns
-from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.books import a_usage
@@ -22,16 +21,9 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 """
 
 
-def books(*arguments: str) -> Result:
-    """Run a command of the books; it must not fail."""
-    result = CliRunner().invoke(cli, ["books", *arguments])
-    assert result.exit_code == 0, f"{result.output}{result.exception!r}"
-    return result
-
-
 def told(*arguments: str) -> tuple[str, bool]:
     """Amount that a statement bills, and whether the statement is provisional."""
-    drawn = json.loads(books("statement", "--json", *arguments).stdout)
+    drawn = document("books", "statement", *arguments)
     return drawn["billed"], drawn["provisional"]
 
 
@@ -41,7 +33,7 @@ def _billed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     at(monkeypatch, "2025-11-16")
     Path("bills.csv").write_text(BILLS)
-    books("import", "bills.csv")
+    run("books", "import", "bills.csv")
 
 
 def at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
@@ -77,7 +69,7 @@ def test_a_running_month_is_told_so_far() -> None:
     call("2025-11-15T23:59:59.999999999Z")
     assert told() == ("15.00", True)
     assert told("--period", "2025-11") == ("30.00", True)
-    said = books("statement")
+    said = run("books", "statement")
     assert said.stderr == "Note: no period was named; this is 2025-11 so far.\n"
     assert "Note: Provisional: it is not over until 2025-12-01 00:00:00.\n" in said.stdout
 
@@ -88,7 +80,7 @@ def test_the_month_of_the_last_call_while_no_newer_bill_is_over(
     """Old calls and a newer month that is billed in advance: the month of the calls, which is over."""
     call("2025-10-15T00:00:00Z")
     assert told() == ("31.00", False)
-    assert books("statement").stderr == "Note: no period was named; this is 2025-10.\n"
+    assert run("books", "statement").stderr == "Note: no period was named; this is 2025-10.\n"
     at(monkeypatch, "2026-01-05")  # by then November's bill is over, too
     assert told() == ("30.00", False)
 
@@ -99,7 +91,7 @@ def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
     assert told() == ("30.00", True)  # no use so far: the month of the last bill
     call("2025-11-15T23:59:59.999999999Z")
     assert told() == ("15.00", True)
-    stray, about = books("statement").stderr.splitlines()
+    stray, about = run("books", "statement").stderr.splitlines()
     assert "something is recorded until 2031-01-15 04:00:0" in stray
     assert about == "Note: no period was named; this is 2025-11 so far."
 
@@ -107,41 +99,41 @@ def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
 def test_a_closed_period_is_never_provisional(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed period is read from its seal, whenever the seal was made."""
     at(monkeypatch, "2025-10-20")
-    books("close", "2025-10")
-    assert "Provisional" not in books("statement").output
+    run("books", "close", "2025-10")
+    assert "Provisional" not in run("books", "statement").output
 
 
 def test_a_running_month_has_the_same_days_of_the_month_before_beside_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Fifteen days of each, also when the month before is closed; nothing of that is provisional."""
-    books("close", "2025-10")
+    run("books", "close", "2025-10")
     call("2025-11-15T23:59:59.999999999Z")
-    said = books("statement", "--compare", "previous")
+    said = run("books", "statement", "--compare", "previous")
     assert (
         "Beside it 2025-10-01..2025-10-16: 2025-10-01 00:00:00 to 2025-10-16 00:00:00"
         in said.stdout
     )
     assert said.stdout.count("Provisional") == 1
-    found = json.loads(books("statement", "--compare", "previous", "--json").stdout)
+    found = document("books", "statement", "--compare", "previous")
     cost = found["compared"]["figures"]["cost_of_revenue"]
     assert (cost["now"], cost["then"], found["provisional"]) == ("15.00", "15.00", True)
-    books("statement", "--period", "2025-11", "--compare", "year-to-date")
+    run("books", "statement", "--period", "2025-11", "--compare", "year-to-date")
 
 
 def test_a_declared_period_is_told_so_far_too() -> None:
     """From its first day to the last call."""
-    books("periods", "fy26-p02", "--from", "2025-10-27", "--to", "2025-11-24")
+    run("books", "periods", "fy26-p02", "--from", "2025-10-27", "--to", "2025-11-24")
     call("2025-11-15T23:59:59.999999999Z")
     assert told() == ("20.00", True)  # five days of October, fifteen of November
-    assert "this is fy26-p02 so far" in books("economics").stderr
+    assert "this is fy26-p02 so far" in run("books", "economics").stderr
 
 
 @pytest.mark.parametrize("verb", ["bridge", "economics", "compare gaap full", "methods",
                                   "explain pool:other"])  # fmt: skip
 def test_every_command_says_what_it_is_about(verb: str) -> None:
     """On the standard error, and in its JSON that it is provisional."""
-    said = books(*verb.split(), "--json")
+    said = run("books", *verb.split(), "--json")
     assert "this is 2025-11 so far" in said.stderr
     assert json.loads(said.stdout)["provisional"] is True
 
@@ -149,9 +141,9 @@ def test_every_command_says_what_it_is_about(verb: str) -> None:
 def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
     """A page has the note, a journal has the whole month's entries alone."""
     call("2025-11-15T10:30:00Z")
-    books("report", "--out", str(tmp_path / "page.html"))
+    run("books", "report", "--out", str(tmp_path / "page.html"))
     assert "Provisional: it is not over until" in (tmp_path / "page.html").read_text()
-    journal = books("export", "hledger")
+    journal = run("books", "export", "hledger")
     about, provisional = journal.stderr.splitlines()
     assert about == "Note: no period was named; this is 2025-11, which is not over."
     assert provisional.startswith("Provisional: what is from 2025-11-01 on")
@@ -162,6 +154,6 @@ def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
 def test_nothing_recorded_is_no_period() -> None:
     """A folder without bills and calls says so, and names no month."""
     Path("inferworks-data/books.db").unlink()
-    said = books("statement")
+    said = run("books", "statement")
     assert "nothing recorded yet" in said.stdout
     assert said.stderr == ""

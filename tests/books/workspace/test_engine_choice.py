@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from msgspec.structs import replace
+from tests.support.command_line import invoke, run
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
@@ -26,7 +26,6 @@ from inferworks.books.workspace.engine_choice import (
     why_unable,
 )
 from inferworks.books.workspace.settings import EngineName
-from inferworks.cli.main import cli
 from inferworks.config import Config, Data
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -45,11 +44,6 @@ BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,S
 """
 
 
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line; an error the user can mend is in `exception`."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
     """A month with bills in which two customers were served, one of whom has no price plan."""
@@ -63,7 +57,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
         accounts.add_customer(Customer(CustomerId("burns"), DAY_NS), None)
     _serve(folder)
     Path("bill.csv").write_text(BILL)
-    assert inferworks("books", "import", "bill.csv").exit_code == 0
+    run("books", "import", "bill.csv")
     return folder
 
 
@@ -98,7 +92,7 @@ def _serve(folder: DataFolder) -> None:
 def test_every_engine_prints_the_same_bytes(served: DataFolder, asked: tuple[str, ...]) -> None:
     """The definition, DuckDB and what chooses between them, for dates and for an open period."""
     printed = {
-        engine: inferworks("books", "statement", *asked, "--engine", engine)
+        engine: invoke("books", "statement", *asked, "--engine", engine)
         for engine in ("reference", "duckdb", "auto")
     }
     assert not any(result.exit_code for result in printed.values()), printed
@@ -141,7 +135,7 @@ def test_what_relations_cannot_do_the_definition_does() -> None:
 def test_a_note_says_who_drew_it_up_instead(served: DataFolder) -> None:
     """Revenue by region is the definition's; the figures are on the output, the note beside it."""
     asked = ("books", "statement", "--by", "region", "--period", "2026-11", "--engine")
-    defined, instead = (inferworks(*asked, engine) for engine in ("reference", "duckdb"))
+    defined, instead = (invoke(*asked, engine) for engine in ("reference", "duckdb"))
     assert instead.stdout == defined.stdout
     assert instead.stderr.count("\n") == 1
     assert "not by duckdb: a cut by region" in instead.stderr
@@ -149,9 +143,9 @@ def test_a_note_says_who_drew_it_up_instead(served: DataFolder) -> None:
 
 def test_a_closed_period_is_read_from_its_seal(served: DataFolder) -> None:
     """An engine has nothing to draw up there, and says so."""
-    assert inferworks("books", "close", "2026-11", "--begin").exit_code == 0
-    sealed = inferworks("books", "statement", "--period", "2026-11")
-    asked = inferworks("books", "statement", "--period", "2026-11", "--engine", "duckdb")
+    run("books", "close", "2026-11", "--begin")
+    sealed = invoke("books", "statement", "--period", "2026-11")
+    asked = invoke("books", "statement", "--period", "2026-11", "--engine", "duckdb")
     assert asked.stdout == sealed.stdout
     assert "read from their seals" in asked.stderr
     assert not sealed.stderr

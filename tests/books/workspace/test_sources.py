@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import invoke, run
 
-from inferworks.cli.main import cli
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
 
@@ -39,14 +38,9 @@ def bill(invoice: str, cost: str = "1.00") -> str:
     return BILL.format(invoice=invoice, cost=cost)
 
 
-def run(*arguments: str) -> Result:
-    """`inferworks books import`, with the answer in JSON."""
-    return CliRunner().invoke(cli, ["books", "import", "--json", *arguments])
-
-
 def told(*arguments: str) -> dict[str, Any]:
     """Report on each file."""
-    result = run(*arguments)
+    result = invoke("books", "import", "--json", *arguments)
     said: dict[str, Any] = json.loads(result.stdout)
     assert (result.exit_code == 0) == (not said["refused"]), result.output
     return said
@@ -161,7 +155,7 @@ def test_how_a_file_is_written_is_asked_and_answered() -> None:
     [question] = told("bill.csv")["refused"]
     assert "--decimal-mark" in question
     assert told("--decimal-mark", ",", "bill.csv")["files"][0]["amount"] == "1.234"
-    result = run("--zone", "Atlantis", "bill.csv")
+    result = invoke("books", "import", "--json", "--zone", "Atlantis", "bill.csv")
     assert result.exit_code == 2
     assert "no time zone" in result.output
 
@@ -174,8 +168,7 @@ def test_usage_comes_in_the_same_forms() -> None:
         "g;2;openai;gpt-5;acme;serve-paid;21.11.2026 09:00;21.11.2026 09:01;1.000,0;5\n"
     )
     Path("calls.csv.gz").write_bytes(gzip.compress(calls.encode("utf-16")))
-    result = CliRunner().invoke(cli, ["usage", "import", "--json", "calls.csv.gz"])
-    assert result.exit_code == 0, result.output
+    run("usage", "import", "--json", "calls.csv.gz")
     [again] = told("calls.csv.gz")["files"]
     assert (again["kind"], again["duplicate"]) == ("calls", 2)
     Path("spend.jsonl").write_text(
@@ -183,4 +176,4 @@ def test_usage_comes_in_the_same_forms() -> None:
         '"startTime":"2026-11-21T10:00:00Z","model":"openai/gpt-5-mini","end_user":"acme"}'
     )
     for command in ("usage", "books"):
-        assert CliRunner().invoke(cli, [command, "import", "spend.jsonl"]).exit_code == 0
+        run(command, "import", "spend.jsonl")

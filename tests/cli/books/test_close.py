@@ -8,17 +8,13 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks.books.statement.statement import Statement
 from inferworks.checksum import row_checksum
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
-from inferworks.errors import UserError
 
 JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
 ROOT = Path(__file__).parents[3]
@@ -26,29 +22,6 @@ HEADER = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,"
     "ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId,InvoiceId,x_LineId\n"
 )
-
-
-def run(*arguments: str) -> Result:
-    """`inferworks books ...`, which must work."""
-    result = CliRunner().invoke(cli, ["books", *arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def run_json(*arguments: str) -> Any:
-    """The JSON on standard output of a command that must work."""
-    return json.loads(run(*arguments, "--json").stdout)
-
-
-def refused(*arguments: str) -> str:
-    """Error of a command that must refuse."""
-    try:
-        result = CliRunner().invoke(
-            cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
-        )
-    except (UserError, click.ClickException) as error:
-        return str(error)
-    raise AssertionError(f"not refused: {result.output}")
 
 
 @pytest.fixture(autouse=True)
@@ -66,33 +39,33 @@ def a_bill(name: str, amount: str, start: str, end: str, line: str = "") -> None
         f"One node,node-1,{name},{line or name}\n"
     )
     Path(f"{name}.csv").write_text(HEADER + row)
-    run("import", f"{name}.csv")
+    run("books", "import", f"{name}.csv")
 
 
 def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     """Close, a late bill, the sealed statement as it was, the correction in December, close again."""
-    sealed = run_json("close", "2026-11")
+    sealed = document("books", "close", "2026-11")
     assert (sealed["billed"], sealed["number"]) == ("12.50", 0)
-    before = run("statement", "--period", "2026-11", "--json").stdout
+    before = run("books", "statement", "--period", "2026-11", "--json").stdout
     a_bill("late", "3.25", "2026-11-10", "2026-11-11")
-    assert run("statement", "--period", "2026-11", "--json").stdout == before
-    december = run_json("statement", "--period", "2026-12")
+    assert run("books", "statement", "--period", "2026-11", "--json").stdout == before
+    december = document("books", "statement", "--period", "2026-12")
     assert (december["billed"], december["corrections"][0]["period"]) == ("3.25", "2026-11")
-    assert run_json("close", "2026-12")["corrects"] == ["2026-11"]
-    assert run_json("verify", "--head", sealed["sha256"]) == {
+    assert document("books", "close", "2026-12")["corrects"] == ["2026-11"]
+    assert document("books", "verify", "--head", sealed["sha256"]) == {
         "sound": True, "closes": 2, "findings": [],
     }  # fmt: skip
-    rows = run_json("periods")
+    rows = document("books", "periods")
     assert [row["status"] for row in rows] == ["Closed", "Closed", "Open"]
     assert rows[0]["sha256"] == sealed["sha256"][:12]
 
 
 def test_a_statement_says_that_its_period_is_closed() -> None:
     """The head names when and by whom, and the hash that `close` told to write down; open ones do not."""
-    assert "Closed" not in run("statement", "--period", "2026-11").stdout
-    sealed = run_json("close", "2026-11")
+    assert "Closed" not in run("books", "statement", "--period", "2026-11").stdout
+    sealed = document("books", "close", "2026-11")
     for arguments in ([], ["--by", "customer"], ["--by", "region"], ["--policy", "full"]):
-        head = run("statement", "--period", "2026-11", *arguments).stdout.splitlines()[:3]
+        head = run("books", "statement", "--period", "2026-11", *arguments).stdout.splitlines()[:3]
         assert re.fullmatch(
             rf"Closed \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d by \S+, SHA-256 {sealed['sha256'][:12]}",
             head[1],
@@ -107,9 +80,12 @@ def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
     at_ns = JANUARY_NS - 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inferworks.wiring.books.SystemClock", lambda: SimClock(at_ns))
-        assert words in refused("close", period, "--begin")
-        assert not Path("inferworks-data/ledger").exists() or run_json("periods")[0]["closed"] == ""
-        assert "has not ended" in run("close", "2026-12", "--begin").stderr
+        assert words in refusal("books", "close", period, "--begin")
+        assert (
+            not Path("inferworks-data/ledger").exists()
+            or document("books", "periods")[0]["closed"] == ""
+        )
+        assert "has not ended" in run("books", "close", "2026-12", "--begin").stderr
 
 
 @pytest.mark.slow
@@ -131,35 +107,35 @@ def test_every_note_stands_on_a_line_of_its_own() -> None:
 
 def test_an_import_says_which_open_period_a_late_line_corrects() -> None:
     """Lines of a bill and rows of usage that are new; not those that are here already."""
-    run("close", "2026-11")
+    run("books", "close", "2026-11")
     a_bill("ordinary", "1.00", "2026-12-01", "2026-12-02")
     row = "3.25,USD,2026-11-10,2026-11-11,Usage,Compute,M,Example Cloud,A line,node-1,late,{}\n"
     Path("late.csv").write_text(HEADER + row.format(1) + row.format(2))
-    result = run("import", "late.csv")
+    result = run("books", "import", "late.csv")
     assert (
         "late.csv: 2 lines are for 2026-11, which is closed: they correct 2026-12" in result.stderr
     )
-    assert run("import", "late.csv").stderr == ""
+    assert run("books", "import", "late.csv").stderr == ""
     jobs = "source,id,node,purpose,start,end,seconds\n"
     jobs += "slurm,1,gpu-3,train-gradient,2026-11-21T00:00:00Z,2026-11-21T01:00:00Z,60\n"
     Path("jobs.csv").write_text(jobs)
     for note in (["jobs.csv: 1 line is for 2026-11, which is closed: it corrects 2026-12"], []):
-        result = CliRunner().invoke(cli, ["usage", "import", "jobs.csv", "--json"])
+        result = invoke("usage", "import", "jobs.csv", "--json")
         assert json.loads(result.stdout)["notes"] == note
 
 
 def corrected_november() -> None:
     """November closed at 12.50, corrected by 3.25 in December, which is closed too, and by 1.00 since."""
-    run("close", "2026-11")
+    run("books", "close", "2026-11")
     a_bill("late", "3.25", "2026-11-10", "2026-11-11")
-    run("close", "2026-12")
+    run("books", "close", "2026-12")
     a_bill("later", "1.00", "2026-11-20", "2026-11-21")
 
 
 def test_a_closed_period_shows_what_was_booked_for_it_later() -> None:
     """The bridge: as sealed, each correction under the period that books it, and all of it, adding up."""
     corrected_november()
-    november = run_json("bridge", "--period", "2026-11")
+    november = document("books", "bridge", "--period", "2026-11")
     costs = [(row["name"], row["cost_of_revenue"]) for row in november["corrected_since"]]
     assert costs == [
         ("as sealed", "12.50"),
@@ -167,12 +143,12 @@ def test_a_closed_period_shows_what_was_booked_for_it_later() -> None:
         ("booked in 2027-01", "1.00"),
         ("as corrected", "16.75"),
     ]
-    december = run_json("bridge", "--period", "2026-12")
+    december = document("books", "bridge", "--period", "2026-12")
     costs = [(row["name"], row["cost_of_revenue"]) for row in december["corrections_booked"]]
     assert costs == [("its own", "0.00"), ("for 2026-11", "3.25"), ("together", "3.25")]
     assert december["corrected_since"] == []
     for verb in (("statement",), ("bridge",), ("economics",), ("compare", "gaap", "full")):
-        text = run(*verb, "--period", "2026-11").stdout
+        text = run("books", *verb, "--period", "2026-11").stdout
         assert "booked in 2026-12" in text
         assert max(map(len, text.splitlines())) <= 80
 
@@ -180,27 +156,30 @@ def test_a_closed_period_shows_what_was_booked_for_it_later() -> None:
 def test_a_closed_period_is_explained_with_its_corrections() -> None:
     """Named lines beside the sealed figures; a bill that came late is explained by its dates."""
     corrected_november()
-    found = run_json("explain", "pool:other", "--period", "2026-11")
+    found = document("books", "explain", "pool:other", "--period", "2026-11")
     assert found["cost"]["amount"] == "12.50"
-    text = run("explain", "pool:other", "--period", "2026-11").stdout
+    text = run("books", "explain", "pool:other", "--period", "2026-11").stdout
     assert "Correction booked in 2026-12. Late: charge chg_" in text
     assert [(c["name"], c["cost"]["amount"]) for c in found["corrections"]] == [
         ("booked in 2026-12", "3.25"),
         ("booked in 2027-01", "1.00"),
     ]
     assert found["together"]["cost"] == "16.75"
-    assert run_json("explain", "pool:other", "--period", "2026-12")["together"]["cost"] == "3.25"
+    assert (
+        document("books", "explain", "pool:other", "--period", "2026-12")["together"]["cost"]
+        == "3.25"
+    )
     cause = found["corrections"][0]["causes"][0].replace("charge ", "charge:")
-    hint = refused("explain", cause, "--period", "2026-11")
+    hint = refusal("books", "explain", cause, "--period", "2026-11")
     assert "--from 2026-11-01 --to 2026-12-01" in hint
     dates = ("--from", "2026-11-01", "--to", "2026-12-01")
-    assert run_json("explain", cause, *dates)["cost"]["amount"] == "3.25"
+    assert document("books", "explain", cause, *dates)["cost"]["amount"] == "3.25"
 
 
 def test_policies_are_compared_with_the_corrections_beside() -> None:
     """The period's own view, each correction under both policies, and the view of all together."""
     corrected_november()
-    found = run_json("compare", "gaap", "marginal", "--period", "2026-11")
+    found = document("books", "compare", "gaap", "marginal", "--period", "2026-11")
     assert found["view"][1]["amounts"][0] == "12.50"
     assert [one["view"][1]["amounts"][0] for one in found["corrections"]] == ["3.25", "1.00"]
     assert found["together"][1]["amounts"][0] == "16.75"
@@ -211,21 +190,21 @@ def test_a_closed_period_under_another_policy_keeps_the_corrections_it_books() -
     corrected_november()
     for policy in ("gaap", "full", "marginal"):
         arguments = ("statement", "--period", "2026-12", "--policy", policy)
-        assert run_json(*arguments)["billed"] == "3.25"
+        assert document("books", *arguments)["billed"] == "3.25"
 
 
 def test_exports_stay_as_sealed_and_say_where_the_corrections_are(tmp_path: Path) -> None:
     """The journal of November has no line of them; the report tells of them beside its figures."""
-    before = run("export", "hledger", "--period", "2026-11").stdout.splitlines()
+    before = run("books", "export", "hledger", "--period", "2026-11").stdout.splitlines()
     corrected_november()
-    result = run("export", "hledger", "--period", "2026-11")
+    result = run("books", "export", "hledger", "--period", "2026-11")
     after = result.stdout.splitlines()
     *_, seal = before
     provisional = [line for line in before if line.startswith("; Provisional: ")]
     assert len(provisional) == 1
     assert after[:-1] == [line for line in before if line not in (*provisional, seal)]
     assert "its corrections are in 2026-12, 2027-01" in result.stderr
-    exported = json.loads(run("export", "json", "--period", "2026-11").stdout)
+    exported = json.loads(run("books", "export", "json", "--period", "2026-11").stdout)
     assert [charge["amount"] for charge in exported["charges"]] == ["12.50"]
     costs = [r for r in exported["corrected_since"] if r["figure"] == "cost-of-revenue"]
     assert [(row["line"], row["amount"]) for row in costs] == [
@@ -234,8 +213,8 @@ def test_exports_stay_as_sealed_and_say_where_the_corrections_are(tmp_path: Path
         ("booked in 2027-01", "1.00"),
         ("as corrected", "16.75"),
     ]
-    assert "its corrections are in 2026-12" in run("methods", "--period", "2026-11").stderr
-    run("report", "--period", "2026-11", "--out", "report.html")
+    assert "its corrections are in 2026-12" in run("books", "methods", "--period", "2026-11").stderr
+    run("books", "report", "--period", "2026-11", "--out", "report.html")
     page = Path("report.html").read_text(encoding="utf-8")
     assert "Corrected since" in page
     assert "booked in 2027-01" in page
@@ -245,67 +224,67 @@ def test_a_newer_program_prints_the_statement_as_it_was_sealed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Theorem 12: with --json to the byte, whatever this version would print instead."""
-    run("close", "2026-11")
-    before = run("statement", "--period", "2026-11", "--json").stdout
+    run("books", "close", "2026-11")
+    before = run("books", "statement", "--period", "2026-11", "--json").stdout
     monkeypatch.setattr(Statement, "to_json", lambda self, by=None: {"another": "layout"})
-    assert run("statement", "--period", "2026-11", "--json").stdout == before
-    assert "another" in run("statement", "--period", "2026-12", "--json").stdout
+    assert run("books", "statement", "--period", "2026-11", "--json").stdout == before
+    assert "another" in run("books", "statement", "--period", "2026-12", "--json").stdout
 
 
 def test_order_and_reasons() -> None:
     """A gap, a second close, a reopening out of order or without a reason: one line each."""
-    assert "2026-11 is still open" in refused("close", "2026-12")
-    run("close", "2026-11")
-    assert "is closed" in refused("close", "2026-11")
-    run("close", "2026-12")
-    assert "rests on it" in refused("reopen", "2026-11", "--reason", "x")
-    assert "say why" in refused("reopen", "2026-12", "--reason", " ")
-    reopened = run_json("reopen", "2026-12", "--reason", "a price was wrong")
+    assert "2026-11 is still open" in refusal("books", "close", "2026-12")
+    run("books", "close", "2026-11")
+    assert "is closed" in refusal("books", "close", "2026-11")
+    run("books", "close", "2026-12")
+    assert "rests on it" in refusal("books", "reopen", "2026-11", "--reason", "x")
+    assert "say why" in refusal("books", "reopen", "2026-12", "--reason", " ")
+    reopened = document("books", "reopen", "2026-12", "--reason", "a price was wrong")
     assert reopened["record"]["reason"] == "a price was wrong"
-    assert [row["status"] for row in run_json("periods")] == ["Closed", "Open", "Open"]
-    assert "never closed" in refused("verify", "2027-01")
+    assert [row["status"] for row in document("books", "periods")] == ["Closed", "Open", "Open"]
+    assert "never closed" in refusal("books", "verify", "2027-01")
 
 
 def test_a_restated_line_stops_the_close_until_it_is_accepted(tmp_path: Path) -> None:
     """The restated line is named, and the reason for accepting it stands in the record."""
     text = Path("november.csv").read_text().replace("12.50", "13.50")
     Path("again.csv").write_text(text)
-    refused("import", "again.csv")
-    assert "again.csv: its 1 line (" in refused("close", "2026-11")
-    done = run_json("close", "2026-11", "--accept", "disputed with the supplier")
+    refusal("books", "import", "again.csv")
+    assert "again.csv: its 1 line (" in refusal("books", "close", "2026-11")
+    done = document("books", "close", "2026-11", "--accept", "disputed with the supplier")
     assert len(done["accepted"]) == 1
 
 
 def test_a_changed_charge_is_found_and_the_exit_status_tells(tmp_path: Path) -> None:
     """One digit in books.db: refused by its checksum; and with a right one, named in words."""
-    run("close", "2026-11")
+    run("books", "close", "2026-11")
     database = sqlite3.connect("inferworks-data/books.db", isolation_level=None)
     database.execute(
         "UPDATE charges SET body = CAST(replace(body, '12500000000000', '12500000000001') AS BLOB)"
     )
-    assert "its checksum differs" in refused("verify", "2026-11")
+    assert "its checksum differs" in refusal("books", "verify", "2026-11")
     for *row, _ in database.execute("SELECT * FROM charges").fetchall():
         signed = (row_checksum("charges", row), row[0])
         database.execute("UPDATE charges SET checksum = ? WHERE id = ?", signed)
     database.close()
-    found = CliRunner().invoke(cli, ["books", "verify", "2026-11"])
+    found = invoke("books", "verify", "2026-11")
     assert found.exit_code == 1
     assert "amount_pico is 12500000000001, sealed as 12500000000000" in found.output
-    assert "no record with the hash abc" in refused("verify", "--head", "abc")
+    assert "no record with the hash abc" in refusal("books", "verify", "--head", "abc")
 
 
 def test_declared_periods(tmp_path: Path) -> None:
     """A fiscal period is declared once and closed by its name."""
-    run("periods", "fy27-p02", "--from", "2026-11-01", "--to", "2026-11-29")
-    assert "overlaps" in refused("close", "2026-11")
-    assert run_json("close", "fy27-p02")["period"] == "fy27-p02"
-    names = [row["period"] for row in run_json("periods")]
+    run("books", "periods", "fy27-p02", "--from", "2026-11-01", "--to", "2026-11-29")
+    assert "overlaps" in refusal("books", "close", "2026-11")
+    assert document("books", "close", "fy27-p02")["period"] == "fy27-p02"
+    names = [row["period"] for row in document("books", "periods")]
     assert names[:2] == ["fy27-p02", "2026-11-29..2026-12-01"]
 
 
 def test_the_auditors_script_works(tmp_path: Path) -> None:
     """The script of docs/closing.md checks the chain without this program, and finds a forgery."""
-    sealed = run_json("close", "2026-11")
+    sealed = document("books", "close", "2026-11")
     text = (ROOT / "docs" / "closing.md").read_text(encoding="utf-8")
     [script] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     done = subprocess.run(

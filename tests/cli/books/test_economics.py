@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from tests.support.command_line import invoke
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.main import cli
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -46,7 +46,7 @@ VIEWS = (
 
 def books(*arguments: str | Path) -> Result:
     """Run a verb of the books."""
-    return CliRunner().invoke(cli, ["books", *map(str, arguments)])
+    return invoke("books", *arguments)
 
 
 def document(*arguments: str | Path) -> Any:

@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import invoke
 
 from inferworks.books.exports.formats import FORMATS, JOURNALS
-from inferworks.cli.books import books
 
 BILL = """\
 BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceCategory,\
@@ -22,7 +21,7 @@ ServiceName,InvoiceIssuerName,ChargeDescription,ResourceId
 
 def run(*arguments: str | Path) -> tuple[int, str]:
     """The exit status, and what was printed: without the notes where all went well."""
-    result = CliRunner().invoke(books, [str(argument) for argument in arguments])
+    result = invoke("books", *arguments)
     text = f"{result.output}{result.exception or ''}"
     return result.exit_code, result.stdout if result.exit_code == 0 else text
 
@@ -85,7 +84,7 @@ def test_a_journal_says_what_is_not_closed(form: str, data: Path, tmp_path: Path
 
     def marked(*arguments: str) -> tuple[str, set[str]]:
         """Words beside the journal, and those of its lines that say that they are provisional."""
-        result = CliRunner().invoke(books, ["export", form, *arguments])
+        result = invoke("books", "export", form, *arguments)
         assert result.exit_code == 0, result.output
         lines = result.stdout.splitlines()
         return result.stderr, {line for line in lines if "provisional" in line.casefold()}

@@ -9,14 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import document, invoke, refusal
 
 from inferworks.books.bills.mapping import shipped_text
-from inferworks.cli.main import cli
 from inferworks.clock import SimClock
-from inferworks.errors import UserError
 
 JANUARY_NS = 1_798_761_600 * 10**9  # 2027-01-01
 HEADER = (
@@ -43,27 +40,9 @@ def a_bill(name: str, *lines: tuple[int, str], tags: str = "", month: int = 11) 
     return name
 
 
-def run(*arguments: str) -> Any:
-    """The JSON of `inferworks books ...`, which must work."""
-    result = CliRunner().invoke(cli, ["books", *arguments, "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def refused(*arguments: str) -> str:
-    """Error of a command that must refuse."""
-    try:
-        result = CliRunner().invoke(
-            cli, ["books", *arguments], standalone_mode=False, catch_exceptions=False
-        )
-    except (UserError, click.ClickException) as error:
-        return str(error)
-    raise AssertionError(f"not refused: {result.output}")
-
-
 def billed(period: str) -> str:
     """Amount billed for a month."""
-    said = run("statement", "--period", period)
+    said = document("books", "statement", "--period", period)
     return str(said.get("billed", said.get("statement", {}).get("billed")))
 
 
@@ -73,85 +52,91 @@ def test_a_question_is_answered_by_either_option_or_settled() -> None:
     second = a_bill("second.csv", (9, "1.00"), (10, "7.00"))
     for answer, amount in (("--part", "11.00"), ("--replace", "8.00")):
         data = ("--data", answer.strip("-"))
-        run("import", first, *data)
-        assert f"({amount} USD in all)" in refused("import", second, *data)
-        assert "cannot be closed" in refused("close", "2026-11", "--begin", *data)
-        [asked] = run("quarantine", "list", *data)["questions"]
+        document("books", "import", first, *data)
+        assert f"({amount} USD in all)" in refusal("books", "import", second, *data)
+        assert "cannot be closed" in refusal("books", "close", "2026-11", "--begin", *data)
+        [asked] = document("books", "quarantine", "list", *data)["questions"]
         assert (asked["file"], asked["issuer"], asked["settled"]) == (
             "second.csv",
             "A Cloud",
             False,
         )
-        run("import", answer, second, *data)
-        assert run("quarantine", "list", *data)["questions"] == []
-        assert run("close", "2026-11", "--begin", *data)["billed"] == amount
-    run("import", first)
-    refused("import", second)
-    run("quarantine", "settle", "1", "--reason", "a draft")
-    assert "no question 1 is open" in refused("quarantine", "settle", "1", "--reason", "again")
-    assert run("quarantine", "list", "--all")["questions"][0]["reason"] == "a draft"
-    assert run("close", "2026-11", "--begin")["billed"] == "3.00"
+        document("books", "import", answer, second, *data)
+        assert document("books", "quarantine", "list", *data)["questions"] == []
+        assert document("books", "close", "2026-11", "--begin", *data)["billed"] == amount
+    document("books", "import", first)
+    refusal("books", "import", second)
+    document("books", "quarantine", "settle", "1", "--reason", "a draft")
+    assert "no question 1 is open" in refusal(
+        "books", "quarantine", "settle", "1", "--reason", "again"
+    )
+    assert document("books", "quarantine", "list", "--all")["questions"][0]["reason"] == "a draft"
+    assert document("books", "close", "2026-11", "--begin")["billed"] == "3.00"
 
 
 def test_an_import_says_what_changed() -> None:
     """Lines added, gone, changed and amended, and the total before and after."""
-    run("import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
-    [file] = run("import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30")))["files"]
+    document("books", "import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
+    [file] = document(
+        "books", "import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30"))
+    )["files"]
     [change] = file["changes"]
     assert (change["fate"], change["revision"]) == ("revision", 2)
     assert (change["added"], change["gone"], change["changed"], change["amended"]) == (1, 0, 1, 0)
     assert (change["before"], change["after"]) == ({"USD": "1.40"}, {"USD": "2.30"})
-    said = run("import", a_bill("tagged.csv", (9, "1.00"), tags="{}"))
+    said = document("books", "import", a_bill("tagged.csv", (9, "1.00"), tags="{}"))
     assert said["files"][0]["changes"][0]["amended"] == 1
 
 
 def test_an_import_is_taken_back_and_may_come_again() -> None:
     """A void import stays on record with its author and reason; the same file lands again."""
     bill = a_bill("bill.csv", (9, "1.00"), (10, "2.00"))
-    run("import", bill)
-    assert run("imports", "void", "1", "--reason", "not ours")["gone"] == 2
+    document("books", "import", bill)
+    assert document("books", "imports", "void", "1", "--reason", "not ours")["gone"] == 2
     assert billed("2026-11") == "0.00"
-    assert "is void" in refused("imports", "void", "1", "--reason", "again")
-    assert run("imports", "list")["imports"] == []
-    [void] = run("imports", "list", "--all")["imports"]
+    assert "is void" in refusal("books", "imports", "void", "1", "--reason", "again")
+    assert document("books", "imports", "list")["imports"] == []
+    [void] = document("books", "imports", "list", "--all")["imports"]
     assert (void["state"], void["lines"], void["totals"]) == ("void", 2, {"USD": "3.00"})
     assert void["reason"].startswith("not ours")
-    assert run("import", bill)["files"][0]["accepted"] == 2
-    assert run("imports", "show", "2")["state"] == "in force"
-    assert "there is no import 7" in refused("imports", "show", "7")
+    assert document("books", "import", bill)["files"][0]["accepted"] == 2
+    assert document("books", "imports", "show", "2")["state"] == "in force"
+    assert "there is no import 7" in refusal("books", "imports", "show", "7")
 
 
 def test_a_revision_of_a_closed_period_is_a_correction_of_the_open_one() -> None:
     """The sealed bill stays, reversed exactly; the months together sum to the newest revision."""
-    run("import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
-    run("close", "2026-11", "--begin")
-    said = run("import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30"), tags="{}"))
+    document("books", "import", a_bill("first.csv", (9, "1.00"), (10, "0.40")))
+    document("books", "close", "2026-11", "--begin")
+    said = document(
+        "books", "import", a_bill("second.csv", (9, "1.00"), (10, "1.00"), (11, "0.30"), tags="{}")
+    )
     assert any("3 lines are for 2026-11, which is closed" in note for note in said["notes"])
     assert any("left as sealed" in note for note in said["notes"])
     assert (billed("2026-11"), billed("2026-12")) == ("1.40", "0.90")
-    run("imports", "void", "2", "--reason", "a bill of somebody else")
+    document("books", "imports", "void", "2", "--reason", "a bill of somebody else")
     assert (billed("2026-11"), billed("2026-12")) == ("1.40", "-1.40")
-    assert run("verify")["findings"] == []
+    assert document("books", "verify")["findings"] == []
 
 
 def test_a_day_of_a_closed_period_is_replaced_by_a_correction() -> None:
     """Asked first; other days stay as they were sealed, and what the file spans is corrected."""
-    run("import", a_bill("first.csv", (9, "1.00"), (10, "2.00"), (11, "3.00")))
-    run("close", "2026-11", "--begin")
+    document("books", "import", a_bill("first.csv", (9, "1.00"), (10, "2.00"), (11, "3.00")))
+    document("books", "close", "2026-11", "--begin")
     restated = a_bill("restated.csv", (10, "1.50"))
-    said = refused("import", restated)
+    said = refusal("books", "import", restated)
     assert "(7.50 USD in all)" in said
     assert "(5.50 USD in all)" in said
-    [file] = run("import", "--replace", restated)["files"]
+    [file] = document("books", "import", "--replace", restated)["files"]
     assert "in place of 1 line of first.csv (2.00 USD)" in file["changes"][0]["remark"]
     assert (billed("2026-11"), billed("2026-12")) == ("6.00", "-0.50")
-    assert [one["lines"] for one in run("imports", "list")["imports"]] == [2, 1]
-    assert run("verify")["findings"] == []
+    assert [one["lines"] for one in document("books", "imports", "list")["imports"]] == [2, 1]
+    assert document("books", "verify")["findings"] == []
 
 
 def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
     """Theorem 17: a bill agrees to the places of its invoice, or the difference is listed."""
-    run("import", a_bill("bill.csv", (9, "1.0049"), (10, "2.00")))
+    document("books", "import", a_bill("bill.csv", (9, "1.0049"), (10, "2.00")))
     Path("invoices.csv").write_text(
         "issuer,month,currency,total\nA Cloud,2026-11,USD,3.00\nB Cloud,2026-11,USD,5.00\n"
     )
@@ -163,7 +148,7 @@ def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
     [expected] = reconciled("--period", "2026-12")[1]
     assert (expected["issuer"], expected["finding"]) == ("A Cloud", "expected")
     assert reconciled("--period", "2026-11") == (0, [])
-    run("import", a_bill("next.csv", (9, "4.00"), month=12))
+    document("books", "import", a_bill("next.csv", (9, "4.00"), month=12))
     Path("invoices.csv").write_text("issuer,month,currency,total\nA Cloud,2026-12,USD,4.00\n")
     code, found = reconciled("invoices.csv", "--period", "2026-12")
     assert (code, [one["invoice_or_month"] for one in found]) == (0, ["2026-12"])
@@ -183,8 +168,8 @@ V-5,2026-11,other,5.00,USD,Petty cash,office,,,,
 def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
     """With its tax, and what came in a file; what no supplier is owed has no invoice."""
     Path("vouchers.csv").write_text(VOUCHED)
-    run("import", "vouchers.csv")
-    run("import", a_bill("bill.csv", (9, "2.00")))
+    document("books", "import", "vouchers.csv")
+    document("books", "import", a_bill("bill.csv", (9, "2.00")))
     Path("invoices.csv").write_text("issuer,invoice,currency,total\nLandlord,V-1,USD,119.00\n")
     assert [(one["issuer"], one["finding"]) for one in reconciled("invoices.csv")[1]] == [
         ("A Cloud", "no invoice"),
@@ -199,34 +184,34 @@ def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
 def test_a_close_asks_for_the_bills_that_must_come() -> None:
     """Suppliers of the configuration must have billed; a reason lets the close go on, and is recorded."""
     Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud", "B Cloud"]\n')
-    run("import", a_bill("bill.csv", (9, "1.00")))
-    said = refused("close", "2026-11", "--begin")
+    document("books", "import", a_bill("bill.csv", (9, "1.00")))
+    said = refusal("books", "close", "2026-11", "--begin")
     assert "bill of B Cloud for 2026-11: expected" in said
     assert "A Cloud" not in said
-    done = run("close", "2026-11", "--begin", "--accept", "B Cloud billed nothing")
+    done = document("books", "close", "2026-11", "--begin", "--accept", "B Cloud billed nothing")
     assert done["accepted"] == ["bill of B Cloud for 2026-11"]
 
 
 def reconciled(*arguments: str) -> tuple[int, list[Any]]:
     """The exit status and the checks of `inferworks books reconcile`."""
-    done = CliRunner().invoke(cli, ["books", "reconcile", *arguments, "--json"])
+    done = invoke("books", "reconcile", *arguments, "--json")
     return done.exit_code, json.loads(done.stdout)["checks"]
 
 
 def test_books_of_before_keep_their_ids_and_their_seals() -> None:
     """A folder of the layout before deliveries: closed months verify, and the bill again is a duplicate."""
     bill = a_bill("bill.csv", (9, "1.00"), (10, "2.00"))
-    run("import", bill)
+    document("books", "import", bill)
     older = {"chg_000000000000000000000001", "chg_000000000000000000000002"}
     with closing(sqlite3.connect("inferworks-data/books.db", isolation_level=None)) as db:
         made_older(db, sorted(older))
-    run("close", "2026-11", "--begin")
+    document("books", "close", "2026-11", "--begin")
     Path(bill).write_text(Path(bill).read_text().replace("2026-11-01,", "2026-11-01T00:00:00Z,"))
-    assert run("import", bill)["files"][0]["duplicate"] == 2
+    assert document("books", "import", bill)["files"][0]["duplicate"] == 2
     with closing(sqlite3.connect("inferworks-data/books.db")) as db:
         assert {id_ for (id_,) in db.execute("SELECT id FROM charges")} == older
-    assert run("verify")["findings"] == []
-    run("import", a_bill("more.csv", (9, "1.00"), (10, "2.00"), (11, "4.00")))
+    assert document("books", "verify")["findings"] == []
+    document("books", "import", a_bill("more.csv", (9, "1.00"), (10, "2.00"), (11, "4.00")))
     assert (billed("2026-11"), billed("2026-12")) == ("3.00", "4.00")
 
 
@@ -261,7 +246,7 @@ def google(month: str, *lines: tuple[str, str]) -> str:
 def checks(*rows: str) -> list[tuple[str, str]]:
     """Amount billed for each month, and the finding beside its invoices."""
     Path("invoices.csv").write_text("issuer,month,currency,total\n" + "".join(rows))
-    result = CliRunner().invoke(cli, ["books", "reconcile", "invoices.csv", "--json"])
+    result = invoke("books", "reconcile", "invoices.csv", "--json")
     return [(one["billed"], one["finding"]) for one in json.loads(result.stdout)["checks"]]
 
 
@@ -271,10 +256,12 @@ INVOICES = ("Google Cloud,2026-09,USD,300.00\n", "Google Cloud,2026-10,USD,627.0
 
 def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
     """Deliveries and invoices go by the billing period, costs by when they arose."""
-    run("import", google("202609", ("2026-09-01", "100.00"), ("2026-09-30", "200.00")))
-    run("import", google(*OCTOBER))
+    document(
+        "books", "import", google("202609", ("2026-09-01", "100.00"), ("2026-09-30", "200.00"))
+    )
+    document("books", "import", google(*OCTOBER))
     assert checks(*INVOICES) == [("300.00", "agrees"), ("627.00", "agrees")]
-    told = run("statement", "--from", "2026-09-01", "--to", "2026-10-01")
+    told = document("books", "statement", "--from", "2026-09-01", "--to", "2026-10-01")
     assert told["billed"] == "307.00"
 
 
@@ -292,18 +279,20 @@ def test_usage_that_is_reported_late_is_on_the_invoice_that_bills_it() -> None:
 )
 def test_invoices_come_in_every_form_of_a_bill(raw: bytes) -> None:
     """Invoices are read whatever separates their cells and decimals."""
-    run("import", a_bill("bill.csv", (1, "1190.50")))
+    document("books", "import", a_bill("bill.csv", (1, "1190.50")))
     Path("invoices").write_bytes(raw)
-    [check] = run("reconcile", "invoices")["checks"]
+    [check] = document("books", "reconcile", "invoices")["checks"]
     assert (check["invoiced"], check["finding"]) == ("1190.50", "agrees")
 
 
 def test_a_total_that_could_be_either_is_one_question() -> None:
     """A total with two readings is one question, which an option answers."""
-    run("import", a_bill("bill.csv", (1, "1190")))
+    document("books", "import", a_bill("bill.csv", (1, "1190")))
     Path("invoices.csv").write_text("issuer;month;currency;total\nA Cloud;2026-11;USD;1.190\n")
-    assert "column total: '1.190' (line 2) is 1.190 or 1190" in refused("reconcile", "invoices.csv")
-    [check] = run("reconcile", "invoices.csv", "--decimal-mark", ",")["checks"]
+    assert "column total: '1.190' (line 2) is 1.190 or 1190" in refusal(
+        "books", "reconcile", "invoices.csv"
+    )
+    [check] = document("books", "reconcile", "invoices.csv", "--decimal-mark", ",")["checks"]
     assert check["finding"] == "agrees"
 
 
@@ -312,13 +301,13 @@ def test_what_was_taken_for_the_month_of_its_usage_does_not_count_twice() -> Non
     known = shipped_text("gcp-billing")
     [period] = [line for line in known.splitlines() if line.startswith("BillingPeriodStart")]
     Path("before.toml").write_text(known.replace(period, ""))
-    run("import", "--mapping", "before.toml", google(*OCTOBER))
-    run("import", google(*OCTOBER))
+    document("books", "import", "--mapping", "before.toml", google(*OCTOBER))
+    document("books", "import", google(*OCTOBER))
     assert checks(*INVOICES[1:]) == [("7.00", "no invoice"), ("620.00", "differs")]
     longer = google(*OCTOBER, ("2026-10-31", "0.00"))
-    text = refused("import", longer)
+    text = refusal("books", "import", longer)
     assert "202610.json, line 1: is billed in 2026-10 and stands in the books in 2026-09" in text
     [(number,)] = [(word,) for word in text.split() if word.isdigit()]
-    run("imports", "void", number, "--reason", "billed in October")
-    run("import", longer)
+    document("books", "imports", "void", number, "--reason", "billed in October")
+    document("books", "import", longer)
     assert checks(*INVOICES[1:]) == [("627.00", "agrees")]

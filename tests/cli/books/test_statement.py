@@ -9,13 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.main import cli
-from inferworks.errors import BooksError, UserError
+from inferworks.errors import BooksError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
@@ -34,18 +33,6 @@ SHEET = """\
 person,start,end,minutes,node,activity,pay,currency,sheet
 ann,2026-11-21T00:00:00Z,2026-11-21T00:00:10Z,10,node-1,,5.00,USD,2026-47
 """
-
-
-def inferworks(*arguments: str | Path) -> Result:
-    """Run the command line; an error the user can mend is in `exception`."""
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-def refusal(*arguments: str | Path) -> str:
-    """The error of a command that must fail with one the user can mend."""
-    result = inferworks(*arguments)
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
 
 
 @pytest.fixture(autouse=True)
@@ -100,9 +87,8 @@ def journal(folder: DataFolder) -> Iterator[SqliteStore]:
 
 def test_bills_in_statement_out(bills: tuple[Path, Path], served: DataFolder) -> None:
     """The whole way: two files, a journal, price plans, and the figures worked out by hand."""
-    assert inferworks("books", "import", *bills).exit_code == 0
-    result = inferworks("books", "statement", "--json")
-    assert result.exit_code == 0, result.output
+    run("books", "import", *bills)
+    result = run("books", "statement", "--json")
     drawn = json.loads(result.stdout)
     assert drawn["billed"] == drawn["allocated"] == "16.00"
     assert drawn["statement"] == {
@@ -127,7 +113,7 @@ def test_bills_in_statement_out(bills: tuple[Path, Path], served: DataFolder) ->
 
 def test_an_import_counts_and_totals(bills: tuple[Path, Path]) -> None:
     """New lines, duplicate lines, and what the new ones sum to."""
-    first = inferworks("books", "import", *bills).output.split()
+    first = invoke("books", "import", *bills).output.split()
     assert first[6:] == [
         "bill.csv",
         "focus",
@@ -142,7 +128,7 @@ def test_an_import_counts_and_totals(bills: tuple[Path, Path]) -> None:
         "5.00",
         "USD",
     ]
-    again = inferworks("books", "import", bills[0]).output.split()
+    again = invoke("books", "import", bills[0]).output.split()
     assert again[6:] == ["bill.csv", "focus", "0", "2", "0.00", "USD"]
 
 
@@ -150,13 +136,13 @@ def test_a_bad_file_does_not_keep_a_good_one_out(bills: tuple[Path, Path], tmp_p
     """Each file lands whole or not at all, and the bad one's lines are all named."""
     bad = tmp_path / "bad.csv"
     bad.write_text(BILL.replace("10.00", "ten").replace("1.00", "one"))
-    result = inferworks("books", "import", bad, bills[1])
+    result = invoke("books", "import", bad, bills[1])
     assert "sheet.csv" in result.output
     assert str(result.exception).splitlines() == [
         "bad.csv, line 2, column BilledCost: 'ten': not a plain decimal number: 'ten'",
         "bad.csv, line 3, column BilledCost: 'one': not a plain decimal number: 'one'",
     ]
-    drawn = json.loads(inferworks("books", "statement", "--json").stdout)
+    drawn = document("books", "statement")
     assert drawn["billed"] == "5.00"
 
 
@@ -165,9 +151,8 @@ def test_tables_fit_80_columns_without_colour(
     by: str | None, bills: tuple[Path, Path], served: DataFolder
 ) -> None:
     """Tables fit 80 columns outside a terminal, whatever the statement is cut by."""
-    inferworks("books", "import", *bills)
-    result = inferworks("books", "statement", *(["--by", by] if by else []))
-    assert result.exit_code == 0, result.output
+    invoke("books", "import", *bills)
+    result = run("books", "statement", *(["--by", by] if by else []))
     assert max(map(len, result.output.splitlines())) <= 80
     assert "\x1b" not in result.output
     assert "unused capacity: idle" in result.output
@@ -175,15 +160,14 @@ def test_tables_fit_80_columns_without_colour(
 
 def test_it_says_why_the_margin_changed(bills: tuple[Path, Path], served: DataFolder) -> None:
     """Ten seconds beside the first half of them: the same call, more machine, all of it exact."""
-    inferworks("books", "import", *bills)
+    invoke("books", "import", *bills)
     dates = ("--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
     half = "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z"
-    told = inferworks("books", "statement", *dates, "--compare", half)
-    assert told.exit_code == 0, told.output
+    told = run("books", "statement", *dates, "--compare", half)
     assert "idle: more or less capacity stood unused" in told.stdout
     table = told.stdout[told.stdout.index("WHY IT CHANGED") :]
     assert max(map(len, table.splitlines())) <= 80
-    found = json.loads(inferworks("books", "statement", *dates, "--compare", half, "--json").stdout)
+    found = document("books", "statement", *dates, "--compare", half)
     explained = found["compared"]["explained"]
     assert explained["change"] == found["compared"]["figures"]["gross_margin"]["change"]
     effects = [Decimal(pico) for pico in explained["causes"].values()]
@@ -195,18 +179,18 @@ def test_the_report_draws_why_it_changed(
     bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
 ) -> None:
     """`report` and `export html` draw the statement's comparison with another time and with a budget."""
-    inferworks("books", "import", *bills)
+    invoke("books", "import", *bills)
     budget, page = tmp_path / "budget.csv", tmp_path / "page.html"
     budget.write_text("period,line,amount\n2026-11,revenue,40\n")
     dates = ("--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
     beside = ("--compare", "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z", "--budget", budget)
-    inferworks("books", "report", *dates, *beside, "--out", page)
+    invoke("books", "report", *dates, *beside, "--out", page)
     drawn = page.read_text()
     assert 'title="-8.00"' in drawn[drawn.index("Beside 2026-11-21T") :]
     assert 'data-pico="-5000000000000"' in drawn[drawn.index("Why the gross margin changed") :]
     assert "Beside the budget" in drawn
-    assert inferworks("books", "export", "html", *dates, *beside).stdout == drawn
-    refused = inferworks("books", "export", "csv", *dates, *beside, "--out", tmp_path)
+    assert invoke("books", "export", "html", *dates, *beside).stdout == drawn
+    refused = invoke("books", "export", "csv", *dates, *beside, "--out", tmp_path)
     assert "--compare is not for csv" in refused.output
 
 
@@ -214,62 +198,61 @@ def test_a_budget_stands_beside_the_statement(
     bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
 ) -> None:
     """Ten seconds of November have their part of its budget; one line says which file is not meant."""
-    inferworks("books", "import", *bills)
+    invoke("books", "import", *bills)
     budget = tmp_path / "budget.csv"
     budget.write_text(
         "period,line,amount,customer\n2026-11-21T00:00:00Z..2026-11-21T00:00:20Z,Revenue,40,\n"
         "2026-11-21T00:00:00Z..2026-11-21T00:00:10Z,revenue,15,acme\n"
     )
     asked = ("books", "statement", "--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
-    told = inferworks(*asked, "--budget", budget)
-    assert told.exit_code == 0, told.output
+    told = run(*asked, "--budget", budget)
     assert "Revenue" in told.stdout
     assert "favourable" not in told.stdout
     assert told.stdout.count("adverse") == 3  # revenue, acme and the rest
     table, _, note = told.stdout.partition("Note: ")
     assert "cut by time" in note
     assert max(map(len, table.splitlines())) <= 80
-    found = json.loads(inferworks(*asked, "--budget", budget, "--json").stdout)
+    found = document(*asked, "--budget", budget)
     acme = next(one for one in found["budget"]["lines"] if one["customer"])
     assert (acme["budget"], acme["actual"], acme["variance"]) == ("15.00", "14.00", "-1.00")
     assert found["statement"]["revenue"] == "14.00"
     budget.write_text("period,line,amount\n2026-11,revenues,40\n")
     assert "no line of the statement; the nearest is 'revenue'" in str(
-        inferworks(*asked, "--budget", budget).exception
+        invoke(*asked, "--budget", budget).exception
     )
-    assert "--by cuts it" in inferworks(*asked, "--budget", budget, "--by", "day").output
+    assert "--by cuts it" in invoke(*asked, "--budget", budget, "--by", "day").output
 
 
 def test_a_statement_stands_beside_its_budget_and_another_time(
     bills: tuple[Path, Path], served: DataFolder, tmp_path: Path
 ) -> None:
     """Both tables, each as it is alone, under one head; both in the JSON."""
-    inferworks("books", "import", *bills)
+    invoke("books", "import", *bills)
     budget = tmp_path / "budget.csv"
     budget.write_text("period,line,amount\n2026-11,revenue,40\n")
     asked = ("books", "statement", "--from", "2026-11-21T00:00:00Z", "--to", "2026-11-21T00:00:10Z")
     compare = ("--compare", "2026-11-21T00:00:00Z..2026-11-21T00:00:05Z")
     planned = ("--budget", budget)
-    both = inferworks(*asked, *compare, *planned).stdout.splitlines()
+    both = invoke(*asked, *compare, *planned).stdout.splitlines()
     for alone in (compare, planned):
-        said = [one for one in inferworks(*asked, *alone).stdout.splitlines() if one[:5] != "Note:"]
+        said = [one for one in invoke(*asked, *alone).stdout.splitlines() if one[:5] != "Note:"]
         assert said
         assert [one for one in both if one in said and one] == [one for one in said if one]
-    found = json.loads(inferworks(*asked, *compare, *planned, "--json").stdout)
+    found = document(*asked, *compare, *planned)
     for name, alone in (("compared", compare), ("budget", planned)):
-        assert found[name] == json.loads(inferworks(*asked, *alone, "--json").stdout)[name]
+        assert found[name] == document(*asked, *alone)[name]
 
 
 def test_dates_bound_the_span(bills: tuple[Path, Path], served: DataFolder) -> None:
     """Half of the ten seconds carries half of the bill, and says so."""
-    inferworks("books", "import", bills[0])
-    result = inferworks(
+    invoke("books", "import", bills[0])
+    result = invoke(
         "books", "statement", "--json", "--from", "2026-11-21", "--to", "2026-11-21T00:00:05Z"
     )
     drawn = json.loads(result.stdout)
     assert (drawn["billed"], drawn["statement"]["revenue"]) == ("5.50", "14.00")
     assert drawn["notes"] == ["2 bill lines reach beyond this span; they are accrued by time."]
-    late = json.loads(inferworks("books", "statement", "--json", "--from", "2026-11-22").stdout)
+    late = document("books", "statement", "--from", "2026-11-22")
     assert (late["billed"], late["statement"]["revenue"]) == ("0.00", "0.00")
 
 
@@ -286,9 +269,9 @@ def test_dates_that_cannot_be_meant_are_refused(
     dates: list[str], reason: str, bills: tuple[Path, Path]
 ) -> None:
     """An error that names them, of whatever is drawn up for that span."""
-    inferworks("books", "import", bills[0])
+    invoke("books", "import", bills[0])
     for noun in ("statement", "economics", "bridge", "report"):
-        result = CliRunner().invoke(cli, ["books", noun, *dates])
+        result = invoke("books", noun, *dates)
         assert result.exit_code != 0
         assert reason in f"{result.output} {result.exception}"
 
@@ -300,7 +283,7 @@ def test_there_must_be_something_to_state() -> None:
 
 def test_unknown_rules_are_refused(bills: tuple[Path, Path], tmp_path: Path) -> None:
     """A policy or pools file that is not there, or not meant."""
-    inferworks("books", "import", *bills)
+    invoke("books", "import", *bills)
     assert "policy 'ifrs' not found" in refusal("books", "statement", "--policy", "ifrs")
     missing = tmp_path / "none.toml"
     assert "cannot read the pools file" in refusal("books", "statement", "--pools", missing)
@@ -314,7 +297,7 @@ def test_damaged_facts_stop_the_statement_with_the_figures(
     """A theorem that does not hold is said in one line, not shown as a number."""
     with journal(served) as store:
         store.write([a_step(1, DAY_NS + 5 * SECOND_NS, SECOND_NS, [])])
-    result = inferworks("books", "statement")
+    result = invoke("books", "statement")
     assert result.exit_code == 1
     assert result.stdout == ""
     assert isinstance(result.exception, BooksError)
@@ -328,10 +311,10 @@ def test_figures_without_a_bill_say_so(served: DataFolder, tmp_path: Path) -> No
     words = "No bill covers this span, so neither its costs nor its margin are known."
     for noun in (["statement"], ["statement", "--by", "customer"], ["bridge"], ["economics"],
                  ["compare", "gaap", "full"]):  # fmt: skip
-        assert words in inferworks("books", *noun).stdout, noun
-    assert words in json.loads(inferworks("books", "statement", "--json").stdout)["notes"]
+        assert words in invoke("books", *noun).stdout, noun
+    assert words in document("books", "statement")["notes"]
     page = tmp_path / "page.html"
-    inferworks("books", "report", "--out", str(page))
+    invoke("books", "report", "--out", str(page))
     assert words in page.read_text()
 
 
@@ -340,10 +323,10 @@ def test_a_report_overwrites_nothing_unasked(
 ) -> None:
     """Without --out it takes the next free name and says which; a name that was given is taken."""
     monkeypatch.chdir(tmp_path)
-    inferworks("books", "import", bills[0])
+    invoke("books", "import", bills[0])
     Path("inferworks-report.html").write_text("mine")
     for name in ("inferworks-report-2.html", "inferworks-report-3.html"):
-        assert inferworks("books", "report").stdout.strip() == name
+        assert invoke("books", "report").stdout.strip() == name
     assert Path("inferworks-report.html").read_text() == "mine"
-    inferworks("books", "report", "--out", "inferworks-report.html")
+    invoke("books", "report", "--out", "inferworks-report.html")
     assert Path("inferworks-report.html").read_text() != "mine"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from tests.support.command_line import document, run
 
-from inferworks.cli.main import cli
 from inferworks.errors import DataFolderError, LakeError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.compact import Compacted, compact, prune
@@ -223,13 +221,6 @@ def test_a_long_row_of_commits_is_read_from_its_newest_summary(tmp_path: Path) -
     assert not LakeReader(lake, path).verify(sums=True).findings
 
 
-def run(*arguments: str | Path) -> str:
-    """Output of a command that must work."""
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.stdout
-
-
 BILL = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ServiceCategory,"
     "ResourceId\n9.00,USD,2024-10-04T00:00:00Z,2024-10-06T00:00:00Z,A Cloud,Networking,\n"
@@ -247,23 +238,23 @@ def test_a_closed_period_verifies_whatever_is_compacted(tmp_path: Path) -> None:
     for some in (facts[: len(facts) // 2], facts[len(facts) // 2 :]):
         write(data / "journal.db", some)
         run("lake", "seal", "--data", data, "--all")
-    assert "TABLE" in run("lake", "compact", "--data", data, "--dry-run")
-    told = json.loads(run("lake", "compact", "--data", data, "--json"))
+    assert "TABLE" in run("lake", "compact", "--data", data, "--dry-run").stdout
+    told = document("lake", "compact", "--data", data)
     assert told["files_before"] == 2 * told["files_after"] > 0
     run("books", "close", "2024-10", "--data", data)
-    closed = run("books", "statement", "--period", "2024-10", "--data", data)
+    closed = run("books", "statement", "--period", "2024-10", "--data", data).stdout
     named = names(read_manifest(LocalLake(data / "lake")))
     for seed in (2, 3):
         write(data / "journal.db", facts_of_days(seed, rows=4))
         run("lake", "seal", "--data", data, "--all")
-    late = run("books", "statement", "--period", "2024-10", "--data", data)
+    late = run("books", "statement", "--period", "2024-10", "--data", data).stdout
     assert late != closed, "what came late is shown beside"
     run("lake", "compact", "--data", data)
     manifest = read_manifest(LocalLake(data / "lake"))
     assert named <= names(manifest)
     assert len(manifest.segments) == 2 * len(named)
-    assert "files were removed" in run("lake", "prune", "--older-than", "0", "--data", data)
-    assert run("books", "statement", "--period", "2024-10", "--data", data) == late
+    assert "files were removed" in run("lake", "prune", "--older-than", "0", "--data", data).stdout
+    assert run("books", "statement", "--period", "2024-10", "--data", data).stdout == late
     run("books", "verify", "--data", data)
     run("lake", "verify", "--sums", "--data", data)
 
