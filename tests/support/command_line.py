@@ -35,7 +35,7 @@ def document(*arguments: object) -> Any:
 
 
 def refusal(*arguments: object) -> str:
-    """Why a command refuses that must do so: an error that its user can mend, or how it is used."""
+    """Words of a command that must refuse: an error that its user can mend, or its usage."""
     result = invoke(*arguments)
     if isinstance(result.exception, UserError):
         return str(result.exception)
