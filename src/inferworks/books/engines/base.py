@@ -17,7 +17,9 @@ more).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -73,6 +75,43 @@ class Engine(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+class ScratchEngine:
+    """Base of engines that number their tables and keep files in a temporary folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="inferworks-books-", dir=folder)
+        self._numbers = count()
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._scratch.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fresh(self) -> str:
+        return f"kept_{next(self._numbers)}"
+
+
+def small_table(
+    engine: Engine,
+    texts: Mapping[str, Iterable[str | None]],
+    numbers: Mapping[str, Iterable[int | None]],
+) -> ir.Table:
+    """Return columns of texts and of 64-bit integers, by name, as a table to join with."""
+    columns = {name: pa.array(list(values), pa.string()) for name, values in texts.items()}
+    columns |= {name: pa.array(list(values), pa.int64()) for name, values in numbers.items()}
+    return engine.table(pa.table(columns))
 
 
 def no_rows(folder: Path, name: str, schema: pa.Schema) -> str:

@@ -20,17 +20,9 @@ def as_divided_on(
     """`charges` as `engine` divides them: as they are where they are held."""
     if not isinstance(charges, Lines):
         return charges
-    return in_bundles(charges, rules, span, _things(engine, lake))
-
-
-def _things(engine: Engine, lake: Lake) -> Things:
-    """Return the nodes and buckets that the meter knows, by the names that bills have for them."""
     stood = engine.fetch(lake.by_day("intervals", ()).united(["node"]).distinct()).to_pylist()
     used = engine.fetch(lake.activity.select("resource", "unit").distinct()).to_pylist()
-    of_unit = {
-        unit: {row["resource"] for row in used if row["unit"] == unit.value}
-        for unit in (Unit.NODE_NS, Unit.BYTE_SECONDS)
-    }
-    return Things(
-        {row["node"] for row in stood} | of_unit[Unit.NODE_NS], of_unit[Unit.BYTE_SECONDS]
-    )
+    nodes = {row["resource"] for row in used if row["unit"] == Unit.NODE_NS.value}
+    buckets = {row["resource"] for row in used if row["unit"] == Unit.BYTE_SECONDS.value}
+    things = Things({row["node"] for row in stood} | nodes, buckets)
+    return in_bundles(charges, rules, span, things)

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from inferworks.books.allocation.billed_usage import FLAT, Level, Sale, Sold, Units
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.base import total, whole
+from inferworks.books.engines.base import small_table, total, whole
 from inferworks.books.engines.call_dimensions import PLACE, CallDimensions, ints
 from inferworks.books.engines.granularity import FIRST, UNPLACED, Parties, nothing
 from inferworks.books.engines.lake import ByDay
@@ -68,28 +68,25 @@ class Sums(NamedTuple):
 class Calls:
     """The calls of a lake, and what they weigh."""
 
-    def __init__(self, who: CallDimensions) -> None:
-        self._who, self._engine, self.grain = who, who.engine, who.grain
+    def __init__(self, dimensions: CallDimensions) -> None:
+        self._dimensions, self._engine, self.grain = dimensions, dimensions.engine, dimensions.grain
 
     # --- bytes ---------------------------------------------------------------------------------------
 
     def byte_sums(self, spans: Sequence[tuple[int, Span]]) -> Sums:
         """Bytes of the calls opened in `spans` (question, span), by slot."""
         slots = Slots(span for _, span in spans)
-        calls = self._who.calls(self._opened(slots), "replica")
+        opened = self._dimensions.lake.usage
+        if not self.grain.rest:  # what the calls of whole days come to
+            names = ("customer", "purpose", "opened_ns", "request_bytes", "response_bytes")
+            opened = self._dimensions.lake.by_day("calls", slots.edges_ns).united(names)
+        calls = self._dimensions.calls(opened, "replica")
         calls = calls.mutate(slot=slots.number(calls.opened_ns), direction=ibis.literal(""))
         calls = calls.filter(calls.slot != NO_SLOT)
         sums = calls.group_by(["slot", *self.grain.columns]).agg(
             weight=total(calls.request_bytes + calls.response_bytes)
         )
         return Sums(self._engine.keep(sums.filter(sums.weight > 0)), slots)
-
-    def _opened(self, slots: Slots) -> ir.Table:
-        """The calls, or at the grain of customers what those of whole days come to."""
-        if self.grain.rest:
-            return self._who.lake.usage
-        names = ("customer", "purpose", "opened_ns", "request_bytes", "response_bytes")
-        return self._who.lake.by_day("calls", slots.edges_ns).united(names)
 
     def bytes_moved(
         self, sums: Sums, parties: Parties, spans: Sequence[tuple[int, Span]]
@@ -99,15 +96,18 @@ class Calls:
         rows = parties.numbered(sums.rows).join(self._pairs(("question", "slot"), pairs), "slot")
         if len(pairs) == len(spans):  # one slot each: the sums are the answers
             return rows.select("question", *self.grain.keys, "weight")
-        return self._who.by_question(rows, self.grain.keys)
+        return self._dimensions.by_question(rows, self.grain.keys)
 
     # --- tokens --------------------------------------------------------------------------------------
 
     def token_sums(self, stays: Iterable[Stay], bought: Sequence[Purchase]) -> Sums:
         """The tokens of all legs in the times of `stays` and in the spans of what was `bought`."""
         spans = [Span(stay.start_ns, stay.end_ns) for stay in stays]
-        slots = Slots([*spans, *(one.span for one in bought)])
-        return Sums(self._engine.keep(self._token_sums(slots, _units_of(bought))), slots)
+        slots = Slots([*spans, *(purchase.span for purchase in bought)])
+        # the buckets that lines tell apart; all together they are summed anyway
+        by_sale = (units for purchase in bought for units in purchase.sale.units if units != FLAT)
+        units = tuple(sorted({unit for units in by_sale for unit in units}))
+        return Sums(self._engine.keep(self._token_sums(slots, units)), slots)
 
     def _token_sums(self, slots: Slots, units: Units) -> ir.Table:
         """The legs' tokens by place, slot, era and grain; what reaches over an edge apart, in `pieces`.
@@ -115,8 +115,8 @@ class Calls:
         The place is the replica, or the provider of whom the tokens were `bought`: every column by which
         ten million rows are grouped is dear, and text most of all.
         """
-        legs = self._who.calls(self._tried(slots, units), "server").mutate(
-            era=self._who.eras.number(ibis._.opened_ns)
+        legs = self._dimensions.calls(self._tried(slots, units), "server").mutate(
+            era=self._dimensions.eras.number(ibis._.opened_ns)
         )
         legs = legs.mutate(slot=slots.number(legs.started_ns))
         ends_ns = slots.end_ns(legs.slot)
@@ -140,8 +140,8 @@ class Calls:
         not change.
         """
         if self.grain.rest:
-            return self._legs(self._who.lake.usage, units)
-        sums, rows = self._who.lake.by_day("attempts", slots.edges_ns)
+            return self._legs(self._dimensions.lake.usage, units)
+        sums, rows = self._dimensions.lake.by_day("attempts", slots.edges_ns)
         if sums is not None:
             sums = sums.mutate(
                 served=sums.model,
@@ -189,35 +189,38 @@ class Calls:
     ) -> ir.Table:
         """The tokens of what was `bought`: of the first level of each sale that has any."""
         others = sums.rows.filter(sums.rows.bought)
-        found = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
-        levels = _levels(bought, {(row["place"], row["served"]) for row in found}, billing)
+        rows = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
+        levels = _levels(bought, {(row["place"], row["served"]) for row in rows}, billing)
         others = sums._replace(rows=parties.numbered(others))
-        answers = [
-            self._answers(
-                others,
-                _asked_pairs(of_units),
-                [("place", "asked_place"), ("served", "asked_model")],
-                [(one.number, one.span) for one in of_units],
-                units,
-            )
-            for units, of_units in _by_units(levels).items()
-        ]
+        by_units: dict[Units, list[_LevelQuestion]] = {}
+        for level in levels:
+            by_units.setdefault(level.level.units, []).append(level)
+        answers: list[ir.Table] = []
+        for units, of_units in by_units.items():
+            pairs = [(level, *pair) for level in of_units for pair in sorted(level.level.sold)]
+            questions = {
+                "question": ints(level.number for level, _, _ in pairs),
+                "asked_place": pa.array([provider for _, provider, _ in pairs], pa.string()),
+                "asked_model": pa.array([model for _, _, model in pairs], pa.string()),
+                "from_ns": ints(level.span.start_ns for level, _, _ in pairs),
+                "until_ns": ints(level.span.end_ns for level, _, _ in pairs),
+            }
+            on = [("place", "asked_place"), ("served", "asked_model")]
+            spans = [(level.number, level.span) for level in of_units]
+            answers.append(self._answers(others, questions, on, spans, units))
         if not answers:
             return self.unplaced({}, parties)
         weights = ibis.union(*answers) if len(answers) > 1 else answers[0]
         return self._preferred(weights, levels)
 
-    def _preferred(self, weights: ir.Table, levels: Sequence[_Asked]) -> ir.Table:
+    def _preferred(self, weights: ir.Table, levels: Sequence[_LevelQuestion]) -> ir.Table:
         """`weights`, by level, of the first level of each question that has any."""
-        table = self._engine.table(
-            pa.table(
-                {
-                    "level": ints(one.number for one in levels),
-                    "of_question": ints(one.question for one in levels),
-                    "rank": ints(one.rank for one in levels),
-                }
-            )
-        )
+        numbers = {
+            "level": (level.number for level in levels),
+            "of_question": (level.question for level in levels),
+            "rank": (level.rank for level in levels),
+        }
+        table = small_table(self._engine, {}, numbers)
         rows = weights.join(table, [("question", "level")])
         first = rows["rank"].min().over(group_by="of_question")
         rows = rows.mutate(first=first)
@@ -250,11 +253,11 @@ class Calls:
         )
         columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
-        return self._who.by_question(self._both_directions(both), self.grain.keys)
+        return self._dimensions.by_question(self._both_directions(both), self.grain.keys)
 
     def _by_catalog(self, rows: ir.Table) -> ir.Table:
         """`rows` with what their tokens weigh, each by its model; `flat` ones each the same."""
-        rows = rows.join(self._who.weights(), [("served", "of_model"), ("era", "of_era")])
+        rows = rows.join(self._dimensions.weights(), [("served", "of_model"), ("era", "of_era")])
         return rows.mutate(
             for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
             for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
@@ -280,9 +283,8 @@ class Calls:
 
     def _pairs(self, names: tuple[str, str], pairs: Iterable[tuple[int, int]]) -> ir.Table:
         rows = list(pairs)
-        return self._engine.table(
-            pa.table({name: ints(row[n] for row in rows) for n, name in enumerate(names)})
-        )
+        numbers = {name: [row[n] for row in rows] for n, name in enumerate(names)}
+        return small_table(self._engine, {}, numbers)
 
 
 def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
@@ -301,7 +303,7 @@ def _undirected(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in columns if name != "direction")
 
 
-class _Asked(NamedTuple):
+class _LevelQuestion(NamedTuple):
     """A level of a purchase, as a question of its own."""
 
     number: int
@@ -311,42 +313,19 @@ class _Asked(NamedTuple):
     span: Span
 
 
-def _levels(bought: Iterable[Purchase], sold: AbstractSet[Sold], billing: Billing) -> list[_Asked]:
+def _levels(
+    bought: Iterable[Purchase], sold: AbstractSet[Sold], billing: Billing
+) -> list[_LevelQuestion]:
     """The levels of all that was `bought`, of what was `sold` at all."""
     known: dict[Sale, list[Level]] = {}
-    asked: list[_Asked] = []
-    for one in bought:
-        if one.sale not in known:
-            levels = one.sale.levels(sold, billing)
-            known[one.sale] = [level for level in levels if not level.sold.isdisjoint(sold)]
-        for rank, level in enumerate(known[one.sale]):
-            asked.append(_Asked(len(asked), one.number, rank, level, one.span))
-    return asked
-
-
-def _by_units(levels: Iterable[_Asked]) -> Mapping[Units, Sequence[_Asked]]:
-    grouped: dict[Units, list[_Asked]] = {}
-    for one in levels:
-        grouped.setdefault(one.level.units, []).append(one)
-    return grouped
-
-
-def _asked_pairs(levels: Iterable[_Asked]) -> Mapping[str, pa.Array]:
-    """Return the providers and models that each level covers, with its times, as columns."""
-    pairs = [(one, *pair) for one in levels for pair in sorted(one.level.sold)]
-    return {
-        "question": ints(one.number for one, _, _ in pairs),
-        "asked_place": pa.array([provider for _, provider, _ in pairs], pa.string()),
-        "asked_model": pa.array([model for _, _, model in pairs], pa.string()),
-        "from_ns": ints(one.span.start_ns for one, _, _ in pairs),
-        "until_ns": ints(one.span.end_ns for one, _, _ in pairs),
-    }
-
-
-def _units_of(bought: Iterable[Purchase]) -> Units:
-    """The buckets that lines tell apart; all together they are summed anyway."""
-    units = {unit for one in bought for found in one.sale.units if found != FLAT for unit in found}
-    return tuple(sorted(units))
+    questions: list[_LevelQuestion] = []
+    for number, sale, span in bought:
+        if sale not in known:
+            levels = sale.levels(sold, billing)
+            known[sale] = [level for level in levels if not level.sold.isdisjoint(sold)]
+        for rank, level in enumerate(known[sale]):
+            questions.append(_LevelQuestion(len(questions), number, rank, level, span))
+    return questions
 
 
 def _by_units_of(rows: ir.Table, *, units: Units) -> ir.Table:

@@ -35,7 +35,7 @@ from inferworks.books.calendar.span import Span, utc_day
 from inferworks.books.charge import Charge
 from inferworks.books.engines.allocation_requests import AllocationRequest, Asking, MachineDrivers
 from inferworks.books.engines.apportion import width_of
-from inferworks.books.engines.base import Engine, total
+from inferworks.books.engines.base import Engine, small_table, total
 from inferworks.books.engines.call_dimensions import CallDimensions
 from inferworks.books.engines.driver_weights import (
     Weights,
@@ -90,8 +90,8 @@ def divide(
     nodes_of: MachineDrivers,
 ) -> Divided:
     """Each charge of a final pool divided by the driver of its pool."""
-    who = CallDimensions(engine, lake, catalog, grain)
-    answers, weights = answered(who, placed, nodes_of)
+    dimensions = CallDimensions(engine, lake, catalog, grain)
+    answers, weights = answered(dimensions, placed, nodes_of)
     nodes_of.answers = answers
     done = tuple(divisions(placed, nodes_of))
     asks = tuple(ask for division in done for ask in division.asks)
@@ -115,8 +115,8 @@ def machine_drivers(
     if any(pool.idle is Idle.DEDICATED for pool in rules.pools):
         spans += [part for span in spans for part in unmerged(rules.reservers, span)]
     small = machines(engine, lake, Slots(spans))
-    who = CallDimensions(engine, lake, rules.catalog, grain)
-    where = places(engine, who.places()) if grain is TARGETS else {}
+    dimensions = CallDimensions(engine, lake, rules.catalog, grain)
+    where = places(engine, dimensions.places()) if grain is TARGETS else {}
     billing = billing_of(rules.billing)
     return MachineDrivers(
         small.facts, rules.catalog, where, small.unprovisioned_ns, billing, rules.reservers
@@ -154,18 +154,16 @@ def _parts(
     grain: Grain,
 ) -> ir.Table:
     """Every ask's amount among what its questions weigh together: `weight` and `part` by grain."""
-    weighed = [_weight_of(ask, totals) for ask in asks]
+    weighed = [
+        sum(totals[source] for source in ask.sources) + sum(weight for _, weight in ask.known)
+        for ask in asks
+    ]
     pairs = [(number, source) for number, ask in enumerate(asks) for source in ask.sources]
-    links = engine.table(
-        pa.table(
-            {
-                "ask": pa.array([pair[0] for pair in pairs], pa.int64()),
-                "source": pa.array([pair[1] for pair in pairs], pa.int64()),
-            }
-        )
-    )
+    numbers = {"ask": (pair[0] for pair in pairs), "source": (pair[1] for pair in pairs)}
+    links = small_table(engine, {}, numbers)
     amounts = [each(ask.amount) for ask in asks]
-    unplaced, nobody = _nobody(asks, weights.parties)
+    labels = [unallocated(ask.pool.name) for ask in asks]  # as its pool names what is unexplained
+    parties = weights.parties.nameless([UNPLACED, *labels])
     columns = ("ask", *grain.keys, "weight")
     rows = weights.rows.join(links, [("question", "source")]).select(*columns)
     known = _known_rows(asks, grain)
@@ -174,8 +172,18 @@ def _parts(
         rows = ibis.union(rows, more.select(*columns))
     if known.num_rows or any(len(ask.sources) > 1 for ask in asks):
         rows = rows.group_by(["ask", *grain.keys]).agg(weight=total(rows.weight))
-    rows = rows.join(engine.table(_lines(amounts, weighed, nobody)), "ask")
-    party = ibis.ifelse(rows.party == unplaced, rows.nobody, rows.party)
+    ask_of = [ask for ask, picos in enumerate(amounts) for _ in picos]
+    lines = pa.table(
+        {
+            "line": pa.array(range(len(ask_of)), pa.int64()),
+            "ask": pa.array(ask_of, pa.int64()),
+            "amount": wholes(pico for picos in amounts for pico in picos),
+            "all_weight": wholes(weighed[ask] for ask in ask_of),
+            "nobody": pa.array([parties[labels[ask]] for ask in ask_of], pa.int64()),
+        }
+    )
+    rows = rows.join(engine.table(lines), "ask")
+    party = ibis.ifelse(rows.party == parties[UNPLACED], rows.nobody, rows.party)
     rows = rows.mutate(party=party).drop("nobody")
     width = width_of(max(abs(pico) for picos in amounts for pico in picos), max(weighed))
     parts = split_to(rows, "line", grain, width)
@@ -185,41 +193,18 @@ def _parts(
     return engine.keep(parts.select("ask", *grain.keys, "weight", "part"))
 
 
-def _lines(
-    amounts: Sequence[Sequence[int]], weighed: Sequence[int], nobody: Sequence[int]
-) -> pa.Table:
-    """Return a `line` for each amount of each `ask`, with the sum of its weights, as a table."""
-    asks = [ask for ask, picos in enumerate(amounts) for _ in picos]
-    return pa.table(
-        {
-            "line": pa.array(range(len(asks)), pa.int64()),
-            "ask": pa.array(asks, pa.int64()),
-            "amount": wholes(pico for picos in amounts for pico in picos),
-            "all_weight": wholes(weighed[ask] for ask in asks),
-            "nobody": pa.array([nobody[ask] for ask in asks], pa.int64()),
-        }
-    )
-
-
-def _nobody(asks: Sequence[AllocationRequest], parties: Parties) -> tuple[int, Sequence[int]]:
-    """Return the party of unexplained amounts for each ask, as its pool names them."""
-    labels = [unallocated(ask.pool.name) for ask in asks]
-    numbers = parties.nameless([UNPLACED, *labels])
-    return numbers[UNPLACED], [numbers[label] for label in labels]
-
-
-def _weight_of(ask: AllocationRequest, totals: Mapping[int, int]) -> int:
-    """Return the sum of all weights by which `ask` is divided."""
-    return sum(totals[source] for source in ask.sources) + sum(weight for _, weight in ask.known)
-
-
 def _known_rows(asks: Sequence[AllocationRequest], grain: Grain) -> pa.Table:
     """The targets that asks know already, as rows like those of calls."""
-    rows = [
-        {"ask": number, "weight": weight, **_row_of(target)}
-        for number, ask in enumerate(asks)
-        for target, weight in ask.known
-    ]
+    rows: list[dict[str, Any]] = []
+    for number, ask in enumerate(asks):
+        for target, weight in ask.known:
+            row = {name: getattr(target, name) or "" for name in ("customer", *TARGETS.rest[:-1])}
+            days = NO_DAY
+            if target.day is not None:
+                days = (dt.date.fromisoformat(target.day) - dt.date(1970, 1, 1)).days
+            rows.append(
+                {"ask": number, "weight": weight, "label": target.label, **row, "day": days}
+            )
     columns = {
         name: pa.array(
             [row[name] for row in rows], pa.int64() if name in ("ask", "day") else pa.string()
@@ -227,12 +212,6 @@ def _known_rows(asks: Sequence[AllocationRequest], grain: Grain) -> pa.Table:
         for name in ("ask", *grain.columns)
     }
     return pa.table({**columns, "weight": wholes(row["weight"] for row in rows)})
-
-
-def _row_of(target: Target) -> dict[str, Any]:
-    day = NO_DAY if target.day is None else _day_number(target.day)
-    texts = {name: getattr(target, name) or "" for name in ("customer", *TARGETS.rest[:-1])}
-    return {"label": target.label, **texts, "day": day}
 
 
 def _target(row: Mapping[str, Any]) -> Target:
@@ -249,7 +228,3 @@ def label_target(label: str) -> Target:
     if label.startswith(UNALLOCATED):
         return Target(unallocated=label.removeprefix(UNALLOCATED))
     return Target(purpose=Purpose(label))
-
-
-def _day_number(day: str) -> int:
-    return dt.date.fromisoformat(day).toordinal() - dt.date(1970, 1, 1).toordinal()

@@ -82,7 +82,7 @@ class _Stepped(NamedTuple):
             yield calls.unplaced(self.unplaced, parties)
 
 
-class _Asked(NamedTuple):
+class _Questions(NamedTuple):
     """The questions, by what answers them, each with its number."""
 
     stepped: _Stepped
@@ -92,11 +92,11 @@ class _Asked(NamedTuple):
     moved: list[tuple[int, Span]]
 
     @classmethod
-    def of(cls, who: CallDimensions, drivers: MachineDrivers) -> _Asked:
+    def of(cls, dimensions: CallDimensions, drivers: MachineDrivers) -> _Questions:
         """The questions that `drivers` left open."""
         questions = [(number, question) for question, number in drivers.questions.items()]
         active = [(n, q) for n, q in questions if isinstance(q, Active)]
-        stepped = _Stepped.of(who.engine, Steps(who), active, drivers)
+        stepped = _Stepped.of(dimensions.engine, Steps(dimensions), active, drivers)
         return cls(
             stepped,
             weighed=[(n, q) for n, q in active if n not in stepped.unplaced],
@@ -114,42 +114,48 @@ class _Asked(NamedTuple):
 
 
 def answered(
-    who: CallDimensions, placed: Sequence[tuple[Charge, CostPool]], drivers: MachineDrivers
+    dimensions: CallDimensions, placed: Sequence[tuple[Charge, CostPool]], drivers: MachineDrivers
 ) -> tuple[Answers, Weights | None]:
     """The weights of every question that dividing `placed` asks, as numbers and as a table."""
     list(divisions(placed, drivers))
-    asked, engine, calls = _Asked.of(who, drivers), who.engine, Calls(who)
-    stays, worked = _stays(asked.weighed, drivers)
-    tokens = calls.token_sums(stays, asked.bought) if stays or asked.bought else None
-    moves = calls.byte_sums(asked.moved) if asked.moved else None
-    summed = [*asked.stepped.shares, *(sums.rows for sums in (tokens, moves) if sums)]
+    questions, engine, calls = (
+        _Questions.of(dimensions, drivers),
+        dimensions.engine,
+        Calls(dimensions),
+    )
+    worked = {
+        number: worked_ns
+        for number, question in questions.weighed
+        if (worked_ns := drivers.worked_for_ns(question))
+    }
+    stays = [  # to weigh by tokens
+        Stay(number, q.replica, q.span.start_ns, q.span.end_ns, q.method is Method.FLAT)
+        for number, q in questions.weighed
+        if number in worked
+    ]
+    tokens = calls.token_sums(stays, questions.bought) if stays or questions.bought else None
+    moves = calls.byte_sums(questions.moved) if questions.moved else None
+    summed = [*questions.stepped.shares, *(sums.rows for sums in (tokens, moves) if sums)]
     if not summed:
-        return Answers({}, asked.methods()), None
-    parties = Parties(engine, summed, _others(placed, drivers))
-    tables = list(asked.stepped.weights(calls, parties))
+        return Answers({}, questions.methods()), None
+    nobody = {UNPLACED, *(unallocated(pool.name) for _, pool in placed)}
+    acting = {(a.purpose.value, a.customer or "") for a in drivers.facts.activities}
+    parties = Parties(engine, summed, [*((label, "") for label in nobody), *acting])
+    tables = list(questions.stepped.weights(calls, parties))
     if tokens and stays:
         tables += _by_tokens(engine, calls, calls.served(tokens, parties, stays), worked, parties)
-    if tokens and asked.bought:
-        tables.append(calls.bought(tokens, parties, asked.bought, drivers.billing))
+    if tokens and questions.bought:
+        tables.append(calls.bought(tokens, parties, questions.bought, drivers.billing))
     if moves:
-        tables.append(calls.bytes_moved(moves, parties, asked.moved))
+        tables.append(calls.bytes_moved(moves, parties, questions.moved))
     weights = ibis.union(*tables) if len(tables) > 1 else tables[0]
-    return Answers(_totals(engine, weights), asked.methods()), Weights(weights, parties)
+    return Answers(_totals(engine, weights), questions.methods()), Weights(weights, parties)
 
 
 def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
     """Return the sum of `weights` of each question."""
     sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
     return {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
-
-
-def _others(
-    placed: Iterable[tuple[Charge, CostPool]], drivers: MachineDrivers
-) -> Iterable[tuple[str, str]]:
-    """The label and customer of the targets besides calls among which charges are divided."""
-    nobody = {UNPLACED, *(unallocated(pool.name) for _, pool in placed)}
-    acting = {(a.purpose.value, a.customer or "") for a in drivers.facts.activities}
-    return [*((label, "") for label in nobody), *acting]
 
 
 def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) -> list[Stay]:
@@ -161,23 +167,6 @@ def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) 
         for provisioned in drivers.provisioned(q.replica, q.node)
         if (inside := q.span.meet(*provisioned)).length_ns
     ]
-
-
-def _stays(
-    active: Iterable[tuple[int, Active]], drivers: MachineDrivers
-) -> tuple[list[Stay], dict[int, int]]:
-    """Return the stays to weigh by tokens (M0, M1), and the worked nanoseconds of each."""
-    worked = {
-        number: worked_ns
-        for number, question in active
-        if (worked_ns := drivers.worked_for_ns(question))
-    }
-    stays = [
-        Stay(number, q.replica, q.span.start_ns, q.span.end_ns, q.method is Method.FLAT)
-        for number, q in active
-        if number in worked
-    ]
-    return stays, worked
 
 
 def _by_tokens(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
-from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from inferworks.books.engines.base import no_rows
+from inferworks.books.engines.base import ScratchEngine, no_rows
 from inferworks.errors import BooksError
 
 
-class DuckEngine:
+class DuckEngine(ScratchEngine):
     """DuckDB in this process, within `memory_bytes`, on `threads`, spilling under `folder`."""
 
     name = "duckdb"
@@ -26,12 +22,11 @@ class DuckEngine:
     def __init__(
         self, *, memory_bytes: int = 3 * 2**30, threads: int = 2, folder: Path | None = None
     ) -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="inferworks-books-", dir=folder)
-        self._numbers = count()
+        super().__init__(folder)
         self._backend = ibis.duckdb.connect(
             memory_limit=f"{memory_bytes}B",
             threads=threads,
-            temp_directory=self._spill.name,
+            temp_directory=self._scratch.name,
             preserve_insertion_order=False,
         )
         self._backend.con.execute(
@@ -42,7 +37,7 @@ class DuckEngine:
         """The rows of Parquet `files`; a column of `schema` that one lacks is null."""
         name, paths, by_name = self._fresh(), sorted(files), schema is not None
         if schema is not None:
-            paths.append(no_rows(Path(self._spill.name), name, schema))
+            paths.append(no_rows(Path(self._scratch.name), name, schema))
         try:
             return self._backend.read_parquet(paths, table_name=name, union_by_name=by_name)
         except duckdb.Error as error:
@@ -88,23 +83,9 @@ class DuckEngine:
     def close(self) -> None:
         """Forget everything; the spill folder goes too."""
         self._backend.disconnect()
-        self._spill.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _fresh(self) -> str:
-        return f"kept_{next(self._numbers)}"
+        super().close()
 
 
 def _refusal(error: duckdb.Error) -> BooksError:
     first = str(error).partition("\n")[0]
-    return BooksError(f"DuckDB could not do the books: {first}")
+    return BooksError(f"the books' DuckDB query failed: {first}")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from inferworks.accounts.directory import ALONE, Directory
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.base import Engine, whole_divide
+from inferworks.books.engines.base import Engine, small_table, whole_divide
 from inferworks.meter.archive.reader import LakeReader, Snapshot
 from inferworks.meter.archive.schema import (
     DAY_NS,
@@ -121,20 +121,26 @@ class Lake:
         A day amid which an edge lies has rows, and so have the calls of those `apart`.
         """
         table = KINDS[kind].table
-        cut = {edge // DAY_NS for edge in (*edges_ns, *self._edges_ns(table)) if edge % DAY_NS}
-        cut |= {one.start_ns // DAY_NS for one in self.recent.retracted if table == "usage"}
-        chosen = [one for one in self.sums if one.kind == kind and one.day not in cut]
-        summed = {one.of for one in chosen}
+        edges = {*edges_ns, *(self.span or ())}  # at which what is true of a row may change
+        cut: set[int] = set()
+        if table == "usage":
+            edges |= {edge for c in self.customers.counted() for edge in (c.from_ns, c.until_ns)}
+            cut = {report.start_ns // DAY_NS for report in self.recent.retracted}
+        cut |= {edge // DAY_NS for edge in edges if edge % DAY_NS}
+        chosen = [sums for sums in self.sums if sums.kind == kind and sums.day not in cut]
+        summed = {sums.of for sums in chosen}
         others = [path for path in self.files.get(table, ()) if path not in summed]
-        alone = [one.of for one in chosen if one.day in set(apart.days)]
-        sums = self._summed(table, [one for one in chosen if self._holds(one, table)])
+        alone = [sums.of for sums in chosen if sums.day in set(apart.days)]
+        if self.span is not None and table == "usage":
+            chosen = [sums for sums in chosen if self.span.holds(sums.day * DAY_NS)]
+        sums = self._summed(table, chosen)
         if others or self._recent(table) or sums is None:
             rows: ir.Table | None = self._rows(table, others)
         else:
             rows = None
         if sums is None or not alone:
             return ByDay(sums, rows)
-        pairs = self._pairs(apart)
+        pairs = small_table(self.engine, {"of_customer": apart.customers}, {"of_day": apart.days})
         sums = sums.anti_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
         own = self._of_pairs(alone, pairs)
         return ByDay(sums, own if rows is None else ibis.union(rows, own))
@@ -152,10 +158,9 @@ class Lake:
                 (self.usage, self.capacity, self.activity), spans, strict=True
             )
         ]
-        found = self.engine.fetch(ibis.union(*rows)).to_pylist()
-        found = [row for row in found if row["end_ns"]]
-        start_ns = min((row["start_ns"] for row in found), default=0)
-        return Span(start_ns, max((row["end_ns"] for row in found), default=start_ns))
+        bounds = [row for row in self.engine.fetch(ibis.union(*rows)).to_pylist() if row["end_ns"]]
+        start_ns = min((row["start_ns"] for row in bounds), default=0)
+        return Span(start_ns, max((row["end_ns"] for row in bounds), default=start_ns))
 
     def bought(self) -> tuple[Usage, ...]:
         """The calls of which somebody else's API served an attempt.
@@ -163,37 +168,20 @@ class Lake:
         Files of days on which, by their sums, nobody's did are not opened.
         """
         table = LAKE_TABLES["usage"]
-        without = self._without_bought()
-        usage = self._rows(
-            "usage", [path for path in self.files.get("usage", ()) if path not in without]
-        )
+        files = self.files.get("usage", ())
+        known = [sums for sums in self.sums if sums.kind == "attempts"]
+        if known:
+            sums = self.engine.parquet([sums.path for sums in known])
+            days = self.engine.fetch(sums.filter(sums.bought).select("utc_day").distinct())
+            bought = set(days["utc_day"].to_pylist())
+            without = {sums.of for sums in known if sums.day not in bought}
+            files = [path for path in files if path not in without]
+        usage = self._rows("usage", files)
         legs = usage.legs.filter(lambda leg: leg.replica.isnull())
         rows = self.engine.fetch(usage.filter(legs.length() > 0).select(table.schema.names))
         facts = (fact for batch in rows.to_batches() for fact in records_of(table, batch))
-        return tuple(sorted((f for f in facts if isinstance(f, Usage)), key=_by_opening))
-
-    def _without_bought(self) -> set[str]:
-        """The files of which the sums say that nobody else's API served an attempt that day."""
-        known = [one for one in self.sums if one.kind == "attempts"]
-        if not known:
-            return set()
-        rows = self.engine.parquet([one.path for one in known])
-        found = self.engine.fetch(rows.filter(rows.bought).select("utc_day").distinct())
-        days = set(found["utc_day"].to_pylist())
-        return {one.of for one in known if one.day not in days}
-
-    def _edges_ns(self, table: str) -> Iterable[int]:
-        """The moments at which what is true of a row of `table` may change."""
-        yield from self.span or ()
-        if table == "usage":
-            for one in self.customers.counted():
-                yield from (one.from_ns, one.until_ns)
-
-    def _holds(self, sums: DaySums, table: str) -> bool:
-        """Return True if the facts of `sums` may belong to the span, which does not cut their day."""
-        if self.span is None or table != "usage":
-            return True
-        return self.span.start_ns <= sums.day * DAY_NS < self.span.end_ns
+        usages = (fact for fact in facts if isinstance(fact, Usage))
+        return tuple(sorted(usages, key=lambda usage: (usage.opened_ns, usage.call_id)))
 
     def _summed(self, table: str, sums: Sequence[DaySums]) -> ir.Table | None:
         """Return the rows in the files of `sums`; None if there are none."""
@@ -207,13 +195,13 @@ class Lake:
 
     def _recent(self, table: str) -> Sequence[Fact]:
         facts = self.recent
-        found: Mapping[str, Sequence[Fact]] = {
+        tables: Mapping[str, Sequence[Fact]] = {
             "usage": facts.usages,
             "step": facts.steps,
             "capacity": facts.capacity,
             "activity": facts.activities,
         }
-        return found[table]
+        return tables[table]
 
     def _rows(self, name: str, files: Sequence[str]) -> ir.Table:
         """The rows of the table `name` in `files` and in memory."""
@@ -251,15 +239,13 @@ class Lake:
         counted = self.customers.counted()
         if not counted:
             return rows
-        merged = self.engine.table(
-            pa.table(
-                {
-                    "of_customer": pa.array([one.customer for one in counted], pa.string()),
-                    "survivor": pa.array([one.survivor for one in counted], pa.string()),
-                    "from_ns": pa.array([one.from_ns for one in counted], pa.int64()),
-                    "until_ns": pa.array([one.until_ns for one in counted], pa.int64()),
-                }
-            )
+        merged = small_table(
+            self.engine,
+            {
+                "of_customer": (c.customer for c in counted),
+                "survivor": (c.survivor for c in counted),
+            },
+            {"from_ns": (c.from_ns for c in counted), "until_ns": (c.until_ns for c in counted)},
         )
         columns = rows.columns
         joined = rows.left_join(
@@ -273,22 +259,12 @@ class Lake:
         customer = ibis.coalesce(joined.survivor, joined.customer)
         return joined.mutate(customer=customer).select(*columns)
 
-    def _pairs(self, apart: Apart) -> ir.Table:
-        return self.engine.table(
-            pa.table(
-                {
-                    "of_customer": pa.array(apart.customers, pa.string()),
-                    "of_day": pa.array(apart.days, pa.int64()),
-                }
-            )
-        )
-
     def _of_pairs(self, files: Sequence[str], pairs: ir.Table) -> ir.Table:
         """The calls in `files` of the customers and days in `pairs`."""
         rows = self._shaped("usage", self._all("usage", files, ()))
         rows = rows.mutate(utc_day=whole_divide(rows.opened_ns, DAY_NS))
-        found = rows.semi_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
-        return found.drop("utc_day")
+        rows = rows.semi_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
+        return rows.drop("utc_day")
 
 
 def day_sums(reader: LakeReader, moment: Snapshot) -> list[DaySums]:
@@ -312,8 +288,8 @@ def lake_of(
 
     `sums` are of some of the files. A table without a file is empty.
     """
-    found = {name: tuple(paths) for name, paths in files.items()}
-    return Lake(engine, found, recent or Facts((), (), (), ()), tuple(sums))
+    paths_of = {name: tuple(paths) for name, paths in files.items()}
+    return Lake(engine, paths_of, recent or Facts((), (), (), ()), tuple(sums))
 
 
 def _in_force(
@@ -322,7 +298,7 @@ def _in_force(
     """Return `rows` without retracted reports, in files or in memory."""
     if not retracted or name not in ("usage", "activity"):
         return rows
-    names = [(one.source, one.id) for one in retracted]
+    names = [(report.source, report.id) for report in retracted]
     if name == "usage":
         calls = pa.table({"call_id": [reported_call_id(*name) for name in names]})
         return rows.anti_join(engine.table(calls), "call_id")
@@ -340,7 +316,3 @@ def _sealed(engine: Engine, table: LakeTable, files: Sequence[str], lacking: pa.
     rows = engine.parquet(files, lacking if table.added else None)
     given = {field.name: ibis.coalesce(rows[field.name], missing(field)) for field in table.added}
     return rows.mutate(given).select(table.schema.names)
-
-
-def _by_opening(usage: Usage) -> tuple[int, str]:
-    return usage.opened_ns, usage.call_id

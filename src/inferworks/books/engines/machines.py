@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from inferworks.books.allocation.drivers import Place
 from inferworks.books.calendar.span import Span, merged
-from inferworks.books.engines.base import Engine, total, whole
+from inferworks.books.engines.base import Engine, small_table, total, whole
 from inferworks.books.engines.lake import Lake
 from inferworks.books.engines.time_buckets import Slots
 from inferworks.errors import BooksError
@@ -56,9 +56,15 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
     BooksError when the states of an interval do not fill it, or intervals overlap (theorem 5).
     """
     rows_of = lake.by_day("intervals", slots.edges_ns).united(LAKE_TABLES["capacity"].schema.names)
-    numbers = _numbers(engine, rows_of)
+    pairs = rows_of.select("replica", "node").distinct()
+    numbers = engine.keep(
+        pairs.mutate(
+            machine=ibis.row_number().over(order_by=[pairs.replica, pairs.node]),
+            server=ibis.dense_rank().over(order_by=pairs.replica),
+        )
+    )  # of the machines, in the order of their names
     names = {row["machine"]: row for row in engine.fetch(numbers).to_pylist()}
-    capacity = _numbered(rows_of, numbers)
+    capacity = rows_of.join(numbers, ["replica", "node"]).drop("replica", "node")
     quickly = _intervals(capacity).drop("filled_ns", "least_ns")
     intervals = _marked(_in_order(quickly, ("start_ns",)), slots)
     stretches = [
@@ -67,14 +73,20 @@ def machines(engine: Engine, lake: Lake, slots: Slots) -> Machines:
     if any(stretch["wrong"] for stretch in stretches):
         _refuse(engine, capacity, names)
     states = _states(engine, _marked(capacity, slots))
-    rows = [row for s in stretches if s["runs"] == 1 for row in _capacity(s, _span_of(s), states)]
+    rows: list[Capacity] = []
+    for stretch in stretches:
+        if stretch["runs"] == 1:
+            rows += _capacity(stretch, Span(stretch["start_ns"], stretch["end_ns"]), states)
     rows += _broken(engine, intervals, [s for s in stretches if s["runs"] > 1], states)
     cut = [row for row in stretches if row["cut_start_ns"] >= 0]
+    table = LAKE_TABLES["activity"]
+    batches = engine.fetch(lake.activity.select(table.schema.names)).to_batches()
+    activities = (fact for batch in batches for fact in records_of(table, batch))
     facts = Facts(
         usages=(),
         steps=tuple(_step_times(engine, lake, cut)),
         capacity=tuple(rows),
-        activities=tuple(_activities(engine, lake)),
+        activities=tuple(fact for fact in activities if isinstance(fact, Activity)),
     )
     return Machines(facts, _unprovisioned_ns(engine, lake, rows))
 
@@ -101,22 +113,6 @@ def _marked(rows: ir.Table, slots: Slots) -> ir.Table:
         cut_start_ns=ibis.ifelse(cut, rows.start_ns, -1),
         cut_end_ns=ibis.ifelse(cut, rows.end_ns, -1),
     )
-
-
-def _numbers(engine: Engine, capacity: ir.Table) -> ir.Table:
-    """The machines of `capacity`, numbered in the order of their names; kept."""
-    pairs = capacity.select("replica", "node").distinct()
-    return engine.keep(
-        pairs.mutate(
-            machine=ibis.row_number().over(order_by=[pairs.replica, pairs.node]),
-            server=ibis.dense_rank().over(order_by=pairs.replica),
-        )
-    )
-
-
-def _numbered(capacity: ir.Table, numbers: ir.Table) -> ir.Table:
-    """`capacity` with the numbers of machines for their names."""
-    return capacity.join(numbers, ["replica", "node"]).drop("replica", "node")
 
 
 def _intervals(capacity: ir.Table) -> ir.Table:
@@ -173,13 +169,9 @@ def _key(row: Mapping[str, Any]) -> Key:
 
 def _capacity(stretch: Mapping[str, Any], span: Span, states: States) -> Iterable[Capacity]:
     """The states of a stretch, over `span`."""
-    who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+    machine = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
     for state, duration_ns in states[_key(stretch)].items():
-        yield Capacity(*who, state, *span, duration_ns)
-
-
-def _span_of(stretch: Mapping[str, Any]) -> Span:
-    return Span(stretch["start_ns"], stretch["end_ns"])
+        yield Capacity(*machine, state, *span, duration_ns)
 
 
 def _broken(
@@ -189,31 +181,22 @@ def _broken(
     if not stretches:
         return
     types = intervals.schema()
-    asked = pa.table(
+    keys = pa.table(
         {
             name: pa.array([stretch[name] for stretch in stretches], types[name].to_pyarrow())
             for name in _STRETCH
         }
     )
-    found = intervals.semi_join(engine.table(asked), _STRETCH)
+    runs = intervals.semi_join(engine.table(keys), _STRETCH)
     times: dict[Key, list[tuple[int, int]]] = defaultdict(list)
-    for row in engine.fetch(found.select(*_STRETCH, "start_ns", "end_ns")).to_pylist():
+    for row in engine.fetch(runs.select(*_STRETCH, "start_ns", "end_ns")).to_pylist():
         times[_key(row)].append((row["start_ns"], row["end_ns"]))
     for stretch in stretches:
         first, *others = merged(times[_key(stretch)])
         yield from _capacity(stretch, first, states)
-        who = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
+        machine = ReplicaId(stretch["replica"]), NodeId(stretch["node"])
         for span in others:
-            yield Capacity(*who, State.IDLE, *span, 0)
-
-
-def _activities(engine: Engine, lake: Lake) -> Iterable[Activity]:
-    table = LAKE_TABLES["activity"]
-    rows = engine.fetch(lake.activity.select(table.schema.names))
-    for batch in rows.to_batches():
-        for fact in records_of(table, batch):
-            assert isinstance(fact, Activity)
-            yield fact
+            yield Capacity(*machine, State.IDLE, *span, 0)
 
 
 def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) -> Iterable[Step]:
@@ -223,23 +206,20 @@ def _step_times(engine: Engine, lake: Lake, cut: Sequence[Mapping[str, Any]]) ->
     spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in cut:
         spans[row["replica"]].append((row["start_ns"], row["end_ns"]))
-    asked = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
-    ranges = engine.table(
-        pa.table(
-            {
-                "of_replica": pa.array([row[0] for row in asked], pa.string()),
-                "from_ns": pa.array([row[1] for row in asked], pa.int64()),
-                "until_ns": pa.array([row[2] for row in asked], pa.int64()),
-            }
-        )
-    )
     step = lake.step.select("replica", "seq", "start_ns", "duration_ns")
-    found = step.join(ranges, [("replica", "of_replica")])
-    found = found.filter(
-        (found.start_ns <= found.until_ns) & (found.start_ns + found.duration_ns >= found.from_ns)
+    near = step.join(_ranges(engine, spans), [("replica", "of_replica")])
+    near = near.filter(
+        (near.start_ns <= near.until_ns) & (near.start_ns + near.duration_ns >= near.from_ns)
     )
-    for row in engine.fetch(found.select(*step.columns).distinct()).to_pylist():
+    for row in engine.fetch(near.select(*step.columns).distinct()).to_pylist():
         yield Step(ReplicaId(row["replica"]), row["seq"], row["start_ns"], row["duration_ns"], ())
+
+
+def _ranges(engine: Engine, spans: Mapping[str, Iterable[tuple[int, int]]]) -> ir.Table:
+    """Return the `spans` of replicas, merged, as a table."""
+    rows = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
+    bounds = {"from_ns": (row[1] for row in rows), "until_ns": (row[2] for row in rows)}
+    return small_table(engine, {"of_replica": (row[0] for row in rows)}, bounds)
 
 
 def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) -> int:
@@ -251,23 +231,13 @@ def _unprovisioned_ns(engine: Engine, lake: Lake, capacity: Iterable[Capacity]) 
     spans: dict[str, set[tuple[int, int]]] = {}
     for row in capacity:
         spans.setdefault(row.replica, set()).add((row.start_ns, row.end_ns))
-    asked = [(name, *span) for name, pairs in sorted(spans.items()) for span in merged(pairs)]
-    provisioned = engine.table(
-        pa.table(
-            {
-                "of_replica": pa.array([row[0] for row in asked], pa.string()),
-                "from_ns": pa.array([row[1] for row in asked], pa.int64()),
-                "until_ns": pa.array([row[2] for row in asked], pa.int64()),
-            }
-        )
-    )
-    inside = step.join(provisioned, [("replica", "of_replica")])
+    inside = step.join(_ranges(engine, spans), [("replica", "of_replica")])
     inside_ns = ibis.least(inside.start_ns + inside.duration_ns, inside.until_ns) - ibis.greatest(
         inside.start_ns, inside.from_ns
     )
     inside = inside.mutate(inside_ns=ibis.greatest(inside_ns, 0))
-    found = engine.fetch(inside.agg(ns=total(inside.inside_ns)))
-    return whole_ns - int(found["ns"][0].as_py())
+    sums = engine.fetch(inside.agg(ns=total(inside.inside_ns)))
+    return whole_ns - int(sums["ns"][0].as_py())
 
 
 def _refuse(engine: Engine, capacity: ir.Table, names: Names) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
-from inferworks.books.calendar.calendars import Calendar, Calendars
+from inferworks.books.calendar.calendars import Calendars
 from inferworks.books.calendar.months import day_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.base import Engine, whole_divide
+from inferworks.books.engines.base import Engine, small_table, whole_divide
 from inferworks.meter.archive.schema import DAY_NS
 
 _BY_UTC = -1
@@ -25,17 +24,30 @@ def with_midnights(engine: Engine, calls: ir.Table, calendars: Calendars, span: 
     if not calendars.zoned:
         return calls.mutate(day_ns=day * DAY_NS, month=ibis.literal(_BY_UTC, "int64"))
     clocks = {clock: number for number, clock in enumerate(dict.fromkeys(calendars.zoned.values()))}
-    whose = engine.table(
-        pa.table(
-            {
-                "of_customer": pa.array(list(calendars.zoned), pa.string()),
-                "clock": pa.array([clocks[own] for own in calendars.zoned.values()], pa.int64()),
-            }
-        )
+    own = small_table(
+        engine,
+        {"of_customer": calendars.zoned},
+        {"clock": (clocks[clock] for clock in calendars.zoned.values())},
     )
-    pieces = engine.table(_pieces(clocks, span))
+    parts = [  # the span cut at all midnights, for each clock
+        (number, piece, clock.booked_ns(piece.start_ns), clock.month(piece.start_ns).start_ns)
+        for clock, number in clocks.items()
+        for piece in clock.pieces(span)
+    ]
+    pieces = small_table(
+        engine,
+        {},
+        {
+            "of_clock": (number for number, _, _, _ in parts),
+            "of_day": (day_of(piece.start_ns) // DAY_NS for _, piece, _, _ in parts),
+            "from_ns": (piece.start_ns for _, piece, _, _ in parts),
+            "until_ns": (piece.end_ns for _, piece, _, _ in parts),
+            "midnight_ns": (midnight_ns for _, _, midnight_ns, _ in parts),
+            "of_month": (month_ns for _, _, _, month_ns in parts),
+        },
+    )
     columns = calls.columns
-    calls = calls.mutate(day=day).left_join(whose, [("customer", "of_customer")])
+    calls = calls.mutate(day=day).left_join(own, [("customer", "of_customer")])
     calls = calls.left_join(
         pieces,
         [
@@ -50,21 +62,3 @@ def with_midnights(engine: Engine, calls: ir.Table, calendars: Calendars, span: 
         day_ns=ibis.coalesce(calls.midnight_ns, calls.day * DAY_NS),
         month=ibis.coalesce(calls.of_month, _BY_UTC),
     )
-
-
-def _pieces(clocks: dict[Calendar, int], span: Span) -> pa.Table:
-    """`span` cut at all midnights, for each of `clocks`."""
-    found = [
-        (number, piece, clock.booked_ns(piece.start_ns), clock.month(piece.start_ns).start_ns)
-        for clock, number in clocks.items()
-        for piece in clock.pieces(span)
-    ]
-    columns = {
-        "of_clock": [number for number, _, _, _ in found],
-        "of_day": [day_of(piece.start_ns) // DAY_NS for _, piece, _, _ in found],
-        "from_ns": [piece.start_ns for _, piece, _, _ in found],
-        "until_ns": [piece.end_ns for _, piece, _, _ in found],
-        "midnight_ns": [midnight_ns for _, _, midnight_ns, _ in found],
-        "of_month": [month_ns for _, _, _, month_ns in found],
-    }
-    return pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})

@@ -16,7 +16,7 @@ from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.accounting.prepaid import settled
 from inferworks.books.calendar.calendars import Calendars
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.base import Engine, integers, total, whole
+from inferworks.books.engines.base import Engine, integers, small_table, total, whole
 from inferworks.books.engines.granularity import CUSTOMERS, TARGETS
 from inferworks.books.engines.lake import Apart, ByDay, Lake
 from inferworks.books.engines.used import UNITS, call_sums, sums_of_calls
@@ -111,7 +111,7 @@ def _of(engine: Engine, rows: ir.Table, customers: Iterable[str]) -> ir.Table:
 
 
 def _names(engine: Engine, customers: Iterable[str]) -> ir.Table:
-    return engine.table(pa.table({"of_customer": pa.array(sorted(customers), pa.string())}))
+    return small_table(engine, {"of_customer": sorted(customers)}, {})
 
 
 def _priced(
@@ -154,14 +154,13 @@ def _priced(
 
 def _in_force(engine: Engine, plans: Sequence[PricePlan], lists: Mapping[Terms, int]) -> ir.Table:
     """Return the spans in which each customer pays by a price list; of two at once, as `PlanBook`."""
-    starts = engine.table(
-        pa.table(
-            {
-                "of_customer": pa.array([plan.customer for plan in plans], pa.string()),
-                "from_ns": pa.array([plan.effective_ns for plan in plans], pa.int64()),
-                "list": pa.array([lists[plan.terms] for plan in plans], pa.int64()),
-            }
-        )
+    starts = small_table(
+        engine,
+        {"of_customer": (plan.customer for plan in plans)},
+        {
+            "from_ns": (plan.effective_ns for plan in plans),
+            "list": (lists[plan.terms] for plan in plans),
+        },
     )
     starts = starts.group_by(["of_customer", "from_ns"]).agg(list=starts["list"].max())
     following = starts.from_ns.lead().over(group_by="of_customer", order_by="from_ns")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
-from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inferworks.books.engines.base import WHOLE, no_rows
+from inferworks.books.engines.base import WHOLE, ScratchEngine, no_rows
 from inferworks.errors import BooksError, ConfigError
 from inferworks.extras import install
 
@@ -33,7 +30,7 @@ _ON_THIS_MACHINE = {
 }
 
 
-class SparkEngine:
+class SparkEngine(ScratchEngine):
     """A Spark session at `master`: `local[2]` is this machine, `spark://...` a cluster.
 
     `settings` are Spark's own, by name, over ours.
@@ -50,10 +47,28 @@ class SparkEngine:
         folder: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings = settings or {}
-        self._scratch = tempfile.TemporaryDirectory(prefix="inferworks-books-", dir=folder)
-        self._numbers = count()
-        self._session = self._started(master, memory_bytes, partitions)
+        try:
+            from pyspark.errors import PySparkException
+            from pyspark.sql import SparkSession
+        except ImportError as error:
+            raise ConfigError(
+                f"the engine spark needs PySpark and Java 17: {install('spark')}"
+            ) from error
+        super().__init__(folder)
+        self._failures: type[Exception] = PySparkException
+        builder = SparkSession.builder.master(master).appName("inferworks-books")
+        every = {
+            **_SETTINGS,
+            **(_ON_THIS_MACHINE if master.startswith("local") else {}),
+            "spark.driver.memory": f"{memory_bytes // 2**20}m",
+            "spark.sql.shuffle.partitions": str(partitions),
+            "spark.local.dir": self._scratch.name,
+            "spark.sql.warehouse.dir": self._scratch.name,
+            **(settings or {}),
+        }
+        for name, value in every.items():
+            builder = builder.config(name, value)
+        self._session = builder.getOrCreate()
         self._backend = ibis.pyspark.connect(self._session)
         self._backend.compiler = _compiler()
 
@@ -96,49 +111,12 @@ class SparkEngine:
     def close(self) -> None:
         """Stop the session; the scratch folder goes too."""
         self._session.stop()
-        self._scratch.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _started(self, master: str, memory_bytes: int, partitions: int) -> Any:
-        try:
-            from pyspark.errors import PySparkException
-            from pyspark.sql import SparkSession
-        except ImportError as error:
-            raise ConfigError(
-                f"the engine spark needs PySpark and Java 17: {install('spark')}"
-            ) from error
-        self._failures: type[Exception] = PySparkException
-        builder = SparkSession.builder.master(master).appName("inferworks-books")
-        settings = {
-            **_SETTINGS,
-            **(_ON_THIS_MACHINE if master.startswith("local") else {}),
-            "spark.driver.memory": f"{memory_bytes // 2**20}m",
-            "spark.sql.shuffle.partitions": str(partitions),
-            "spark.local.dir": self._scratch.name,
-            "spark.sql.warehouse.dir": self._scratch.name,
-            **self._settings,
-        }
-        for name, value in settings.items():
-            builder = builder.config(name, value)
-        return builder.getOrCreate()
+        super().close()
 
     def _named(self, rows: Any) -> ir.Table:
         name = self._fresh()
         rows.createOrReplaceTempView(name)
         return self._backend.table(name)
-
-    def _fresh(self) -> str:
-        return f"kept_{next(self._numbers)}"
 
 
 def _compiler() -> Any:
@@ -159,4 +137,4 @@ def _compiler() -> Any:
 
 def _refusal(error: Exception) -> BooksError:
     first = str(error).strip().partition("\n")[0]
-    return BooksError(f"Spark could not do the books: {first}")
+    return BooksError(f"the books' Spark query failed: {first}")

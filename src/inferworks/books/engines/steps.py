@@ -27,8 +27,12 @@ UNKNOWN = unallocated(UNKNOWN_CALL)
 class Steps:
     """The steps of a lake, and the calls in them."""
 
-    def __init__(self, who: CallDimensions) -> None:
-        self._who, self._engine, self._grain = who, who.engine, who.grain
+    def __init__(self, dimensions: CallDimensions) -> None:
+        self._dimensions, self._engine, self._grain = (
+            dimensions,
+            dimensions.engine,
+            dimensions.grain,
+        )
 
     def pieces(self, stays: Sequence[Stay]) -> ir.Table:
         """Each step's nanoseconds `inside_ns` within each of `stays`; a stay may have several spans."""
@@ -42,7 +46,7 @@ class Steps:
                 }
             )
         )
-        step = self._who.lake.step
+        step = self._dimensions.lake.step
         pieces = step.mutate(stop_ns=step.start_ns + step.duration_ns).join(
             asked, [("replica", "asked_server")]
         )
@@ -66,25 +70,35 @@ class Steps:
             decode=parts.part.decode_tokens,
             context=parts.part.context_tokens,
         ).select(*piece, "inside_ns", "call_id", "prefill", "decode", "context")
-        usage = self._who.calls(self._who.lake.usage, None)
-        usage = usage.mutate(known=True, of=usage.call_id, named=self._who.lake.usage.model)
+        usage = self._dimensions.calls(self._dimensions.lake.usage, None)
+        usage = usage.mutate(known=True, of=usage.call_id, named=self._dimensions.lake.usage.model)
         known = ("known", "of", "named", "opened_ns", *self._columns_of_call())
         parts = parts.left_join(usage.select(*known), [("call_id", "of")])
         parts = parts.mutate(
             named=ibis.coalesce(parts.named, ANY_MODEL),
-            era=self._who.eras.number(ibis.coalesce(parts.opened_ns, parts.start_ns)),
+            era=self._dimensions.eras.number(ibis.coalesce(parts.opened_ns, parts.start_ns)),
         )
-        parts = parts.join(self._who.weights(), [("named", "of_model"), ("era", "of_era")])
+        parts = parts.join(self._dimensions.weights(), [("named", "of_model"), ("era", "of_era")])
         leaves = self._sides(parts, (*piece, "inside_ns", "call_id", "known"))
-        shared = self._divided(leaves, piece)
-        shared = self._at_replica(shared)
+        weighty = leaves.mutate(all_=whole(leaves.by.sum().over(group_by=list(piece))))
+        weighty = weighty.filter(weighty.all_ > 0).drop("all_")
+        weighty = weighty.mutate(
+            amount=whole(weighty.inside_ns), kind=ibis.ifelse(weighty.known.isnull(), 1, 0)
+        )
+        shared = split(weighty, piece, ("kind", "call_id", "side"), by="by")
+        if self._grain.rest:  # has the direction, and the place of the replica
+            shared = shared.mutate(direction=shared.side)
+            places = self._dimensions.places().rename(of_replica="replica")
+            shared = shared.left_join(places, [("replica", "of_replica")]).mutate(
+                **{name: ibis.coalesce(ibis._[name], "") for name in PLACE}
+            )
         label = ibis.ifelse(shared.known.isnull(), UNKNOWN, shared.label)
         known_only = {
             name: ibis.ifelse(shared.known.isnull(), nothing(name), shared[name])
             for name in (*FIRST[1:], *self._grain.rest)
         }
         shared = shared.mutate(label=label, **known_only, weight=shared.part)
-        return self._who.by_question(shared, self._grain.columns)
+        return self._dimensions.by_question(shared, self._grain.columns)
 
     def _sides(self, parts: ir.Table, keys: tuple[str, ...]) -> ir.Table:
         """The input and output sides of the calls of a step, each with its weight, merged by call."""
@@ -98,25 +112,6 @@ class Steps:
             sides.append(rows.select(*keys, *self._columns_of_call(), "side", "by"))
         both = ibis.union(*sides)
         return both.group_by([*keys, *self._columns_of_call(), "side"]).agg(by=total(both.by))
-
-    def _divided(self, leaves: ir.Table, piece: tuple[str, ...]) -> ir.Table:
-        """Each step's nanoseconds among its leaves, by largest remainder."""
-        weighty = leaves.mutate(all_=whole(leaves.by.sum().over(group_by=list(piece))))
-        weighty = weighty.filter(weighty.all_ > 0).drop("all_")
-        weighty = weighty.mutate(
-            amount=whole(weighty.inside_ns), kind=ibis.ifelse(weighty.known.isnull(), 1, 0)
-        )
-        return split(weighty, piece, ("kind", "call_id", "side"), by="by")
-
-    def _at_replica(self, rows: ir.Table) -> ir.Table:
-        """`rows` with the direction and the place of their replica, where the grain has them."""
-        if not self._grain.rest:
-            return rows
-        rows = rows.mutate(direction=rows.side)
-        places = self._who.places().rename(of_replica="replica")
-        return rows.left_join(places, [("replica", "of_replica")]).mutate(
-            **{name: ibis.coalesce(ibis._[name], "") for name in PLACE}
-        )
 
     def _columns_of_call(self) -> tuple[str, ...]:
         """The columns of the grain that a call has wherever it ran."""

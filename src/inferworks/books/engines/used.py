@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from functools import reduce
 from itertools import pairwise
 from operator import sub
-from typing import Any, NamedTuple
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -17,7 +17,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.calendar.calendars import IN_UTC, Calendars
 from inferworks.books.calendar.months import months
 from inferworks.books.calendar.span import Span
-from inferworks.books.engines.base import Engine, total, whole
+from inferworks.books.engines.base import Engine, small_table, total, whole
 from inferworks.books.engines.granularity import CUSTOMERS, Grain
 from inferworks.books.engines.lake import ByDay
 from inferworks.books.engines.midnights import with_midnights
@@ -61,19 +61,23 @@ def sums_of_calls(
     used = [name for name in UNITS if name not in zeros]
     of_call = () if grain is CUSTOMERS else ("project", "key_id")
     columns = ("customer", "model", "purpose", "outcome", "opened_ns", "least", *of_call, *used)
-    rows = ByDay(
-        calls.sums,
-        None if calls.rows is None else _of_rows(calls.rows, zeros),
-    ).united(columns)
-    rows = _with_era(engine, _earning(rows, span), plans, span)
-    rows = with_midnights(engine, rows, calendars, span)
-    who: tuple[str, ...] = ("customer", "model", "purpose", "era")
-    if calendars.zoned:
-        who = (*who, "month")
-    if grain is not CUSTOMERS:
-        who = (*who, "project", "key_id", "day_ns")
+    each = calls.rows
+    if each is not None:
+        counts = {"calls": ibis.literal(1, "int64"), "least": _least(each, zeros)}
+        each = each.mutate(**_buckets(each, zeros), **counts)
+    rows = ByDay(calls.sums, each).united(columns)
+    rows = rows.filter(
+        (rows.opened_ns >= span.start_ns)
+        & (rows.opened_ns < span.end_ns)
+        & rows.purpose.isin([purpose.value for purpose in sorted(EARNING)])
+        & rows.outcome.isin([outcome.value for outcome in sorted(PAYING)])
+    )
+    rows = with_midnights(engine, _with_era(engine, rows, plans, span), calendars, span)
+    keys = ["customer", "model", "purpose", "era"]
+    keys += ["month"] if calendars.zoned else []
+    keys += ["project", "key_id", "day_ns"] if grain is not CUSTOMERS else []
     sums = engine.keep(
-        rows.group_by(list(who)).agg(
+        rows.group_by(keys).agg(
             opened_ns=rows.opened_ns.min(),
             least=rows.least.min(),
             **{name: total(rows[name]) for name in used},
@@ -82,30 +86,14 @@ def sums_of_calls(
     return sums.mutate(**{name: whole(ibis.literal(0)) for name in zeros})
 
 
-def _earning(rows: ir.Table, span: Span) -> ir.Table:
-    """Return the rows that earn."""
-    return rows.filter(
-        (rows.opened_ns >= span.start_ns)
-        & (rows.opened_ns < span.end_ns)
-        & rows.purpose.isin([purpose.value for purpose in sorted(EARNING)])
-        & rows.outcome.isin([outcome.value for outcome in sorted(PAYING)])
-    )
-
-
-def _of_rows(usage: ir.Table, zeros: AbstractSet[str]) -> ir.Table:
-    """Calls with what they used."""
-    calls = {"calls": ibis.literal(1, "int64"), "least": _least(usage, zeros)}
-    return usage.mutate(**_buckets(usage, zeros), **calls)
-
-
 def _zeros(engine: Engine, calls: ByDay) -> frozenset[str]:
     """The rare counts that are zero throughout `calls`.
 
     A column of zeros is quickly looked through; the sums of ten of them are a third of the pass.
     """
     rows = calls.united(_RARE)  # sums are zero where all that they are sums of is
-    looked = engine.fetch(rows.agg(**{name: (rows[name] != 0).any() for name in _RARE}))
-    return frozenset(name for name in _RARE if not looked[name][0].as_py())
+    is_used = engine.fetch(rows.agg(**{name: (rows[name] != 0).any() for name in _RARE}))
+    return frozenset(name for name in _RARE if not is_used[name][0].as_py())
 
 
 def _buckets(rows: ir.Table, zeros: AbstractSet[str]) -> dict[str, ir.Value]:
@@ -163,13 +151,6 @@ def call_sums(rows: pa.Table) -> Iterable[CallSum]:
         yield CallSum(label, row["opened_ns"], int(row["calls"]), used)
 
 
-class _Era(NamedTuple):
-    customer: str
-    from_ns: int
-    until_ns: int
-    number: int
-
-
 def _with_era(engine: Engine, calls: ir.Table, plans: Sequence[PricePlan], span: Span) -> ir.Table:
     """`calls` with a number `era` for the plan and the month in which each was opened."""
     starts = {edge for month in months(span) for edge in month}
@@ -177,7 +158,22 @@ def _with_era(engine: Engine, calls: ir.Table, plans: Sequence[PricePlan], span:
     if len(edges) <= _MOST_EDGES:
         slots = Slots([Span(at, span.end_ns) for at in edges | starts | {span.start_ns}])
         return calls.mutate(era=slots.number(calls.opened_ns))
-    own = engine.table(_own_edges(plans, span))
+    by_customer: dict[str, set[int]] = {}
+    for plan in plans:
+        by_customer.setdefault(plan.customer, set()).add(plan.effective_ns)
+    eras: list[tuple[str, int, int, int]] = []
+    for customer, own_starts in sorted(by_customer.items()):
+        own_edges = [*sorted(own_starts), max(span.end_ns, max(own_starts) + 1)]
+        eras += ((customer, *pair, number) for number, pair in enumerate(pairwise(own_edges)))
+    own = small_table(
+        engine,
+        {"of_customer": (era[0] for era in eras)},
+        {
+            "from_ns": (era[1] for era in eras),
+            "until_ns": (era[2] for era in eras),
+            "number": (era[3] for era in eras),
+        },
+    )
     calls = calls.left_join(
         own,
         [
@@ -189,22 +185,3 @@ def _with_era(engine: Engine, calls: ir.Table, plans: Sequence[PricePlan], span:
     month = Slots([Span(at, span.end_ns) for at in starts | {span.start_ns}])
     era = ibis.coalesce(calls.number, NO_SLOT) * (len(starts) + 1) + month.number(calls.opened_ns)
     return calls.mutate(era=era)
-
-
-def _own_edges(plans: Sequence[PricePlan], span: Span) -> pa.Table:
-    rows: list[_Era] = []
-    by_customer: dict[str, set[int]] = {}
-    for plan in plans:
-        by_customer.setdefault(plan.customer, set()).add(plan.effective_ns)
-    for customer, starts in sorted(by_customer.items()):
-        edges = [*sorted(starts), max(span.end_ns, max(starts) + 1)]
-        pairs = pairwise(edges)
-        rows += (_Era(customer, *pair, number) for number, pair in enumerate(pairs))
-    return pa.table(
-        {
-            "of_customer": pa.array([row.customer for row in rows], pa.string()),
-            "from_ns": pa.array([row.from_ns for row in rows], pa.int64()),
-            "until_ns": pa.array([row.until_ns for row in rows], pa.int64()),
-            "number": pa.array([row.number for row in rows], pa.int64()),
-        }
-    )
