@@ -83,15 +83,12 @@ class Amounts:
         magnitudes = np.abs(self._values)
         largest = int(magnitudes.max(initial=0))
         if ((largest >> _GUESS_BITS) + 4) * whole >= LARGEST:
-            return self._one_by_one(weights)
+            rows = [split_one(amount, weights) for amount in self._values.tolist()]
+            return {key: Amounts([row[key] for row in rows]) for key in weights}
         keys = sorted(weights)  # type: ignore[type-var] # keys of one call are comparable, as of `money.split`
         parts = _parts(magnitudes, np.array([weights[key] for key in keys], np.int64), whole)
         parts *= np.sign(self._values)
         return dict(zip(keys, map(Amounts, parts), strict=True))
-
-    def _one_by_one(self, weights: Mapping[Key, int]) -> dict[Key, Amounts]:
-        rows = [split_one(amount, weights) for amount in self._values.tolist()]
-        return {key: Amounts([row[key] for row in rows]) for key in weights}
 
 
 def _parts(amounts: NDArray[np.int64], weights: NDArray[np.int64], whole: int) -> NDArray[np.int64]:

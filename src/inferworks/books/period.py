@@ -78,13 +78,15 @@ class Periods(msgspec.Struct, frozen=True):
         if text in known:
             return known[text]
         period = _month(text) if _MONTH.fullmatch(text) else _between(text)
-        whole = [one for one in self.declared if self._is_so_far(period, one)]
-        refuse_overlap(period, [one for one in known.values() if one not in whole])
+        so_far = [
+            whole
+            for whole in self.declared
+            if period.start_ns == whole.start_ns
+            and period.end_ns <= whole.end_ns
+            and self.status(whole) is Status.OPEN
+        ]
+        refuse_overlap(period, [other for other in known.values() if other not in so_far])
         return period
-
-    def _is_so_far(self, period: Period, whole: Period) -> bool:
-        begun = period.start_ns == whole.start_ns and period.end_ns <= whole.end_ns
-        return begun and self.status(whole) is Status.OPEN
 
     def holding(self, at_ns: int) -> Period:
         """The period of the moment `at_ns`: a closed or declared one, else its month.
@@ -94,7 +96,13 @@ class Periods(msgspec.Struct, frozen=True):
         for period in (*self.closed, *self.declared):
             if period.span.holds(at_ns):
                 return period
-        return self._free(month_of(at_ns), at_ns)
+        month, others = month_of(at_ns), [*self.closed, *self.declared]
+        before = [p.end_ns for p in others if month.start_ns < p.end_ns <= at_ns]
+        after = [p.start_ns for p in others if at_ns < p.start_ns < month.end_ns]
+        start_ns, end_ns = max(before, default=month.start_ns), min(after, default=month.end_ns)
+        if (start_ns, end_ns) == (month.start_ns, month.end_ns):
+            return month
+        return Period(start_ns, end_ns, span_name(start_ns, end_ns))
 
     def first_open(self, after_ns: int) -> Period:
         """The open period that a posting made for the moment `after_ns` goes to.
@@ -102,15 +110,6 @@ class Periods(msgspec.Struct, frozen=True):
         The period of the moment while it is open, else the one that follows the last closed one.
         """
         return self.holding(max(after_ns, self.closed_until_ns or after_ns))
-
-    def _free(self, month: Period, at_ns: int) -> Period:
-        taken = [*self.closed, *self.declared]
-        before = [p.end_ns for p in taken if month.start_ns < p.end_ns <= at_ns]
-        after = [p.start_ns for p in taken if at_ns < p.start_ns < month.end_ns]
-        start_ns, end_ns = max(before, default=month.start_ns), min(after, default=month.end_ns)
-        if (start_ns, end_ns) == (month.start_ns, month.end_ns):
-            return month
-        return Period(start_ns, end_ns, span_name(start_ns, end_ns))
 
 
 def posting_period(recorded: Recorded, periods: Periods) -> Period:
@@ -130,7 +129,7 @@ def corrects(recorded: Recorded, periods: Periods) -> tuple[Period, ...]:
 
 def late_texts(recorded: Iterable[Recorded], periods: Periods) -> list[str]:
     """Yield a sentence for each closed period that any of `recorded` belongs to, in order of time."""
-    counts = Counter(period for one in recorded for period in corrects(one, periods))
+    counts = Counter(period for record in recorded for period in corrects(record, periods))
     shown_in = periods.first_open(0).name
     return [
         f"1 line is for {period.name}, which is closed: it corrects {shown_in}"

@@ -115,7 +115,7 @@ def test_a_missing_segment_is_named() -> None:
     result = invoke("books", "verify")
     assert result.exit_code == 1
     assert file.name in result.output
-    assert "2026-10: cannot be drawn up again" in result.output
+    assert "2026-10: cannot be recomputed" in result.output
 
 
 def test_an_altered_segment_is_named() -> None:

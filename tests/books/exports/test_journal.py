@@ -358,7 +358,7 @@ def _row(number: str, name: str, pattern: str) -> str:
         ('[[account]]\nnumber = "=1"\nname = "a"\ntakes = ["*"]\n', "matching regex"),
         ('[[account]]\nnumbre = "1"\nname = "a"\ntakes = ["*"]\n', "unknown field `numbre`"),
         ('[[account]]\nnumber = "1"\nname = "a"\ntakes = ["Asset:*", "*"]\n', "'Asset:.*' is no account"),
-        ('[[account]]\nnumber = "1"\nname = "a"\ntakes = ["*", "Income:*"]\n', "'Income:.*can never fit"),
+        ('[[account]]\nnumber = "1"\nname = "a"\ntakes = ["*", "Income:*"]\n', "'Income:.*never applies"),
         (_row("1", "a", "Income:*") + _row("1", "b", "*"), "number 1 is 'b', and 1 is 'a' already"),
         (_row("1.1", "a", "Income:*") + _row("1-1", "b", "*"), "number 1-1 is 'b', and 1.1 is 'a' already"),
         ("account = [", "own.toml: "),

@@ -52,6 +52,7 @@ class Calendar:
         ]
         self._months: dict[int, tuple[Span, Span]] = {}
         self._midnights: dict[int, tuple[int, ...]] = {}
+        """Its own midnights within a day of UTC, the last one first."""
 
     def begins_ns(self, date: dt.date) -> int:
         """Return the moment at which the customer's clock first shows `date`, in nanoseconds UTC."""
@@ -86,7 +87,9 @@ class Calendar:
         """The later of the midnights, UTC's and its own, that came before `at_ns`."""
         day_ns = day_of(at_ns)
         if day_ns not in self._midnights:
-            self._midnights[day_ns] = self._within(day_ns)
+            number, day = day_ns // DAY_NS, Span(day_ns + 1, day_ns + DAY_NS)
+            near = {self._reached_ns(number + days) for days in range(-1, 3)}
+            self._midnights[day_ns] = tuple(sorted(filter(day.holds, near), reverse=True))
         own = (midnight_ns for midnight_ns in self._midnights[day_ns] if midnight_ns <= at_ns)
         return next(own, day_ns)
 
@@ -108,18 +111,12 @@ class Calendar:
             number -= 1
         return number
 
-    def _within(self, day_ns: int) -> tuple[int, ...]:
-        """Its own midnights within a day of UTC, the last one first."""
-        number, day = day_ns // DAY_NS, Span(day_ns + 1, day_ns + DAY_NS)
-        found = {self._reached_ns(number + one) for one in range(-1, 3)}
-        return tuple(sorted(filter(day.holds, found), reverse=True))
-
     def _month(self, at_ns: int) -> Span:
         date = date_of(at_ns)
         number = date.year * 12 + date.month
         while self._reached_ns(_first_day(number)) > at_ns:
             number -= 1
-        return Span(*(self._reached_ns(_first_day(number + one)) for one in (0, 1)))
+        return Span(*(self._reached_ns(_first_day(month)) for month in (number, number + 1)))
 
     def _reached_ns(self, day: int) -> int:
         """Return the first moment of the day numbered `day` from 1970-01-01, or of the next if left out."""
@@ -136,8 +133,8 @@ class Calendars:
     def __init__(self, zones: Iterable[Zoned] = ()) -> None:
         """Build the calendar of each customer from `zones`, which are in order of time."""
         histories: dict[CustomerId, dict[int, str]] = defaultdict(dict)
-        for one in zones:
-            histories[one.customer][one.from_ns] = one.zone
+        for zoned in zones:
+            histories[zoned.customer][zoned.from_ns] = zoned.zone
         made: dict[tuple[tuple[int, str], ...], Calendar] = {}
         self.zoned: dict[CustomerId, Calendar] = {}
         """Calendars of the customers that have a time zone of their own."""

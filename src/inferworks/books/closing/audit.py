@@ -45,7 +45,7 @@ from inferworks.books.closing.seal import (
     read_record,
     sha256_of,
 )
-from inferworks.books.lines import NAMES, Charges, beside, name_of
+from inferworks.books.lines import NAMES, beside, name_of
 from inferworks.books.period import Period
 from inferworks.books.statement.corrections import corrected
 from inferworks.books.statement.statement import Statement
@@ -177,7 +177,7 @@ def _outputs(
             )
         statement = with_corrections(own, corrections)
     except (BooksError, LakeError, MoneyError) as error:
-        yield Finding(name, f"cannot be drawn up again: {error}")
+        yield Finding(name, f"cannot be recomputed: {error}")
         return
     yield from _compared(ledger, close, STATEMENT, statement)
     if msgspec.json.encode(statement.to_json()) + b"\n" != ledger.body(close, PAPER).raw:
@@ -211,28 +211,22 @@ def _recorded(
     facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)
     recorded = msgspec.structs.replace(recorded, facts=facts)
     withdrawn = source.withdrawn_plans()
-    yield from _charges(period, sealed.charges, recorded.charges)
-    for one in INPUTS[1:]:
-        now = {one.key(item): item for item in inputs_of(recorded, one.part)}
-        for item in inputs_of(sealed, one.part):
-            if item in withdrawn:
-                continue
-            name = f"{one.word} {'/'.join(map(str, one.key(item)))}"
-            if one.key(item) not in now:
-                yield Finding(period.name, f"{name} was sealed and is not recorded any more")
-            elif now[one.key(item)] != item:
-                found = difference(_tree(item), _tree(now[one.key(item)]))
-                yield Finding(period.name, f"{name} was changed: {found}")
+    for charge, now in beside(sealed.charges, recorded.charges):
+        yield _changed(period, f"charge {charge.id}", charge, now)
+    for kind in INPUTS[1:]:
+        recorded_now = {kind.key(item): item for item in inputs_of(recorded, kind.part)}
+        for item in inputs_of(sealed, kind.part):
+            key = kind.key(item)
+            if item not in withdrawn and recorded_now.get(key) != item:
+                name = f"{kind.word} {'/'.join(map(str, key))}"
+                yield _changed(period, name, item, recorded_now.get(key))
 
 
-def _charges(period: Period, sealed: Charges, recorded: Charges) -> Iterator[Finding]:
-    """Sealed charges that do not stand in the books, or not as they were."""
-    for was, now in beside(sealed, recorded):
-        if now is None:
-            yield Finding(period.name, f"charge {was.id} was sealed and is not recorded any more")
-        else:
-            found = difference(_tree(was), _tree(now))
-            yield Finding(period.name, f"charge {was.id} was changed: {found}")
+def _changed(period: Period, name: str, sealed: object, now: object | None) -> Finding:
+    """Return the finding about a sealed input that is recorded otherwise `now`, or not at all."""
+    if now is None:
+        return Finding(period.name, f"{name} was sealed and is not recorded any more")
+    return Finding(period.name, f"{name} was changed: {difference(_tree(sealed), _tree(now))}")
 
 
 def _tree(value: object) -> object:

@@ -95,7 +95,9 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     periods = ledger.periods()
     first = request.begin or periods.closed  # nothing lies before that was not closed or left out
     refuse_out_of_order(period, periods, None if first else source.earliest_ns(period.start_ns))
-    conflicts = _conflicts(source, period, closes)
+    accepted = {name for close in closes for name in close.accepted}
+    quarantined = source.conflicts(period.span)
+    conflicts = {name: fault for name, fault in quarantined.items() if name not in accepted}
     if conflicts and not request.accept:
         raise UserError(_conflicts_text(period, conflicts))
     late = list(restated(ledger, source, closes, period.end_ns))
@@ -256,13 +258,6 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
             f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
             f"closed in order, so first: inferworks books close {earlier.name}{begin}"
         )
-
-
-def _conflicts(source: Source, period: Period, closes: Iterable[Close]) -> dict[str, str]:
-    """Return the quarantined records for `period` that no earlier close accepted, name to fault."""
-    accepted = {name for close in closes for name in close.accepted}
-    conflicts = source.conflicts(period.span)
-    return {name: fault for name, fault in conflicts.items() if name not in accepted}
 
 
 def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:

@@ -144,13 +144,18 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
     """Return the inputs that `close` keeps under `prefix`. BooksError when they are damaged."""
     parts = {part.name for part in close.parts}
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
-    inputs = {
-        i.part: _input(ledger, close, prefix, i, rules)
-        for i in INPUTS
-        if prefix + i.part
-        in parts  # a close of before anything could be taken back has no such part
-    }
-    period = close.period if not prefix else _corrected_period(close, prefix)
+    inputs: dict[str, Any] = {}
+    for part, kind, *_ in INPUTS:
+        if part == CHARGES and rules.bundles:  # read when they are asked for
+            inputs[part] = ledger.lines(close, prefix + part)
+        elif prefix + part in parts:  # a close of before anything could be taken back lacks one
+            inputs[part] = ledger.body(close, prefix + part).rows(kind)
+    period = close.period
+    if prefix:
+        period = next(period for period in close.corrects if prefix_of(period) == prefix)
+    segments: tuple[Segment, ...] = ()
+    if prefix + SEGMENTS in parts:
+        segments = ledger.body(close, prefix + SEGMENTS).rows(Segment)
     return Inputs(
         span=period.span,
         currency=close.currency,
@@ -166,15 +171,8 @@ def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
         policy=_policy_in(ledger.body(close, prefix + POLICY)),
         rules=rules,
         prepaid=ledger.body(close, prefix + PREPAID).rows(Prepaid)[0],
-        segments=_segments(ledger, close, prefix + SEGMENTS),
+        segments=segments,
     )
-
-
-def _input(ledger: Ledger, close: Close, prefix: str, one: _Input, rules: Rules) -> Any:
-    """One kind of input; bill lines that were put into bundles are read when they are asked for."""
-    if one.part == CHARGES and rules.bundles:
-        return ledger.lines(close, prefix + CHARGES)
-    return ledger.body(close, prefix + one.part).rows(one.kind)
 
 
 def seen_by(sealed: Inputs, policy: Policy) -> Inputs:
@@ -191,8 +189,8 @@ def prefix_of(period: Period) -> str:
 def sealed_bodies(prefix: str, papers: Inputs, own: Statement) -> list[Sealable]:
     """Inputs, rules and the statement of a period, as they are sealed."""
     bodies: list[Sealable] = []
-    for one in INPUTS:
-        bodies += _sealed(prefix + one.part, inputs_of(papers, one.part))
+    for kind in INPUTS:
+        bodies += _sealed(prefix + kind.part, inputs_of(papers, kind.part))
     bodies.append(body_of_set(prefix + SEGMENTS, papers.segments))
     bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
     bodies.append(body_of(prefix + PREPAID, papers.prepaid))
@@ -217,16 +215,7 @@ def inputs_of(papers: Inputs | Arrived, part: str) -> Iterable[Any]:
     return inputs
 
 
-def _segments(ledger: Ledger, close: Close, name: str) -> tuple[Segment, ...]:
-    named = any(part.name == name for part in close.parts)
-    return ledger.body(close, name).rows(Segment) if named else ()
-
-
 @lru_cache(maxsize=8)
 def _policy_in(body: Body) -> Policy:
     """The policy in a part; nearly always that of the close before, so it is read once."""
     return completed(body.rows(Policy)[0])
-
-
-def _corrected_period(close: Close, prefix: str) -> Period:
-    return next(period for period in close.corrects if prefix_of(period) == prefix)

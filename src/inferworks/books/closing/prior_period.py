@@ -388,16 +388,15 @@ def _in_months(closes: Iterable[Close], at_ns: int, directory: Directory) -> lis
 
 
 def _row(name: str, revenue_pico: int, lines: Iterable[Line]) -> Row:
-    columns = [0, 0, 0]
+    cost_pico = research_pico = other_pico = 0
     for line in lines:
-        columns[_column(line.function)] += line.amount_pico
-    return Row(name, revenue_pico, *columns)
-
-
-def _column(function: Function) -> int:
-    if function in COST_OF_REVENUE:
-        return 0
-    return 1 if function is Function.RESEARCH_AND_DEVELOPMENT else 2
+        if line.function in COST_OF_REVENUE:
+            cost_pico += line.amount_pico
+        elif line.function is Function.RESEARCH_AND_DEVELOPMENT:
+            research_pico += line.amount_pico
+        else:
+            other_pico += line.amount_pico
+    return Row(name, revenue_pico, cost_pico, research_pico, other_pico)
 
 
 def _sum(name: str, rows: Sequence[Row]) -> Row:

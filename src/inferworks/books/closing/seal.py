@@ -222,13 +222,19 @@ def plain(value: Any) -> Any:
     if type(value) in _PLAIN:  # as most are
         return value
     if isinstance(value, msgspec.Struct):
-        return _plain_struct(value)
+        config = value.__struct_config__
+        tag = {config.tag_field: config.tag} if config.tag_field else {}
+        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return {**tag, **{name: plain(own) for name, own in fields if own is not msgspec.UNSET}}
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, ModelCatalog):
         return plain(value.rows)
     if isinstance(value, Mapping):
-        return _plain_mapping(value)
+        if all(type(key) is str for key in value):
+            return {key: plain(value[key]) for key in sorted(value)}
+        pairs = sorted(line_of(pair) for pair in value.items())
+        return {_PAIRS: [msgspec.Raw(pair) for pair in pairs]}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
@@ -271,20 +277,6 @@ def code_version() -> str:
 def _body(name: str, lines: Sequence[bytes]) -> Body:
     raw = b"".join(line + b"\n" for line in lines)
     return Body(Part(name, len(lines), sha256_of(raw)), raw)
-
-
-def _plain_struct(value: msgspec.Struct) -> dict[str, Any]:
-    config = value.__struct_config__
-    tag = {config.tag_field: config.tag} if config.tag_field else {}
-    fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-    return {**tag, **{name: plain(one) for name, one in fields if one is not msgspec.UNSET}}
-
-
-def _plain_mapping(mapping: Mapping[Any, Any]) -> Any:
-    if all(type(key) is str for key in mapping):
-        return {key: plain(mapping[key]) for key in sorted(mapping)}
-    pairs = sorted(line_of(pair) for pair in mapping.items())
-    return {_PAIRS: [msgspec.Raw(pair) for pair in pairs]}
 
 
 def _restored(value: Any) -> Any:

@@ -140,8 +140,12 @@ def _write_all(
         for path, write in writers.items():
             _write_whole(pending[path], write)
         if sums is not None:
-            text = "".join(f"{_sha256(pending[path])}  {path.name}\n" for path in writers)
-            _write_whole(pending[sums], lambda sink: _write_text(sink, text))
+            lines: list[bytes] = []
+            for path in writers:
+                with pending[path].open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                lines.append(f"{sha256}  {path.name}\n".encode())
+            _write_whole(pending[sums], lambda sink: sink.writelines(lines))
         for path, part in pending.items():
             part.replace(path)
     finally:
@@ -156,12 +160,3 @@ def _write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
         write(sink)
         sink.flush()
         os.fsync(sink.fileno())
-
-
-def _write_text(sink: BinaryIO, text: str) -> None:
-    sink.write(text.encode())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import BinaryIO
 
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.journal import Journal
@@ -32,11 +30,9 @@ class BeancountExporter:
 
     def files(self, journal: Journal) -> Sequence[ExportFile]:
         """One file."""
-        return [ExportFile("books.beancount", partial(_write, journal))]
-
-
-def _write(journal: Journal, sink: BinaryIO) -> None:
-    sink.writelines(sealed(_lines(journal)))
+        return [
+            ExportFile("books.beancount", lambda sink: sink.writelines(sealed(_lines(journal))))
+        ]
 
 
 def _lines(journal: Journal) -> Iterable[str]:

@@ -84,40 +84,45 @@ def cause_bars(why: Explained, now: str, then: str) -> list[Bar]:
 def _parts(why: Explained) -> Iterator[tuple[str, Sequence[Cell]]]:
     """Yield the rows of each cause: its parts, largest first, and the rest of them together."""
     for cause in Cause:
-        told = why.told(cause)
-        if told:
-            total_pico = sum(pico for _, pico in told)
+        parts = why.told(cause)
+        if parts:
+            total_pico = sum(pico for _, pico in parts)
             yield "", (cause.value.capitalize(), "", signed(total_pico))
-        for text, pico in told[:_SHOWN]:
+        for text, pico in parts[:_SHOWN]:
             yield "part", ("", text, signed(pico))
-        if rest := told[_SHOWN:]:
+        if rest := parts[_SHOWN:]:
             rest_pico = sum(pico for _, pico in rest)
             yield "part", ("", f"and {len(rest)} more", signed(rest_pico))
 
 
-def beside_budget(found: Against) -> str:
+def beside_budget(against: Against) -> str:
     """The section with what was planned, what it came to, and the variance."""
     cut = "".join(
         f"<p>This is a part of {html_text(period)}; its budget is cut by time.</p>"
-        for period in found.cut
+        for period in against.cut
     )
     columns = ("", "Budget", "Actual", "Variance", "%", "Which is")
+    rows = table(columns, map(_variance, against.shown))
     return section(
         "Beside the budget",
-        f"As planned in {found.file}. The variance is actual less budget; favourable is what raises the "
+        f"As planned in {against.file}. The variance is actual less budget; favourable is what raises the "
         "result.",
-        f'<div class="beside planned">{table(columns, map(_variance, found.shown))}</div>{cut}',
+        f'<div class="beside planned">{rows}</div>{cut}',
     )
 
 
-def _variance(one: Variance) -> tuple[str, Sequence[Cell]]:
-    whole = one.key.line if not (one.rest or one.key.told_by) else ""
-    planned = Share(None) if one.budget_pico is None else Amount(one.budget_pico)
-    variance = (
-        Share(None) if one.variance_pico is None else Amount(one.variance_pico, one.favourable)
-    )
-    amounts = planned, Amount(one.actual_pico), variance, Share(one.percent)
-    return _kind(whole), (one.name.strip(), *amounts, WHICH_IS[one.favourable])
+def _variance(variance: Variance) -> tuple[str, Sequence[Cell]]:
+    line = variance.key.line if not (variance.rest or variance.key.told_by) else ""
+    budget_pico, change_pico = variance.budget_pico, variance.variance_pico
+    cells: list[Cell] = [
+        variance.name.strip(),
+        Share(None) if budget_pico is None else Amount(budget_pico),
+        Amount(variance.actual_pico),
+        Share(None) if change_pico is None else Amount(change_pico, variance.favourable),
+        Share(variance.percent),
+        WHICH_IS[variance.favourable],
+    ]
+    return _kind(line), cells
 
 
 def _kind(line: str) -> str:

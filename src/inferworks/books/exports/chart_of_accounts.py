@@ -9,7 +9,7 @@ by accident. A pattern that can never match after an earlier one is refused too.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
 from itertools import product
@@ -70,19 +70,18 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def account_of(self, name: str) -> Account | None:
         """Return the ledger account for the account `name` of the books; None if no row takes it."""
-        if name not in self._found:
-            self._found[name] = self._taking(name)
-        return self._found[name]
-
-    def _taking(self, name: str) -> Account | None:
-        row = next((row for parts, row in self._patterns if _fits(parts, name)), self.default)
-        if row is None:
-            return None
-        root = name.partition(":")[0].replace("Costs", "Expenses")
-        return Account(row.name, row.number, root, row.tax_rate or self.tax_rate)
+        if name not in self._known:
+            row = next((row for parts, row in self._patterns if _fits(parts, name)), self.default)
+            account = None
+            if row is not None:
+                root = name.partition(":")[0].replace("Costs", "Expenses")
+                tax_rate = row.tax_rate or self.tax_rate
+                account = Account(row.name, row.number, root, tax_rate)
+            self._known[name] = account
+        return self._known[name]
 
     @cached_property
-    def _found(self) -> dict[str, Account | None]:
+    def _known(self) -> dict[str, Account | None]:
         """Cache of accounts by name: a journal asks for few accounts, many times."""
         return {}
 
@@ -97,9 +96,8 @@ def read_chart(text: str, name: str) -> Chart:
         chart = msgspec.convert(tomllib.loads(text), Chart)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"chart of accounts {name}: {error}") from error
-    for check in (_too_many, _unknown_roots, _two_names, _never_fitting):
-        for fault in check(chart):
-            raise ConfigError(f"chart of accounts {name}: {fault}")
+    for fault in _faults(chart):
+        raise ConfigError(f"chart of accounts {name}: {fault}")
     missing = [account for account in accounts() if chart.account_of(account) is None]
     if missing:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
@@ -158,35 +156,23 @@ def _fits(parts: list[str], name: str) -> bool:
     return name.startswith(first) and name.endswith(last) and len(name) - at >= len(last)
 
 
-def _too_many(chart: Chart) -> Iterable[str]:
-    count = sum(len(row.takes) for row in chart.account)
-    if count > _MOST_PATTERNS:
-        yield f"it has {count} patterns, more than {_MOST_PATTERNS}"
-
-
-def _unknown_roots(chart: Chart) -> Iterable[str]:
-    for row in chart.account:
-        for text in row.takes:
-            if text.partition(":")[0] not in _ROOTS and not text.startswith("*"):
-                yield f"{text!r} is no account of the books: they begin with {', '.join(_ROOTS)}"
-
-
-def _two_names(chart: Chart) -> Iterable[str]:
-    """Numbers that stand for two names, or that would look alike in a journal."""
-    rows = [*chart.account, *([chart.default] if chart.default else [])]
+def _faults(chart: Chart) -> Iterator[str]:
+    """Yield the faults of the rows of `chart`: patterns that are too many, impossible or superfluous."""
+    patterns = [(text, row.number) for row in chart.account for text in row.takes]
+    if len(patterns) > _MOST_PATTERNS:
+        yield f"it has {len(patterns)} patterns, more than {_MOST_PATTERNS}"
+    for text, _ in patterns:
+        if text.partition(":")[0] not in _ROOTS and not text.startswith("*"):
+            yield f"{text!r} is no account of the books: they begin with {', '.join(_ROOTS)}"
     names: dict[str, tuple[str, str, str]] = {}
-    for row in rows:
-        one = (row.number, row.name, row.tax_rate)
-        known = names.setdefault(row.number.replace(".", "-").casefold(), one)
-        if known != one:
+    for row in [*chart.account, *([chart.default] if chart.default else [])]:
+        account = (row.number, row.name, row.tax_rate)
+        known = names.setdefault(row.number.replace(".", "-").casefold(), account)
+        if known != account:  # or they would look alike in a journal
             yield f"number {row.number} is {row.name!r}, and {known[0]} is {known[1]!r} already"
-
-
-def _never_fitting(chart: Chart) -> Iterable[str]:
     seen: list[tuple[list[str], str]] = []
-    for row in chart.account:
-        for text in row.takes:
-            earlier = next((other for parts, other in seen if _fits(parts, text)), None)
-            if earlier is not None:
-                yield f"{text!r} (number {row.number}) can never fit: {earlier!r} before it takes all of it"
-            seen.append((text.split("*"), text))
+    for text, number in patterns:
+        earlier = next((other for parts, other in seen if _fits(parts, text)), None)
+        if earlier is not None:
+            yield f"{text!r} (number {number}) never applies: {earlier!r} before it takes all of it"
+        seen.append((text.split("*"), text))

@@ -39,9 +39,8 @@ from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Column, Kind, Row, Rows, Table, Value
 from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
-from inferworks.books.revenue.customer_currency import Owed
 from inferworks.books.revenue.rating import Item, Rated
-from inferworks.catalog.units import BILLABLE, BillableUnit
+from inferworks.catalog.units import BILLABLE
 from inferworks.money import PICO, split
 
 _DECIMALS = (
@@ -160,8 +159,9 @@ def customers(books: Books) -> Table:
     span = Span(statement.start_ns, statement.end_ns)
     sold = _sold(statement.revenue_rows, span)
     names = dict(statement.names)
+    columns = (*COLUMNS, *_CUSTOMER_X)
     rows = (_customer_row(item, names, books.seller, statement.currency, span) for item in sold)
-    return _table("customers", _CUSTOMER_X, rows)
+    return Table("customers", columns, tuple(_row(columns, row) for row in rows))
 
 
 def suppliers(books: Books) -> Table:
@@ -171,11 +171,6 @@ def suppliers(books: Books) -> Table:
         lambda: (_row(columns, row) for item in books.each for row in _supplier_rows(item, books))
     )
     return Table("suppliers", columns, made)
-
-
-def _table(name: str, more: tuple[Column, ...], rows: Iterable[dict[str, Value]]) -> Table:
-    columns = (*COLUMNS, *more)
-    return Table(name, columns, tuple(_row(columns, row) for row in rows))
 
 
 def _row(columns: Sequence[Column], cells: dict[str, Value]) -> Row:
@@ -225,12 +220,18 @@ def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
         sums[key][0] += row.quantity
         sums[key][1] += row.amount_pico
         sums[key][2] += row.owed_pico
-    return [_summed(alike[key], *sums[key]) for key in sorted(sums) if any(sums[key])]
-
-
-def _summed(row: Rated, quantity: int, amount_pico: int, owed_pico: int) -> Rated:
-    owed = row.owed and msgspec.structs.replace(row.owed, amount_pico=owed_pico)
-    return msgspec.structs.replace(row, quantity=quantity, amount_pico=amount_pico, owed=owed)
+    rows: list[Rated] = []
+    for key in sorted(key for key in sums if any(sums[key])):
+        quantity, amount_pico, owed_pico = sums[key]
+        owed = alike[key].owed
+        if owed is not None:
+            owed = msgspec.structs.replace(owed, amount_pico=owed_pico)
+        rows.append(
+            msgspec.structs.replace(
+                alike[key], quantity=quantity, amount_pico=amount_pico, owed=owed
+            )
+        )
+    return rows
 
 
 def _sold_key(row: Rated) -> tuple[str, ...]:
@@ -250,21 +251,35 @@ def _sold_key(row: Rated) -> tuple[str, ...]:
     )
 
 
+_SELLER = (
+    *("InvoiceIssuerName", "ProviderName", "PublisherName", "ServiceProviderName"),
+    "HostProviderName",
+)
+
+
 def _customer_row(
     row: Rated, names: Mapping[str, str], seller: str, currency: str, span: Span
 ) -> dict[str, Value]:
     category = _CATEGORIES[row.item]
+    description, own_currency = category.text, dict[str, Value]()
+    if row.unit is not None:
+        meter = BILLABLE[row.unit].meter
+        is_use = row.item is Item.USAGE
+        description = f"{meter} of {row.model}" if is_use else f"{description} on {meter}"
+    if row.owed is not None:
+        own_currency["PricingCurrency"] = row.owed.currency
+        own_currency["PricingCurrencyEffectiveCost"] = row.owed.amount_pico
     return {
         **_billing(currency, row.day_ns, span),
         **_costs(row.amount_pico),
-        **_seller(seller),
+        **dict.fromkeys(_SELLER, seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
-        **_pricing(row.owed),
+        **own_currency,
         "BillingAccountId": row.customer,
         "BillingAccountName": names.get(row.customer, row.customer),
         "BillingAccountType": "Customer",
         "ChargeCategory": category.charge,
-        "ChargeDescription": _description(row, category),
+        "ChargeDescription": description,
         "ChargeFrequency": category.frequency,
         "CredentialId": row.key_id,
         "PricingCategory": category.pricing,
@@ -280,13 +295,6 @@ def _customer_row(
         "x_Purpose": row.purpose.value,
         "x_RevenueItem": row.item.value,
     }
-
-
-def _pricing(owed: Owed | None) -> dict[str, Value]:
-    """Return the columns of the pricing currency, if the amount is owed in another than is billed."""
-    if owed is None:
-        return {}
-    return {"PricingCurrency": owed.currency, "PricingCurrencyEffectiveCost": owed.amount_pico}
 
 
 def _billing(currency: str, first_ns: int, span: Span) -> dict[str, Value]:
@@ -316,17 +324,17 @@ def _costs(pico: int) -> dict[str, Value]:
     return dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), pico)
 
 
-def _seller(seller: str) -> dict[str, Value]:
-    names = ("InvoiceIssuerName", "ProviderName", "PublisherName", "ServiceProviderName")
-    return dict.fromkeys((*names, "HostProviderName"), seller)
-
-
 def _metered(row: Rated) -> dict[str, Value]:
     """Return the columns of quantity and unit price."""
     assert row.unit is not None
     unit = BILLABLE[row.unit]
     price = None if row.pico_per_unit is None else row.pico_per_unit * unit.per
     billed = price if row.owed is None else None  # a price in another currency has no one rate
+    details = {
+        "ModelId": str(row.model),
+        "TokenCacheAction": unit.cache_action,
+        "TokenDirection": row.direction,
+    }
     return {
         **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), billed),
         **dict.fromkeys(_PRICING_CURRENCY, price),
@@ -336,31 +344,17 @@ def _metered(row: Rated) -> dict[str, Value]:
         "PricingUnit": unit.pricing_unit,
         "PricingCurrencyEffectiveCost": row.owed_pico,
         "SkuMeter": unit.meter,
-        "SkuPriceDetails": _price_details(row, unit),
+        "SkuPriceDetails": _json(
+            {name: text for name, text in details.items() if text is not None}
+        ),
     }
 
 
 _PRICING_CURRENCY = ("PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice")
 
 
-def _price_details(row: Rated, unit: BillableUnit) -> str:
-    details = {
-        "ModelId": str(row.model),
-        "TokenCacheAction": unit.cache_action,
-        "TokenDirection": row.direction,
-    }
-    return _json({name: text for name, text in details.items() if text is not None})
-
-
 def _sku(row: Rated) -> str:
     return f"{row.model}/{row.item.value if row.unit is None else row.unit.value}"
-
-
-def _description(row: Rated, category: _Category) -> str:
-    if row.unit is None:
-        return category.text
-    name = BILLABLE[row.unit].meter
-    return f"{name} of {row.model}" if row.item is Item.USAGE else f"{category.text} on {name}"
 
 
 # --- suppliers
@@ -375,14 +369,20 @@ def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
             **_charge_cells(charge),
             **_costs(part.amount_pico),
             **_part_cells(part, books),
-            "AllocatedMethodDetails": _method_details(part, ratios[number]),
+            "AllocatedMethodDetails": (  # of FOCUS 1.3: the elements that the part was computed from
+                f'{{"Elements":[{{"AllocatedRatio":{decimal_text(ratios[number])},'
+                f'"UsageQuantity":{part.driver_quantity},"UsageUnit":{_json(part.driver_unit)}}}]}}'
+            ),
         }
 
 
 def _charge_cells(charge: Charge) -> dict[str, Value]:
     """Return the columns that every part takes over from the charge."""
+    period = Span(charge.period_start_ns, charge.period_end_ns)
+    last_ns = max(period.start_ns, period.end_ns - 1)
+    months = Span(month_of(period.start_ns).start_ns, month_of(last_ns).end_ns)
     return {
-        **_periods(charge.currency, _months(charge), Span(*_period(charge)), late=False),
+        **_periods(charge.currency, months, period, late=False),
         "BillingAccountId": charge.issuer,
         "BillingAccountName": charge.issuer,
         "BillingAccountType": "Supplier",
@@ -404,24 +404,23 @@ def _charge_cells(charge: Charge) -> dict[str, Value]:
     }
 
 
-def _period(charge: Charge) -> tuple[int, int]:
-    return charge.period_start_ns, charge.period_end_ns
-
-
-def _months(charge: Charge) -> Span:
-    """Return the span from the first day of the charge's first month to the last day of its last one."""
-    start_ns, end_ns = _period(charge)
-    return Span(month_of(start_ns).start_ns, month_of(max(start_ns, end_ns - 1)).end_ns)
-
-
 def _part_cells(part: Allocation, books: Books) -> dict[str, Value]:
     """Return the columns of a part: its recipient, and its labels in the books."""
     target = part.target
+    tags = {
+        "customer": target.customer,
+        "key": target.key_id,
+        "model": target.model,
+        "project": target.project,
+        "use": target.label,
+    }
     return {
         "AllocatedMethodId": part.method,
         "AllocatedResourceId": target.customer or target.label,
         "AllocatedResourceName": target.customer or target.label,
-        "AllocatedTags": _json(_tags(part)),
+        "AllocatedTags": _json(
+            {name: str(text) for name, text in tags.items() if text is not None}
+        ),
         "x_ChargeId": part.charge_id,
         "x_Pool": part.pool,
         "x_NaturalClass": part.natural_class.value,
@@ -432,27 +431,6 @@ def _part_cells(part: Allocation, books: Books) -> dict[str, Value]:
         "x_ModelId": target.model,
         "x_TokenDirection": target.direction,
     }
-
-
-def _tags(part: Allocation) -> dict[str, str]:
-    target = part.target
-    tags = {
-        "customer": target.customer,
-        "key": target.key_id,
-        "model": target.model,
-        "project": target.project,
-        "use": target.label,
-    }
-    return {name: str(text) for name, text in tags.items() if text is not None}
-
-
-def _method_details(part: Allocation, ratio_pico: int) -> str:
-    """FOCUS 1.3: an object with the elements that the part was computed from."""
-    element = (
-        f'{{"AllocatedRatio":{decimal_text(ratio_pico)},"UsageQuantity":{part.driver_quantity},'
-        f'"UsageUnit":{_json(part.driver_unit)}}}'
-    )
-    return f'{{"Elements":[{element}]}}'
 
 
 def _json(value: object) -> str:

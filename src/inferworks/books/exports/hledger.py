@@ -8,8 +8,6 @@ beside the declaration hledger would read tags out of it, and `type:` there make
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import BinaryIO
 
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.journal import EXACT, Journal
@@ -32,11 +30,7 @@ class HledgerExporter:
 
     def files(self, journal: Journal) -> Sequence[ExportFile]:
         """One file."""
-        return [ExportFile("books.journal", partial(_write, journal))]
-
-
-def _write(journal: Journal, sink: BinaryIO) -> None:
-    sink.writelines(sealed(_lines(journal)))
+        return [ExportFile("books.journal", lambda sink: sink.writelines(sealed(_lines(journal))))]
 
 
 def _lines(journal: Journal) -> Iterable[str]:
@@ -50,7 +44,8 @@ def _lines(journal: Journal) -> Iterable[str]:
     for entry in journal.entries:
         yield ""
         number = f"({entry.number}) " if entry.number else ""
-        yield f"{entry.date} * {number}{_description(entry.text)}"
+        text = one_line(entry.text).replace(";", "\\x3b")  # which would begin a comment, with tags
+        yield f"{entry.date} * {number}{text}"
         for side in entry.sides:
             yield f"    {names.written[side.account]}  {amount_text(journal, side.amount)}"
     yield ""
@@ -58,8 +53,3 @@ def _lines(journal: Journal) -> Iterable[str]:
     for written, amount in names.balances.items():
         nothing, all_of_it = (amount_text(journal, pico) for pico in (0, amount))
         yield f"    {written}  {nothing} = {all_of_it}"
-
-
-def _description(text: str) -> str:
-    """`text` without a semicolon, which would begin a comment, and with it tags."""
-    return one_line(text).replace(";", "\\x3b")

@@ -10,7 +10,7 @@ checking.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
@@ -39,7 +39,6 @@ from inferworks.books.exports.pieces import (
 from inferworks.books.exports.style import STYLE
 from inferworks.books.exports.values import html_text, shown_amount
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
-from inferworks.books.statement.computation import Line
 from inferworks.books.statement.five_questions import Question
 from inferworks.books.statement.statement import (
     TOTAL,
@@ -111,7 +110,9 @@ def render(report: Report) -> str:
 
 def _head(report: Report) -> str:
     statement = report.statement
-    length = _length(statement.end_ns - statement.start_ns)
+    days, rest_ns = divmod(statement.end_ns - statement.start_ns, DAY_NS)
+    seconds = f"{(statement.end_ns - statement.start_ns) / NS_PER_SECOND:g} s"
+    length = f"{days} days" if days and not rest_ns else seconds
     span = f"{_moment(statement.start_ns)} to {_moment(statement.end_ns)} UTC ({length})"
     label = f'<p class="label" role="note">{html_text(report.label)}</p>' if report.label else ""
     return (
@@ -177,17 +178,20 @@ def _corrected_rows(
     if not corrections:
         return []
     kinds = [*([""] * (len(rows) - 1)), "sum"]
-    return [(kind, (row.name, *_row_amounts(row))) for kind, row in zip(kinds, rows, strict=True)]
-
-
-def _row_amounts(row: Row) -> tuple[Amount, ...]:
-    return (
-        Amount(row.revenue_pico),
-        Amount(row.cost_of_revenue_pico),
-        signed(row.gross_margin_pico),
-        Amount(row.research_and_development_pico),
-        Amount(row.other_pico),
-    )
+    return [
+        (
+            kind,
+            (
+                row.name,
+                Amount(row.revenue_pico),
+                Amount(row.cost_of_revenue_pico),
+                signed(row.gross_margin_pico),
+                Amount(row.research_and_development_pico),
+                Amount(row.other_pico),
+            ),
+        )
+        for kind, row in zip(kinds, rows, strict=True)
+    ]
 
 
 # --- the bridge
@@ -208,7 +212,8 @@ def bridge_bars(built: Bridge) -> list[Bar]:
     bars = [Bar("Revenue", built.revenue_pico, Kind.REACHED, "paid")]
     for step in built.steps:
         lines = [line for line in step.lines if line.cost_pico]
-        for heading, group in groupby(sorted(lines, key=_by_function), partial(_heading, step)):
+        lines.sort(key=lambda line: (line.function.value, line.pool))
+        for heading, group in groupby(lines, partial(_heading, step)):
             bars.append(Bar(f"less {heading}", kind=Kind.HEADING))
             bars += [
                 Bar(line.pool, -line.cost_pico, colour=_STEP_COLOURS[step.step]) for line in group
@@ -220,10 +225,6 @@ def bridge_bars(built: Bridge) -> list[Bar]:
 def _heading(step: BridgeStep, line: BridgeLine) -> str:
     """Return the heading of the lines of a step; below the gross margin, of their function."""
     return _STEP_HEADINGS.get(step.step) or FUNCTIONS[line.function].lower()
-
-
-def _by_function(line: BridgeLine) -> tuple[str, str]:
-    return line.function.value, line.pool
 
 
 _STEP_HEADINGS = {
@@ -299,9 +300,9 @@ def _bar(pico: int, largest: int, name: str) -> str:
     length = 49.0 * abs(pico) / largest
     start = 50.0 if pico >= 0 else 50.0 - length
     kind = "gain" if pico >= 0 else "loss"
-    said = f"Gross margin of {name}: {shown_amount(pico)}"
+    text = f"Gross margin of {name}: {shown_amount(pico)}"
     return (
-        f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{html_text(said)}">'
+        f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{html_text(text)}">'
         f'<rect class="{kind}" data-pico="{pico}" x="{start:.2f}" y="1" width="{length:.2f}" height="8"/>'
         '<line x1="50" y1="0" x2="50" y2="10"/></svg>'
     )
@@ -334,9 +335,14 @@ def _questions(statement: Statement) -> str:
 
 
 def _question_lines(question: Question) -> str:
+    sums: dict[tuple[Function, str, str, str], int] = {}
+    for line in question.lines:  # over model, key and direction, which no reader of it needs
+        target = line.target
+        key = (line.function, target.label, target.customer or "", line.natural_class.value)
+        sums[key] = sums.get(key, 0) + line.amount_pico
     rows = [
-        ("", (FUNCTIONS[key[0]], use_text(key[1]), key[2], key[3], Amount(pico)))
-        for key, pico in _grouped(question.lines)
+        ("", (FUNCTIONS[key[0]], use_text(key[1]), key[2], key[3], Amount(sums[key])))
+        for key in sorted(sums)
     ]
     listed = table(("Function", "Used for", "Customer", "Bought as", "Amount"), rows)
     return (
@@ -345,35 +351,20 @@ def _question_lines(question: Question) -> str:
     )
 
 
-def _grouped(lines: Iterable[Line]) -> list[tuple[tuple[Function, str, str, str], int]]:
-    """The lines summed over model, key and direction, which a reader of the question does not need."""
-
-    def key(line: Line) -> tuple[Function, str, str, str]:
-        target = line.target
-        return line.function, target.label, target.customer or "", line.natural_class.value
-
-    return [
-        (name, sum(line.amount_pico for line in group))
-        for name, group in groupby(sorted(lines, key=key), key)
-    ]
-
-
 # --- what lies under it
 
 
 def _what_happened(report: Report) -> str:
     if not report.facts and report.sample is None:
         return ""
-    said = ""
+    sample = ""
     if report.sample is not None:
-        asked, answered = report.sample
-        said = (
-            f"<blockquote><p><b>{html_text(asked)}</b></p><p>{html_text(answered)}</p></blockquote>"
-        )
+        asked, answered = map(html_text, report.sample)
+        sample = f"<blockquote><p><b>{asked}</b></p><p>{answered}</p></blockquote>"
     terms = "".join(
         f"<dt>{html_text(f.name)}</dt><dd>{html_text(f.text)}</dd>" for f in report.facts
     )
-    return section("What happened", "", f"{said}<dl>{terms}</dl>")
+    return section("What happened", "", f"{sample}<dl>{terms}</dl>")
 
 
 def _bills(report: Report) -> str:
@@ -414,9 +405,3 @@ def _how_computed(statement: Statement) -> str:
 def _moment(at_ns: int) -> str:
     moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _length(length_ns: int) -> str:
-    """A length of time in words: whole days, else seconds."""
-    days, rest_ns = divmod(length_ns, DAY_NS)
-    return f"{days} days" if days and not rest_ns else f"{length_ns / NS_PER_SECOND:g} s"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import BinaryIO
 
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.html import Report, render
@@ -24,15 +22,11 @@ class HtmlExporter:
 
     def files(self, books: Books) -> Sequence[ExportFile]:
         """One file."""
-        return [ExportFile("report.html", partial(_write, books))]
-
-
-def _write(books: Books, sink: BinaryIO) -> None:
-    charges = tuple(item.charge for item in books.allocated)
-    report = Report(
-        *(_TITLE, _LEAD, "", books.statement, charges),
-        later=books.later,
-        beside=books.beside,
-        budget=books.budget,
-    )
-    sink.write(render(report).encode())
+        charges = tuple(item.charge for item in books.allocated)
+        report = Report(
+            *(_TITLE, _LEAD, "", books.statement, charges),
+            later=books.later,
+            beside=books.beside,
+            budget=books.budget,
+        )
+        return [ExportFile("report.html", lambda sink: sink.writelines([render(report).encode()]))]

@@ -6,14 +6,14 @@ would write it whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import BinaryIO
 
 import msgspec
 
 from inferworks.books.exports.base import Books, ExportFile
-from inferworks.books.exports.tables import Table, books_tables
+from inferworks.books.exports.tables import books_tables
 from inferworks.books.exports.tabular import text_of
 
 
@@ -33,19 +33,15 @@ def _write(books: Books, sink: BinaryIO) -> None:
     for table in books_tables(books):
         sink.write(b",\n " + msgspec.json.encode(table.name) + b": ")
         opening = b"["
-        for row in _rows(table):
-            sink.write(opening + b"\n  " + _text(row, 2))
+        for row in table.rows:
+            cells = {
+                column.name: text_of(value, column.kind)
+                for column, value in zip(table.columns, row, strict=True)
+            }
+            sink.write(opening + b"\n  " + _text(cells, 2))
             opening = b","
         sink.write(b"[]" if opening == b"[" else b"\n ]")
     sink.write(b"\n}\n")
-
-
-def _rows(table: Table) -> Iterator[dict[str, str | None]]:
-    for row in table.rows:
-        yield {
-            column.name: text_of(value, column.kind)
-            for column, value in zip(table.columns, row, strict=True)
-        }
 
 
 def _text(value: object, depth: int) -> bytes:

@@ -71,17 +71,12 @@ def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) ->
         f'<th scope="col"{_numeric(place in figures)}>{html_text(name)}</th>'
         for place, name in enumerate(columns)
     )
-    body = "".join(_table_row(kind, cells) for kind, cells in rows)
+    body = ""
+    for kind, (first, *others) in rows:
+        rest = "".join(f"<td{_numeric(not isinstance(c, str))}>{_cell(c)}</td>" for c in others)
+        attribute = f' class="{kind}"' if kind else ""
+        body += f'<tr{attribute}><th scope="row">{_cell(first)}</th>{rest}</tr>'
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _table_row(kind: str, cells: Sequence[Cell]) -> str:
-    first, *others = cells
-    rest = "".join(
-        f"<td{_numeric(not isinstance(cell, str))}>{_cell(cell)}</td>" for cell in others
-    )
-    attribute = f' class="{kind}"' if kind else ""
-    return f'<tr{attribute}><th scope="row">{_cell(first)}</th>{rest}</tr>'
 
 
 def _numeric(yes: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Context, Decimal
 from functools import partial
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from inferworks.arrow import pa, pq
 from inferworks.books.exports.base import Books, ExportFile
-from inferworks.books.exports.tables import Kind, Row, Table, Value, books_tables
+from inferworks.books.exports.tables import Kind, Table, Value, books_tables
 from inferworks.books.exports.values import decimal_text, moment_text
 from inferworks.spreadsheet import inert
 
@@ -71,44 +71,33 @@ def _write_csv(table: Table, sink: BinaryIO) -> None:
     writer = csv.writer(codecs.getwriter("utf-8")(sink), lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
     for row in table.rows:
-        writer.writerow([_cell(value, kind) for value, kind in zip(row, kinds, strict=True)])
+        writer.writerow(
+            inert(value) if isinstance(value, str) else text_of(value, kind)
+            for value, kind in zip(row, kinds, strict=True)
+        )
 
 
-def _cell(value: Value, kind: Kind) -> str | None:
-    return inert(value) if isinstance(value, str) else text_of(value, kind)
+_TYPES = {
+    Kind.TEXT: pa.string(),
+    Kind.WHOLE: pa.decimal128(38, 0),
+    Kind.DECIMAL: pa.decimal128(38, 12),
+    Kind.MOMENT: pa.timestamp("ns", tz="UTC"),
+    Kind.SECOND: pa.timestamp("ms", tz="UTC"),
+}
 
 
 def _write_parquet(table: Table, sink: BinaryIO) -> None:
-    types = [_type(column.kind) for column in table.columns]
+    types = [_TYPES[column.kind] for column in table.columns]
     schema = pa.schema(zip([column.name for column in table.columns], types, strict=True))
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for rows in _batches(table.rows):
+        remaining = iter(table.rows)
+        while rows := list(islice(remaining, _BATCH)):
             columns = zip(*rows, strict=True)
             arrays = [
                 pa.array([_plain(value, column.kind) for value in values], type_)
                 for values, column, type_ in zip(columns, table.columns, types, strict=True)
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-
-def _type(kind: Kind) -> pa.DataType:
-    match kind:
-        case Kind.TEXT:
-            return pa.string()
-        case Kind.WHOLE:
-            return pa.decimal128(38, 0)
-        case Kind.DECIMAL:
-            return pa.decimal128(38, 12)
-        case Kind.MOMENT:
-            return pa.timestamp("ns", tz="UTC")
-        case Kind.SECOND:
-            return pa.timestamp("ms", tz="UTC")
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
 
 
 def _plain(value: Value, kind: Kind) -> Any:

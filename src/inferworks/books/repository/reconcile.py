@@ -89,20 +89,20 @@ def checklist(
     others that no invoice is for are left out.
     """
     by_invoice, by_month = _totals(charges)
-    found = [_check(invoice, by_invoice, by_month) for invoice in invoices]
+    checks = [_check(invoice, by_invoice, by_month) for invoice in invoices]
     numbered = {issuer for issuer, number, *_ in invoices if number}
-    told = {(one.issuer, one.month, one.currency) for one in invoices if one.month}
+    monthly = {(bill.issuer, bill.month, bill.currency) for bill in invoices if bill.month}
     if invoices:
-        found += [
+        checks += [
             Check(*key, total, None, Finding.NO_INVOICE)
             for key, total in by_month.items()
-            if total and key not in told and key[0] not in numbered and month in (None, key[1])
+            if total and key not in monthly and key[0] not in numbered and month in (None, key[1])
         ]
-    absent = {(one.issuer, one.what) for one in found if one.finding is Finding.NO_BILL}
-    found += [
-        Check(*one, "", None, None, Finding.EXPECTED) for one in expected if one not in absent
+    absent = {(check.issuer, check.what) for check in checks if check.finding is Finding.NO_BILL}
+    checks += [
+        Check(*bill, "", None, None, Finding.EXPECTED) for bill in expected if bill not in absent
     ]
-    return sorted(found, key=lambda one: (one.issuer, one.what, one.currency))
+    return sorted(checks, key=lambda check: (check.issuer, check.what, check.currency))
 
 
 def missing(
@@ -132,13 +132,6 @@ def is_payable(voucher: Charge) -> bool:
     return named and credited(voucher).startswith(f"{PAYABLE}:")
 
 
-def _billed(charge: Charge) -> tuple[str, str]:
-    """Return the supplier that `charge` is owed to, and its invoice number: of a voucher, its own."""
-    if charge.issuer != VOUCHERS:
-        return charge.issuer, charge.invoice
-    return charge.provider, charge.line.removesuffix("/tax")
-
-
 def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
     by_invoice: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
     by_month: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
@@ -152,7 +145,9 @@ def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
             else EXACT.scaleb(Decimal(billed.amount_pico), -12)
         )
         month = delivery_of(FOCUS, charge).period[:7]
-        issuer, number = _billed(charge)
+        issuer, number = charge.issuer, charge.invoice
+        if issuer == VOUCHERS:  # each is an invoice of its own
+            issuer, number = charge.provider, charge.line.removesuffix("/tax")
         for sums, key in ((by_invoice, number), (by_month, month)):
             place = issuer, key, billed.currency
             sums[place] = EXACT.add(sums[place], amount)

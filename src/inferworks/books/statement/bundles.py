@@ -124,7 +124,7 @@ class Things(NamedTuple):
         )
 
 
-class _Told(Enum):
+class _Distinction(Enum):
     """Properties that tell lines of one sort apart, beside their month."""
 
     NOTHING = 0
@@ -137,7 +137,7 @@ class _Told(Enum):
     """The name of a recoverable tax, which is no cost."""
 
 
-class _Growing:
+class _Builder:
     """A bundle in the making."""
 
     def __init__(self, blank: Charge, limit: int | None) -> None:
@@ -156,31 +156,31 @@ class _Growing:
         members = Amounts(self.amounts)
         effective = Amounts(self.effective) if self.effective else None
         self.amounts, self.effective = array("q"), array("q")
-        told: dict[str, Any] = {
+        columns: dict[str, Any] = {
             name: getattr(self.blank, name) for name in Charge.__struct_fields__
         }
-        told |= {
+        columns |= {
             "id": first.id,
             "file": first.file,
             "file_sha256": first.file_sha256,
             "row": first.row,
         }
-        told["period_end_ns"], told["amount_pico"] = self.end_ns, int(members)
-        told["effective_pico"] = None if effective is None else int(effective)
-        return [Bundle(members=members, effective=effective, **told)]
+        columns["period_end_ns"], columns["amount_pico"] = self.end_ns, int(members)
+        columns["effective_pico"] = None if effective is None else int(effective)
+        return [Bundle(members=members, effective=effective, **columns)]
 
 
 class _Sort:
     """Lines of one pool that are distinguished by the same columns."""
 
-    def __init__(self, told: _Told, telling: _Telling | None) -> None:
-        """`telling`: the columns of a line that are compared beside its time."""
-        self.told, self.telling = told, telling
-        self.known: dict[tuple[object, ...], _Growing | None] = {}
+    def __init__(self, distinction: _Distinction, compared: _Compared | None) -> None:
+        """`compared`: the columns of a line that are compared beside its time."""
+        self.distinction, self.compared = distinction, compared
+        self.known: dict[tuple[object, ...], _Builder | None] = {}
         self.sales: dict[tuple[object, ...], object] = {}
 
 
-_Telling: TypeAlias = Callable[[_Sort, Glance, bytes], object]
+_Compared: TypeAlias = Callable[[_Sort, Glance, bytes], object]
 _decode = msgspec.json.Decoder(Charge).decode
 
 
@@ -204,50 +204,50 @@ class Bundler:
         self._sale_pairs = _pairs({*OF_SALES, TAX_NAME})
         self._sorts: dict[tuple[object, ...], _Sort | None] = {}
         self._taxes: dict[tuple[object, ...], str | None] = {}
-        self._growing: dict[tuple[Charge, object], _Growing] = {}
-        self._telling: dict[_Told, _Telling] = {
-            _Told.TIME_AND_THING: lambda _, line, __: line.resource_id,
-            _Told.TAX: lambda _, line, __: (line.description, *self._sale_pairs(line.other)),
-            _Told.SALE: self._sale,
+        self._builders: dict[tuple[Charge, object], _Builder] = {}
+        self._compared: dict[_Distinction, _Compared] = {
+            _Distinction.TIME_AND_THING: lambda _, line, __: line.resource_id,
+            _Distinction.TAX: lambda _, line, __: (line.description, *self._sale_pairs(line.other)),
+            _Distinction.SALE: self._sale,
         }
 
     def charges(self, lines: Iterable[tuple[bytes, Glance]]) -> list[Charge]:
         """`lines`, as JSON and at a glance, in bundles where they can be. BooksError as of single ones."""
         charges: list[Charge] = []
         for body, line in lines:
-            growing = self._of(line, body)
-            if growing is None:
+            builder = self._bundle_of(line, body)
+            if builder is None:
                 charges.append(_decode(body))
                 continue
-            if growing.first is None:
-                growing.first = _decode(body)
-            growing.amounts.append(line.amount_pico)
-            growing.end_ns = max(growing.end_ns, line.period_end_ns)
-            if growing.blank.effective_pico is not None:
-                growing.effective.append(line.effective_pico or 0)
-            if len(growing.amounts) == growing.limit:
-                charges += growing.done()
-        for growing in self._growing.values():
-            charges += growing.done()
+            if builder.first is None:
+                builder.first = _decode(body)
+            builder.amounts.append(line.amount_pico)
+            builder.end_ns = max(builder.end_ns, line.period_end_ns)
+            if builder.blank.effective_pico is not None:
+                builder.effective.append(line.effective_pico or 0)
+            if len(builder.amounts) == builder.limit:
+                charges += builder.done()
+        for builder in self._builders.values():
+            charges += builder.done()
         return charges
 
     def within(
         self, lines: Iterable[tuple[bytes, Glance]], bundles: Mapping[str, Container[int]]
     ) -> Iterator[bytes]:
         """Yield the bodies of the lines at given places in `bundles`, which bear their first lines' ids."""
-        first: dict[_Growing, tuple[str, int]] = {}
+        first: dict[_Builder, tuple[str, int]] = {}
         for body, line in lines:
-            growing = self._of(line, body)
-            if growing is None:
+            builder = self._bundle_of(line, body)
+            if builder is None:
                 continue
-            name, count = first.get(growing, (line.id, 0))
-            first[growing] = name, count + 1
-            if count + 1 == growing.limit:
-                del first[growing]
+            name, count = first.get(builder, (line.id, 0))
+            first[builder] = name, count + 1
+            if count + 1 == builder.limit:
+                del first[builder]
             if count in bundles.get(name, ()):
                 yield body
 
-    def _of(self, line: Glance, body: bytes) -> _Growing | None:
+    def _bundle_of(self, line: Glance, body: bytes) -> _Builder | None:
         """The bundle that `line` goes into; None where it stays single."""
         nodes, buckets = self._things
         amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
@@ -261,42 +261,40 @@ class Bundler:
             *self._kept_pairs(line.other),
         )  # fmt: skip
         if alike not in self._sorts:
-            told = self._told(self._rules.departments.placed(_decode(body)))
-            self._sorts[alike] = None if told is None else _Sort(told, self._telling.get(told))
+            distinction = self._distinction(self._rules.departments.placed(_decode(body)))
+            self._sorts[alike] = (
+                None if distinction is None else _Sort(distinction, self._compared.get(distinction))
+            )
         sort = self._sorts[alike]
         if sort is None or abs(amount) >= LARGEST or abs(effective or 0) >= LARGEST:
             return None
-        return self._grown(sort, line, body)
+        compared = sort.compared and sort.compared(sort, line, body)
+        key = line.period_start_ns, line.period_end_ns, compared
+        if key not in sort.known:
+            if len(sort.known) > _MOST_KNOWN:
+                sort.known.clear()
+            sort.known[key] = self._builder_of(sort.distinction, compared, body)
+        return sort.known[key]
 
-    def _told(self, charge: Charge) -> _Told | None:
+    def _distinction(self, charge: Charge) -> _Distinction | None:
         if charge.issuer == VOUCHERS or charge.file in NO_BILLS or charge.natural_class in _SINGLE:
             return None
         if recoverable(charge, self._rules.recoverable_taxes):
-            return _Told.TAX
+            return _Distinction.TAX
         nodes, buckets = self._things
         match pool_of(charge, self._rules.pools, nodes, self._billing).driver:
             case DriverKind.POOLS | DriverKind.REPAIR_TIME:
                 return None
             case DriverKind.PROVIDER_TOKENS:
-                return _Told.SALE
+                return _Distinction.SALE
             case DriverKind.CALL_BYTES:
-                return _Told.TIME
+                return _Distinction.TIME
             case DriverKind.NODE_TIME:
-                return _Told.TIME_AND_THING
+                return _Distinction.TIME_AND_THING
             case DriverKind.STORED_BYTES if charge.resource_id in buckets:
-                return _Told.TIME_AND_THING
+                return _Distinction.TIME_AND_THING
             case _:
-                return _Told.NOTHING
-
-    def _grown(self, sort: _Sort, line: Glance, body: bytes) -> _Growing | None:
-        """The bundle that `line` goes into; None where it stays single."""
-        telling = sort.telling and sort.telling(sort, line, body)
-        key = line.period_start_ns, line.period_end_ns, telling
-        if key not in sort.known:
-            if len(sort.known) > _MOST_KNOWN:
-                sort.known.clear()
-            sort.known[key] = self._begun(sort.told, telling, body)
-        return sort.known[key]
+                return _Distinction.NOTHING
 
     def _tax(self, line: Glance, body: bytes) -> str | None:
         """The tax that comes back which `line` is; one that does not is a cost like any other."""
@@ -319,16 +317,19 @@ class Bundler:
             sort.sales[words] = sale, model_text(charge) if sale.certain else ""
         return sort.sales[words]
 
-    def _begun(self, told: _Told, telling: object, body: bytes) -> _Growing | None:
+    def _builder_of(
+        self, distinction: _Distinction, compared: object, body: bytes
+    ) -> _Builder | None:
         """The bundle for lines that are alike `body`, which may be there already."""
         charge = self._rules.departments.placed(_decode(body))
         period = Span(charge.period_start_ns, charge.period_end_ns)
         inside = self._span.meet(*month_of(period.start_ns))
         if inside.meet(*period) != period or not period.length_ns:
             return None
-        alike = self._blank(charge, told, inside)
+        alike = self._blank(charge, distinction, inside)
         blank = alike
-        if told is _Told.SALE:  # the first one's words stand for all that say the same
+        if distinction is _Distinction.SALE:
+            # the first one's words stand for all that say the same
             columns = {*self._kept, *OF_SALES}
             blank = msgspec.structs.replace(
                 alike,
@@ -339,12 +340,12 @@ class Bundler:
             )
         if self._looked_at(blank) != self._looked_at(charge):
             return None
-        limit = None if told in (_Told.NOTHING, _Told.TAX) else _MOST_LINES
-        return self._growing.setdefault((alike, telling), _Growing(blank, limit))
+        limit = None if distinction in (_Distinction.NOTHING, _Distinction.TAX) else _MOST_LINES
+        return self._builders.setdefault((alike, compared), _Builder(blank, limit))
 
-    def _blank(self, charge: Charge, told: _Told, month: Span) -> Charge:
+    def _blank(self, charge: Charge, distinction: _Distinction, month: Span) -> Charge:
         """`charge` with nothing but what is looked at, less the words that say what was sold."""
-        is_timed = told not in (_Told.NOTHING, _Told.TAX)
+        is_timed = distinction not in (_Distinction.NOTHING, _Distinction.TAX)
         day_end_ns = min(day_of(charge.period_end_ns - 1) + DAY_NS, month.end_ns)
         return msgspec.structs.replace(
             charge,
@@ -354,8 +355,8 @@ class Bundler:
             file="",
             file_sha256="",
             row=0,
-            resource_id=charge.resource_id if told is _Told.TIME_AND_THING else None,
-            description=charge.description if told is _Told.TAX else "",
+            resource_id=charge.resource_id if distinction is _Distinction.TIME_AND_THING else None,
+            description=charge.description if distinction is _Distinction.TAX else "",
             period_start_ns=charge.period_start_ns if is_timed else month.start_ns,
             period_end_ns=charge.period_end_ns if is_timed else day_end_ns,
             amount_pico=_sign(charge.amount_pico),
@@ -364,7 +365,9 @@ class Bundler:
             else _sign(charge.effective_pico or 0),
             quantity=None,
             unit=None,
-            other=_of(charge, {*self._kept, TAX_NAME} if told is _Told.TAX else self._kept),
+            other=_of(
+                charge, {*self._kept, TAX_NAME} if distinction is _Distinction.TAX else self._kept
+            ),
             region_id=None,
             foreign=None,
             exact=None,

@@ -202,7 +202,10 @@ def _entries(
         if before[text] == after[text]:
             continue
         for postings in before[text]:
-            negated = tuple(_negated(posting) for posting in postings)
+            negated = tuple(
+                msgspec.structs.replace(posting, amount_pico=-posting.amount_pico)
+                for posting in postings
+            )
             yield Entry(booked_ns, f"reversal of {text} ({period.name})", negated)
         for postings in after[text]:
             yield Entry(booked_ns, f"correction of {text} ({period.name})", postings)
@@ -213,7 +216,3 @@ def _by_text(entries: Iterable[Entry]) -> defaultdict[str, list[tuple[Posting, .
     for entry in entries:
         grouped[entry.text].append(entry.postings)
     return grouped
-
-
-def _negated(posting: Posting) -> Posting:
-    return msgspec.structs.replace(posting, amount_pico=-posting.amount_pico)

@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
-class _Asked(NamedTuple):
+class _Definition(NamedTuple):
     number: int
     text: str
     pool: str
@@ -46,29 +46,29 @@ class _Asked(NamedTuple):
 
 
 _QUESTIONS = (
-    _Asked(
+    _Definition(
         1,
         "Inference used for training",
         "machines",
         "nanoseconds of calls whose purpose is train-inference",
         frozenset({Purpose.TRAIN_INFERENCE}),
     ),
-    _Asked(
+    _Definition(
         2,
         "Gradient descent",
         "machines",
         "nanoseconds of train-gradient and customer-training on the machines",
         frozenset({Purpose.TRAIN_GRADIENT, Purpose.CUSTOMER_TRAINING}),
     ),
-    _Asked(
+    _Definition(
         3,
         "CPUs and disks holding datasets",
         "storage",
         "bytes times time held, by the purpose of what is held",
         frozenset(),
     ),
-    _Asked(4, "Web servers", "web", "bytes in and out of every call", frozenset()),
-    _Asked(
+    _Definition(4, "Web servers", "web", "bytes in and out of every call", frozenset()),
+    _Definition(
         5,
         "People who swap failed parts",
         "people",
@@ -80,35 +80,27 @@ _QUESTIONS = (
 
 def answer(lines: Iterable[Line], marginal: Policy) -> tuple[Question, ...]:
     """The five questions answered from `lines`; `marginal` decides what was avoidable."""
-    lines = tuple(lines)
-    return tuple(_answered(asked, lines, marginal) for asked in _QUESTIONS)
-
-
-def _answered(asked: _Asked, lines: tuple[Line, ...], marginal: Policy) -> Question:
-    behind = tuple(line for line in lines if _concerns(asked, line))
-    return Question(
-        number=asked.number,
-        text=asked.text,
-        pool=asked.pool,
-        driver=asked.driver,
-        amount_pico=_sum(behind, *Function),
-        cost_of_revenue_pico=_sum(behind, *COST_OF_REVENUE),
-        research_and_development_pico=_sum(behind, Function.RESEARCH_AND_DEVELOPMENT),
-        marginal_pico=sum(
-            line.amount_pico
-            for line in behind
-            if line.function_under(marginal) is Function.COST_OF_REVENUE
-        ),
-        lines=behind,
-    )
-
-
-def _concerns(asked: _Asked, line: Line) -> bool:
-    if line.pool != asked.pool:
-        return False
-    if line.target.department not in (None, Department.OPERATIONS):
-        return False
-    return not asked.purposes or line.target.purpose in asked.purposes
+    ours = [n for n in lines if n.target.department in (None, Department.OPERATIONS)]
+    questions: list[Question] = []
+    for asked in _QUESTIONS:
+        own = [line for line in ours if line.pool == asked.pool]
+        if asked.purposes:
+            own = [line for line in own if line.target.purpose in asked.purposes]
+        avoidable = (n for n in own if n.function_under(marginal) is Function.COST_OF_REVENUE)
+        questions.append(
+            Question(
+                number=asked.number,
+                text=asked.text,
+                pool=asked.pool,
+                driver=asked.driver,
+                amount_pico=_sum(own, *Function),
+                cost_of_revenue_pico=_sum(own, *COST_OF_REVENUE),
+                research_and_development_pico=_sum(own, Function.RESEARCH_AND_DEVELOPMENT),
+                marginal_pico=sum(line.amount_pico for line in avoidable),
+                lines=tuple(own),
+            )
+        )
+    return tuple(questions)
 
 
 def _sum(lines: Iterable[Line], *functions: Function) -> int:

@@ -21,8 +21,8 @@ from inferworks.books.accounting.entries import (
     trial_balance,
 )
 from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
-from inferworks.books.allocation.allocate import Allocated, Apportionment, path_of
-from inferworks.books.allocation.drivers import REPLICA, Leaf
+from inferworks.books.allocation.allocate import Allocated, path_of
+from inferworks.books.allocation.drivers import REPLICA
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import COST_OF_REVENUE, Function
 from inferworks.books.revenue.plan_book import PlanBook
@@ -65,7 +65,18 @@ def divided(workings: Computation) -> None:
     """
     for item in workings.allocated:
         for split in item.apportionments:
-            _check_split(split)
+            whole, parts = sum(split.weights.values()), sum(split.parts.values())
+            place = f"{split.charge_id} {split.stage}"
+            _must_equal("split", place, split.amount_pico, "parts", parts)
+            for leaf, part in split.parts.items():
+                path = path_of(leaf)
+                steps = 1 + len(path) if len(leaf) > len(path[0]) else 1
+                exact_part = split.amount_pico * split.weights[leaf]
+                if abs(part * whole - exact_part) >= steps * split.lines * whole:
+                    raise BooksError(
+                        f"theorem 2 (split): {place}: {leaf} got {part} of {split.amount_pico} for "
+                        f"{split.weights[leaf]} of {whole}"
+                    )
 
 
 def once(workings: Computation) -> None:
@@ -97,7 +108,16 @@ def bucket(workings: Computation) -> None:
 
 def time(workings: Computation) -> None:
     """Theorem 5: states partition provisioned time; active steps do not exceed active time."""
-    _refuse_negative(workings)
+    facts = workings.facts
+    for kind, quantities in (
+        ("step", (step.duration_ns for step in facts.steps)),
+        ("capacity interval", (row.duration_ns for row in facts.capacity)),
+        ("activity", (min(a.quantity, a.end_ns - a.start_ns) for a in facts.activities)),
+        ("call", (min(u.request_bytes, u.response_bytes) for u in facts.usages)),
+    ):
+        least = min(quantities, default=0)
+        if least < 0:
+            raise BooksError(f"theorem 5 (time): a {kind} has a negative quantity: {least}")
     rows: dict[ReplicaId, list[Capacity]] = defaultdict(list)
     for row in workings.facts.capacity:
         rows[row.replica].append(row)
@@ -107,7 +127,11 @@ def time(workings: Computation) -> None:
     for replica, rows_of in sorted(rows.items()):
         covered = _check_partition(replica, rows_of)
         active_ns = sum(row.duration_ns for row in rows_of if row.state is State.ACTIVE)
-        steps_ns = sum(_inside_ns(step, covered) for step in steps[replica])
+        steps_ns = sum(
+            interval.meet(step.start_ns, step.start_ns + step.duration_ns).length_ns
+            for step in steps[replica]
+            for interval in covered
+        )
         if steps_ns > active_ns:
             raise BooksError(
                 f"theorem 5 (time): replica {replica} has {steps_ns} ns of steps "
@@ -202,21 +226,16 @@ def views_agree(workings: Computation) -> None:
 
 def _check_refined(workings: Computation, policy: Policy) -> None:
     """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
-    apart, whole = (_by_function(workings, one) for one in (policy, base_of(policy)))
-    for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
-        apart_pico, whole_pico = (sum(one[f] for f in captions) for one in (apart, whole))
-        what = f"{captions[0]} by {policy.name}"
-        _must_equal("views agree", what, apart_pico, f"by {policy.refines}", whole_pico)
-
-
-def _by_function(workings: Computation, policy: Policy) -> Counter[Function]:
-    """Return the allocated cost by the function that `policy` gives it."""
-    sums = Counter[Function]()
+    shipped, refined, base = base_of(policy), Counter[Function](), Counter[Function]()
     for item in workings.allocated:
         for row in item.rows:
-            function = policy.function(row.target.use, row.natural_class, row.behaviour)
-            sums[function] += int(row.amount_pico)
-    return sums
+            key = row.target.use, row.natural_class, row.behaviour
+            refined[policy.function(*key)] += int(row.amount_pico)
+            base[shipped.function(*key)] += int(row.amount_pico)
+    for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
+        refined_pico, base_pico = (sum(s[f] for f in captions) for s in (refined, base))
+        caption = f"{captions[0]} by {policy.name}"
+        _must_equal("views agree", caption, refined_pico, f"by {policy.refines}", base_pico)
 
 
 def provenance(workings: Computation) -> None:
@@ -250,8 +269,10 @@ def basis(workings: Computation) -> None:
     due = changes(*charges, workings.span, workings.policy.basis)
     booked = balances_booked(workings.entries)
     for name in Balances._fields:
-        one, other = getattr(booked, name), getattr(due, name)
-        _must_equal("theorem 18 (basis)", f"{name} as booked", one, "by the charges", other)
+        booked_pico, due_pico = getattr(booked, name), getattr(due, name)
+        _must_equal(
+            "theorem 18 (basis)", f"{name} as booked", booked_pico, "by the charges", due_pico
+        )
     cost_pico = sum(charge.amount_pico for charge in workings.charges)
     _must_equal("theorem 18 (basis)", "what balances leave", booked.cost, "cost", cost_pico)
 
@@ -296,46 +317,10 @@ def _must_equal(theorem: str, name: str, one: int, other_name: str, other: int) 
         )
 
 
-def _check_split(split: Apportionment) -> None:
-    whole = sum(split.weights.values())
-    _must_equal(
-        "split",
-        f"{split.charge_id} {split.stage}",
-        split.amount_pico,
-        "parts",
-        sum(split.parts.values()),
-    )
-    for leaf, part in split.parts.items():
-        most = _steps_down(leaf) * split.lines * whole
-        if abs(part * whole - split.amount_pico * split.weights[leaf]) >= most:
-            raise BooksError(
-                f"theorem 2 (split): {split.charge_id} {split.stage}: {leaf} got {part} of "
-                f"{split.amount_pico} for {split.weights[leaf]} of {whole}"
-            )
-
-
-def _steps_down(key: Leaf) -> int:
-    """The steps from the top to `key`: two for a target, one for a replica, a state or a pool."""
-    return 1 + len(path_of(key)) if len(key) > len(path_of(key)[0]) else 1
-
-
 def _no_repeats(kind: str, keys: Iterable[object]) -> None:
     key, times = next(iter(Counter(keys).most_common(1)), (None, 0))
     if times > 1:
         raise BooksError(f"theorem 3 (once): {kind} {key} stands {times} times")
-
-
-def _refuse_negative(workings: Computation) -> None:
-    facts = workings.facts
-    for what, quantities in (
-        ("step", (step.duration_ns for step in facts.steps)),
-        ("capacity interval", (row.duration_ns for row in facts.capacity)),
-        ("activity", (min(a.quantity, a.end_ns - a.start_ns) for a in facts.activities)),
-        ("call", (min(u.request_bytes, u.response_bytes) for u in facts.usages)),
-    ):
-        least = min(quantities, default=0)
-        if least < 0:
-            raise BooksError(f"theorem 5 (time): a {what} has a negative quantity: {least}")
 
 
 def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
@@ -357,12 +342,6 @@ def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
                 f"{before.end_ns}, the next starts at {after.start_ns}"
             )
     return merged(ordered)
-
-
-def _inside_ns(step: Step, covered: list[Span]) -> int:
-    """Nanoseconds of `step` within provisioned time."""
-    end_ns = step.start_ns + step.duration_ns
-    return sum(interval.meet(step.start_ns, end_ns).length_ns for interval in covered)
 
 
 def _handed_down(item: Allocated) -> Iterable[tuple[int, int]]:

@@ -51,7 +51,11 @@ def open_questions(
     Nothing, where no estimate among `charges` stands for calls that are not billed.
     """
     charges = tuple(charges)
-    waiting = _waiting(charges)
+    estimates: dict[Sold, int] = defaultdict(int)
+    for charge in filter(is_provisional, charges):
+        sold = charge.provider, charge.resource_id or ""
+        estimates[sold] += -1 if is_reversal(charge) else 1
+    waiting = sorted(sold for sold, count in estimates.items() if count > 0)
     if not waiting:
         return
     placed: set[tuple[str, str, str]] = set()
@@ -66,10 +70,10 @@ def open_questions(
         sale = sale_of(charge, billing)
         if sale.is_for_calls:
             sums[_Names(*names, model_text(charge) if sale.certain else "")] += charge.amount_pico
-    found = [_question(names, sums[names], waiting, placed, billing) for names in sorted(sums)]
-    yield from found[:_MOST]
-    if len(found) > _MOST:
-        yield f"{len(found) - _MOST} more names on bills match no call."
+    questions = [_question(names, sums[names], waiting, placed, billing) for names in sorted(sums)]
+    yield from questions[:_MOST]
+    if len(questions) > _MOST:
+        yield f"{len(questions) - _MOST} more names on bills match no call."
 
 
 def _question(
@@ -80,9 +84,9 @@ def _question(
     billing: Billing,
 ) -> str:
     sellers = {name: billing.forms(name) for name, _ in waiting}
-    said = billing.seller(names.provider, names.issuer, names.service).providers
-    mine = [name for name in sellers if not said.isdisjoint(sellers[name])]
-    whom = (
+    named = billing.seller(names.provider, names.issuer, names.service).providers
+    mine = [name for name in sellers if not named.isdisjoint(sellers[name])]
+    seller = (
         names.issuer
         if names.provider in ("", names.issuer)
         else f"{names.provider} ({names.issuer})"
@@ -92,25 +96,17 @@ def _question(
     if names.model and (mine or names[:3] in placed):
         models = sorted({model for name, model in waiting if not mine or name in mine})
         return (
-            f"{amount} from {whom}{of} is for {names.model}, which no call named, while calls of "
+            f"{amount} from {seller}{of} is for {names.model}, which no call named, while calls of "
             f"{_some(models)} have no bill; if one is the other, add to the configuration: [[billed]] with "
             f"models = [{{ name = {_quoted(models[0])}, upstream = {_quoted(names.model)} }}]"
         )
     row = [f"names = [{_quoted(names.provider or names.issuer)}]"]
     row += [f"services = [{_quoted(names.service)}]"] if names.service else []
     return (
-        f"{amount} from {whom}{of} is for no provider that was called, while calls at "
+        f"{amount} from {seller}{of} is for no provider that was called, while calls at "
         f"{_some(sorted(sellers))} have no bill; if it is for them, add to the configuration: [[billed]] "
         f"with {', '.join(row)} and providers = [{_quoted(min(sellers))}]"
     )
-
-
-def _waiting(charges: Iterable[Charge]) -> Sequence[Sold]:
-    """The providers and models whose estimates no bill has come for."""
-    left: dict[Sold, int] = defaultdict(int)
-    for charge in filter(is_provisional, charges):
-        left[charge.provider, charge.resource_id or ""] += -1 if is_reversal(charge) else 1
-    return sorted(sold for sold, count in left.items() if count > 0)
 
 
 def _some(names: Sequence[str]) -> str:
