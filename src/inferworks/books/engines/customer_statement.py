@@ -9,7 +9,7 @@ Conservation, balance and the counts are checked on the way (`_verify`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import ibis
@@ -42,9 +42,11 @@ from inferworks.books.statement.statement import (
     UNALLOCATED,
     UNUSED,
     Dimension,
+    Figures,
     Row,
-    name_json,
+    line_json,
     notes_of,
+    row_json,
     row_name,
 )
 from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
@@ -53,21 +55,13 @@ from inferworks.garbage import uncollected
 from inferworks.money import format_pico
 
 
-class CustomerStatement(msgspec.Struct, frozen=True):
-    """A span's figures by customer. All amounts in picounits of `currency`."""
+class CustomerStatement(Figures, frozen=True):
+    """A span's figures by customer, its lines those of all customers and of none together."""
 
-    policy: str
-    currency: str
-    start_ns: int
-    end_ns: int
+    rows: tuple[Row, ...]
+    """Rows by customer, real names first; they sum to the totals (theorem 8)."""
     calls: int
     """The calls that were opened in the span."""
-    billed_pico: int
-    revenue_pico: int
-    lines: tuple[Line, ...]
-    """Cost of all customers and of none: the lines sum to the billed amount."""
-    rows: tuple[Row, ...]
-    """Rows by customer, real names first; their sums are the totals."""
     notes: tuple[str, ...]
     included: tuple[Function, ...] = COST_OF_REVENUE
     """The functions that the policy's view sets against revenue."""
@@ -77,33 +71,9 @@ class CustomerStatement(msgspec.Struct, frozen=True):
     """Names of customers by id; those without a name are left out."""
 
     @property
-    def allocated_pico(self) -> int:
-        """The sum of all lines; equals `billed_pico` (theorem 7)."""
-        return sum(line.amount_pico for line in self.lines)
-
-    @property
-    def cost_of_revenue_pico(self) -> int:
-        """Cost of revenue, its unused capacity included."""
-        return sum(map(self.function_pico, COST_OF_REVENUE))
-
-    @property
-    def research_and_development_pico(self) -> int:
-        """Return the cost of research and development, in picounits."""
-        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
-
-    @property
-    def gross_margin_pico(self) -> int:
-        """Revenue less cost of revenue."""
-        return self.revenue_pico - self.cost_of_revenue_pico
-
-    @property
-    def margin_pico(self) -> int:
-        """Revenue less what the view includes: the figure it is about."""
-        return self.revenue_pico - sum(map(self.function_pico, self.included))
-
-    def function_pico(self, function: Function) -> int:
-        """The cost of one function."""
-        return sum(line.amount_pico for line in self.lines if line.function is function)
+    def revenue_pico(self) -> int:
+        """Return the revenue of the span, in picounits."""
+        return sum(row.revenue_pico for row in self.rows)
 
     def by(self, dimension: Dimension) -> tuple[Row, ...]:
         """Return the rows by customer; ValueError for any other cut, which was not computed."""
@@ -123,10 +93,17 @@ class CustomerStatement(msgspec.Struct, frozen=True):
             "billed": format_pico(self.billed_pico),
             "revenue": format_pico(self.revenue_pico),
             "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
-            "lines": [_line_json(line) for line in self.lines],
-            "customers": [_row_json(row, names) for row in self.rows],
+            "lines": [
+                {name: value for name, value in line_json(line).items() if name in _OF_A_LINE}
+                for line in self.lines
+            ],
+            "customers": [row_json(Dimension.CUSTOMER, row, names) for row in self.rows],
             "notes": list(self.notes),
         }
+
+
+_OF_A_LINE = {"function", "pool", "natural_class", "use", "behaviour", "method", "amount"}
+"""Fields of a line that has no target."""
 
 
 @uncollected()
@@ -163,7 +140,6 @@ def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerSta
         end_ns=span.end_ns,
         calls=income.opened,
         billed_pico=sum(charge.amount_pico for charge in accrued),
-        revenue_pico=income.total_pico,
         lines=lines,
         rows=rows,
         notes=(
@@ -178,7 +154,7 @@ def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerSta
         included=policy.included,
         margin=policy.margin,
     )
-    _verify(statement)
+    _verify(statement, income.total_pico)
     return statement
 
 
@@ -329,12 +305,11 @@ def _name(target: Target) -> str:
     return NO_CUSTOMER if target.unallocated is None else UNALLOCATED
 
 
-def _verify(statement: CustomerStatement) -> None:
+def _verify(statement: CustomerStatement, revenue_pico: int) -> None:
     """Theorems 7 and 8: lines sum to what was billed, and customers to the lines and to revenue."""
-    lines_pico = sum(line.amount_pico for line in statement.lines)
+    lines_pico = statement.allocated_pico
     _must_equal("billed", statement.billed_pico, "lines", lines_pico)
-    revenue_pico = sum(row.revenue_pico for row in statement.rows)
-    _must_equal("revenue", statement.revenue_pico, "by customer", revenue_pico)
+    _must_equal("revenue", revenue_pico, "by customer", statement.revenue_pico)
     cost_pico = sum(row.cost_of_revenue_pico for row in statement.rows)
     _must_equal("cost of revenue", statement.cost_of_revenue_pico, "by customer", cost_pico)
     rest_pico = sum(row.research_and_development_pico + row.other_pico for row in statement.rows)
@@ -347,32 +322,3 @@ def _must_equal(name: str, one: int, other_name: str, other: int) -> None:
             f"{name} {format_pico(one)} is not {other_name} {format_pico(other)}: "
             f"difference {format_pico(one - other)}"
         )
-
-
-def _line_json(line: Line) -> dict[str, object]:
-    return {
-        "function": line.function.value,
-        "pool": line.pool,
-        "natural_class": line.natural_class.value,
-        "use": line.target.label,
-        "behaviour": line.behaviour.value,
-        "method": line.method,
-        "amount": format_pico(line.amount_pico),
-    }
-
-
-def _row_json(row: Row, names: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "customer": row.name,
-        **name_json(row.name, names),
-        "revenue": _text(row.revenue_pico),
-        "cost_of_revenue": _text(row.cost_of_revenue_pico),
-        "gross_margin": _text(row.gross_margin_pico),
-        "research_and_development": _text(row.research_and_development_pico),
-        "other": _text(row.other_pico),
-    }
-
-
-def _text(pico: int) -> str:
-    """`format_pico`, quick for the many zeros of a long table."""
-    return format_pico(pico) if pico else "0.00"

@@ -130,8 +130,8 @@ class Flow(msgspec.Struct, frozen=True):
     amount_pico: int
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """A span's figures under one policy. All amounts in picounits of `currency`."""
+class Figures(msgspec.Struct, frozen=True):
+    """A span's figures under one policy, at any grain. All amounts in picounits of `currency`."""
 
     policy: str
     currency: str
@@ -139,6 +139,56 @@ class Statement(msgspec.Struct, frozen=True):
     end_ns: int
     billed_pico: int
     lines: tuple[Line, ...]
+    """Lines of cost; they sum to the billed amount (theorem 7)."""
+
+    @property
+    def revenue_pico(self) -> int:
+        """Return the revenue of the span, in picounits."""
+        raise NotImplementedError
+
+    @property
+    def included(self) -> tuple[Function, ...]:
+        """The functions that the policy's view sets against revenue."""
+        raise NotImplementedError
+
+    @property
+    def allocated_pico(self) -> int:
+        """The sum of all lines; equals `billed_pico` (theorem 7)."""
+        return sum(line.amount_pico for line in self.lines)
+
+    @property
+    def cost_of_revenue_pico(self) -> int:
+        """Cost of revenue, its unused capacity included."""
+        return sum(map(self.function_pico, COST_OF_REVENUE))
+
+    @property
+    def gross_margin_pico(self) -> int:
+        """Revenue less cost of revenue."""
+        return self.revenue_pico - self.cost_of_revenue_pico
+
+    @property
+    def included_pico(self) -> int:
+        """Return the cost that the view sets against revenue, in picounits."""
+        return sum(map(self.function_pico, self.included))
+
+    @property
+    def margin_pico(self) -> int:
+        """Revenue less what the view includes: the figure it is about."""
+        return self.revenue_pico - self.included_pico
+
+    @property
+    def research_and_development_pico(self) -> int:
+        """Return the cost of research and development, in picounits."""
+        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
+
+    def function_pico(self, function: Function) -> int:
+        """The cost of one function."""
+        return sum(line.amount_pico for line in self.lines if line.function is function)
+
+
+class Statement(Figures, frozen=True):
+    """A span's figures under one policy, down to targets. All amounts in picounits of `currency`."""
+
     revenue_rows: tuple[Rated, ...]
     questions: tuple[Question, ...]
     notes: tuple[str, ...]
@@ -168,39 +218,9 @@ class Statement(msgspec.Struct, frozen=True):
     """Charges that stand for several bill lines (`bundles.py`); unset without any."""
 
     @property
-    def allocated_pico(self) -> int:
-        """The sum of all lines; equals `billed_pico` (theorem 7)."""
-        return sum(line.amount_pico for line in self.lines)
-
-    @property
     def revenue_pico(self) -> int:
         """Return the revenue of the span, in picounits."""
         return sum(row.amount_pico for row in self.revenue_rows)
-
-    @property
-    def cost_of_revenue_pico(self) -> int:
-        """Cost of revenue, its unused capacity included."""
-        return sum(map(self.function_pico, COST_OF_REVENUE))
-
-    @property
-    def gross_margin_pico(self) -> int:
-        """Revenue less cost of revenue."""
-        return self.revenue_pico - self.cost_of_revenue_pico
-
-    @property
-    def included_pico(self) -> int:
-        """Return the cost that the view sets against revenue, in picounits."""
-        return sum(map(self.function_pico, self.included))
-
-    @property
-    def margin_pico(self) -> int:
-        """Revenue less what the view includes: the figure it is about."""
-        return self.revenue_pico - self.included_pico
-
-    @property
-    def research_and_development_pico(self) -> int:
-        """Return the cost of research and development, in picounits."""
-        return self.function_pico(Function.RESEARCH_AND_DEVELOPMENT)
 
     @property
     def unused_capacity_pico(self) -> int:
@@ -211,10 +231,6 @@ class Statement(msgspec.Struct, frozen=True):
     def unallocated_pico(self) -> int:
         """Return the cost that no driver could place, whatever its function, in picounits."""
         return sum(line.amount_pico for line in self.lines if line.target.unallocated is not None)
-
-    def function_pico(self, function: Function) -> int:
-        """The cost of one function."""
-        return sum(line.amount_pico for line in self.lines if line.function is function)
 
     def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
         """The statement cut by `dimension`; the rows sum to its totals. ValueError when unknown."""
@@ -255,7 +271,7 @@ class Statement(msgspec.Struct, frozen=True):
                 "margin": format_pico(self.margin_pico),
             },
             "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
-            **{f"{d.value}s": [_row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
+            **{f"{d.value}s": [row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
             "questions": [_question_json(question) for question in self.questions],
             "flows": [_flow_json(flow) for flow in self.flows()],
             "lines": [line_json(line, parts.get(line, ()), alike) for line in self.lines],
@@ -666,15 +682,20 @@ def name_json(customer: str, names: Mapping[str, str]) -> dict[str, str]:
     return {"name": names[customer]} if customer in names else {}
 
 
-def _row_json(dimension: Dimension, row: Row, names: Mapping[str, str]) -> dict[str, str]:
+def row_json(dimension: Dimension, row: Row, names: Mapping[str, str]) -> dict[str, str]:
+    """A row of a cut as JSON values; of a customer with its name, if `names` have one."""
+    amounts = {
+        "revenue": row.revenue_pico,
+        "cost_of_revenue": row.cost_of_revenue_pico,
+        "gross_margin": row.gross_margin_pico,
+        "research_and_development": row.research_and_development_pico,
+        "other": row.other_pico,
+    }
     return {
         dimension.value: row.name,
         **(name_json(row.name, names) if dimension is Dimension.CUSTOMER else {}),
-        "revenue": format_pico(row.revenue_pico),
-        "cost_of_revenue": format_pico(row.cost_of_revenue_pico),
-        "gross_margin": format_pico(row.gross_margin_pico),
-        "research_and_development": format_pico(row.research_and_development_pico),
-        "other": format_pico(row.other_pico),
+        # long tables have many zeros
+        **{name: format_pico(pico) if pico else "0.00" for name, pico in amounts.items()},
     }
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.statement.computation import Line
-from inferworks.books.statement.statement import NO_COSTS, Statement, remarks
+from inferworks.books.statement.statement import NO_COSTS, Figures, remarks
 from inferworks.cli.show import print_columns, say
 from inferworks.money import PICO, round_pico
-
-if TYPE_CHECKING:  # Ibis takes its time to load
-    from inferworks.books.engines.customer_statement import CustomerStatement
 
 
 def print_figures(
@@ -25,9 +21,9 @@ def print_figures(
     say()
 
 
-def places_of(drawn: Statement | CustomerStatement) -> int:
+def places_of(figures: Figures) -> int:
     """Decimals to show: cents for a company, millionths for an afternoon."""
-    return places_for(drawn.billed_pico, drawn.revenue_pico)
+    return places_for(figures.billed_pico, figures.revenue_pico)
 
 
 def places_for(*amounts_pico: int) -> int:
@@ -47,11 +43,11 @@ def percentage(share: Decimal | None) -> str:
     return "-" if share is None else f"{share:,}"
 
 
-def span_text(drawn: Statement | CustomerStatement) -> str:
+def span_text(figures: Figures) -> str:
     """The span of a statement, in words."""
-    if drawn.end_ns <= drawn.start_ns:
+    if figures.end_ns <= figures.start_ns:
         return "nothing recorded yet"
-    return f"{utc_text(drawn.start_ns)} to {utc_text(drawn.end_ns)}"
+    return f"{utc_text(figures.start_ns)} to {utc_text(figures.end_ns)}"
 
 
 def print_no_costs(lines: Sequence[Line]) -> None:
