@@ -7,72 +7,20 @@ take or refuse.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
+from inferworks.dialects.openai_chat import ChatRequest, StreamOptions
 from inferworks.errors import CallError
-
-
-class Message(msgspec.Struct):
-    """One message of a chat. Fields we do not name (tool calls, names) pass through unseen."""
-
-    role: Annotated[str, Meta(min_length=1, max_length=64)]
-    content: str | list[dict[str, msgspec.Raw]] | None = None
-
-
-class StreamOptions(msgspec.Struct):
-    """`stream_options` of a request."""
-
-    include_usage: bool | None = None
-    continuous_usage_stats: bool | None = None
-    """vLLM's extension: usage in every event."""
-
-    @property
-    def wants_usage(self) -> bool:
-        """The client asked to see the usage at the end of the stream."""
-        return bool(self.include_usage)
-
-    @property
-    def wants_running_usage(self) -> bool:
-        """The client asked to see it in every event."""
-        return self.wants_usage and bool(self.continuous_usage_stats)
-
 
 _NO_OPTIONS = StreamOptions()
 _WITH_COST: Final = {"include": True}
 _LONGEST_WISH_BYTES: Final = 64
-
-
-class ChatRequest(msgspec.Struct, gc=False):
-    """The parameters of `chat.completions` that we check, with OpenAI's bounds where all share them."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    seed: int | None = None
-    stop: (
-        Annotated[str, Meta(max_length=4096)]
-        | Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=1024)]
-        | None
-    ) = None
-    user: Annotated[str, Meta(max_length=4096)] | None = None
-    safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
-    """Newer name of OpenAI's for `user`."""
-    prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
-    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """OpenRouter's wish for the cost in the answer; whatever else it may be passes through unseen."""
 
 
 _decode = msgspec.json.Decoder(ChatRequest).decode

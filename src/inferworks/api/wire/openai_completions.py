@@ -15,9 +15,10 @@ from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
-from inferworks.api.wire.openai_chat import StreamOptions, stream_options
+from inferworks.api.wire.openai_chat import stream_options
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
+from inferworks.dialects.openai_chat import StreamOptions
 from inferworks.errors import CallError
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from inferworks.cloud.translate.fields import Omissions, cannot
-from inferworks.dialects.openai_chat import AllowedTools, Request, Tool, ToolFunction
+from inferworks.dialects.openai_chat import AllowedTools, FullChatRequest, Tool, ToolFunction
 
 
 class Offered(NamedTuple):
@@ -22,7 +22,7 @@ class Offered(NamedTuple):
     """The function that must be called."""
 
 
-def offered(request: Request, serves: str, omissions: Omissions) -> Offered:
+def offered(request: FullChatRequest, serves: str, omissions: Omissions) -> Offered:
     """Return the tools of `request` for an API that has functions alone.
 
     CallError 400 where `tool_choice` demands another kind of tool.

@@ -12,14 +12,13 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_fit import fit_chat
-from inferworks.cloud.translate.chat_response import Said
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
@@ -36,6 +35,7 @@ from inferworks.cloud.translate.sent_names import (
 )
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.dialects.finish_reasons import openai_finish
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Choice, Completion
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -58,26 +58,7 @@ class _Request(msgspec.Struct):
     max_tokens: int | None = None
 
 
-class _Choice(msgspec.Struct):
-    needed: ClassVar = frozenset({"message", "delta"})
-    index: int = 0
-    message: Said = msgspec.field(default_factory=Said)
-    delta: Said = msgspec.field(default_factory=Said)
-    finish_reason: str | None = None
-
-
-class _Chat(msgspec.Struct):
-    """A chat completion or an event of one."""
-
-    needed: ClassVar = frozenset({"choices"})
-    id: str | None = None
-    created: int | float | None = None
-    model: str | None = None
-    choices: list[_Choice] = []
-
-
 _read_body = msgspec.json.Decoder(_Request).decode
-_read_chat = msgspec.json.Decoder(_Chat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +100,8 @@ class CompletionsToChat:
 
     def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole chat completion as a completion."""
-        chat = read_answer(data, _read_chat)
-        choices = [_choice(choice, choice.message) for choice in chat.choices]
+        chat = read_answer(data, COMPLETIONS)
+        choices = [_choice(choice, choice.message) for choice in chat.choices or ()]
         return msgspec.json.encode(_completion(call, chat, choices, told))
 
     def refusal(self, status: int, data: bytes) -> bytes:
@@ -137,7 +118,7 @@ class CompletionsStream:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._newest = _Chat()
+        self._newest = Completion()
         self._told: ReportedUsage | None = None
 
     def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
@@ -152,8 +133,8 @@ class CompletionsStream:
         if data == DONE:
             wanted = self._call.wants_usage and self._told is not None
             return (self._event([], self._told) if wanted else b"") + event
-        chat = self._newest = read_answer(data, _read_chat)
-        said = [c for c in chat.choices if c.delta.text or c.finish_reason]
+        chat = self._newest = read_answer(data, COMPLETIONS)
+        said = [c for c in chat.choices or () if c.delta.text or c.finish_reason]
         return self._event([_choice(c, c.delta) for c in said]) if said else b""
 
     def _event(self, choices: list[Fields], told: ReportedUsage | None = None) -> bytes:
@@ -169,23 +150,23 @@ def _one_text(prompt: str | list[str | int | list[int]]) -> str:
     raise cannot("prompt", "must be one text: the model is served by a chat API", "prompt")
 
 
-def _choice(choice: _Choice, said: Said) -> Fields:
+def _choice(choice: Choice, said: AnswerMessage) -> Fields:
     finish = choice.finish_reason and openai_finish(choice.finish_reason, calls_tools=False)
     return {
         "text": said.text,
-        "index": choice.index,
+        "index": choice.index or 0,
         "logprobs": None,
         "finish_reason": finish if finish in {None, "length", "content_filter"} else "stop",
     }
 
 
 def _completion(
-    call: Call, chat: _Chat, choices: list[Fields], told: ReportedUsage | None
+    call: Call, chat: Completion, choices: list[Fields], told: ReportedUsage | None
 ) -> Fields:
     fields = {
         "id": "cmpl-" + (chat.id or call.id).removeprefix("chatcmpl-"),
         "object": "text_completion",
-        "created": int(chat.created or 0),
+        "created": chat.created_s,
         "model": chat.model or call.model,
         "choices": choices,
     }

@@ -15,11 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.translate.chat_response import Completion
 from inferworks.cloud.translate.fields import Fields, read_request
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.translate.usage import responses_usage
 from inferworks.dialects.finish_reasons import openai_finish
+from inferworks.dialects.openai_chat import Completion
 from inferworks.dialects.openai_responses import NULL, Request, Tool, read_responses_request
 from inferworks.meter.reported_usage import ReportedUsage
 

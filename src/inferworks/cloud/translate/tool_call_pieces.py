@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from inferworks.cloud.translate.chat_response import ToolCall
 from inferworks.cloud.translate.fields import is_object
+from inferworks.dialects.openai_chat import ToolCallPiece
 
 _MOST_LOOKS: Final = 64
 """Most checks of one call's arguments, made when another call begins, or seems to."""
@@ -20,7 +20,7 @@ class OpenCall:
 
     __slots__ = ("_looks", "arguments", "id", "name", "number")
 
-    def __init__(self, number: int, piece: ToolCall) -> None:
+    def __init__(self, number: int, piece: ToolCallPiece) -> None:
         self.number = number
         """Place among the calls."""
         self.id = piece.id or ""
@@ -58,7 +58,7 @@ class OpenCalls:
         texts = ["".join(call.arguments).lstrip() for call in self._calls]
         return any(text.startswith("{") and not is_object(text) for text in texts)
 
-    def take(self, piece: ToolCall) -> tuple[OpenCall, bool]:
+    def take(self, piece: ToolCallPiece) -> tuple[OpenCall, bool]:
         """The call of `piece`, with its arguments, and whether it begins with it."""
         call = self._call_of(piece)
         begins = call is None
@@ -73,7 +73,7 @@ class OpenCalls:
             call.arguments.append(piece.function.written)
         return call, begins
 
-    def _call_of(self, piece: ToolCall) -> OpenCall | None:
+    def _call_of(self, piece: ToolCallPiece) -> OpenCall | None:
         """The call that `piece` goes on with; None when it begins one."""
         if piece.id and piece.id in self._by_id:
             return self._by_id[piece.id]

@@ -41,9 +41,10 @@ from inferworks.cloud.usage_parsers.in_band import (
     tells_an_error,
 )
 from inferworks.cloud.usage_parsers.request_fields import asked
+from inferworks.dialects.openai_chat import MeteredChatRequest, MeteredChoices, MeteredCompletion
+from inferworks.dialects.openai_usage import InputTokenDetails, OutputTokenDetails, PromptUsage
 from inferworks.dialects.token_conventions import (
     AS_OPENAI,
-    Count,
     Counting,
     whole_input,
     whole_output,
@@ -56,59 +57,8 @@ from inferworks.meter.usage import NO_ITEMS, Tokens
 Changed = TypeVar("Changed")
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: Count | None = None
-    audio_tokens: Count | None = None
-    image_tokens: Count | None = None
-
-
-_NO_PROMPT_DETAILS = _PromptDetails()
-_NO_COMPLETION_DETAILS = _CompletionDetails()
-
-
-class Usage(msgspec.Struct):
-    """The `usage` object of a chat completion."""
-
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    total_tokens: Count | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-    cached_tokens: Count | None = None
-    prompt_cache_hit_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    reasoning_tokens: Count | None = None
-
-
-class _Body(msgspec.Struct):
-    """Fields of an answer or an event that are read; the others are passed over."""
-
-    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
-    choices: msgspec.Raw = msgspec.Raw(b"null")
-    error: msgspec.Raw = msgspec.Raw()
-    service_tier: str | None = None
-
-
-class _Asked(msgspec.Struct):
-    n: int | None = None
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Choice(msgspec.Struct):
-    index: int | None = None
-    finish_reason: str | None = None
-
-
-class _Choices(msgspec.Struct):
-    choices: list[_Choice] | None = None
+_NO_PROMPT_DETAILS = InputTokenDetails()
+_NO_COMPLETION_DETAILS = OutputTokenDetails()
 
 
 _NULL = b',"usage":null'
@@ -121,7 +71,7 @@ _MOST_CHOICES = 4096
 _LITTLE_BYTES = 4096
 _NEVER_ALL = frozenset({-1})
 """Stands for the choices of a request that asks for more: an end that is not told is none there."""
-_read_body = msgspec.json.Decoder(_Body).decode
+_read_body = msgspec.json.Decoder(MeteredCompletion).decode
 _read_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -190,12 +140,12 @@ class ChatReader:
         is_whole = _has_ended(self._choices) if self._open is None else not self._open
         return Chunk(_DONE_EVENT, last=True) if is_whole else None
 
-    def _tells(self, body: _Body, whole: bytes = b"") -> ReportedUsage | None:
+    def _tells(self, body: MeteredCompletion, whole: bytes = b"") -> ReportedUsage | None:
         """Return the usage that `body` and those before it report; `whole` is a whole answer's body."""
         usage = body.usage
         if usage is _UNSET or usage is None:
             return None
-        filled: Usage | None = usage
+        filled: PromptUsage | None = usage
         if usage.prompt_tokens is None or usage.completion_tokens is None:
             filled, is_guess = _filled(usage, self._call, whole)
         else:
@@ -238,12 +188,12 @@ def _strictly(change: Callable[[bytes], Changed], data: bytes) -> Changed:
         return change(with_whole_letters(data))
 
 
-def _read(data: bytes) -> _Body:
+def _read(data: bytes) -> MeteredCompletion:
     """Read an answer or an event. UpstreamError when it is an error, or unreadable."""
     try:
         body = _read_body(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = fitted_or_unreadable(data, _Body)
+        body = fitted_or_unreadable(data, MeteredCompletion)
     if bytes(body.choices)[0] not in _LIST_OR_NULL:
         raise UnreadableError("its choices are no list")
     if len(body.error):
@@ -251,7 +201,7 @@ def _read(data: bytes) -> _Body:
     return body
 
 
-def _check_error(body: _Body, data: bytes) -> None:
+def _check_error(body: MeteredCompletion, data: bytes) -> None:
     """RefusalError when what an answer has as its error is one, and not beside what it says."""
     if is_empty(body.error):
         return
@@ -267,7 +217,7 @@ def _several(call: Call) -> frozenset[int] | None:
     is_little = len(call.body) < _LITTLE_BYTES and call.operation is not Operation.COMPLETIONS
     if is_little and b'"n"' not in call.body:
         return None
-    request = asked(call, _Asked)
+    request = asked(call, MeteredChatRequest)
     prompts = _read_list(request.prompt) if bytes(request.prompt).startswith(b"[") else []
     are_tokens = bool(prompts) and bytes(prompts[0]).isdigit()
     number = (request.n or 1) * (1 if are_tokens else max(1, len(prompts)))
@@ -278,17 +228,17 @@ def _several(call: Call) -> frozenset[int] | None:
 
 def _ended_of(choices: msgspec.Raw) -> frozenset[int]:
     """The numbers of those of `choices` that say that they have come to their end."""
-    read = leniently(b'{"choices":%b}' % bytes(choices), _Choices).choices or ()
+    read = leniently(b'{"choices":%b}' % bytes(choices), MeteredChoices).choices or ()
     return frozenset(choice.index or 0 for choice in read if choice.finish_reason)
 
 
 def _has_ended(choices: msgspec.Raw, finish: str = "") -> bool:
     """Return True when one of `choices` has ended, with the reason `finish` if one is given."""
-    read = leniently(b'{"choices":%b}' % bytes(choices), _Choices).choices or ()
+    read = leniently(b'{"choices":%b}' % bytes(choices), MeteredChoices).choices or ()
     return any(c.finish_reason and finish in {"", c.finish_reason} for c in read)
 
 
-def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
+def tokens_of(usage: PromptUsage, counting: Counting = AS_OPENAI) -> Tokens:
     """The counts as ours, in which the details are parts of the totals."""
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
     if _is_plain(usage, sent + made):
@@ -314,7 +264,7 @@ def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
     )
 
 
-def _filled(usage: Usage, call: Call, whole: bytes) -> tuple[Usage | None, bool]:
+def _filled(usage: PromptUsage, call: Call, whole: bytes) -> tuple[PromptUsage | None, bool]:
     """`usage` with a side that it does not tell, and whether that is a guess; None: it tells too little."""
     written = answer_tokens(call, whole) if whole else None  # amid a stream nobody knows yet
     total = usage.total_tokens
@@ -325,14 +275,14 @@ def _filled(usage: Usage, call: Call, whole: bytes) -> tuple[Usage | None, bool]
     return filled, both.is_guess
 
 
-def _input_told(usage: Usage, counting: Counting) -> ReportedUsage | None:
+def _input_told(usage: PromptUsage, counting: Counting) -> ReportedUsage | None:
     """The input alone, where amid a stream no more is told."""
     if usage.prompt_tokens is None:
         return None
     return ReportedUsage(tokens_of(usage, counting), is_estimate=True, is_input_only=True)
 
 
-def _cache(usage: Usage, details: _PromptDetails) -> tuple[int, int]:
+def _cache(usage: PromptUsage, details: InputTokenDetails) -> tuple[int, int]:
     """Tokens read from the cache and written to it, from the first place that tells of them."""
     read = _first(
         details.cached_tokens,
@@ -351,7 +301,7 @@ def _first(*counts: int | None) -> int:
     return 0
 
 
-def _is_plain(usage: Usage, total: int) -> bool:
+def _is_plain(usage: PromptUsage, total: int) -> bool:
     """Return True when it has two counts and their sum at most, as a small engine's answers do."""
     return (
         usage.prompt_tokens_details is None

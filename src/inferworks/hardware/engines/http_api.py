@@ -6,10 +6,10 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from inferworks.clock import Clock
+from inferworks.dialects.openai_chat import EngineChatRequest
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import Answer, Engine
 from inferworks.hardware.engines.openai import (
-    ChatRequest,
     ChunkEncoder,
     Tally,
     decode_request,
@@ -103,7 +103,12 @@ class EngineApi:
         await exchange.respond(200, body)
 
     async def _stream(
-        self, exchange: Exchange, request: ChatRequest, call: CallId, answer: Answer, tally: Tally
+        self,
+        exchange: Exchange,
+        request: EngineChatRequest,
+        call: CallId,
+        answer: Answer,
+        tally: Tally,
     ) -> None:
         encoder = ChunkEncoder(
             call, self._engine.model, self._now_s(), tally, request.stream_options

@@ -10,10 +10,15 @@ once per call; only the text is encoded each time.
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
 
 import msgspec
 
+from inferworks.dialects.openai_chat import (
+    EngineChatRequest,
+    EngineMessage,
+    EnginePart,
+    EngineStreamOptions,
+)
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import Finish, GenerationRequest, Message, Role, TextDelta
 from inferworks.ids import CallId
@@ -30,50 +35,11 @@ _ROLES: dict[str, Role] = {
 }
 
 
-class _Part(msgspec.Struct, frozen=True):
-    type: str
-    text: str = ""
-
-
-class _Message(msgspec.Struct, frozen=True):
-    role: str
-    content: str | list[_Part] | None = None
-
-
-class _StreamOptions(msgspec.Struct, frozen=True):
-    include_usage: bool = False
-    continuous_usage_stats: bool = False
-
-
-_Count = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class ChatRequest(msgspec.Struct, frozen=True):
-    """The body of a request, as far as this engine reads it; what it does not name it ignores."""
-
-    model: str
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
-    max_tokens: _Count | None = None
-    max_completion_tokens: _Count | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    seed: int | None = None
-    stop: str | Annotated[list[str], msgspec.Meta(max_length=4)] | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=8)] | None = None
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    min_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    ignore_eos: bool | None = None
-    tools: list[Any] | None = None
-    logprobs: bool | None = None
-    response_format: dict[str, Any] | None = None
-
-
-_REQUESTS = msgspec.json.Decoder(ChatRequest)
+_REQUESTS = msgspec.json.Decoder(EngineChatRequest)
 _JSON = msgspec.json.Encoder()
 
 
-def decode_request(body: bytes) -> ChatRequest:
+def decode_request(body: bytes) -> EngineChatRequest:
     """Read a request. CallError 400 when it is not one, or asks for what this engine cannot do."""
     try:
         request = _REQUESTS.decode(body)
@@ -91,7 +57,7 @@ def decode_request(body: bytes) -> ChatRequest:
     return request
 
 
-def to_ask(request: ChatRequest, call: CallId) -> GenerationRequest:
+def to_ask(request: EngineChatRequest, call: CallId) -> GenerationRequest:
     """Turn a request into an Ask; a seed is made up where none is given. CallError 400."""
     return GenerationRequest(
         call=call,
@@ -107,7 +73,7 @@ def to_ask(request: ChatRequest, call: CallId) -> GenerationRequest:
     )
 
 
-def _message(message: _Message) -> Message:
+def _message(message: EngineMessage) -> Message:
     role = _ROLES.get(message.role)
     if role is None:
         raise CallError(400, f"unknown role {message.role!r}", param="messages")
@@ -120,7 +86,7 @@ def _message(message: _Message) -> Message:
             return Message(role, "".join(_text(part) for part in parts))
 
 
-def _text(part: _Part) -> str:
+def _text(part: EnginePart) -> str:
     if part.type != "text":
         raise CallError(400, f"content of type {part.type!r} is not supported", param="messages")
     return part.text
@@ -205,9 +171,14 @@ class ChunkEncoder:
     """Encodes the events of one stream."""
 
     def __init__(
-        self, call: CallId, model: str, created_s: int, tally: Tally, options: _StreamOptions | None
+        self,
+        call: CallId,
+        model: str,
+        created_s: int,
+        tally: Tally,
+        options: EngineStreamOptions | None,
     ) -> None:
-        options = options or _StreamOptions()
+        options = options or EngineStreamOptions()
         fields = {
             "id": f"chatcmpl-{call}",
             "object": "chat.completion.chunk",

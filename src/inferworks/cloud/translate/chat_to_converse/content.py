@@ -14,7 +14,7 @@ import msgspec
 from inferworks.cloud.translate.converse_enums import DOCUMENT_FORMATS, IMAGE_FORMATS
 from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
 from inferworks.cloud.translate.tool_results import CallIds
-from inferworks.dialects.openai_chat import File, Message, Part, ToolCall
+from inferworks.dialects.openai_chat import ContentPart, File, FullMessage, ToolCall
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
@@ -39,7 +39,7 @@ _read_cache_control = msgspec.json.Decoder(_CacheControl).decode
 _read_thought = msgspec.json.Decoder(_Thought).decode
 
 
-def blocks_of(message: Message, where: str) -> list[Fields]:
+def blocks_of(message: FullMessage, where: str) -> list[Fields]:
     """The content of `message`; each part that asks for it is followed by a mark for the cache."""
     return [
         block
@@ -48,7 +48,7 @@ def blocks_of(message: Message, where: str) -> list[Fields]:
     ]
 
 
-def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]:
+def assistant_blocks(message: FullMessage, ids: CallIds, where: str) -> list[Fields]:
     """Return the blocks of an assistant's message: thoughts (if signed), text and tool calls."""
     thoughts = [_thought(block) for block in message.signed_thoughts]
     refusal = [{"text": message.refusal}] if message.refusal else []
@@ -56,7 +56,7 @@ def assistant_blocks(message: Message, ids: CallIds, where: str) -> list[Fields]
     return [*thoughts, *blocks_of(message, where), *refusal, *calls]
 
 
-def tool_result(message: Message, ids: CallIds, where: str) -> Fields:
+def tool_result(message: FullMessage, ids: CallIds, where: str) -> Fields:
     """Return the block of a tool's result."""
     content = blocks_of(message, where) or [{"text": " "}]  # Bedrock wants one that is not empty
     call_id = ids.answered(message.tool_call_id)
@@ -91,7 +91,7 @@ def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
     return {"toolUse": {"toolUseId": call_id, "name": call.function.name, "input": given}}
 
 
-def _block(part: Part, where: str) -> list[Fields]:
+def _block(part: ContentPart, where: str) -> list[Fields]:
     match part.type:
         case "text" | "refusal":
             text = part.text or part.refusal

@@ -63,12 +63,12 @@ from inferworks.cloud.translate.json_tool import (
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
 from inferworks.dialects.openai_chat import (
-    Message,
-    Request,
+    FullChatRequest,
+    FullMessage,
     ResponseFormat,
     Tool,
     ToolFunction,
-    read_chat,
+    read_full_chat,
 )
 
 _OWN: Final = frozenset(
@@ -102,7 +102,7 @@ _SERVES: Final = "Bedrock's Converse, which serves this model"
 
 def converse_request(call: Call, omissions: Omissions) -> bytes:
     """The body of `/converse`; the model's name stands in the path and not in it."""
-    request = read_request(call.body, read_chat)
+    request = read_request(call.body, read_full_chat)
     extra = passed(call.body, _RULES, omissions)
     system, turns = _said(request.messages)
     fields: Fields = {"messages": turns}
@@ -131,7 +131,9 @@ def _for_the_model(extra: Fields) -> Fields:
     return extra if given is None else {**read_request(given, read_fields), **extra}
 
 
-def _inference(request: Request, facts: ModelFacts, extra: Fields, omissions: Omissions) -> Fields:
+def _inference(
+    request: FullChatRequest, facts: ModelFacts, extra: Fields, omissions: Omissions
+) -> Fields:
     """`inferenceConfig`; what is of it is taken out of `extra`."""
     if request.temperature is not None and request.temperature > 1:
         omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
@@ -150,7 +152,7 @@ def _inference(request: Request, facts: ModelFacts, extra: Fields, omissions: Om
     return fields
 
 
-def _output(request: Request, facts: ModelFacts, omissions: Omissions) -> Fields:
+def _output(request: FullChatRequest, facts: ModelFacts, omissions: Omissions) -> Fields:
     """Return the reasoning effort; without one a model uses its default."""
     effort = request.reasoning_effort
     if effort is None or effort == "none":
@@ -177,7 +179,7 @@ def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
 class _Tools:
     """Tools of a chat, and the format of its answer, which may have to be one of them."""
 
-    def __init__(self, request: Request, call: Call, omissions: Omissions) -> None:
+    def __init__(self, request: FullChatRequest, call: Call, omissions: Omissions) -> None:
         self.format: Fields | None = None
         """The form of the answer, where Converse has a mode for it."""
         self.answers = False
@@ -238,7 +240,7 @@ def _json_tool(wanted: ResponseFormat) -> Fields:
     return {"toolSpec": {"name": JSON_TOOL, "description": DESCRIPTION, "inputSchema": schema}}
 
 
-def _refuse_calls_without_tools(messages: Sequence[Message]) -> None:
+def _refuse_calls_without_tools(messages: Sequence[FullMessage]) -> None:
     if any(message.tool_calls or message.role == "tool" for message in messages):
         why = f"cannot be 'none' in a chat with calls of tools for {_SERVES}"
         raise cannot("tool_choice", why, "tool_choice")
@@ -265,7 +267,7 @@ def _tool_choice(given: Offered) -> Fields | None:
 # --- messages
 
 
-def _said(messages: Sequence[Message]) -> tuple[list[Fields], list[Fields]]:
+def _said(messages: Sequence[FullMessage]) -> tuple[list[Fields], list[Fields]]:
     """The instructions at the head of a chat, which are texts, and its turns, which alternate."""
     ids = CallIds()
     said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
@@ -283,7 +285,7 @@ def _said(messages: Sequence[Message]) -> tuple[list[Fields], list[Fields]]:
     return system, turns
 
 
-def _turn(message: Message, ids: CallIds, where: str) -> Turn:
+def _turn(message: FullMessage, ids: CallIds, where: str) -> Turn:
     match message.role:
         case "assistant":
             return "assistant", assistant_blocks(message, ids, where)

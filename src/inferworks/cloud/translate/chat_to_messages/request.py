@@ -53,14 +53,14 @@ from inferworks.cloud.translate.json_tool import (
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
 from inferworks.dialects.openai_chat import (
-    Message,
-    Part,
-    Request,
+    ContentPart,
+    FullChatRequest,
+    FullMessage,
     ResponseFormat,
     Tool,
     ToolCall,
     ToolFunction,
-    read_chat,
+    read_full_chat,
 )
 
 _RULES = FieldRules(
@@ -90,7 +90,7 @@ _read_number = msgspec.json.Decoder(float | None).decode
 
 def messages_request(call: Call, default_max_tokens: int, omissions: Omissions) -> bytes:
     """The message to ask for; an answer that the caller did not limit ends at `default_max_tokens`."""
-    request = read_request(call.body, read_chat)
+    request = read_request(call.body, read_full_chat)
     system, turns = _said(request.messages, call.facts)
     fields: Fields = {
         "model": request.model,
@@ -109,7 +109,7 @@ def messages_request(call: Call, default_max_tokens: int, omissions: Omissions) 
 
 
 def _put_settings(
-    fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions
+    fields: Fields, request: FullChatRequest, facts: ModelFacts, omissions: Omissions
 ) -> None:
     stops = [stop for stop in request.stops or () if stop.strip()]
     set_if(fields, "stop_sequences", stops or None)
@@ -147,7 +147,9 @@ def _thinks(fields: Fields) -> bool:
     return isinstance(thinking, dict) and thinking.get("type") in {"adaptive", "enabled"}
 
 
-def _put_effort(fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions) -> None:
+def _put_effort(
+    fields: Fields, request: FullChatRequest, facts: ModelFacts, omissions: Omissions
+) -> None:
     """Set the reasoning effort, or a budget where the model has no efforts."""
     effort = request.reasoning_effort
     if effort is None or ("thinking" in fields and effort == "none"):
@@ -189,7 +191,9 @@ def _is_amid_calls_without_thoughts(turns: Sequence[Fields]) -> bool:
 # --- tools and forms of the answer
 
 
-def _put_tools(fields: Fields, request: Request, facts: ModelFacts, omissions: Omissions) -> None:
+def _put_tools(
+    fields: Fields, request: FullChatRequest, facts: ModelFacts, omissions: Omissions
+) -> None:
     given = offered(request, _SERVES, omissions)
     if not facts.forced_tools and (given.forced is not None or given.choice == "required"):
         why = "cannot demand a tool: that is not taken by the model that serves this"
@@ -274,7 +278,7 @@ def _tool_choice(given: Offered) -> Fields | None:
 
 
 def _said(
-    messages: Sequence[Message], facts: ModelFacts
+    messages: Sequence[FullMessage], facts: ModelFacts
 ) -> tuple[str | list[Fields], list[Fields]]:
     """The instructions at the head of a chat, and its turns."""
     ids = CallIds()
@@ -288,7 +292,7 @@ def _said(
     return _simplest(system), turns
 
 
-def _turn(message: Message, ids: CallIds, where: str) -> Turn:
+def _turn(message: FullMessage, ids: CallIds, where: str) -> Turn:
     match message.role:
         case "assistant":
             return "assistant", _assistant(message, ids, where)
@@ -301,7 +305,7 @@ def _turn(message: Message, ids: CallIds, where: str) -> Turn:
     raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
 
 
-def _assistant(message: Message, ids: CallIds, where: str) -> list[Fields]:
+def _assistant(message: FullMessage, ids: CallIds, where: str) -> list[Fields]:
     said: list[Fields] = [*message.signed_thoughts, *_all_blocks(message, where)]
     if message.refusal:
         said.append({"type": "text", "text": message.refusal})
@@ -321,13 +325,13 @@ def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
     return {"type": "tool_use", "id": call_id, "name": call.function.name, "input": given}
 
 
-def _tool_result(message: Message, ids: CallIds, where: str) -> Fields:
+def _tool_result(message: FullMessage, ids: CallIds, where: str) -> Fields:
     content = _simplest(_all_blocks(message, where))
     call_id = ids.answered(message.tool_call_id)
     return {"type": "tool_result", "tool_use_id": call_id, "content": content}
 
 
-def _all_blocks(message: Message, where: str) -> list[Fields]:
+def _all_blocks(message: FullMessage, where: str) -> list[Fields]:
     return [block for part in message.parts for block in _blocks(part, where)]
 
 
@@ -339,7 +343,7 @@ def _simplest(blocks: list[Fields]) -> str | list[Fields]:
     return str(blocks[0]["text"]) if is_text else blocks
 
 
-def _blocks(part: Part, where: str) -> list[Fields]:
+def _blocks(part: ContentPart, where: str) -> list[Fields]:
     """A part as a block; none for a blank text."""
     match part.type:
         case "text" | "refusal":

@@ -24,12 +24,12 @@ from typing import Any, Final
 import msgspec
 
 from inferworks.cloud.call import Call
-from inferworks.cloud.translate.chat_response import COMPLETIONS, Completion, Said, ToolCall
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.tool_call_pieces import OpenCall, OpenCalls
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
 from inferworks.dialects.finish_reasons import STOP_REASONS, openai_finish
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion, ToolCallPiece
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
@@ -69,7 +69,7 @@ class MessagesStream:
         """The call of a tool whose block was opened last."""
         self._held: list[OpenCall] = []
         """Calls that began before the one before them was whole."""
-        self._amid: list[Said] = []
+        self._amid: list[AnswerMessage] = []
         """Deltas that came between two pieces of a call."""
         self._amid_letters = 0
         self._finish: str | None = None
@@ -109,7 +109,7 @@ class MessagesStream:
         }
         return {"type": "message_start", "message": message}
 
-    def _added(self, said: Said) -> Iterator[Fields]:
+    def _added(self, said: AnswerMessage) -> Iterator[Fields]:
         if self._newest is None or not self._is_held(said):
             if self._amid:
                 yield from self._release()
@@ -126,7 +126,7 @@ class MessagesStream:
         for piece in said.calls:
             yield from self._called(piece)
 
-    def _is_held(self, said: Said) -> bool:
+    def _is_held(self, said: AnswerMessage) -> bool:
         """Hold back a delta amid the arguments of a call; True when there is nothing to send now."""
         if self._open is None or self._open[0] != "tool_use" or self._newest is None:
             return False
@@ -149,7 +149,7 @@ class MessagesStream:
         for said in amid:
             yield from self._added(said)
 
-    def _signed(self, said: Said) -> Iterator[Fields]:
+    def _signed(self, said: AnswerMessage) -> Iterator[Fields]:
         """The signature of what was thought, once that is whole; or thoughts that are not shown."""
         for block in said.thinking_blocks or ():
             if block.type == "redacted_thinking":
@@ -161,7 +161,7 @@ class MessagesStream:
                 yield self._delta({"type": "signature_delta", "signature": block.signature})
             yield from self._close()
 
-    def _called(self, piece: ToolCall) -> Iterator[Fields]:
+    def _called(self, piece: ToolCallPiece) -> Iterator[Fields]:
         call, begins = self._calls.take(piece)
         if begins and (self._held or (self._newest is not None and not self._newest.is_whole)):
             self._held.append(call)

@@ -14,7 +14,6 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_response import COMPLETIONS, Completion, Said
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, is_object, read_answer
 from inferworks.cloud.translate.messages_to_chat.request import chat_request
 from inferworks.cloud.translate.messages_to_chat.stream import (
@@ -27,6 +26,7 @@ from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
 from inferworks.dialects.finish_reasons import error_type
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -93,7 +93,7 @@ def _message(call: Call, completion: Completion, told: ReportedUsage) -> Fields:
     }
 
 
-def _content(asked: Call, said: Said, *, is_cut: bool) -> Iterator[Fields]:
+def _content(asked: Call, said: AnswerMessage, *, is_cut: bool) -> Iterator[Fields]:
     yield from _thinking(said)
     if said.text:
         yield {"type": "text", "text": said.text}
@@ -103,7 +103,7 @@ def _content(asked: Call, said: Said, *, is_cut: bool) -> Iterator[Fields]:
         yield {"type": "tool_use", "id": call.id or f"toolu_{number}", "name": name, "input": given}
 
 
-def _thinking(said: Said) -> Iterator[Fields]:
+def _thinking(said: AnswerMessage) -> Iterator[Fields]:
     """Yield the reasoning as Anthropic's blocks: signed as it came, or with an empty signature."""
     for block in said.thinking_blocks or ():
         if block.type == "redacted_thinking":

@@ -22,7 +22,6 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.chat_response import COMPLETIONS, Choice, Completion, Said, ToolCall
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.responses_response import (
     Echo,
@@ -33,6 +32,13 @@ from inferworks.cloud.translate.responses_response import (
 )
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.translate.tool_call_pieces import OpenCalls
+from inferworks.dialects.openai_chat import (
+    COMPLETIONS,
+    AnswerMessage,
+    Choice,
+    Completion,
+    ToolCallPiece,
+)
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 
@@ -108,7 +114,7 @@ class ResponsesStream:
         self._items.append(spoken)
         return spoken
 
-    def _called(self, piece: ToolCall) -> Iterator[Fields]:
+    def _called(self, piece: ToolCallPiece) -> Iterator[Fields]:
         call, begins = self._calls.take(piece)
         if begins:
             yield from self._hush()
@@ -143,7 +149,7 @@ class ResponsesStream:
         yield {"type": f"response.{status}", "response": response}
 
 
-def _texts(said: Said) -> Iterator[tuple[bool, str, str]]:
+def _texts(said: AnswerMessage) -> Iterator[tuple[bool, str, str]]:
     """Yield the texts of a delta: True for reasoning, the kind of part, and the text."""
     if said.thought:
         yield True, "reasoning_text", said.thought

@@ -13,7 +13,6 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_response import COMPLETIONS, Choice
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer
 from inferworks.cloud.translate.responses_response import (
     Echo,
@@ -25,6 +24,7 @@ from inferworks.cloud.translate.responses_response import (
 from inferworks.cloud.translate.responses_to_chat.request import chat_request
 from inferworks.cloud.translate.responses_to_chat.stream import ResponsesStream
 from inferworks.cloud.translate.sent_names import RESPONSES_TO_CHAT, SentNames, error_in_sent_names
+from inferworks.dialects.openai_chat import COMPLETIONS, Choice
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 
