@@ -21,11 +21,9 @@ import msgspec
 from inferworks import __version__
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.events import Event
-from inferworks.api.wire.anthropic_errors import AnthropicError
 from inferworks.api.wire.base import Form
-from inferworks.api.wire.openai_errors import OpenAIError
-from inferworks.api.wire.stability import StabilityError
 from inferworks.cloud.operation import Dialect, Operation
+from inferworks.dialects.errors import AnthropicError, OpenAIError, StabilityError
 from inferworks.http.server import Exchange
 from inferworks.purpose import Purpose
 

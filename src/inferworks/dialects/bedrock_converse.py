@@ -1,10 +1,52 @@
-"""An answer of Bedrock's Converse, as far as a translation reads it."""
+"""Bedrock's Converse: what its answers hold, and the words that its requests know.
+
+The usage parser reads the usage of an answer and of a stream's `metadata` (`MeteredAnswer`), a translation
+what is said (`Answer`, `Event`).
+
+Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 import msgspec
+
+from inferworks.dialects.token_conventions import Count
+
+TIERS: Final = frozenset({"default", "flex", "priority", "reserved"})
+"""Service tiers of both, by the same names; `auto` is to say nothing."""
+
+IMAGE_FORMATS: Final = MappingProxyType(
+    {
+        "image/gif": "gif",
+        "image/jpeg": "jpeg",
+        "image/jpg": "jpeg",
+        "image/png": "png",
+        "image/webp": "webp",
+    }
+)
+"""Media type -> format of an image."""
+
+DOCUMENT_FORMATS: Final = MappingProxyType(
+    {
+        "application/msword": "doc",
+        "application/pdf": "pdf",
+        "application/vnd.ms-excel": "xls",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+        "text/csv": "csv",
+        "text/html": "html",
+        "text/markdown": "md",
+        "text/plain": "txt",
+    }
+)
+"""Media type -> format of a document."""
+
+
+# --- an answer that is translated
 
 
 class ToolUse(msgspec.Struct, rename="camel"):
@@ -117,3 +159,44 @@ class Event(msgspec.Struct, rename="camel"):
 
 ANSWERS = msgspec.json.Decoder(Answer)
 EVENTS = msgspec.json.Decoder(Event)
+
+
+# --- an answer that is metered
+
+
+class CacheDetail(msgspec.Struct):
+    """Tokens written to the cache, by how long they stay."""
+
+    ttl: str = ""
+    inputTokens: Count = 0  # noqa: N815 the names are the API's
+
+
+class TokenUsage(msgspec.Struct, rename="camel"):
+    """`TokenUsage`, of an answer or of a stream's `metadata`."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
+    cache_details: list[CacheDetail] | None = None
+
+
+class ServiceTier(msgspec.Struct):
+    """`serviceTier`."""
+
+    type: str = ""
+
+
+class MeteredAnswer(msgspec.Struct, rename="camel"):
+    """Fields of an answer, or of `metadata`, that are read; the others are passed over."""
+
+    usage: TokenUsage | None = None
+    service_tier: ServiceTier | None = None
+    output: msgspec.Raw = msgspec.Raw()
+
+
+class Failure(msgspec.Struct):
+    """The payload of an exception amid a stream."""
+
+    message: str = ""

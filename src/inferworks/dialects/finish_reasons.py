@@ -1,35 +1,18 @@
-"""Words of Anthropic's dialect and what they are in OpenAI's: error types and stop reasons.
+"""Reasons for which an answer ends, in each dialect and in OpenAI's words.
 
-Sources: https://platform.claude.com/docs/en/api/errors and /api/messages,
-https://platform.openai.com/docs/api-reference/chat/object
+Sources: https://platform.openai.com/docs/api-reference/chat/object, https://platform.claude.com/docs/en/api/messages,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal
 
-_ERROR_TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
-"""Status -> the type of an error, as Anthropic has it."""
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+"""OpenAI's own finish reasons."""
 
-THREAD_UNSUPPORTED: Final = "thread_unsupported_request"
-"""Says to Anthropic's clients that no conversation is kept for them; they send all of it each time then.
-
-Source: `ThreadUnsupportedRequestErrorDetails` of https://github.com/anthropics/anthropic-sdk-typescript
-"""
-
-FINISH_REASONS: Final = {
+MESSAGES_FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "pause_turn": "stop",
@@ -40,7 +23,20 @@ FINISH_REASONS: Final = {
 }
 """Anthropic's stop reason -> OpenAI's finish reason."""
 
-STOP_REASONS: Final = {
+CONVERSE_FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "malformed_model_output": "stop",
+    "malformed_tool_use": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+}
+"""Converse's stop reason -> OpenAI's finish reason."""
+
+STOP_REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -48,7 +44,11 @@ STOP_REASONS: Final = {
 }
 """OpenAI's finish reason -> Anthropic's stop reason."""
 
-_AS_OPENAI: Final = {
+_CHAT_FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
     "function_call": "tool_calls",
     "tool_use": "tool_calls",
     "max_tokens": "length",
@@ -63,43 +63,36 @@ _AS_OPENAI: Final = {
     "recitation": "content_filter",
     "refusal": "content_filter",
 }
-"""Other vendors' finish reasons in OpenAI's dialect -> its own. Any answer that was cut off is `length`."""
+"""Finish reason of any vendor of OpenAI's dialect -> its own. Any answer that was cut off is `length`."""
 
 
-def finish_reason(stop_reason: str | None, *, calls_tools: bool) -> str:
+def messages_finish_reason(stop_reason: str | None, *, calls_tools: bool) -> FinishReason:
     """OpenAI's finish reason for Anthropic's stop reason, also for one that is newer than this.
 
     Whether tools are called is seen by the calls: one that is the answer itself (`json_tool`) is none.
     """
-    return as_called(FINISH_REASONS.get(stop_reason or "", "stop"), calls_tools=calls_tools)
+    known = MESSAGES_FINISH_REASONS.get(stop_reason or "", "stop")
+    return _by_calls(known, calls_tools=calls_tools)
 
 
-def as_called(reason: str, *, calls_tools: bool) -> str:
-    """OpenAI's finish reason `reason` of an answer that calls tools, or does not."""
-    if reason in {"stop", "tool_calls"}:
-        return "tool_calls" if calls_tools else "stop"
-    return reason
+def converse_finish_reason(stop_reason: str, *, calls_tools: bool) -> FinishReason:
+    """OpenAI's finish reason for Converse's stop reason, also for one that is newer than this."""
+    known = CONVERSE_FINISH_REASONS.get(stop_reason, "stop")
+    return _by_calls(known, calls_tools=calls_tools)
 
 
-def openai_finish(finish: str | None, *, calls_tools: bool) -> str:
+def chat_finish_reason(finish: str | None, *, calls_tools: bool) -> FinishReason:
     """OpenAI's own finish reason for any that is written in its dialect, or none.
 
     A forced call of a tool ends with `stop` at OpenAI, and others always write that; a call of a tool is no
     end of a turn, whatever it says.
     """
-    written = (finish or "stop").lower()
-    known = written if written in STOP_REASONS else _AS_OPENAI.get(written, "stop")
+    known = _CHAT_FINISH_REASONS.get((finish or "stop").lower(), "stop")
     return "tool_calls" if calls_tools and known == "stop" else known
 
 
-def error_type(status: int) -> str:
-    """Anthropic's error type for an HTTP status."""
-    other = "api_error" if status >= 500 else "invalid_request_error"
-    return _ERROR_TYPES.get(status, other)
-
-
-def openai_error_type(status: int) -> str:
-    """OpenAI's error type for an HTTP status."""
-    if status == 429:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
+def _by_calls(reason: FinishReason, *, calls_tools: bool) -> FinishReason:
+    """`reason`, where an answer that calls tools ends with their calls, and no other does."""
+    if reason in {"stop", "tool_calls"}:
+        return "tool_calls" if calls_tools else "stop"
+    return reason

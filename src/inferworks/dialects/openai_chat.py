@@ -155,8 +155,17 @@ class FullMessage(msgspec.Struct):
         return self.content or []
 
 
+class SentThinkingBlock(msgspec.Struct):
+    """One of `thinking_blocks`, an extension by which signed thoughts come back; all of it is sent on."""
+
+    type: str
+    thinking: str = ""
+    signature: str = ""
+    data: str = ""
+
+
 class _SignedBlock(msgspec.Struct):
-    """One of `thinking_blocks` by what can be sent back of it; null is nothing here."""
+    """The same by what tells whether it can be sent back, where null is nothing."""
 
     type: str | None = None
     signature: str | None = None

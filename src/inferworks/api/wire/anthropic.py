@@ -8,51 +8,13 @@ Source: https://platform.claude.com/docs/en/api/messages
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.anthropic_errors import ANTHROPIC_ERRORS
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.cloud.operation import Operation
-
-Blocks = str | list[dict[str, msgspec.Raw]]
-
-
-class Message(msgspec.Struct):
-    """One turn. Its blocks pass through unseen."""
-
-    role: Annotated[str, Meta(min_length=1, max_length=64)]
-    content: Blocks
-
-
-class Metadata(msgspec.Struct):
-    """`metadata` of a request."""
-
-    user_id: Annotated[str, Meta(max_length=4096)] | None = None
-
-
-class CountRequest(msgspec.Struct, gc=False):
-    """Parameters that `messages.count_tokens` and `messages` share."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Meta(min_length=1)]
-    system: Blocks | None = None
-
-
-class MessagesRequest(CountRequest, gc=False, kw_only=True):
-    """The parameters of `messages` that we check, with Anthropic's bounds."""
-
-    max_tokens: Annotated[int, Meta(ge=1)]
-    stream: bool | None = None
-    metadata: Metadata | None = None
-    temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
-    stop_sequences: list[str] | None = None
-
+from inferworks.dialects.anthropic_messages import CountRequest, MessagesRequest
 
 _decode_messages = msgspec.json.Decoder(MessagesRequest).decode
 _decode_count = msgspec.json.Decoder(CountRequest).decode

@@ -9,35 +9,26 @@ Source: https://platform.claude.com/docs/en/api/errors
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from inferworks.api.wire.base import ErrorStyle
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
-from inferworks.dialects.finish_reasons import THREAD_UNSUPPORTED, error_type
+from inferworks.dialects.errors import (
+    THREAD_UNSUPPORTED,
+    AnthropicError,
+    AnthropicErrorFields,
+    anthropic_error_type,
+)
 from inferworks.errors import CallError
-
-
-class ErrorFields(msgspec.Struct, frozen=True):
-    """Object in `error`."""
-
-    type: str
-    message: str
-    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-
-
-class AnthropicError(msgspec.Struct, frozen=True):
-    """A refusal."""
-
-    type: Literal["error"]
-    error: ErrorFields
-    request_id: str | None
 
 
 def error_body(error: CallError, request_id: str) -> bytes:
     """Anthropic's error body."""
-    fields = ErrorFields(error_type(error.status), error.message, _details(error))
+    fields = AnthropicErrorFields(
+        anthropic_error_type(error.status), error.message, _details(error)
+    )
     return msgspec.json.encode(AnthropicError("error", fields, request_id or None))
 
 

@@ -9,48 +9,18 @@ Sources: https://platform.openai.com/docs/api-reference/audio/createSpeech, /aud
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.form_fields import decode_form
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
-
-_Name = Annotated[str, Meta(min_length=1, max_length=256)]
-
-
-class SpeechRequest(msgspec.Struct, gc=False):
-    """The parameters of `audio.speech` that we check."""
-
-    model: _Name
-    input: Annotated[str, Meta(min_length=1)]
-    voice: str | dict[str, msgspec.Raw] | None = None
-    """A name, or an object with the id of a voice of one's own; some engines have but one voice."""
-    response_format: str | None = None
-    speed: float | None = None
-    stream_format: Literal["sse", "audio"] | None = None
-
-
-class TranscriptionFields(msgspec.Struct, gc=False):
-    """The fields of an `audio.transcriptions` form that we check."""
-
-    model: _Name
-    stream: bool = False
-    stream_include_usage: bool = False
-    """vLLM's: an event with the usage, before the end of a stream."""
-    response_format: str = "json"
-
-
-class TranslationFields(msgspec.Struct, gc=False):
-    """The fields of an `audio.translations` form that we check. There are no streams of it."""
-
-    model: _Name
-    response_format: str = "json"
-
+from inferworks.dialects.openai_audio import (
+    SpeechRequest,
+    TranscriptionFields,
+    TranslationFields,
+)
 
 _decode = msgspec.json.Decoder(SpeechRequest).decode
 

@@ -9,31 +9,13 @@ Sources: https://platform.openai.com/docs/api-reference/embeddings/create, https
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
-
-
-class EmbeddingsRequest(msgspec.Struct, gc=False):
-    """The parameters of `embeddings` that we check."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    input: (
-        str
-        | dict[str, msgspec.Raw]
-        | Annotated[list[str | int | list[int] | dict[str, msgspec.Raw]], Meta(min_length=1)]
-    )
-    """A text, texts, tokens, lists of tokens, or objects with a text or a picture."""
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
-    encoding_format: str | None = None
-    user: Annotated[str, Meta(max_length=4096)] | None = None
-
+from inferworks.dialects.openai_embeddings import EmbeddingsRequest
 
 _decode = msgspec.json.Decoder(EmbeddingsRequest).decode
 

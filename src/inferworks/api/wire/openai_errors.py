@@ -5,27 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.api.wire.base import ErrorStyle
+from inferworks.dialects.errors import OpenAIError, OpenAIErrorFields
 from inferworks.errors import CallError
-
-
-class ErrorFields(msgspec.Struct, frozen=True):
-    """Object in `error`."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class OpenAIError(msgspec.Struct, frozen=True):
-    """A refusal."""
-
-    error: ErrorFields
 
 
 def error_body(error: CallError, _request_id: str = "") -> bytes:
     """OpenAI's error body."""
-    fields = ErrorFields(error.message, error.kind, error.param, error.code)
+    fields = OpenAIErrorFields(error.message, error.kind, error.param, error.code)
     return msgspec.json.encode(OpenAIError(fields))
 
 

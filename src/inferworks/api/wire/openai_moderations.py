@@ -5,24 +5,13 @@ Source: https://platform.openai.com/docs/api-reference/moderations/create
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
-
-
-class ModerationsRequest(msgspec.Struct, gc=False):
-    """The parameters of `moderations` that we check."""
-
-    input: str | Annotated[list[str | dict[str, msgspec.Raw]], Meta(min_length=1)]
-    """A text, texts, or parts that are texts and images."""
-    model: Annotated[str, Meta(min_length=1, max_length=256)] = "omni-moderation-latest"
-
+from inferworks.dialects.openai_moderations import ModerationsRequest
 
 _decode = msgspec.json.Decoder(ModerationsRequest).decode
 

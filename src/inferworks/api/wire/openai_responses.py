@@ -9,48 +9,14 @@ Sources: https://platform.openai.com/docs/api-reference/responses/create, https:
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, ErrorStyle, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.cloud.operation import Operation
+from inferworks.dialects.openai_responses import InputTokensRequest, ResponsesRequest
 from inferworks.errors import CallError
-
-Objects = list[dict[str, msgspec.Raw]]
-
-
-class ResponsesRequest(msgspec.Struct, gc=False):
-    """The parameters of `responses` that we check, with OpenAI's bounds."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    input: str | Objects | None = None
-    """A text or items; a stored prompt may do without."""
-    instructions: str | None = None
-    stream: bool | None = None
-    background: bool | None = None
-    store: bool | None = None
-    previous_response_id: str | None = None
-    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_logprobs: Annotated[int, Meta(ge=0)] | None = None
-    tools: Objects | None = None
-    parallel_tool_calls: bool | None = None
-    user: Annotated[str, Meta(max_length=4096)] | None = None
-    safety_identifier: Annotated[str, Meta(max_length=4096)] | None = None
-    prompt_cache_key: Annotated[str, Meta(max_length=4096)] | None = None
-
-
-class InputTokensRequest(msgspec.Struct, gc=False):
-    """The parameters of `responses.input_tokens` that we check."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    input: str | Objects | None = None
-
 
 _decode = msgspec.json.Decoder(ResponsesRequest).decode
 _decode_count = msgspec.json.Decoder(InputTokensRequest).decode

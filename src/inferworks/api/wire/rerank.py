@@ -9,31 +9,13 @@ https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, Form
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
-
-Passage = str | dict[str, msgspec.Raw]
-"""A text, or an object with a text or an image."""
-
-
-class RerankRequest(msgspec.Struct, gc=False):
-    """The parameters of `rerank` that we check."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    query: Passage
-    documents: Annotated[list[Passage], Meta(min_length=1)]
-    top_n: Annotated[int, Meta(ge=1)] | None = None
-    return_documents: bool | None = None
-    max_tokens_per_doc: Annotated[int, Meta(ge=1)] | None = None
-    user: Annotated[str, Meta(max_length=4096)] | None = None
-
+from inferworks.dialects.rerank import RerankRequest
 
 _decode = msgspec.json.Decoder(RerankRequest).decode
 

@@ -11,27 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.api.wire.base import Asked, ErrorStyle, Form
 from inferworks.api.wire.form_fields import decode_form
 from inferworks.cloud.operation import Operation
+from inferworks.dialects.errors import StabilityError
+from inferworks.dialects.stability import StableImageFields
 from inferworks.errors import CallError
 
 _FORWARDED = frozenset(
     {b"accept", b"stability-client-id", b"stability-client-user-id", b"stability-client-version"}
 )
-_Prompt = Annotated[str, Meta(min_length=1, max_length=10_000)]
-
-
-class StableImageFields(msgspec.Struct, gc=False):
-    """The fields of a `stable-image` form that we check."""
-
-    prompt: _Prompt
-    model: Annotated[str, Meta(min_length=1, max_length=256)] = "sd3.5-large"
 
 
 def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
@@ -42,14 +34,6 @@ def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
         return Asked(model or fields.model)
 
     return decode
-
-
-class StabilityError(msgspec.Struct, frozen=True):
-    """A refusal. The `id` is that of the request here, which there is none of at Stability."""
-
-    id: str
-    name: str
-    errors: list[str]
 
 
 def error_body(error: CallError, request_id: str) -> bytes:

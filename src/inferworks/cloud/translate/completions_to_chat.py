@@ -34,8 +34,9 @@ from inferworks.cloud.translate.sent_names import (
     error_in_sent_names,
 )
 from inferworks.cloud.translate.usage import chat_usage
-from inferworks.dialects.finish_reasons import openai_finish
+from inferworks.dialects.finish_reasons import chat_finish_reason
 from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Choice, Completion
+from inferworks.dialects.openai_completions import CompletionsRequest
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -53,12 +54,7 @@ _RULES = FieldRules(
 )  # fmt: skip
 
 
-class _Request(msgspec.Struct):
-    prompt: str | list[str | int | list[int]]
-    max_tokens: int | None = None
-
-
-_read_body = msgspec.json.Decoder(_Request).decode
+_read_body = msgspec.json.Decoder(CompletionsRequest).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def _one_text(prompt: str | list[str | int | list[int]]) -> str:
 
 
 def _choice(choice: Choice, said: AnswerMessage) -> Fields:
-    finish = choice.finish_reason and openai_finish(choice.finish_reason, calls_tools=False)
+    finish = choice.finish_reason and chat_finish_reason(choice.finish_reason, calls_tools=False)
     return {
         "text": said.text,
         "index": choice.index or 0,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from math import gcd
-from typing import ClassVar, Final
+from typing import Final
 
 import msgspec
 
@@ -32,7 +32,10 @@ from inferworks.cloud.translate.fields import (
     read_request,
 )
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
-from inferworks.dialects.finish_reasons import openai_error_type
+from inferworks.cloud.usage_parsers.cloud_errors import openai_error
+from inferworks.dialects.errors import StabilityRefusal
+from inferworks.dialects.openai_images import FullImagesRequest
+from inferworks.dialects.stability import Picture
 from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
 from inferworks.meter.reported_usage import ReportedUsage
@@ -64,27 +67,9 @@ _RULES = FieldRules(
 )
 
 
-class _Request(msgspec.Struct):
-    prompt: str
-    size: str | None = None
-    output_format: str | None = None
-
-
-class _Picture(msgspec.Struct):
-    needed: ClassVar = frozenset({"image"})
-    image: str = ""
-    finish_reason: str = "SUCCESS"
-    seed: int | None = None
-
-
-class _Refusal(msgspec.Struct):
-    name: str | None = None
-    errors: list[str] = []
-
-
-_read_body = msgspec.json.Decoder(_Request).decode
-_read_picture = msgspec.json.Decoder(_Picture)
-_read_refusal = msgspec.json.Decoder(_Refusal).decode
+_read_body = msgspec.json.Decoder(FullImagesRequest).decode
+_read_picture = msgspec.json.Decoder(Picture)
+_read_refusal = msgspec.json.Decoder(StabilityRefusal).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +127,9 @@ class ImagesToStability:
         try:
             told = _read_refusal(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            told = _Refusal()
-        error = {
-            "message": "; ".join(told.errors) or f"The upstream answered with status {status}.",
-            "type": openai_error_type(status),
-            "param": None,
-            "code": told.name,
-        }
-        return msgspec.json.encode({"error": error})
+            told = StabilityRefusal()
+        words = "; ".join(told.errors) or f"The upstream answered with status {status}."
+        return openai_error(status, words, told.name)
 
     def stream(self, _call: Call) -> _NoStream:
         """Return a translation of no stream; `ask` refuses streams before."""

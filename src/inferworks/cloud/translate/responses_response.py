@@ -18,9 +18,14 @@ from inferworks.cloud.call import Call
 from inferworks.cloud.translate.fields import Fields, read_request
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.translate.usage import responses_usage
-from inferworks.dialects.finish_reasons import openai_finish
+from inferworks.dialects.finish_reasons import chat_finish_reason
 from inferworks.dialects.openai_chat import Completion
-from inferworks.dialects.openai_responses import NULL, Request, Tool, read_responses_request
+from inferworks.dialects.openai_responses import (
+    NULL,
+    FullResponsesRequest,
+    Tool,
+    read_full_responses,
+)
 from inferworks.meter.reported_usage import ReportedUsage
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -32,7 +37,7 @@ class Echo:
     """Parts of an answer that repeat its request, and the ids of its items."""
 
     def __init__(self, call: Call) -> None:
-        self._request = read_request(call.body, read_responses_request)
+        self._request = read_request(call.body, read_full_responses)
         self._raw = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
         self._model = call.model
         self._stem = call.id.removeprefix("call_")
@@ -67,7 +72,7 @@ class Echo:
         }
 
 
-def _repeated(request: Request, raw: dict[str, msgspec.Raw]) -> Fields:
+def _repeated(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> Fields:
     """The parameters in force: what was asked for, or OpenAI's defaults."""
     reasoning = request.reasoning
     return {
@@ -107,7 +112,7 @@ def _or(given: Any, default: object) -> Any:
     return default if given is None else given
 
 
-def _tools(request: Request, raw: dict[str, msgspec.Raw]) -> list[Any]:
+def _tools(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> list[Any]:
     """Functions with all their fields, other tools as they were given."""
     given = _value(raw.get("tools", NULL)) or []
     pairs = zip(request.tools or (), given, strict=False)
@@ -126,7 +131,7 @@ def _function(tool: Tool) -> Fields:
 
 def ending(finish: str | None) -> tuple[str, str | None]:
     """The status of a response whose chat has ended so, and why it is incomplete."""
-    reason = _INCOMPLETE.get(openai_finish(finish, calls_tools=False))
+    reason = _INCOMPLETE.get(chat_finish_reason(finish, calls_tools=False))
     return ("completed" if reason is None else "incomplete"), reason
 
 

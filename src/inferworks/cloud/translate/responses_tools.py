@@ -22,7 +22,7 @@ import msgspec
 from inferworks.cloud.translate.fields import Fields, set_if
 from inferworks.cloud.translate.tool_names import short_name
 from inferworks.cloud.translate.tool_results import fit_id
-from inferworks.dialects.openai_responses import NULL, Item, Request, Tool
+from inferworks.dialects.openai_responses import NULL, FullResponsesRequest, InputItem, Tool
 
 _FUNCTION: Final = "function"
 _CUSTOM: Final = "custom"
@@ -56,7 +56,7 @@ def function_name(name: str, namespace: str | None) -> str:
     return short_name(name) if namespace is None else fit_id(f"{namespace}__{name}")
 
 
-def offered(request: Request) -> tuple[list[Offered], list[str]]:
+def offered(request: FullResponsesRequest) -> tuple[list[Offered], list[str]]:
     """The tools that a chat can have, and the names of those that it cannot."""
     tools: list[Offered] = []
     left_out: list[str] = []
@@ -71,7 +71,7 @@ def offered(request: Request) -> tuple[list[Offered], list[str]]:
     return tools, left_out
 
 
-def _every(request: Request) -> Iterator[tuple[str, Tool]]:
+def _every(request: FullResponsesRequest) -> Iterator[tuple[str, Tool]]:
     """Every tool of a request and its place, also those that an item of the input brings along."""
     yield from ((f"tools[{number}]", tool) for number, tool in enumerate(request.tools or ()))
     items = request.input if isinstance(request.input, list) else ()
@@ -113,7 +113,7 @@ def _format_in_words(tool: Tool) -> str:
     return f"`input` follows this {tool.format.syntax} grammar:\n{tool.format.definition}"
 
 
-def past_call(item: Item) -> Fields:
+def past_call(item: InputItem) -> Fields:
     """The function that an item says was called."""
     arguments = item.arguments
     if item.type == "custom_tool_call":
@@ -124,7 +124,7 @@ def past_call(item: Item) -> Fields:
 class CallsBack:
     """Calls of a chat's functions as items of a response."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: FullResponsesRequest) -> None:
         self._tools = {tool.function: tool for tool in offered(request)[0]}
 
     def is_custom(self, function: str) -> bool:

@@ -15,19 +15,12 @@ from typing import Final
 import msgspec
 
 from inferworks.cloud.translate.tool_results import short_id
+from inferworks.dialects.anthropic_messages import ToolNames
 
 _LONGEST: Final = 64
 
 
-class _Tool(msgspec.Struct):
-    name: str = ""
-
-
-class _Request(msgspec.Struct):
-    tools: list[_Tool] | None = None
-
-
-_read = msgspec.json.Decoder(_Request).decode
+_read = msgspec.json.Decoder(ToolNames).decode
 
 
 def short_name(name: str) -> str:

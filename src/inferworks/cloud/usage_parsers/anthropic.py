@@ -26,7 +26,13 @@ from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.anthropic_messages import (
+    CacheCreation,
+    MessagesUsage,
+    MeteredDelta,
+    MeteredEvent,
+    TokenCount,
+)
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.meter.reported_usage import ReportedUsage
@@ -43,63 +49,8 @@ _CHARACTERS_PER_TOKEN = 4
 """The length of a token of English text, by rule of thumb."""
 
 
-class _CacheCreation(msgspec.Struct):
-    ephemeral_5m_input_tokens: Count | None = None
-    ephemeral_1h_input_tokens: Count | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: Count | None = None
-
-
-class _ServerTools(msgspec.Struct):
-    web_search_requests: Count | None = None
-
-
-class Usage(msgspec.Struct):
-    """The `usage` object of a message or of a `message_delta`; None is what it does not say."""
-
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    cache_creation: _CacheCreation | None = None
-    output_tokens_details: _OutputDetails | None = None
-    server_tool_use: _ServerTools | None = None
-    service_tier: str | None = None
-
-
-class _Message(msgspec.Struct):
-    usage: Usage | None = None
-
-
-class _Delta(msgspec.Struct):
-    text: str = ""
-    thinking: str = ""
-    partial_json: str = ""
-    stop_reason: str | None = None
-
-
-class _Event(msgspec.Struct):
-    """Fields of an event, or of a whole message, that are read; the others are passed over."""
-
-    type: str = ""
-    message: _Message | None = None
-    usage: Usage | None = None
-    delta: _Delta | None = None
-    error: msgspec.Raw = msgspec.Raw()
-    content: msgspec.Raw = msgspec.Raw()
-
-
-class _Counted(msgspec.Struct):
-    """The answer of a count."""
-
-    input_tokens: Count | None = None
-    error: msgspec.Raw = msgspec.Raw()
-
-
-_COUNTED = msgspec.json.Decoder(_Counted)
-_read_event = msgspec.json.Decoder(_Event).decode
+_COUNTED = msgspec.json.Decoder(TokenCount)
+_read_event = msgspec.json.Decoder(MeteredEvent).decode
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
@@ -108,7 +59,7 @@ class MessagesReader:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._usage = Usage()
+        self._usage = MessagesUsage()
         self._seen = 0
         """Tokens of output, by our own count."""
         self._is_begun = self._is_counted = False
@@ -156,7 +107,7 @@ class MessagesReader:
         """The last chunk of a stream that ends without `message_stop`; None when it is not whole."""
         return Chunk(_STOP, last=True) if self._has_ended else None
 
-    def _both(self, usage: Usage, written: int) -> ReportedUsage | None:
+    def _both(self, usage: MessagesUsage, written: int) -> ReportedUsage | None:
         """Return the usage, with an estimate of a side that is missing; None when both are."""
         if not _is_partial(usage):
             return told(usage)
@@ -166,7 +117,7 @@ class MessagesReader:
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
         return msgspec.structs.replace(told(filled), is_estimate=True)
 
-    def _counted_along(self, delta: _Delta | None) -> ReportedUsage | None:
+    def _counted_along(self, delta: MeteredDelta | None) -> ReportedUsage | None:
         text = delta and (delta.text or delta.partial_json or delta.thinking)
         if not text:
             return None
@@ -206,18 +157,18 @@ class CountReader:
         return None
 
 
-def _read(data: bytes) -> _Event:
+def _read(data: bytes) -> MeteredEvent:
     """Read an event or a message. UpstreamError when it is an error, or unreadable."""
     try:
         event = _read_event(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        event = fitted_or_unreadable(data, _Event)
+        event = fitted_or_unreadable(data, MeteredEvent)
     if event.type == "error" or (not event.type and not is_empty(event.error)):
         raise refusal(data)
     return event
 
 
-def merged(before: Usage, now: Usage, *, first: bool) -> Usage:
+def merged(before: MessagesUsage, now: MessagesUsage, *, first: bool) -> MessagesUsage:
     """Merge usage; fields missing in `now` keep `before`'s value, and no count falls.
 
     But for the output of `message_start`, which gives way to the `first` count that is one. The parts of
@@ -254,11 +205,11 @@ def _more(before: Any, now: Any) -> Any:
     return now
 
 
-def _is_partial(usage: Usage) -> bool:
+def _is_partial(usage: MessagesUsage) -> bool:
     return usage.input_tokens is None or usage.output_tokens is None
 
 
-def told(usage: Usage) -> ReportedUsage:
+def told(usage: MessagesUsage) -> ReportedUsage:
     """Anthropic's counts as ours."""
     tools = usage.server_tool_use
     searches = (tools.web_search_requests or 0) if tools else 0
@@ -269,7 +220,7 @@ def told(usage: Usage) -> ReportedUsage:
     )
 
 
-def tokens_of(usage: Usage) -> Tokens:
+def tokens_of(usage: MessagesUsage) -> Tokens:
     """Anthropic's counts as ours: what the cache had or took is part of the input."""
     read, (written, written_1h) = usage.cache_read_input_tokens or 0, _written(usage)
     output, details = usage.output_tokens or 0, usage.output_tokens_details
@@ -283,9 +234,9 @@ def tokens_of(usage: Usage) -> Tokens:
     )
 
 
-def _written(usage: Usage) -> tuple[int, int]:
+def _written(usage: MessagesUsage) -> tuple[int, int]:
     """Tokens written to the cache, and those of them for an hour; without a total its parts count."""
-    kinds = usage.cache_creation or _CacheCreation()
+    kinds = usage.cache_creation or CacheCreation()
     hour = kinds.ephemeral_1h_input_tokens or 0
     total = usage.cache_creation_input_tokens
     if total is None:

@@ -17,10 +17,9 @@ Sources: https://platform.openai.com/docs/api-reference/audio, /audio/speech-aud
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import read_answer
@@ -29,7 +28,13 @@ from inferworks.cloud.usage_parsers.audio_length import length_ms
 from inferworks.cloud.usage_parsers.clamped import clamped, highest
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal
 from inferworks.cloud.usage_parsers.request_fields import asked
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.openai_audio import (
+    AudioUsage,
+    MeteredAudio,
+    MeteredSpeechRequest,
+    MeteredTranscriptionFields,
+)
+from inferworks.dialects.openai_usage import InputTokenDetails
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.multipart import is_form, read_parts
 from inferworks.http.sse import DONE, event_data
@@ -42,68 +47,14 @@ _USUAL_BYTES_PER_MS: Final = 16
 """128 kbit/s, the usual rate of compressed sound."""
 _TEXTS: Final = frozenset({"text", "srt", "vtt"})
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_Seconds = Annotated[float, Meta(ge=0, le=7 * 86_400)]
-
-
-class _InputDetails(msgspec.Struct):
-    audio_tokens: Count | None = None
-
-
-class Usage(msgspec.Struct):
-    """The `usage` object of speech and of transcriptions, of any type; None is what it does not say."""
-
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    prompt_tokens: Count | None = None
-    """With `completion_tokens`, what vLLM calls them."""
-    completion_tokens: Count | None = None
-    input_token_details: _InputDetails | None = None
-    seconds: _Seconds | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Body(msgspec.Struct):
-    """Fields of an answer or an event that are read."""
-
-    type: str = ""
-    choices: list[_Choice] | None = None
-    text: str | None = None
-    delta: str | None = None
-    usage: Usage | None = None
-    duration: _Seconds | str | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
-
-    @property
-    def new_text(self) -> str:
-        """Text that an event adds: OpenAI's `delta`, or vLLM's, which is that of a chat."""
-        deltas = [choice.delta for choice in self.choices or () if choice.delta is not None]
-        return (self.delta or "") + "".join(delta.content or "" for delta in deltas)
-
-
-class _SpeechAsked(msgspec.Struct):
-    input: str = ""
-
-
-class _TranscriptionAsked(msgspec.Struct):
-    response_format: str = "json"
-
-
-_read_body = msgspec.json.Decoder(_Body)
+_read_body = msgspec.json.Decoder(MeteredAudio)
 
 
 class SpeechReader:
     """Reads speech, as sound or as events."""
 
     def __init__(self, call: Call) -> None:
-        characters = len(asked(call, _SpeechAsked).input)
+        characters = len(asked(call, MeteredSpeechRequest).input)
         self._items = Items(characters=characters)
         self._told = ReportedUsage(NO_TOKENS, self._items, is_counted=True)
         self._is_begun = False
@@ -142,7 +93,7 @@ class SpeechReader:
             return Chunk(event, self._told)
         return Chunk(event, self._told_at_end(body.usage), last=True)
 
-    def _told_at_end(self, usage: Usage | None) -> ReportedUsage:
+    def _told_at_end(self, usage: AudioUsage | None) -> ReportedUsage:
         if usage is None or usage.input_tokens is None:
             return self._told
         spoken = usage.output_tokens or 0
@@ -163,7 +114,7 @@ class TranscriptionReader:
 
     def whole(self, data: bytes) -> Chunk:
         """A whole transcription, in the form that was asked for."""
-        if asked(self._call, _TranscriptionAsked).response_format in _TEXTS:
+        if asked(self._call, MeteredTranscriptionFields).response_format in _TEXTS:
             return Chunk(data, self._by_recording(), last=True)
         body = _read(data)
         return Chunk(data, _told(body) or self._by_recording(), last=True)
@@ -222,13 +173,13 @@ def _heard(call: Call) -> ReportedUsage:
     raise UpstreamError("the request has no recording", sent=False)
 
 
-def _told(body: _Body) -> ReportedUsage | None:
+def _told(body: MeteredAudio) -> ReportedUsage | None:
     """Return the usage that a transcription reports; None when it reports none."""
-    usage = body.usage or Usage()
+    usage = body.usage or AudioUsage()
     if usage.prompt_tokens is not None:
         return ReportedUsage(Tokens(usage.prompt_tokens, usage.completion_tokens or 0))
     if usage.input_tokens is not None:
-        details = usage.input_token_details or _InputDetails()
+        details = usage.input_token_details or InputTokenDetails()
         heard = details.audio_tokens or 0
         return ReportedUsage(
             clamped(usage.input_tokens, usage.output_tokens or 0, input_audio=heard)
@@ -240,7 +191,7 @@ def _told(body: _Body) -> ReportedUsage | None:
     return ReportedUsage(NO_TOKENS, Items(audio_ms=math.ceil(exact_ms)))
 
 
-def _read(data: bytes) -> _Body:
+def _read(data: bytes) -> MeteredAudio:
     """Read an answer or an event. UpstreamError when it is an error, or unreadable."""
     check_answer(data)
     body = read_answer(data, _read_body)

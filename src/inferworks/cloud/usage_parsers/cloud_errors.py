@@ -1,10 +1,6 @@
-"""Error bodies of the clouds, which have forms of their own whatever dialect their models speak.
+"""Error bodies of the clouds, put into the words of the dialect that their models speak.
 
-    {"message": "..."}                                        Amazon; `Message` where a signature is wrong
-    {"error": {"code": 429, "message": "...", "status": ...}} Google; in a list at its OpenAI endpoint
-
-Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html,
-https://docs.cloud.google.com/apis/design/errors
+The clouds have forms of their own for them (`dialects.errors`), whatever dialect that is.
 """
 
 from __future__ import annotations
@@ -12,26 +8,19 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.cloud.usage_parsers.in_band import refusal
-from inferworks.dialects.finish_reasons import error_type, openai_error_type
+from inferworks.dialects.errors import (
+    AmazonError,
+    AnthropicError,
+    AnthropicErrorFields,
+    GoogleError,
+    OpenAIError,
+    OpenAIErrorFields,
+    anthropic_error_type,
+    openai_error_type,
+)
 
-
-class _Amazon(msgspec.Struct):
-    message: str = ""
-    Message: str = ""
-
-
-class _Error(msgspec.Struct):
-    message: str = ""
-
-
-class _Google(msgspec.Struct):
-    error: _Error
-    type: str = ""
-    """`error` where it is Anthropic's own body, handed on."""
-
-
-_read_amazon = msgspec.json.Decoder(_Amazon).decode
-_read_google = msgspec.json.Decoder(_Google | list[_Google]).decode
+_read_amazon = msgspec.json.Decoder(AmazonError).decode
+_read_google = msgspec.json.Decoder(GoogleError | list[GoogleError]).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -75,19 +64,20 @@ def google_as_openai(status: int, data: bytes) -> bytes:
 
 def anthropic_error(status: int, message: str) -> bytes:
     """An error body of Anthropic's."""
-    error = {"type": error_type(status), "message": message}
-    return msgspec.json.encode({"type": "error", "error": error})
+    fields = AnthropicErrorFields(anthropic_error_type(status), message)
+    return msgspec.json.encode(AnthropicError("error", fields))
 
 
-def openai_error(status: int, message: str) -> bytes:
+def openai_error(status: int, message: str, code: str | None = None) -> bytes:
     """An error body of OpenAI's."""
-    error = {"message": message, "type": openai_error_type(status), "param": None, "code": None}
-    return msgspec.json.encode({"error": error})
+    return msgspec.json.encode(
+        OpenAIError(OpenAIErrorFields(message, openai_error_type(status), None, code))
+    )
 
 
-def _google(data: bytes) -> _Google | None:
+def _google(data: bytes) -> GoogleError | None:
     try:
-        read: _Google | list[_Google] = _read_google(data)
+        read: GoogleError | list[GoogleError] = _read_google(data)
     except _UNREADABLE:
         return None
     if isinstance(read, list):

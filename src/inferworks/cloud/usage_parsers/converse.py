@@ -36,45 +36,12 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import status_of
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.bedrock_converse import Failure, MeteredAnswer, TokenUsage
 from inferworks.errors import RefusalError, UnreadableError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
-
-
-class _CacheDetail(msgspec.Struct):
-    ttl: str = ""
-    inputTokens: Count = 0  # noqa: N815 the names are the API's
-
-
-class Usage(msgspec.Struct, rename="camel"):
-    """`TokenUsage`, of an answer or of a stream's `metadata`."""
-
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    total_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    cache_write_input_tokens: Count | None = None
-    cache_details: list[_CacheDetail] | None = None
-
-
-class _Tier(msgspec.Struct):
-    type: str = ""
-
-
-class _Told(msgspec.Struct, rename="camel"):
-    """Fields of an answer, or of `metadata`, that are read; the others are passed over."""
-
-    usage: Usage | None = None
-    service_tier: _Tier | None = None
-    output: msgspec.Raw = msgspec.Raw()
-
-
-class _Failure(msgspec.Struct):
-    message: str = ""
-
 
 _FAILURES = (
     "internalServerException",
@@ -86,7 +53,7 @@ _FAILURES = (
 )
 """Names of the exceptions that break off a stream; so does any other name in `Exception` or `Error`."""
 
-_read_told = msgspec.json.Decoder(_Told)
+_read_told = msgspec.json.Decoder(MeteredAnswer)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -164,7 +131,7 @@ class ConverseReader:
         """The last chunk of a stream that ends without its usage; None when it is not whole."""
         return Chunk(b"data: %b\n\n" % DONE, last=True) if self._has_ended else None
 
-    def _used(self, body: _Told, written: int) -> ReportedUsage | None:
+    def _used(self, body: MeteredAnswer, written: int) -> ReportedUsage | None:
         """Return the usage, with an estimate of a side that is missing; None when both are."""
         usage, is_guess = body.usage, False
         if usage is None:
@@ -183,7 +150,7 @@ class ConverseReader:
 def failure_text(name: str, payload: bytes | msgspec.Raw) -> str:
     """Return the message of an exception amid a stream."""
     try:
-        why = leniently(payload, _Failure).message
+        why = leniently(payload, Failure).message
     except _UNREADABLE:
         why = ""
     return f"{name[:60]}" + (f": {why[:200]}" if why else "")
@@ -196,11 +163,11 @@ def _read(data: bytes) -> dict[str, msgspec.Raw]:
         raise UnreadableError(error) from error
 
 
-def _is_partial(usage: Usage | None) -> bool:
+def _is_partial(usage: TokenUsage | None) -> bool:
     return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
-def tokens_of(usage: Usage) -> Tokens:
+def tokens_of(usage: TokenUsage) -> Tokens:
     """Bedrock's counts as ours: what the cache had or took is part of the input."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_write_input_tokens or 0
     added = 0 if _has_the_cache_in_it(usage, read + written) else read + written
@@ -210,7 +177,7 @@ def tokens_of(usage: Usage) -> Tokens:
     return msgspec.structs.replace(tokens, cache_write_1h=min(hour, tokens.cache_write))
 
 
-def _has_the_cache_in_it(usage: Usage, cached: int) -> bool:
+def _has_the_cache_in_it(usage: TokenUsage, cached: int) -> bool:
     """Return True when `inputTokens` includes the cache already, by the total."""
     sent = usage.input_tokens or 0
     return usage.total_tokens == sent + (usage.output_tokens or 0) and 0 < cached <= sent

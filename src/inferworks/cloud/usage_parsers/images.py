@@ -25,68 +25,28 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.cloud.usage_parsers.request_fields import asked
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.openai_images import (
+    MeteredImages,
+    MeteredImagesAnswer,
+    MeteredImagesEvent,
+    MeteredImagesRequest,
+)
+from inferworks.dialects.openai_usage import InputTokenDetails, InputUsage, OutputTokenDetails
 from inferworks.errors import UnreadableError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
 
 _LONGEST_WORD = 32
+_NO_INPUT_DETAILS = InputTokenDetails()
+_NO_OUTPUT_DETAILS = OutputTokenDetails()
 
 
-class _Asked(msgspec.Struct):
-    n: int | None = None
+Decoded = TypeVar("Decoded", bound=MeteredImages)
 
 
-class _Details(msgspec.Struct):
-    image_tokens: Count | None = None
-    cached_tokens: Count | None = None
-
-
-_NO_DETAILS = _Details()
-
-
-class Usage(msgspec.Struct):
-    """The `usage` object of pictures."""
-
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
-
-
-class _Made(msgspec.Struct):
-    """Fields that an answer and an event share."""
-
-    usage: Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
-    quality: str | None = None
-    size: str | None = None
-
-    @property
-    def tokens(self) -> Tokens:
-        """Tokens used; none where they are not reported."""
-        return NO_TOKENS if self.usage is None else tokens_of(self.usage)
-
-    @property
-    def made_as(self) -> str:
-        """Quality and size of the pictures, e.g. `high 1024x1024`; empty where they are not reported."""
-        return " ".join(word[:_LONGEST_WORD] for word in (self.quality, self.size) if word)
-
-
-Decoded = TypeVar("Decoded", bound=_Made)
-
-
-class _Answer(_Made):
-    data: list[msgspec.Raw] | None = None
-
-
-class _Event(_Made):
-    type: str = ""
-
-
-_read_answer = msgspec.json.Decoder(_Answer)
-_read_event = msgspec.json.Decoder(_Event)
+_read_answer = msgspec.json.Decoder(MeteredImagesAnswer)
+_read_event = msgspec.json.Decoder(MeteredImagesEvent)
 
 
 class ImagesReader:
@@ -105,7 +65,7 @@ class ImagesReader:
         if not answer.data and (not is_empty(answer.error) or tells_an_error(data)):
             raise refusal(data)
         made = Items(images=len(answer.data or ()))
-        return Chunk(data, ReportedUsage(answer.tokens, made, answer.made_as), last=True)
+        return Chunk(data, ReportedUsage(_tokens(answer), made, _made_as(answer)), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -119,14 +79,14 @@ class ImagesReader:
         body = _read(data, _read_event)
         if body.type == "error" or not is_empty(body.error):
             raise refusal(data)
-        self._wanted = self._wanted or asked(self._call, _Asked).n or 1
+        self._wanted = self._wanted or asked(self._call, MeteredImagesRequest).n or 1
         if not body.type.endswith(".completed"):
             return Chunk(event, self._so_far())
         self._made += 1
-        self._tokens += body.tokens
+        self._tokens += _tokens(body)
         if self._made < self._wanted:
             return Chunk(event, self._so_far())
-        told = ReportedUsage(self._tokens, Items(images=self._made), body.made_as)
+        told = ReportedUsage(self._tokens, Items(images=self._made), _made_as(body))
         return Chunk(event, told, last=True)
 
     def ended(self) -> Chunk | None:
@@ -138,16 +98,27 @@ class ImagesReader:
         return ReportedUsage(self._tokens, Items(images=self._wanted), is_estimate=True)
 
 
-def tokens_of(usage: Usage) -> Tokens:
+def _tokens(made: MeteredImages) -> Tokens:
+    """Tokens used; none where they are not reported."""
+    return NO_TOKENS if made.usage is None else tokens_of(made.usage)
+
+
+def _made_as(made: MeteredImages) -> str:
+    """Quality and size of the pictures, e.g. `high 1024x1024`; empty where they are not reported."""
+    return " ".join(word[:_LONGEST_WORD] for word in (made.quality, made.size) if word)
+
+
+def tokens_of(usage: InputUsage) -> Tokens:
     """OpenAI's counts as ours; without details all that was put out are pictures."""
-    read = usage.input_tokens_details or _NO_DETAILS
-    drawn = (usage.output_tokens_details or _NO_DETAILS).image_tokens
+    read = usage.input_tokens_details or _NO_INPUT_DETAILS
+    made = usage.output_tokens or 0
+    drawn = (usage.output_tokens_details or _NO_OUTPUT_DETAILS).image_tokens
     return clamped(
-        usage.input_tokens,
-        usage.output_tokens,
+        usage.input_tokens or 0,
+        made,
         cache_read=read.cached_tokens or 0,
         input_image=read.image_tokens or 0,
-        output_image=usage.output_tokens if drawn is None else drawn,
+        output_image=made if drawn is None else drawn,
     )
 
 

@@ -16,29 +16,16 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.cloud_errors import anthropic_error
 from inferworks.cloud.usage_parsers.converse import failure_text, message_name
 from inferworks.cloud.usage_parsers.in_band import status_of
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.anthropic_messages import EventType
+from inferworks.dialects.bedrock_invoke import InvokeChunk, InvokeTokenCount
 from inferworks.errors import UnreadableError, UpstreamError
 from inferworks.http.eventstream import Message, MessageSplitter
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
-
-class _Chunk(msgspec.Struct, rename={"event": "bytes"}):
-    event: bytes
-    """Event, which msgspec decodes from base64."""
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-
-
-class _Counted(msgspec.Struct, rename="camel"):
-    input_tokens: Count
-
-
-_read_chunk = msgspec.json.Decoder(_Chunk).decode
-_read_event = msgspec.json.Decoder(_Event).decode
-_read_counted = msgspec.json.Decoder(_Counted).decode
+_read_chunk = msgspec.json.Decoder(InvokeChunk).decode
+_read_event = msgspec.json.Decoder(EventType).decode
+_read_counted = msgspec.json.Decoder(InvokeTokenCount).decode
 
 
 class InvokeEvents:

@@ -14,56 +14,25 @@ https://docs.cohere.com/reference/rerank, https://docs.voyageai.com/reference/re
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from inferworks.cloud.bodies.lenient import read_answer
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
-from inferworks.dialects.token_conventions import Count
+from inferworks.dialects.openai_embeddings import MeteredAnswer
+from inferworks.dialects.openai_usage import PromptUsage
+from inferworks.dialects.rerank import BilledUnits, MeteredRanking, RankingMeta
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
-
-class Usage(msgspec.Struct):
-    """The `usage` object of such an answer; None is what it does not say."""
-
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    total_tokens: Count | None = None
+Decoded = TypeVar("Decoded", bound=MeteredAnswer)
 
 
-class _Answer(msgspec.Struct):
-    usage: Usage | None = None
-    error: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
-    results: msgspec.Raw = msgspec.Raw()
-
-
-Decoded = TypeVar("Decoded", bound=_Answer)
-
-
-class _Billed(msgspec.Struct):
-    search_units: Annotated[float, Meta(ge=0, le=1e9)] | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    total_tokens: Count | None = None
-
-
-class _Meta(msgspec.Struct):
-    billed_units: _Billed | None = None
-    tokens: _Billed | None = None
-
-
-class _Ranking(_Answer):
-    meta: _Meta | None = None
-
-
-_read_answer = msgspec.json.Decoder(_Answer)
-_read_ranking = msgspec.json.Decoder(_Ranking)
+_read_answer = msgspec.json.Decoder(MeteredAnswer)
+_read_ranking = msgspec.json.Decoder(MeteredRanking)
 
 
 class WholeReader:
@@ -105,21 +74,23 @@ class RerankReader(WholeReader):
     def told(self, data: bytes) -> ReportedUsage | None:
         """Search units, tokens, or both; None when it tells neither."""
         ranking = _read(data, _read_ranking)
-        meta = ranking.meta or _Meta()
-        billed = meta.billed_units or _Billed()
+        meta = ranking.meta or RankingMeta()
+        billed = meta.billed_units or BilledUnits()
         tokens = _ranking_tokens(ranking.usage, meta.tokens, billed)
         if tokens is None and billed.search_units is None:
             return None
         return ReportedUsage(tokens or NO_TOKENS, _searches(billed))
 
 
-def _searches(billed: _Billed) -> Items:
+def _searches(billed: BilledUnits) -> Items:
     """Search units are whole; Cohere writes them as decimals."""
     units = math.ceil(billed.search_units or 0)
     return Items(searches=units) if units else NO_ITEMS
 
 
-def _ranking_tokens(usage: Usage | None, counted: _Billed | None, billed: _Billed) -> Tokens | None:
+def _ranking_tokens(
+    usage: PromptUsage | None, counted: BilledUnits | None, billed: BilledUnits
+) -> Tokens | None:
     """The tokens of a ranking from the first place that tells any."""
     for told in (usage, billed, counted):
         tokens = None if told is None else _tokens_of(told)
@@ -128,9 +99,9 @@ def _ranking_tokens(usage: Usage | None, counted: _Billed | None, billed: _Bille
     return None
 
 
-def _tokens_of(told: Usage | _Billed) -> Tokens | None:
+def _tokens_of(told: PromptUsage | BilledUnits) -> Tokens | None:
     """Input and output; where only a total is told it is input, for such answers write no tokens."""
-    if isinstance(told, Usage):
+    if isinstance(told, PromptUsage):
         read, written = told.prompt_tokens, told.completion_tokens
     else:
         read, written = told.input_tokens, told.output_tokens

@@ -21,8 +21,6 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
@@ -31,9 +29,10 @@ from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
+from inferworks.dialects.openai_responses import MeteredEvent, MeteredResponse
+from inferworks.dialects.openai_usage import InputTokenDetails, InputUsage, OutputTokenDetails
 from inferworks.dialects.token_conventions import (
     AS_OPENAI,
-    Count,
     Counting,
     whole_input,
     whole_output,
@@ -48,88 +47,12 @@ _BYTES_PER_TOKEN = 4
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
+_NO_INPUT_DETAILS = InputTokenDetails()
+_NO_OUTPUT_DETAILS = OutputTokenDetails()
 
 
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: Count | None = None
-
-
-_NO_INPUT_DETAILS = _InputDetails()
-_NO_OUTPUT_DETAILS = _OutputDetails()
-
-
-class Usage(msgspec.Struct):
-    """The `usage` object of a response."""
-
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    total_tokens: Count | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-    tool_calls_details: _ToolCalls | None = None
-
-
-class _Invoked(msgspec.Struct):
-    invocation: Count | None = None
-
-
-class _ToolCalls(msgspec.Struct):
-    """Perplexity's count of what its tools did."""
-
-    search_web: _Invoked | None = None
-
-
-class _Searches(msgspec.Struct):
-    num_requests: Count | None = None
-
-
-class _ToolUsage(msgspec.Struct):
-    web_search: _Searches | None = None
-
-
-class _Item(msgspec.Struct):
-    type: str = ""
-    status: str | None = None
-    action: Any = None
-    """An object, or with some types a word."""
-
-    @property
-    def is_search(self) -> bool:
-        other = isinstance(self.action, dict) and self.action.get("type", "search") != "search"
-        return self.type == "web_search_call" and not other
-
-    @property
-    def is_image(self) -> bool:
-        return self.type == "image_generation_call" and self.status != "failed"
-
-
-class _Response(msgspec.Struct):
-    """Fields of a response that are read; the others are passed over."""
-
-    object: str = ""
-    usage: Usage | None = None
-    service_tier: str | None = None
-    output: list[_Item] | None = None
-    tool_usage: _ToolUsage | None = None
-    error: msgspec.Raw = msgspec.Raw()
-
-
-class _Event(msgspec.Struct):
-    """Fields of an event that are read."""
-
-    type: str = ""
-    delta: Any = None
-    """Text in every event that is known today."""
-    response: _Response | None = None
-    error: msgspec.Raw = msgspec.Raw()
-
-
-_read_response = msgspec.json.Decoder(_Response)
-_read_event = msgspec.json.Decoder(_Event).decode
+_read_response = msgspec.json.Decoder(MeteredResponse)
+_read_event = msgspec.json.Decoder(MeteredEvent).decode
 
 
 class ResponsesReader:
@@ -166,7 +89,7 @@ class ResponsesReader:
         try:
             body = _read_event(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            body = fitted_or_unreadable(data, _Event)
+            body = fitted_or_unreadable(data, MeteredEvent)
         if body.type == "error" or (not body.type and not is_empty(body.error)):
             if not self._is_begun:
                 raise refusal(data)
@@ -183,7 +106,7 @@ class ResponsesReader:
         """Return None: only its last event says that a response is whole."""
         return None
 
-    def _told(self, response: _Response, written: int) -> ReportedUsage | None:
+    def _told(self, response: MeteredResponse, written: int) -> ReportedUsage | None:
         """Return the usage, with an estimate of a side that is missing; None when both are."""
         usage = response.usage
         if usage is None or not _is_partial(usage):
@@ -205,11 +128,11 @@ class ResponsesReader:
         return ReportedUsage(Tokens(self._input, self._seen), is_estimate=True)
 
 
-def _is_partial(usage: Usage | None) -> bool:
+def _is_partial(usage: InputUsage | None) -> bool:
     return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
-def told(response: _Response, counting: Counting = AS_OPENAI) -> ReportedUsage | None:
+def told(response: MeteredResponse, counting: Counting = AS_OPENAI) -> ReportedUsage | None:
     """The counts as ours; None when there are none."""
     if response.usage is None:
         return None
@@ -217,7 +140,7 @@ def told(response: _Response, counting: Counting = AS_OPENAI) -> ReportedUsage |
     return ReportedUsage(tokens, _items(response), response.service_tier or "")
 
 
-def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
+def tokens_of(usage: InputUsage, counting: Counting = AS_OPENAI) -> Tokens:
     """The counts as ours, in which the details are parts of the totals."""
     details = usage.input_tokens_details or _NO_INPUT_DETAILS
     thought = (usage.output_tokens_details or _NO_OUTPUT_DETAILS).reasoning_tokens or 0
@@ -233,7 +156,7 @@ def tokens_of(usage: Usage, counting: Counting = AS_OPENAI) -> Tokens:
     )
 
 
-def _items(response: _Response) -> Items:
+def _items(response: MeteredResponse) -> Items:
     """Searches and images that were made on the way."""
     output = response.output or []
     images = sum(item.is_image for item in output)
@@ -243,7 +166,7 @@ def _items(response: _Response) -> Items:
     return Items(images=images, searches=searches) if images or searches else NO_ITEMS
 
 
-def _told_searches(response: _Response) -> int | None:
+def _told_searches(response: MeteredResponse) -> int | None:
     """Return the number of searches that the upstream reports; None where it reports none."""
     if response.tool_usage and response.tool_usage.web_search:
         return response.tool_usage.web_search.num_requests

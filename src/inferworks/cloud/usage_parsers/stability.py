@@ -8,21 +8,14 @@ Source: https://platform.stability.ai/docs/api-reference#tag/Generate
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable
 from inferworks.cloud.call import Call, Chunk
+from inferworks.dialects.stability import MeteredPicture
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items
 
 _ONE_IMAGE = ReportedUsage(NO_TOKENS, Items(images=1))
-
-
-class _Answer(msgspec.Struct):
-    image: Any = ""
 
 
 class StableImageReader:
@@ -50,6 +43,6 @@ class StableImageReader:
 
 def _check(data: bytes) -> None:
     """UpstreamError when the JSON in `data` has no picture."""
-    image = fitted_or_unreadable(data, _Answer).image
+    image = fitted_or_unreadable(data, MeteredPicture).image
     if not image or not isinstance(image, str):
         raise UpstreamError("the answer has no picture", sent=True)

@@ -13,6 +13,7 @@ import secrets
 
 import msgspec
 
+from inferworks.dialects.errors import OpenAIError, OpenAIErrorFields
 from inferworks.dialects.openai_chat import (
     EngineChatRequest,
     EngineMessage,
@@ -94,13 +95,8 @@ def _text(part: EnginePart) -> str:
 
 def encode_error(error: CallError) -> bytes:
     """The body of a refusal."""
-    fields = {
-        "message": error.message,
-        "type": error.kind,
-        "param": error.param,
-        "code": error.code,
-    }
-    return _JSON.encode({"error": fields})
+    fields = OpenAIErrorFields(error.message, error.kind, error.param, error.code)
+    return _JSON.encode(OpenAIError(fields))
 
 
 def encode_models(model: str, created_s: int) -> bytes:

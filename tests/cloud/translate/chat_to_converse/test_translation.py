@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
-from inferworks.cloud.translate.converse_enums import FINISH_REASONS
 from inferworks.cloud.translate.tool_results import BEGINNING
+from inferworks.dialects.finish_reasons import CONVERSE_FINISH_REASONS
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
@@ -221,7 +221,7 @@ answers = st.builds(
     tool=st.none() | st.just(("f", '{"city": "Rome", "n": [1, 2]}')) | st.just(("g", "{}")),
     input_tokens=st.integers(0, 1000),
     cache_read=st.integers(0, 1000),
-    stop_reason=st.sampled_from(["", "aNewReason", *FINISH_REASONS]),
+    stop_reason=st.sampled_from(["", "aNewReason", *CONVERSE_FINISH_REASONS]),
 )
 
 

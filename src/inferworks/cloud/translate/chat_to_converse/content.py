@@ -11,10 +11,17 @@ from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.converse_enums import DOCUMENT_FORMATS, IMAGE_FORMATS
 from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
 from inferworks.cloud.translate.tool_results import CallIds
-from inferworks.dialects.openai_chat import ContentPart, File, FullMessage, ToolCall
+from inferworks.dialects.anthropic_messages import CacheControl
+from inferworks.dialects.bedrock_converse import DOCUMENT_FORMATS, IMAGE_FORMATS
+from inferworks.dialects.openai_chat import (
+    ContentPart,
+    File,
+    FullMessage,
+    SentThinkingBlock,
+    ToolCall,
+)
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
@@ -22,21 +29,8 @@ _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
 _SERVES: Final = "Bedrock's Converse, which serves this model"
 
 
-class _CacheControl(msgspec.Struct):
-    ttl: str | None = None
-
-
-class _Thought(msgspec.Struct):
-    """One of `thinking_blocks`, an extension by which signed thoughts come back."""
-
-    type: str
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
-
-
-_read_cache_control = msgspec.json.Decoder(_CacheControl).decode
-_read_thought = msgspec.json.Decoder(_Thought).decode
+_read_cache_control = msgspec.json.Decoder(CacheControl).decode
+_read_thought = msgspec.json.Decoder(SentThinkingBlock).decode
 
 
 def blocks_of(message: FullMessage, where: str) -> list[Fields]:

@@ -40,7 +40,6 @@ from inferworks.cloud.translate.chat_to_converse.content import (
     tool_result,
 )
 from inferworks.cloud.translate.chat_tools import Offered, offered
-from inferworks.cloud.translate.converse_enums import TIERS
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
@@ -62,6 +61,7 @@ from inferworks.cloud.translate.json_tool import (
 )
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
+from inferworks.dialects.bedrock_converse import TIERS
 from inferworks.dialects.openai_chat import (
     FullChatRequest,
     FullMessage,

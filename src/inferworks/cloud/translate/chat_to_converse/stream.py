@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inferworks.cloud.translate.converse_enums import finish_reason
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.usage import chat_usage
@@ -27,6 +26,7 @@ from inferworks.dialects.bedrock_converse import (
     ReasoningText,
     ToolUse,
 )
+from inferworks.dialects.finish_reasons import converse_finish_reason
 from inferworks.http.sse import DONE, event_data
 from inferworks.ids import CallId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
@@ -91,7 +91,7 @@ class ChatStream:
         elif event.message_stop is not None:
             calls_tools = bool(self._calls)
             yield self._chunk(
-                {}, finish_reason(event.message_stop.stop_reason, calls_tools=calls_tools)
+                {}, converse_finish_reason(event.message_stop.stop_reason, calls_tools=calls_tools)
             )
         elif event.metadata is not None:
             yield from self._usage()

@@ -19,13 +19,13 @@ from inferworks.cloud.translate.chat_to_converse.stream import (
     completion_id,
     thinking_blocks,
 )
-from inferworks.cloud.translate.converse_enums import finish_reason
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_message, openai_error
 from inferworks.dialects.bedrock_converse import ANSWERS, Answer, Block, ToolUse
+from inferworks.dialects.finish_reasons import converse_finish_reason
 from inferworks.meter.reported_usage import ReportedUsage
 
 
@@ -72,7 +72,9 @@ def _completion(call: Call, answer: Answer, told: ReportedUsage) -> Fields:
         "index": 0,
         "message": said,
         "logprobs": None,
-        "finish_reason": finish_reason(answer.stop_reason, calls_tools="tool_calls" in said),
+        "finish_reason": converse_finish_reason(
+            answer.stop_reason, calls_tools="tool_calls" in said
+        ),
     }
     return {
         "id": completion_id(call.id),

@@ -19,9 +19,9 @@ import msgspec
 
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.translate.messages_response import EVENTS, Block, Delta, Event, Message
 from inferworks.cloud.translate.usage import chat_usage
-from inferworks.dialects.finish_reasons import finish_reason
+from inferworks.dialects.anthropic_messages import EVENTS, AnswerBlock, Delta, Event, Message
+from inferworks.dialects.finish_reasons import messages_finish_reason
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -33,7 +33,7 @@ class _Open:
 
     __slots__ = ("block", "has_arguments", "number")
 
-    def __init__(self, block: Block, number: int) -> None:
+    def __init__(self, block: AnswerBlock, number: int) -> None:
         self.block = block
         self.number = number
         """Place among the tool calls, where it is one."""
@@ -50,7 +50,7 @@ class _Open:
         return {"tool_calls": [{"index": self.number, **piece}]}
 
 
-def signed(block: Block) -> Fields:
+def signed(block: AnswerBlock) -> Fields:
     """A block of thoughts as Anthropic wants to see it again."""
     if block.type == "redacted_thinking":
         return {"type": block.type, "data": block.data}
@@ -66,7 +66,7 @@ class ChatStream:
         self._told: ReportedUsage | None = None
         self._blocks: dict[int, _Open] = {}
         """The blocks that are open, by what Anthropic numbers them."""
-        self._none = _Open(Block(), 0)
+        self._none = _Open(AnswerBlock(), 0)
         """Placeholder of a block that never began."""
         self._newest = 0
         """The number of the newest of them."""
@@ -93,7 +93,7 @@ class ChatStream:
             case Event(type="message_start", message=Message() as message):
                 self._message = message
                 yield self._chunk({"role": "assistant", "content": ""})
-            case Event(type="content_block_start", content_block=Block() as block):
+            case Event(type="content_block_start", content_block=AnswerBlock() as block):
                 self._newest = self._newest + 1 if event.index is None else event.index
                 self._blocks[self._newest] = opened = _Open(block, self._calls)
                 yield from map(self._chunk, self._opened(opened))
@@ -140,12 +140,17 @@ class ChatStream:
             yield opened.argued(block.arguments)
 
     def _end(self, stop_reason: str | None) -> Iterator[Fields]:
-        yield self._chunk({}, finish_reason(stop_reason, calls_tools=self._calls > 0))
+        yield self._chunk({}, messages_finish_reason(stop_reason, calls_tools=self._calls > 0))
         if self._wants_usage and self._told is not None:
             yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
 
-    def _chunk(self, delta: Fields, finish_reason: str | None = None) -> Fields:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(self, delta: Fields, reason: str | None = None) -> Fields:
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": None,
+            "finish_reason": reason,
+        }
         return {**self._envelope(), "choices": [choice]}
 
     def _envelope(self) -> Fields:

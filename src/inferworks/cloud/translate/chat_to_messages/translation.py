@@ -16,11 +16,12 @@ from inferworks.cloud.translate.chat_to_messages.request import messages_request
 from inferworks.cloud.translate.chat_to_messages.stream import ChatStream, signed
 from inferworks.cloud.translate.fields import Fields, Omissions, asked_as, read_answer, set_if
 from inferworks.cloud.translate.json_tool import JSON_TOOL
-from inferworks.cloud.translate.messages_response import MESSAGES, Block, Message
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
-from inferworks.dialects.finish_reasons import finish_reason, openai_error_type
+from inferworks.dialects.anthropic_messages import MESSAGES, AnswerBlock, Message
+from inferworks.dialects.errors import openai_error_type
+from inferworks.dialects.finish_reasons import messages_finish_reason
 from inferworks.meter.reported_usage import ReportedUsage
 
 
@@ -77,7 +78,9 @@ def _completion(message: Message, told: ReportedUsage) -> Fields:
         "index": 0,
         "message": said,
         "logprobs": None,
-        "finish_reason": finish_reason(message.stop_reason, calls_tools="tool_calls" in said),
+        "finish_reason": messages_finish_reason(
+            message.stop_reason, calls_tools="tool_calls" in said
+        ),
     }
     return {
         "id": message.id,
@@ -90,7 +93,7 @@ def _completion(message: Message, told: ReportedUsage) -> Fields:
     }
 
 
-def _said(blocks: list[Block]) -> Fields:
+def _said(blocks: list[AnswerBlock]) -> Fields:
     """The blocks of an answer as OpenAI's one message."""
     answers = [block.arguments for block in blocks if block.name == JSON_TOOL]
     texts = answers or [block.text for block in blocks if block.type == "text"]
@@ -105,6 +108,6 @@ def _said(blocks: list[Block]) -> Fields:
     return said
 
 
-def _tool_call(block: Block) -> Fields:
+def _tool_call(block: AnswerBlock) -> Fields:
     function = {"name": block.name, "arguments": block.arguments}
     return {"id": block.id, "type": "function", "function": function}

@@ -43,19 +43,19 @@ from inferworks.cloud.translate.tool_results import (
     shown_by,
 )
 from inferworks.dialects.anthropic_messages import (
-    Block,
+    ContentBlock,
+    FullMessagesRequest,
     OutputConfig,
     OutputFormat,
-    Request,
     Source,
     Thinking,
     Tool,
     ToolChoice,
     Turn,
     as_blocks,
-    read_messages,
+    read_full_messages,
 )
-from inferworks.dialects.finish_reasons import THREAD_UNSUPPORTED
+from inferworks.dialects.errors import THREAD_UNSUPPORTED
 from inferworks.errors import CallError
 
 _RULES = FieldRules(
@@ -87,7 +87,7 @@ _KEEPS_ALL: Final = ("all", {"type": "all"})
 
 def chat_request(call: Call, omissions: Omissions) -> bytes:
     """The chat completion to ask for."""
-    request = read_request(call.body, read_messages)
+    request = read_request(call.body, read_full_messages)
     if request.thread is not None:
         raise CallError(400, _NO_THREAD, code=THREAD_UNSUPPORTED, param="thread")
     fields: Fields = {
@@ -107,7 +107,7 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
     return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(names)))
 
 
-def _check_edits(request: Request, omissions: Omissions) -> None:
+def _check_edits(request: FullMessagesRequest, omissions: Omissions) -> None:
     """Refuse edits of the context that an answer depends on.
 
     Thoughts that are cleared are Anthropic's own, of which nobody else is sent any.
@@ -122,7 +122,7 @@ def _check_edits(request: Request, omissions: Omissions) -> None:
         omissions.refuse("context_management", why, "context_management")
 
 
-def _put_settings(fields: Fields, request: Request) -> None:
+def _put_settings(fields: Fields, request: FullMessagesRequest) -> None:
     config = request.output_config or OutputConfig()
     set_if(fields, "stop", request.stop_sequences or None)
     set_if(fields, "user", request.metadata and request.metadata.user_id)
@@ -156,7 +156,7 @@ def _response_format(given: OutputFormat) -> Fields:
 # --- tools
 
 
-def _put_tools(fields: Fields, request: Request, omissions: Omissions) -> None:
+def _put_tools(fields: Fields, request: FullMessagesRequest, omissions: Omissions) -> None:
     tools: list[Tool] = []
     for number, tool in enumerate(request.tools or ()):
         if tool.type in {None, "custom"}:
@@ -203,7 +203,7 @@ def _tool_choice(choice: ToolChoice) -> str | Fields:
 # --- messages
 
 
-def _system(system: str | list[Block] | None) -> list[Fields]:
+def _system(system: str | list[ContentBlock] | None) -> list[Fields]:
     return [{"role": "system", "content": _content(as_blocks(system), "system")}] if system else []
 
 
@@ -238,7 +238,7 @@ def _messages(turns: Sequence[Turn], omissions: Omissions) -> list[Fields]:
     return [*messages, *held]
 
 
-def _user(blocks: Sequence[Block], where: str) -> tuple[list[Fields], list[Fields]]:
+def _user(blocks: Sequence[ContentBlock], where: str) -> tuple[list[Fields], list[Fields]]:
     """The results of tools, and what stands behind them: what these show, and what is said."""
     results = [block for block in blocks if block.type == "tool_result"]
     said = [block for block in blocks if block.type != "tool_result"]
@@ -249,29 +249,29 @@ def _user(blocks: Sequence[Block], where: str) -> tuple[list[Fields], list[Field
     return [_tool_result(block, where) for block in results], user
 
 
-def _tool_result(block: Block, where: str) -> Fields:
+def _tool_result(block: ContentBlock, where: str) -> Fields:
     """The words that a tool gave; that it failed is said in words, for which there is no field."""
     blocks = as_blocks(block.content)
     words = [inner for inner in blocks if not _is_shown(inner)]
     if block.is_error:
-        words = [Block("text", text="Error:"), *words]
+        words = [ContentBlock("text", text="Error:"), *words]
     content = _content(words, where) or (SHOWN_BELOW if blocks else "")
     call_id = short_id(block.tool_use_id, OPENAI_ID_CHARACTERS)
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _shown(result: Block, where: str) -> list[Fields]:
+def _shown(result: ContentBlock, where: str) -> list[Fields]:
     """Return the parts of a tool's result that are no text, with a line that names their call."""
     parts = _parts([block for block in as_blocks(result.content) if _is_shown(block)], where)
     call_id = short_id(result.tool_use_id, OPENAI_ID_CHARACTERS)
     return [{"type": "text", "text": shown_by(call_id)}, *parts] if parts else []
 
 
-def _is_shown(block: Block) -> bool:
+def _is_shown(block: ContentBlock) -> bool:
     return block.type == "image" or (block.type == "document" and block.origin != "text")
 
 
-def _assistant(blocks: Sequence[Block], where: str, omissions: Omissions) -> Fields:
+def _assistant(blocks: Sequence[ContentBlock], where: str, omissions: Omissions) -> Fields:
     known = {"text", "tool_use", "thinking", "redacted_thinking"}
     for block in blocks:
         if block.type in known:
@@ -288,13 +288,13 @@ def _assistant(blocks: Sequence[Block], where: str, omissions: Omissions) -> Fie
     return message
 
 
-def _tool_call(block: Block) -> Fields:
+def _tool_call(block: ContentBlock) -> Fields:
     function = {"name": short_name(block.name), "arguments": bytes(block.input).decode()}
     call_id = short_id(block.id, OPENAI_ID_CHARACTERS)
     return {"id": call_id, "type": "function", "function": function}
 
 
-def _content(blocks: Sequence[Block], where: str) -> str | list[Fields]:
+def _content(blocks: Sequence[ContentBlock], where: str) -> str | list[Fields]:
     """Content as plain text where it is one text, which every upstream takes; else in parts."""
     if not blocks:
         return ""
@@ -303,28 +303,28 @@ def _content(blocks: Sequence[Block], where: str) -> str | list[Fields]:
     return _parts(blocks, where)
 
 
-def _parts(blocks: Sequence[Block], where: str) -> list[Fields]:
+def _parts(blocks: Sequence[ContentBlock], where: str) -> list[Fields]:
     return [part for block in blocks for part in _of_block(block, where)]
 
 
-def _of_block(block: Block, where: str) -> list[Fields]:
+def _of_block(block: ContentBlock, where: str) -> list[Fields]:
     """The parts of one block."""
     match block:
-        case Block(type="text", text=text):
+        case ContentBlock(type="text", text=text):
             return [{"type": "text", "text": text}]
-        case Block(type="image", source=Source(type="base64" | "url") as source):
+        case ContentBlock(type="image", source=Source(type="base64" | "url") as source):
             return [{"type": "image_url", "image_url": {"url": _url(source)}}]
-        case Block(type="document", source=Source(type="text", data=text)):
+        case ContentBlock(type="document", source=Source(type="text", data=text)):
             return [{"type": "text", "text": text}]
-        case Block(type="document", source=Source(type="content", content=content)):
+        case ContentBlock(type="document", source=Source(type="content", content=content)):
             return _parts(as_blocks(content), where)
-        case Block(type="document", source=Source(type="base64") as source):
+        case ContentBlock(type="document", source=Source(type="base64") as source):
             name = block.title or "document.pdf"
             return [{"type": "file", "file": {"filename": name, "file_data": _url(source)}}]
-        case Block(type="search_result", content=content):
+        case ContentBlock(type="search_result", content=content):
             head = "\n".join(filter(None, [block.title, str(block.source or "")]))
             return [{"type": "text", "text": head}, *_parts(as_blocks(content), where)]
-        case Block(type="tool_reference", tool_name=name):
+        case ContentBlock(type="tool_reference", tool_name=name):
             return [{"type": "text", "text": name}]
     raise _unknown_block(block, where)
 
@@ -333,7 +333,7 @@ def _url(source: Source) -> str:
     return source.url or f"data:{source.media_type};base64,{source.data}"
 
 
-def _unknown_block(block: Block, where: str) -> Exception:
+def _unknown_block(block: ContentBlock, where: str) -> Exception:
     kind = block.type[:60] + (f" from a {block.origin[:60]}" if block.origin else "")
     why = f"has a block ({kind}) that an OpenAI-compatible API, which serves this model, does not know"
     return cannot(where, why, where)

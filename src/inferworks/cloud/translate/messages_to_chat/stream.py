@@ -28,7 +28,7 @@ from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.tool_call_pieces import OpenCall, OpenCalls
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
-from inferworks.dialects.finish_reasons import STOP_REASONS, openai_finish
+from inferworks.dialects.finish_reasons import STOP_REASONS, chat_finish_reason
 from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion, ToolCallPiece
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
@@ -52,7 +52,7 @@ def stop_reason(finish: str | None, stopped_by: object, *, calls_tools: bool) ->
     """Anthropic's `stop_reason` and `stop_sequence`."""
     if finish == "stop" and isinstance(stopped_by, str):
         return "stop_sequence", stopped_by
-    return STOP_REASONS[openai_finish(finish, calls_tools=calls_tools)], None
+    return STOP_REASONS[chat_finish_reason(finish, calls_tools=calls_tools)], None
 
 
 class MessagesStream:

@@ -25,7 +25,7 @@ from inferworks.cloud.translate.sent_names import MESSAGES_TO_CHAT, SentNames, i
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
-from inferworks.dialects.finish_reasons import error_type
+from inferworks.dialects.errors import AnthropicError, AnthropicErrorFields, anthropic_error_type
 from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
@@ -62,11 +62,9 @@ class MessagesToChat:
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """OpenAI's error body as Anthropic's."""
-        error = {
-            "type": error_type(status),
-            "message": in_sent_names(error_words(status, data), self.sent_names),
-        }
-        return msgspec.json.encode({"type": "error", "error": error, "request_id": None})
+        words = in_sent_names(error_words(status, data), self.sent_names)
+        fields = AnthropicErrorFields(anthropic_error_type(status), words)
+        return msgspec.json.encode(AnthropicError("error", fields, None))
 
     def stream(self, call: Call) -> MessagesStream:
         """A chat's events as a message's."""

@@ -51,15 +51,15 @@ from inferworks.cloud.translate.tool_results import (
 )
 from inferworks.dialects.openai_responses import (
     NULL,
-    Format,
-    Item,
-    Part,
+    ContentPart,
+    FullResponsesRequest,
+    InputItem,
     Reasoning,
-    Request,
-    Text,
+    TextFormat,
+    TextOptions,
     ToolChoice,
     read_content,
-    read_responses_request,
+    read_full_responses,
 )
 from inferworks.errors import CallError
 
@@ -105,9 +105,9 @@ _SILENT: Final = frozenset({"additional_tools", "tool_search_output"})
 
 def chat_request(call: Call, omissions: Omissions) -> bytes:
     """The chat that `call` asks for. CallError 400 for what a chat cannot do."""
-    request = read_request(call.body, read_responses_request)
+    request = read_request(call.body, read_full_responses)
     _check_state(request, omissions)
-    text, reasoning = request.text or Text(), request.reasoning or Reasoning()
+    text, reasoning = request.text or TextOptions(), request.reasoning or Reasoning()
     fields = passed(call.body, _RULES, omissions)
     fields["messages"] = _messages(request, omissions)
     if not fields["messages"]:
@@ -124,7 +124,7 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
     return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(RESPONSES_TO_CHAT)))
 
 
-def _check_state(request: Request, omissions: Omissions) -> None:
+def _check_state(request: FullResponsesRequest, omissions: Omissions) -> None:
     whole = "nothing is kept here: send the whole conversation in 'input'"
     if request.previous_response_id is not None:
         raise cannot("previous_response_id", f"cannot be used, for {whole}", "previous_response_id")
@@ -135,7 +135,7 @@ def _check_state(request: Request, omissions: Omissions) -> None:
         omissions.refuse("store", why, "store")
 
 
-def _messages(request: Request, omissions: Omissions) -> list[Fields]:
+def _messages(request: FullResponsesRequest, omissions: Omissions) -> list[Fields]:
     chat = _Chat()
     if request.instructions is not None:
         chat.say({"role": "system", "content": request.instructions})
@@ -226,7 +226,7 @@ class _Chat:
         self._shown, self._held, self._turn = [], [], None
 
 
-def _put(item: Item, place: str, chat: _Chat, omissions: Omissions) -> None:
+def _put(item: InputItem, place: str, chat: _Chat, omissions: Omissions) -> None:
     match item.type:
         case "message" | "":
             _put_message(item, place, chat)
@@ -246,7 +246,7 @@ def _put(item: Item, place: str, chat: _Chat, omissions: Omissions) -> None:
             )
 
 
-def _put_output(item: Item, place: str, chat: _Chat) -> None:
+def _put_output(item: InputItem, place: str, chat: _Chat) -> None:
     call_id = short_id(item.call_id, OPENAI_ID_CHARACTERS)
     content = _content(item.output, f"{place}.output")
     if isinstance(content, str):
@@ -259,12 +259,12 @@ def _put_output(item: Item, place: str, chat: _Chat) -> None:
     chat.answer(call_id, "\n".join(words) or (SHOWN_BELOW if shown else ""), shown)
 
 
-def _thought(item: Item, place: str) -> str:
+def _thought(item: InputItem, place: str) -> str:
     parts = _parts(item.content, f"{place}.content")
     return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 
 
-def _put_message(item: Item, place: str, chat: _Chat) -> None:
+def _put_message(item: InputItem, place: str, chat: _Chat) -> None:
     role = _ROLES.get(item.role)
     if role is None:
         raise cannot(f"{place}.role", "must be user, assistant, system or developer", place)
@@ -274,7 +274,7 @@ def _put_message(item: Item, place: str, chat: _Chat) -> None:
         chat.say({"role": role, "content": _content(item.content, f"{place}.content")})
 
 
-def _said(item: Item, place: str) -> str:
+def _said(item: InputItem, place: str) -> str:
     """Return the assistant's text: several parts are one text, as upstreams expect it."""
     content = _parts(item.content, f"{place}.content")
     if isinstance(content, str):
@@ -293,7 +293,7 @@ def _content(raw: msgspec.Raw, place: str) -> str | list[Fields]:
     return parts
 
 
-def _parts(raw: msgspec.Raw, place: str) -> str | list[Part]:
+def _parts(raw: msgspec.Raw, place: str) -> str | list[ContentPart]:
     try:
         content = read_content(raw)
     except msgspec.DecodeError as error:
@@ -303,7 +303,7 @@ def _parts(raw: msgspec.Raw, place: str) -> str | list[Part]:
     return "" if content is None else content
 
 
-def _part(part: Part, place: str) -> Fields:
+def _part(part: ContentPart, place: str) -> Fields:
     translate = _PARTS.get(part.type)
     translated = None if translate is None else translate(part)
     if translated is None:
@@ -312,11 +312,11 @@ def _part(part: Part, place: str) -> Fields:
     return translated
 
 
-def _text(part: Part) -> Fields:
+def _text(part: ContentPart) -> Fields:
     return {"type": "text", "text": part.text}
 
 
-def _image(part: Part) -> Fields | None:
+def _image(part: ContentPart) -> Fields | None:
     """An image by address or as data; one that is stored at OpenAI is there only."""
     if part.image_url is None:
         return None
@@ -325,7 +325,7 @@ def _image(part: Part) -> Fields | None:
     return {"type": "image_url", "image_url": image}
 
 
-def _file(part: Part) -> Fields | None:
+def _file(part: ContentPart) -> Fields | None:
     if part.file_data is None:
         return None
     file: Fields = {"file_data": part.file_data}
@@ -333,13 +333,13 @@ def _file(part: Part) -> Fields | None:
     return {"type": "file", "file": file}
 
 
-def _audio(part: Part) -> Fields | None:
+def _audio(part: ContentPart) -> Fields | None:
     if part.input_audio == NULL:
         return None
     return {"type": "input_audio", "input_audio": part.input_audio}
 
 
-_PARTS: Mapping[str, Callable[[Part], Fields | None]] = {
+_PARTS: Mapping[str, Callable[[ContentPart], Fields | None]] = {
     "input_text": _text,
     "output_text": _text,
     "text": _text,
@@ -349,7 +349,7 @@ _PARTS: Mapping[str, Callable[[Part], Fields | None]] = {
 }
 
 
-def _tool_fields(request: Request, omissions: Omissions) -> Fields:
+def _tool_fields(request: FullResponsesRequest, omissions: Omissions) -> Fields:
     """`tools` and what belongs to them; a chat refuses the rest without tools."""
     tools, unknown = offered(request)
     omissions.names += unknown
@@ -389,7 +389,7 @@ def _allowed(choice: ToolChoice, tools: list[Offered]) -> list[Offered]:
     return [tool for tool in tools if tool.tool.name in allowed or tool.namespace in allowed]
 
 
-def _response_format(wanted: Format | None) -> Fields | None:
+def _response_format(wanted: TextFormat | None) -> Fields | None:
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type != "json_schema":
