@@ -63,6 +63,11 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     duration_ns: int
     calls: tuple[StepCall, ...]
 
+    @property
+    def end_ns(self) -> int:
+        """The moment it ended."""
+        return self.start_ns + self.duration_ns
+
 
 class Activity(msgspec.Struct, frozen=True, gc=False):
     """Use of a resource by something that is no call. Exactly once by (`source`, `id`)."""

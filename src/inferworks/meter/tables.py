@@ -19,34 +19,39 @@ A disk may return another byte than it was given, and SQLite does not notice: a 
 changes, and a call is on another's bill. So each row ends with a `checksum` of its other values
 (`inferworks.checksum`), looked at whenever the row is read. It is null in rows that were written before
 there were checksums; they are read as they are.
+
+Columns are those of the records' fields, but for a few exceptions. So a field that is added to a record
+changes its table: raise `SCHEMA_VERSION`, and add its column in `MIGRATIONS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from inferworks.checksum import row_checksum
 from inferworks.errors import DamagedError
-from inferworks.ids import CallId, CustomerId, KeyId, ModelId, NodeId, ProjectId, ReplicaId
-from inferworks.meter.capacity import Activity, Capacity, State, Step, StepCall
+from inferworks.ids import ReplicaId
+from inferworks.meter.capacity import Activity, Capacity, Step, StepCall
+from inferworks.meter.fields import Field, fields_of
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.usage import (
+    COUNT_COLUMNS,
     NO_ITEMS,
+    TOKEN_UNITS,
     Checkpoint,
-    Confidence,
     Items,
     Leg,
     Opened,
-    Outcome,
     Tokens,
     Usage,
 )
-from inferworks.purpose import Purpose
-from inferworks.units import Unit
 
 SCHEMA_VERSION: Final = 8
 """Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
@@ -59,10 +64,38 @@ Row: TypeAlias = tuple[Value, ...]
 R = TypeVar("R")
 
 _encode = msgspec.json.Encoder().encode
-_decode_leg = msgspec.json.Decoder(Leg).decode
-_decode_legs = msgspec.json.Decoder(tuple[Leg, ...]).decode
-_decode_calls = msgspec.json.Decoder(tuple[StepCall, ...]).decode
 _decode_counts = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class Column(NamedTuple):
+    """Column of a table, with the way of its values there and back."""
+
+    name: str
+    sql: str
+    """Its type and constraints, as in `CREATE TABLE`."""
+    path: str = ""
+    """Attribute of a record that it keeps; empty where it is made of the record as a whole."""
+    encode: Callable[[Any], Value] | None = None
+    """Makes the stored value of that attribute, or of that record; None where they are the same."""
+    decode: Callable[[Any], Any] | None = None
+    """Makes the attribute of a stored value; None where they are the same."""
+
+
+def _column(of: Field) -> Column:
+    """Return the column of a field: text, numbers and enumerations as such, all else as JSON."""
+    null = "" if of.nullable else " NOT NULL"
+    if of.is_a(StrEnum):
+        return Column(of.name, f"TEXT{null}", f"{of.name}._value_", None, of.type)
+    if of.is_a(bool):
+        return Column(of.name, f"INTEGER{null}", of.name, int, bool)
+    if of.is_a(str, int):
+        return Column(of.name, f"{'TEXT' if of.is_a(str) else 'INTEGER'}{null}", of.name)
+    decode = msgspec.json.Decoder(of.type).decode
+    return Column(of.name, f"TEXT{null}", of.name, _json, decode)
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +103,13 @@ class Table(Generic[R]):
     """Table of records of one type, with their conversion to rows and back."""
 
     name: str
-    columns: str
-    """Column definitions as in `CREATE TABLE`, one per line, without the checksum and the key."""
+    record: type[R]
     key: str
     """The primary key's columns."""
-    to_row: Callable[[R], Row]
-    from_row: Callable[[Any], R]
+    exceptions: Mapping[str, Sequence[Column]] = field(default_factory=dict)
+    """The columns of fields that have other than one column of their own, by field."""
+    make: Callable[..., R] | None = None
+    """Makes a record of the values of its columns, where those are other than its fields."""
     verb: str = "INSERT"
     """Statement for a taken key: `INSERT` refuses, `... OR REPLACE` and `... OR IGNORE` do as they say."""
     rowid: bool = False
@@ -84,10 +118,24 @@ class Table(Generic[R]):
     """
     names: tuple[str, ...] = field(init=False)
     """The columns' names, in order, without the checksum's."""
+    columns: str = field(init=False)
+    """Column definitions as in `CREATE TABLE`, one per line, without the checksum and the key."""
+    to_row: Callable[[R], list[Value]] = field(init=False)
+    """Returns the values of a record."""
+    from_row: Callable[[Row], R] = field(init=False)
+    """The other way round; the last columns may be missing."""
 
     def __post_init__(self) -> None:
-        names = tuple(line.split()[0] for line in self.columns.strip().splitlines())
-        object.__setattr__(self, "names", names)
+        columns = [
+            column
+            for one in fields_of(self.record)
+            for column in self.exceptions.get(one.name, (_column(one),))
+        ]
+        lines = "".join(f"  {column.name} {column.sql},\n" for column in columns)
+        object.__setattr__(self, "names", tuple(column.name for column in columns))
+        object.__setattr__(self, "columns", f"\n{lines}")
+        object.__setattr__(self, "to_row", _writer(columns))
+        object.__setattr__(self, "from_row", _reader(columns, self.make or self.record))
 
     def create(self) -> str:
         """The statement that makes the table."""
@@ -105,7 +153,8 @@ class Table(Generic[R]):
     def stored(self, record: R) -> Row:
         """The row that keeps `record`, its checksum included."""
         row = self.to_row(record)
-        return (*row, row_checksum(self.name, row))
+        row.append(row_checksum(self.name, row))
+        return tuple(row)
 
     def read(self, row: Row) -> R:
         """Return the record in `row`; DamagedError when it is damaged."""
@@ -131,266 +180,103 @@ class Table(Generic[R]):
         return ascii(f"{self.name} {' '.join(key)}")
 
 
-def _opened_row(opened: Opened) -> Row:
-    return (
-        opened.call_id,
-        opened.opened_ns,
-        opened.customer,
-        opened.project,
-        opened.key_id,
-        opened.purpose.value,
-        opened.endpoint,
-        opened.model,
-        int(opened.stream),
-        opened.request_bytes,
-        opened.end_user,
-    )
+def _writer(columns: Sequence[Column]) -> Callable[[Any], list[Value]]:
+    """Return the conversion of records to rows; columns made of a whole record are the last ones."""
+    plain = [column for column in columns if column.path]
+    values_of = attrgetter(*(column.path for column in plain))
+    encodes = [(n, column.encode) for n, column in enumerate(plain) if column.encode]
+    of_record = columns[-1].encode if len(plain) < len(columns) else None
+
+    def to_row(record: Any) -> list[Value]:
+        row = list(values_of(record))
+        for place, encode in encodes:
+            row[place] = encode(row[place])
+        if of_record is not None:
+            row.append(of_record(record))
+        return row
+
+    return to_row
 
 
-def _opened(row: Any) -> Opened:
-    call_id, opened_ns, customer, project, key_id, purpose, endpoint, model, stream, size = row[:10]
-    return Opened(
-        call_id=CallId(call_id),
-        opened_ns=opened_ns,
-        customer=CustomerId(customer),
-        project=ProjectId(project),
-        key_id=KeyId(key_id),
-        purpose=Purpose(purpose),
-        endpoint=endpoint,
-        model=ModelId(model),
-        stream=bool(stream),
-        request_bytes=size,
-        end_user=row[10] if len(row) > 10 else "",
-    )
+def _reader(columns: Sequence[Column], make: Callable[..., R]) -> Callable[[Row], R]:
+    decodes = [(n, column.decode) for n, column in enumerate(columns) if column.decode]
+
+    def from_row(row: Row) -> R:
+        values: list[Any] = list(row)
+        for place, decode in decodes:
+            if place < len(values):
+                values[place] = decode(values[place])
+        return make(*values)
+
+    return from_row
 
 
-OPENED: Final = Table(
-    "opened",
-    """
-  call_id TEXT NOT NULL,
-  opened_ns INTEGER NOT NULL,
-  customer TEXT NOT NULL,
-  project TEXT NOT NULL,
-  key_id TEXT NOT NULL,
-  purpose TEXT NOT NULL,
-  endpoint TEXT NOT NULL,
-  model TEXT NOT NULL,
-  stream INTEGER NOT NULL,
-  request_bytes INTEGER NOT NULL,
-  end_user TEXT NOT NULL DEFAULT '',
-""",
-    "call_id",
-    _opened_row,
-    _opened,
-    # Hardly ever used: which calls are open is kept beside the database (`openings`).
-)
+_END_USER: Final = Column("end_user", "TEXT NOT NULL DEFAULT ''", "end_user")
+
+OPENED: Final = Table("opened", Opened, "call_id", {"end_user": (_END_USER,)})
+# Hardly ever used: which calls are open is kept beside the database (`inflight_log`).
+
+_N_COLUMNS: Final = 4
+"""Number of the first fields of `Tokens` that have columns of their own; all other counts are in JSON."""
+_BEFORE_TOKENS: Final = Usage.__struct_fields__.index("tokens")
+_OTHER_UNITS: Final = COUNT_COLUMNS[_N_COLUMNS:]
+_NO_OTHERS: Final = (0,) * (len(TOKEN_UNITS) - _N_COLUMNS)
 
 
-_TOKEN_COLUMNS: Final = 4
-"""The first fields of `Tokens` have columns of their own; the others are in `other_units`."""
-_OTHER_TOKENS: Final = tuple(f"{name}_tokens" for name in Tokens.__struct_fields__[_TOKEN_COLUMNS:])
-
-
-def _other_units(tokens: Tokens, items: Items) -> str | None:
+def _other_units(usage: Usage) -> str | None:
     """Return the JSON of counts without a column, by unit; None when there are none."""
-    if items is NO_ITEMS and not (
-        tokens.cache_write
-        or tokens.cache_write_1h
-        or tokens.input_audio
-        or tokens.output_audio
-        or tokens.input_image
-        or tokens.output_image
-    ):
+    others = astuple(usage.tokens)[_N_COLUMNS:]
+    if usage.items is NO_ITEMS and others == _NO_OTHERS:
         return None
-    others = msgspec.structs.astuple(tokens)[_TOKEN_COLUMNS:]
-    counts = dict(zip(_OTHER_TOKENS, others, strict=True)) | msgspec.structs.asdict(items)
-    return _encode({unit: count for unit, count in counts.items() if count}).decode()
+    counts = zip(_OTHER_UNITS, (*others, *astuple(usage.items)), strict=True)
+    return _json({unit: count for unit, count in counts if count})
 
 
-def _with_other_units(columns: Any, other_units: str | None) -> tuple[Tokens, Items]:
-    """The tokens and items of a row, the other way round."""
+def _usage(*values: Any) -> Usage:
+    tokens_end = _BEFORE_TOKENS + _N_COLUMNS
+    columns, rest = values[_BEFORE_TOKENS:tokens_end], values[tokens_end:]
+    *middle, end_user, other_units = rest if len(values) == len(USAGE.names) else (*rest, "", None)
     if other_units is None:
-        return Tokens(*columns), NO_ITEMS
-    counts = _decode_counts(other_units)
-    tokens = Tokens(*columns, *(counts.get(unit, 0) for unit in _OTHER_TOKENS))
-    return tokens, Items(*(counts.get(unit, 0) for unit in Items.__struct_fields__))
-
-
-def _usage_row(usage: Usage) -> Row:
-    tokens = usage.tokens
-    return (
-        usage.call_id,
-        usage.customer,
-        usage.project,
-        usage.key_id,
-        usage.purpose.value,
-        usage.endpoint,
-        usage.model,
-        int(usage.stream),
-        usage.opened_ns,
-        usage.first_byte_ns,
-        usage.closed_ns,
-        usage.outcome.value,
-        usage.status,
-        usage.error_code,
-        tokens.input,
-        tokens.output,
-        tokens.cache_read,
-        tokens.reasoning,
-        usage.confidence.value,
-        usage.request_bytes,
-        usage.response_bytes,
-        _encode(usage.legs).decode(),
-        usage.end_user,
-        _other_units(tokens, usage.items),
-    )
-
-
-def _usage(row: Any) -> Usage:
-    end_user, other_units = row[22:] or ("", None)
-    tokens, items = _with_other_units(row[14:18], other_units)
-    return Usage(
-        call_id=CallId(row[0]),
-        customer=CustomerId(row[1]),
-        project=ProjectId(row[2]),
-        key_id=KeyId(row[3]),
-        purpose=Purpose(row[4]),
-        endpoint=row[5],
-        model=ModelId(row[6]),
-        stream=bool(row[7]),
-        opened_ns=row[8],
-        first_byte_ns=row[9],
-        closed_ns=row[10],
-        outcome=Outcome(row[11]),
-        status=row[12],
-        error_code=row[13],
-        tokens=tokens,
-        confidence=Confidence(row[18]),
-        request_bytes=row[19],
-        response_bytes=row[20],
-        legs=_decode_legs(row[21]),
-        items=items,
-        end_user=end_user,
-    )
+        tokens, items = Tokens(*columns), NO_ITEMS
+    else:
+        counts = _decode_counts(other_units)
+        others = [counts.get(unit, 0) for unit in _OTHER_UNITS]
+        n_tokens = len(_NO_OTHERS)
+        tokens, items = Tokens(*columns, *others[:n_tokens]), Items(*others[n_tokens:])
+    fields = (*values[:_BEFORE_TOKENS], tokens, *middle, items, end_user)
+    return Usage(*fields)
 
 
 USAGE: Final = Table(
     "usage",
-    """
-  call_id TEXT NOT NULL,
-  customer TEXT NOT NULL,
-  project TEXT NOT NULL,
-  key_id TEXT NOT NULL,
-  purpose TEXT NOT NULL,
-  endpoint TEXT NOT NULL,
-  model TEXT NOT NULL,
-  stream INTEGER NOT NULL,
-  opened_ns INTEGER NOT NULL,
-  first_byte_ns INTEGER,
-  closed_ns INTEGER NOT NULL,
-  outcome TEXT NOT NULL,
-  status INTEGER NOT NULL,
-  error_code TEXT,
-  input_tokens INTEGER NOT NULL,
-  output_tokens INTEGER NOT NULL,
-  cache_read_tokens INTEGER NOT NULL,
-  reasoning_tokens INTEGER NOT NULL,
-  confidence TEXT NOT NULL,
-  request_bytes INTEGER NOT NULL,
-  response_bytes INTEGER NOT NULL,
-  legs TEXT NOT NULL,
-  end_user TEXT NOT NULL DEFAULT '',
-  other_units TEXT,
-""",
+    Usage,
     "call_id",
-    _usage_row,
+    {
+        "tokens": [
+            Column(unit.value, "INTEGER NOT NULL", f"tokens.{name}")
+            for unit, name in zip(TOKEN_UNITS[:_N_COLUMNS], Tokens.__struct_fields__, strict=False)
+        ],
+        "items": (),
+        "end_user": (_END_USER, Column("other_units", "TEXT", encode=_other_units)),
+    },
     _usage,
     rowid=True,
 )
+CHECKPOINT: Final = Table("checkpoint", Checkpoint, "call_id", verb="INSERT OR REPLACE")
+CAPACITY: Final = Table("capacity", Capacity, "replica, start_ns, state")
 
 
-def _checkpoint_row(checkpoint: Checkpoint) -> Row:
-    return (
-        checkpoint.call_id,
-        checkpoint.at_ns,
-        _encode(checkpoint.leg).decode(),
-        checkpoint.response_bytes,
-    )
-
-
-def _checkpoint(row: Any) -> Checkpoint:
-    call_id, at_ns, leg, response_bytes = row
-    return Checkpoint(CallId(call_id), at_ns, _decode_leg(leg), response_bytes)
-
-
-CHECKPOINT: Final = Table(
-    "checkpoint",
-    """
-  call_id TEXT NOT NULL,
-  at_ns INTEGER NOT NULL,
-  leg TEXT NOT NULL,
-  response_bytes INTEGER NOT NULL,
-""",
-    "call_id",
-    _checkpoint_row,
-    _checkpoint,
-    verb="INSERT OR REPLACE",
-)
-
-
-def _capacity_row(capacity: Capacity) -> Row:
-    return (
-        capacity.replica,
-        capacity.node,
-        capacity.state.value,
-        capacity.start_ns,
-        capacity.end_ns,
-        capacity.duration_ns,
-    )
-
-
-def _capacity(row: Any) -> Capacity:
-    replica, node, state, start_ns, end_ns, duration_ns = row
-    return Capacity(ReplicaId(replica), NodeId(node), State(state), start_ns, end_ns, duration_ns)
-
-
-CAPACITY: Final = Table(
-    "capacity",
-    """
-  replica TEXT NOT NULL,
-  node TEXT NOT NULL,
-  state TEXT NOT NULL,
-  start_ns INTEGER NOT NULL,
-  end_ns INTEGER NOT NULL,
-  duration_ns INTEGER NOT NULL,
-""",
-    "replica, start_ns, state",
-    _capacity_row,
-    _capacity,
-)
-
-
-def _step_row(step: Step) -> Row:
-    calls = _encode(step.calls).decode()
-    return (step.replica, step.seq, step.start_ns, step.start_ns + step.duration_ns, calls)
-
-
-def _step(row: Any) -> Step:
-    replica, seq, start_ns, end_ns, calls = row
-    return Step(ReplicaId(replica), seq, start_ns, end_ns - start_ns, _decode_calls(calls))
+def _step(
+    replica: ReplicaId, seq: int, start_ns: int, end_ns: int, calls: tuple[StepCall, ...]
+) -> Step:
+    return Step(replica, seq, start_ns, end_ns - start_ns, calls)
 
 
 STEP: Final = Table(
     "step",
-    """
-  replica TEXT NOT NULL,
-  seq INTEGER NOT NULL,
-  start_ns INTEGER NOT NULL,
-  end_ns INTEGER NOT NULL,
-  calls TEXT NOT NULL,
-""",
+    Step,
     "replica, start_ns, seq",
-    _step_row,
+    {"duration_ns": (Column("end_ns", "INTEGER NOT NULL", "end_ns"),)},
     _step,
 )
 
@@ -400,151 +286,21 @@ def _stored_count(count: int) -> int | bytes:
     return count if count < 1 << 63 else str(count).encode()
 
 
-def _activity_row(activity: Activity) -> Row:
-    return (
-        activity.source,
-        activity.id,
-        activity.resource,
-        activity.purpose.value,
-        activity.customer,
-        activity.start_ns,
-        activity.end_ns,
-        _stored_count(activity.quantity),
-        activity.unit.value,
-        activity.description,
-    )
-
-
-def _activity(row: Any) -> Activity:
-    source, id_, resource, purpose, customer, start_ns, end_ns, quantity, unit, description = row
-    return Activity(
-        source=source,
-        id=id_,
-        resource=resource,
-        purpose=Purpose(purpose),
-        customer=None if customer is None else CustomerId(customer),
-        start_ns=start_ns,
-        end_ns=end_ns,
-        quantity=int(quantity) if isinstance(quantity, bytes) else quantity,
-        unit=Unit(unit),
-        description=description,
-    )
+def _count(stored: Any) -> Any:
+    return int(stored) if isinstance(stored, bytes) else stored
 
 
 ACTIVITY: Final = Table(
     "activity",
-    """
-  source TEXT NOT NULL,
-  id TEXT NOT NULL,
-  resource TEXT NOT NULL,
-  purpose TEXT NOT NULL,
-  customer TEXT,
-  start_ns INTEGER NOT NULL,
-  end_ns INTEGER NOT NULL,
-  quantity INTEGER NOT NULL,
-  unit TEXT NOT NULL,
-  description TEXT NOT NULL,
-""",
+    Activity,
     "source, id",
-    _activity_row,
-    _activity,
+    {"quantity": (Column("quantity", "INTEGER NOT NULL", "quantity", _stored_count, _count),)},
 )
-
-
-def _cursor_row(cursor: SpoolCursor) -> Row:
-    return (
-        cursor.file,
-        cursor.replica,
-        cursor.node,
-        cursor.offset,
-        cursor.state.value,
-        cursor.covered_ns,
-        cursor.last_seq,
-        int(cursor.finished),
-    )
-
-
-def _cursor(row: Any) -> SpoolCursor:
-    file, replica, node, offset, state, covered_ns, last_seq, finished = row
-    return SpoolCursor(
-        file=file,
-        replica=ReplicaId(replica),
-        node=NodeId(node),
-        offset=offset,
-        state=State(state),
-        covered_ns=covered_ns,
-        last_seq=last_seq,
-        finished=bool(finished),
-    )
-
-
-CURSOR: Final = Table(
-    "spool_cursor",
-    """
-  file TEXT NOT NULL,
-  replica TEXT NOT NULL,
-  node TEXT NOT NULL,
-  offset INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  covered_ns INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL,
-  finished INTEGER NOT NULL,
-""",
-    "file",
-    _cursor_row,
-    _cursor,
-    verb="INSERT OR REPLACE",
-)
-
-
-def _quarantined_row(item: Quarantined) -> Row:
-    return (item.source, item.key, item.reason, item.body, item.existing)
-
-
-def _quarantined(row: Any) -> Quarantined:
-    return Quarantined(*row)
-
-
+CURSOR: Final = Table("spool_cursor", SpoolCursor, "file", verb="INSERT OR REPLACE")
 QUARANTINE: Final = Table(
-    "quarantine",
-    """
-  source TEXT NOT NULL,
-  key TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  body TEXT NOT NULL,
-  existing TEXT,
-""",
-    "source, key, body",
-    _quarantined_row,
-    _quarantined,
-    verb="INSERT OR IGNORE",
-    rowid=True,
+    "quarantine", Quarantined, "source, key, body", verb="INSERT OR IGNORE", rowid=True
 )
-
-
-def _retracted_row(one: Retracted) -> Row:
-    return (one.source, one.id, one.start_ns, one.end_ns, one.at_ns, one.by, one.reason)
-
-
-def _retracted(row: Any) -> Retracted:
-    return Retracted(*row)
-
-
-RETRACTED: Final = Table(
-    "retracted",
-    """
-  source TEXT NOT NULL,
-  id TEXT NOT NULL,
-  start_ns INTEGER NOT NULL,
-  end_ns INTEGER NOT NULL,
-  at_ns INTEGER NOT NULL,
-  by TEXT NOT NULL,
-  reason TEXT NOT NULL,
-""",
-    "source, id",
-    _retracted_row,
-    _retracted,
-)
+RETRACTED: Final = Table("retracted", Retracted, "source, id")
 
 TABLES: Final[Mapping[type[Record], Table[Any]]] = {
     Opened: OPENED,
@@ -564,44 +320,45 @@ _VERSION = f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')"
 _BY_OPENING = "CREATE INDEX usage_by_opening ON usage (opened_ns, call_id)"
 
 
-def _leg_count(group: str, field: str, column: str) -> str:
-    return f"coalesce(json_extract(leg.value, '$.{group}.{field}'), 0) AS {column}"
+def _of_leg(path: str, name: str, default: Any) -> str:
+    """Return a column of the view of legs; JSON lacks what has its default."""
+    found = f"json_extract(leg.value, '$.{path}')"
+    if default is not msgspec.NODEFAULT and default is not None:
+        found = f"coalesce({found}, {default!r})"
+    return f"{found} AS {name}"
 
 
-_LEG_VIEW = f"""
+def _leg_counts(record: type[msgspec.Struct], path: str, suffix: str = "") -> str:
+    names = record.__struct_fields__
+    return ",".join(_of_leg(f"{path}.{name}", f"{name}{suffix}", 0) for name in names)
+
+
+_LEG_COLUMNS: Final = ",\n  ".join(
+    _leg_counts(Tokens, "tokens", "_tokens")
+    if one.name == "tokens"
+    else _of_leg(one.name, one.name, one.default)
+    for one in fields_of(Leg)
+    if one.name != "items"
+)
+_LEG_VIEW: Final = f"""
 CREATE VIEW leg AS SELECT
   call_id,
   leg.key AS attempt,
-  json_extract(leg.value, '$.offer') AS offer,
-  json_extract(leg.value, '$.provider') AS provider,
-  json_extract(leg.value, '$.replica') AS replica,
-  json_extract(leg.value, '$.started_ns') AS started_ns,
-  json_extract(leg.value, '$.first_token_ns') AS first_token_ns,
-  json_extract(leg.value, '$.ended_ns') AS ended_ns,
-  json_extract(leg.value, '$.outcome') AS outcome,
-  json_extract(leg.value, '$.status') AS status,
-  {",".join(_leg_count("tokens", name, f"{name}_tokens") for name in Tokens.__struct_fields__)},
-  json_extract(leg.value, '$.confidence') AS confidence,
-  coalesce(json_extract(leg.value, '$.region'), '') AS region,
-  coalesce(json_extract(leg.value, '$.chip'), '') AS chip,
-  coalesce(json_extract(leg.value, '$.service_tier'), '') AS service_tier,
-  json_extract(leg.value, '$.told_cost_pico') AS told_cost_pico,
-  coalesce(json_extract(leg.value, '$.told_currency'), 'USD') AS told_currency,
-  coalesce(json_extract(leg.value, '$.ended_by'), '') AS ended_by,
-  coalesce(json_extract(leg.value, '$.left_out'), '') AS left_out,
-  {",".join(_leg_count("items", name, name) for name in Items.__struct_fields__)}
+  {_LEG_COLUMNS},
+  {_leg_counts(Items, "items")}
 FROM usage, json_each(usage.legs) AS leg
 """
 
-_STEP_CALL_VIEW = """
+_STEP_CALL_COLUMNS: Final = ",\n  ".join(
+    f"json_extract(call.value, '$[{n}]') AS {name}"
+    for n, name in enumerate(StepCall.__struct_fields__)
+)
+_STEP_CALL_VIEW: Final = f"""
 CREATE VIEW step_call AS SELECT
   replica,
   seq,
   start_ns,
-  json_extract(call.value, '$[0]') AS call_id,
-  json_extract(call.value, '$[1]') AS prefill_tokens,
-  json_extract(call.value, '$[2]') AS decode_tokens,
-  json_extract(call.value, '$[3]') AS context_tokens
+  {_STEP_CALL_COLUMNS}
 FROM step, json_each(step.calls) AS call
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from hashlib import sha256
 from operator import attrgetter
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from inferworks.books.engines.duckdb import DuckEngine
 from inferworks.books.engines.lake import lake_of
 from inferworks.meter.archive.schema import (
     LAKE_TABLES,
+    Column,
     Fact,
+    Layout,
     batch_of,
     is_version_of,
     key_of,
@@ -163,6 +166,30 @@ def shortened(batch: pa.RecordBatch, last_of_leg: str, columns: int) -> pa.Recor
     column = pa.ListArray.from_arrays(lists.offsets, values, type=type_)
     whole = batch.set_column(legs, pa.field("legs", type_, nullable=False), column)
     return whole.select(range(columns))
+
+
+def described(columns: Sequence[Column]) -> list[str]:
+    """Return `columns` as text, those of a list's elements too."""
+    return [
+        f"{column.name} {column.nullable} "
+        + (str(described(column.kind.columns)) if isinstance(column.kind, Layout) else column.kind)
+        for column in columns
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("usage", "bbc106f7fe88f6f5"),
+        ("step", "49b3ee5eff62096a"),
+        ("capacity", "5c1392f0be42644d"),
+        ("activity", "7d9bb377a8a23cab"),
+    ],
+)
+def test_columns_are_those_of_the_files_that_there_are(name: str, digest: str) -> None:
+    """Columns are derived from the facts: a field that is added must stand at the end, and be `added`."""
+    columns = "\n".join(described(LAKE_TABLES[name].layout.columns))
+    assert sha256(columns.encode()).hexdigest()[:16] == digest
 
 
 def test_every_table_has_its_key_and_its_day() -> None:

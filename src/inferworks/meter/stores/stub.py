@@ -13,7 +13,7 @@ from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.base import JournalReads
-from inferworks.meter.tables import TABLES, Row
+from inferworks.meter.tables import TABLES, Value
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 R = TypeVar("R", bound=Record)
@@ -207,7 +207,7 @@ def _insert(tables: _Tables, record: Record) -> None:
         rows[key] = record
 
 
-def _check_storable(values: Row) -> None:
+def _check_storable(values: Sequence[Value]) -> None:
     """Raise the errors of a database for numbers over 64 bits and text that is not Unicode."""
     for value in values:
         if isinstance(value, int):
