@@ -82,6 +82,9 @@ _ROUTES: Routes = {
 ROUTES: Routes = {**_ROUTES, OPENAPI: {"GET": openapi(_ROUTES, FORMS)}}
 """Path -> method -> endpoint. A path that ends in `/` stands for everything below it."""
 
+_CALLS = {("POST", path): ROUTES[path]["POST"] for path in FORMS}
+"""Endpoints of calls, to be found with one look-up."""
+
 _PAGES: Routes = {
     path: {"GET": page, "HEAD": page}
     for path, page in {HOME: home, REFERENCE: reference(document(_ROUTES, FORMS))}.items()
@@ -104,7 +107,9 @@ def app(context: AppContext) -> Handler:
         try:
             if cors is not None and await _is_preflight(exchange, cors):
                 return
-            await _endpoint(exchange.method, exchange.path)(exchange, context)
+            method, path = exchange.method, exchange.path
+            endpoint = _CALLS.get((method, path)) or _endpoint(method, path)
+            await endpoint(exchange, context)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer

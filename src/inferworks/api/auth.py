@@ -27,15 +27,25 @@ _OTHER_HEADERS = (b"x-api-key", b"api-key")
 
 
 def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
-    """Return the key of a request; CallError 401 when there is none, it is unknown or revoked.
+    """Return the key of a request: a bearer token, or a header of Anthropic's or Azure's clients.
 
+    CallError 401 when there is none, when headers name different ones, and when it is unknown or revoked.
     CallError 403 when the key is for reading metrics and the request is not (`monitor`), or the other way
     round; 503 when keys cannot be checked at the moment, except for metrics, which report that to the
     operator.
     """
     if not keyring.fresh and not monitor:
         raise CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
-    key = keyring.find(_secret(headers).decode("latin-1"))
+    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+    secret = bearer.strip() if scheme.lower() == b"bearer" else b""
+    for name in _OTHER_HEADERS:
+        if name in headers and (other := headers[name].strip()):
+            if secret and secret != other:
+                raise CallError(401, _TWO_KEYS)  # the caller would be ambiguous
+            secret = other
+    if not secret:
+        raise CallError(401, _NO_KEY)
+    key = keyring.find(secret.decode("latin-1"))
     if key is None:
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
     if key.revoked_ns is not None:
@@ -46,23 +56,6 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
     if monitor and not key.monitor:
         raise CallError(403, _NO_MONITOR, kind="permission_error", code="not_a_monitor_key")
     return key
-
-
-def _secret(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the secret of a request: a bearer token, or a header of Anthropic's or Azure's clients.
-
-    CallError 401 when there is none, and when headers name different ones: the caller would be ambiguous.
-    """
-    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
-    secret = bearer.strip() if scheme.lower() == b"bearer" else b""
-    for name in _OTHER_HEADERS:
-        other = headers.get(name, b"").strip()
-        if secret and other and secret != other:
-            raise CallError(401, _TWO_KEYS)
-        secret = secret or other
-    if not secret:
-        raise CallError(401, _NO_KEY)
-    return secret
 
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:

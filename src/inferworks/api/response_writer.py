@@ -142,7 +142,7 @@ class ResponseWriter:
             chunk = reply.first
             while not chunk.last and self._drain is None:
                 usage.see(chunk)
-                recorder.progress(usage.reported, usage.confidence(whole=False))
+                recorder.progress(usage.reported, usage.confidence)
                 data = chunk.data
                 if data:
                     if self._disclosure is not None:
@@ -158,9 +158,7 @@ class ResponseWriter:
             chunk = _SEEN
         except UpstreamError as error:
             usage.see_reported(error.told)
-            recorder.leg_ended(
-                Outcome.FAILED, reply.status, usage.reported, usage.confidence(whole=False)
-            )
+            recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, usage.confidence)
             if self._drain is not None:
                 recorder.leave()
                 return
@@ -176,7 +174,7 @@ class ResponseWriter:
         usage.see_reported(chunk.told)  # in some dialects the total
         data = await self._with_cost(chunk.data, usage.reported)
         recorder.leg_ended(
-            Outcome.ANSWERED, reply.status, usage.reported, usage.confidence(whole=True)
+            Outcome.ANSWERED, reply.status, usage.reported, usage.confidence_at_end()
         )
         await recorder.close(Outcome.ANSWERED, reply.status, last_bytes=len(data))
         if self._transcript is not None:
@@ -214,11 +212,11 @@ class ResponseWriter:
         try:
             while not chunk.last and self._drain.takes(len(chunk.data)):
                 usage.see(chunk)
-                recorder.progress(usage.reported, usage.confidence(whole=False))
+                recorder.progress(usage.reported, usage.confidence)
                 chunk = await anext(reply.rest)
         except UpstreamError as error:
             usage.see_reported(error.told)
-            confidence = usage.confidence(whole=False)
+            confidence = usage.confidence
             recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, confidence)
         else:
             if chunk.last:
@@ -238,7 +236,7 @@ class ResponseWriter:
             reported, confidence = whole_usage(self._call, last, reply.content_type)
         else:
             usage.see_reported(last.told)
-            reported, confidence = usage.reported, usage.confidence(whole=True)
+            reported, confidence = usage.reported, usage.confidence_at_end()
         self._recorder.leg_ended(
             Outcome.CANCELLED, reply.status, reported, confidence, ended_by="drain"
         )
@@ -247,7 +245,7 @@ class ResponseWriter:
         """Drop the answer where it stands; the usage that a stream has reported so far is kept."""
         if self._streamed is not None and self._recorder.is_running:
             reply, usage = self._streamed
-            confidence = usage.confidence(whole=False)
+            confidence = usage.confidence
             self._recorder.leg_ended(Outcome.CANCELLED, reply.status, usage.reported, confidence)
 
     def _head(

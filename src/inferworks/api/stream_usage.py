@@ -11,11 +11,20 @@ from inferworks.meter.usage import Confidence, Tokens
 class StreamUsage:
     """Usage of a stream so far."""
 
-    __slots__ = ("_call", "_input_tokens", "_is_reported", "_output_tokens", "reported")
+    __slots__ = (
+        "_call",
+        "_input_tokens",
+        "_is_reported",
+        "_output_tokens",
+        "confidence",
+        "reported",
+    )
 
     def __init__(self, call: Call) -> None:
         self.reported = NOTHING_REPORTED
         """Usage so far, reported or estimated."""
+        self.confidence = Confidence.ESTIMATED
+        """Confidence in it while the stream goes on."""
         self._call = call
         self._input_tokens: int | None = None
         self._output_tokens = 0
@@ -26,8 +35,7 @@ class StreamUsage:
         """Take in one chunk."""
         reported = chunk.told
         if reported is not None and not reported.is_input_only:
-            self._is_reported = True
-            self.reported = reported
+            self.see_reported(reported)
         elif not self._is_reported:
             if reported is not None:
                 self._input_tokens = reported.tokens.input
@@ -41,9 +49,10 @@ class StreamUsage:
         if reported is not None:
             self._is_reported = True
             self.reported = reported
+            self.confidence = reported.confidence(whole=False)
 
-    def confidence(self, *, whole: bool) -> Confidence:
-        """Return the confidence of the count; `whole` when the stream has come to its end."""
+    def confidence_at_end(self) -> Confidence:
+        """Return the confidence in it when the stream has come to its end."""
         if not self._is_reported:
             return Confidence.ESTIMATED
-        return self.reported.confidence(whole=whole)
+        return self.reported.confidence(whole=True)

@@ -73,9 +73,9 @@ class Response:
         if self._coding is not None:
             return await self._next_decoded(self._coding, timeout_s)
         connection = self._connection
-        while not (piece := connection.take()) and not connection.complete:
+        while not connection.buffered_bytes and not connection.complete:
             await connection.news(timeout_s)
-        return piece
+        return connection.take()
 
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
         """The whole body; UpstreamError when larger than `limit_bytes`."""

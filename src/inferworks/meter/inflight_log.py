@@ -127,12 +127,12 @@ class InflightLog:
         """
         if (opened.opened_ns | opened.request_bytes) >> _BITS:
             raise RecordError("a record was refused: a number is larger than 63 bits")
-        line = _line(_OPENED, opened)
+        line, call_id = _line(_OPENED, opened), opened.call_id
         with self._lock:
-            if opened.call_id in self._open:
+            if call_id in self._open:
                 raise RecordError("a record was refused: a call is open already")
             self._write(line)
-            self._open[opened.call_id] = line
+            self._open[call_id] = line
 
     def reached(self, checkpoint: Checkpoint) -> None:
         """Write how far an open call has come, as safe and with the same errors."""

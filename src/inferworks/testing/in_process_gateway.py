@@ -228,6 +228,7 @@ async def open_door(
 ) -> AsyncIterator[InProcessGateway]:
     """Run a gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
     clock = SystemClock()
+    routing = policy or RoutePolicy()
     store = store or MemoryStore()
     journal = Journal(store)
     journal.start()
@@ -245,7 +246,7 @@ async def open_door(
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
-        router=Router(Health(clock.carried()), lambda _: policy or RoutePolicy()),
+        router=Router(Health(clock.carried()), lambda _: routing),
         clock=clock,
         board=Registry(clock.now_ns(), Gauges, calls),
         tariffs=PricingTable(accounts, lambda: lists),

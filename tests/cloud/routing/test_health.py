@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from inferworks.clock import SimClock
 from inferworks.cloud.routing.breaker import Breaker, BreakerState
-from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.peak_ewma import PeakEwma
+from inferworks.cloud.routing.health import Health, PeakEwma
 from inferworks.cloud.routing.policy import BreakerPolicy
 from inferworks.testing.providers import make_offer
 

@@ -26,7 +26,7 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.told_beside import told_beside
+from inferworks.cloud.providers.told_beside import USUAL, told_beside
 from inferworks.cloud.routing.retry_after import retry_after_ns
 from inferworks.cloud.usage_parsers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
 from inferworks.errors import RefusalError, UpstreamError
@@ -174,7 +174,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
                 Nothing(),
                 retry_after_ns(response.headers) if response.status >= 300 else None,
                 self._answer_headers() if profile.answer_headers else (),
-                told_beside(response.headers),
+                () if response.headers.keys() <= USUAL else told_beside(response.headers),
             )
         except RefusalError as error:
             return self._refused(spec, error)

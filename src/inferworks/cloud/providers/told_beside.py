@@ -20,7 +20,7 @@ _LIMITS: Final = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after")
 _IDS: Final = (b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid")
 _MOST: Final = 32
 _LONGEST_BYTES: Final = 256
-_USUAL: Final = frozenset(
+USUAL: Final = frozenset(
     {
         b"cache-control",
         b"connection",
@@ -38,7 +38,7 @@ _USUAL: Final = frozenset(
 
 def told_beside(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """The `headers` of an answer that go on to the caller."""
-    if headers.keys() <= _USUAL:
+    if headers.keys() <= USUAL:
         return ()
     found = [
         pair for pair in headers.items() if _is_limit(pair[0]) and len(pair[1]) <= _LONGEST_BYTES

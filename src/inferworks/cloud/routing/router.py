@@ -72,7 +72,10 @@ class Router:
         """
         policy = self._policy_of(call.model)
         health = self.health
-        may = eligible(call.model, offers, policy, health)
+        if len(offers) == 1 and not policy.regions and offers[0].capacity is None:
+            may = offers  # no rule can leave it out, and a breaker never refuses the last one
+        else:
+            may = eligible(call.model, offers, policy, health)
         if len(may) > 1:
             may = in_order(may, health, CallFacts(call, price), policy)
         may_hedge = None

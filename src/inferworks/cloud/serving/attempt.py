@@ -114,7 +114,8 @@ class Attempt:
     def judge(self, now_ns: int) -> AttemptResult:
         """Judge the beginning of the answer for the route, and update the offer's health."""
         answer, began_ns, health = self.answer, self._began_ns, self._health
-        result = judge(answer)
+        is_served = isinstance(answer, Reply) and answer.status < 300
+        result = SERVED if is_served else judge(answer)
         if result.outcome is AttemptOutcome.SERVED or result.outcome is AttemptOutcome.UNFIT:
             opened = self._recorder.opened
             health.answered(began_ns, now_ns, (opened.customer, opened.key_id))

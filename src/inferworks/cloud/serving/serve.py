@@ -92,7 +92,8 @@ class Serving(AbstractAsyncContextManager[Reply]):
             step = _next(route, result) if lacks else None
             if result.outcome in ANSWERS or (lacks and step is None):
                 self._answering = attempt
-                return _reply(attempt)
+                assert isinstance(attempt.answer, Reply), "only an answer serves"
+                return attempt.answer
             self._failed(attempt, result)
             await attempt.leave()
             if not lacks:
