@@ -24,7 +24,7 @@ Foreign errors are translated into these once, at the seam where they arise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,7 +100,7 @@ class CallError(InferworksError):
     """A call is refused or failed, in the caller's terms.
 
     `status` is the HTTP status; `kind`, `code` and `param` are the fields of OpenAI's error body.
-    `retry_after_s` is when to try again, where that is known. `allow` are the methods that would do.
+    `retry_after_s` is when to try again, where that is known.
     """
 
     def __init__(
@@ -112,11 +112,9 @@ class CallError(InferworksError):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: int | None = None,
-        allow: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.allow = allow
         self.retry_after_s = retry_after_s
         self.message = message
         self.kind = kind
@@ -127,6 +125,15 @@ class CallError(InferworksError):
     def is_callers(self) -> bool:
         """True if the request is at fault, and neither we nor an upstream."""
         return self.kind == "invalid_request_error"
+
+
+class MethodError(CallError):
+    """A path exists and does not take the method of a request."""
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        """`allowed` are the methods that the path takes."""
+        super().__init__(405, message, code="method_not_supported")
+        self.allowed = tuple(allowed)
 
 
 class UpstreamError(InferworksError):

@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from msgspec.structs import replace as changed
 
 from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
-from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.openai import openai_profile
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Limits
@@ -116,9 +118,8 @@ async def storm(
     port = server.sockets[0].getsockname()[1]
     try:
         with closing(HttpClient(timeouts)) as client:
-            provider = openai_provider(
-                client, NoCredential(), name="openai", between_bytes_s=QUICK.between_bytes_s
-            )
+            profile = replace(openai_profile("openai"), between_bytes_s=QUICK.between_bytes_s)
+            provider = PassthroughProvider(client, profile, NoCredential())
             origin = Origin(host, port, tls=False, base_path="/v1")
             async with open_door(provider, origin=origin, policy=policy, limits=limits) as house:
                 [offer] = house.catalogue.ready[A_MODEL]

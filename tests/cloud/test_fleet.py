@@ -11,7 +11,7 @@ import pytest
 from inferworks.clock import SystemClock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.stub import StubBackend
-from inferworks.cloud.fleet import Fleet
+from inferworks.cloud.fleet import Fleet, FleetSettings
 from inferworks.errors import UpstreamError
 from inferworks.ids import ModelId, NodeId, ReplicaId
 from inferworks.meter.capacity import State
@@ -53,10 +53,7 @@ def with_fleet(
             specs,
             journal,
             clock,
-            spools=folder,
-            provider="own",
-            hang_s=hang_s,
-            collect_s=7.0,
+            FleetSettings(spools=folder, provider="own", hang_s=hang_s, collect_s=7.0),
         )
         try:
             await test(fleet, backend, clock)

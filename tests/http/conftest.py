@@ -12,7 +12,8 @@ import pytest
 import uvloop
 
 from inferworks.http.client import HttpClient, Origin
-from inferworks.http.server import Admission, Admit, Exchange, Handler, HttpServer, Limits
+from inferworks.http.server import Admission, Admit, Exchange, Handler, HttpServer, Limits, Sweep
+from inferworks.supervise import Supervisor
 
 WAIT_S = 5.0
 DEFAULT = Limits()
@@ -86,7 +87,13 @@ async def serving(
 ) -> AsyncIterator[World]:
     """Run a server; when it is left there must be no connection, handler, task or byte of it."""
     errors: list[BaseException] = []
-    server = HttpServer(handler, limits=limits, admit=admit, on_error=errors.append, tick_s=0.02)
+    server = HttpServer(
+        handler,
+        limits=limits,
+        admit=admit,
+        on_error=errors.append,
+        sweep=Sweep(Supervisor(), every_s=0.02),
+    )
     port = await server.start("127.0.0.1", 0)
     try:
         yield World(server, port, errors)

@@ -32,7 +32,14 @@ from inferworks.api.wire.openai_moderations import MODERATIONS
 from inferworks.api.wire.openai_responses import INPUT_TOKENS, RESPONSES
 from inferworks.api.wire.rerank import RERANK
 from inferworks.api.wire.stability import STABLE_IMAGE_CORE, STABLE_IMAGE_SD3, STABLE_IMAGE_ULTRA
-from inferworks.errors import CallError, DamagedError, JournalError, RecordError, UpstreamError
+from inferworks.errors import (
+    CallError,
+    DamagedError,
+    JournalError,
+    MethodError,
+    RecordError,
+    UpstreamError,
+)
 from inferworks.http.server import (
     Admission,
     Admit,
@@ -200,8 +207,8 @@ def _endpoint(method: str, path: str) -> Endpoint:
     path = path[:200]
     if not methods:
         raise CallError(404, f"Invalid URL ({method} {path}){_hint(path)}")
-    raise CallError(405, f"Not allowed to {method} on {path}; use {', '.join(methods)}.",
-                    code="method_not_supported", allow=tuple(methods))  # fmt: skip
+    allowed = tuple(methods)
+    raise MethodError(f"{path} does not take {method}; use {', '.join(allowed)}.", allowed)
 
 
 def _at(method: str, path: str, model: str) -> Endpoint:

@@ -12,7 +12,7 @@ from inferworks.api.wire.anthropic_errors import ANTHROPIC_ERRORS
 from inferworks.api.wire.base import ErrorStyle
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.api.wire.stability import STABILITY_ERRORS
-from inferworks.errors import CallError, DamagedError, JournalError, UpstreamError
+from inferworks.errors import CallError, DamagedError, JournalError, MethodError, UpstreamError
 from inferworks.http.coding import TAKEN
 from inferworks.http.server import Exchange, Headers, Refusal, Refused, RequestHead
 from inferworks.ids import new_id
@@ -94,8 +94,10 @@ refusal = refusals()
 def _headers(error: CallError) -> Headers:
     if error.status in {429, 503}:
         return [(b"retry-after", b"%d" % (error.retry_after_s or 1))]
+    if isinstance(error, MethodError):
+        return [(b"allow", ", ".join(error.allowed).encode())]
     if error.status == 405:
-        return [(b"allow", ", ".join(error.allow).encode())]
+        return [(b"allow", b"")]
     if error.status == 415:
         return [(b"accept-encoding", TAKEN)]
     return []

@@ -20,6 +20,7 @@ import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,21 @@ async def _all(events: Sequence[asyncio.Event]) -> None:
         await event.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Settings of a fleet."""
+
+    spools: Path
+    """Folder of the step traces."""
+    provider: str
+    """Name of the provider that speaks to the replicas."""
+    start_timeout_s: float = 60.0
+    hang_s: float = 30.0
+    """Time in which a replica has to answer a probe before it is killed; 0 for no probes."""
+    collect_s: float = 0.5
+    """Time between two collections of step traces."""
+
+
 class Fleet:
     """Keeps one replica running for each spec, and offers those that are ready."""
 
@@ -59,24 +75,14 @@ class Fleet:
         specs: Sequence[ReplicaSpec],
         journal: Journal,
         clock: Clock,
-        *,
-        spools: Path,
-        provider: str,
-        start_timeout_s: float = 60.0,
-        hang_s: float = 30.0,
-        collect_s: float = 0.5,
+        settings: FleetSettings,
         supervisor: Supervisor | None = None,
     ) -> None:
-        """`spools` is the folder of the step traces; `provider` speaks to the replicas."""
         self._backend = backend
         self._specs = tuple(specs)
         self._journal = journal
-        self._spools = spools
         self._clock = clock
-        self._provider = provider
-        self._start_timeout_s = start_timeout_s
-        self._hang_s = hang_s
-        self._collect_s = collect_s
+        self._settings = settings
         self._supervisor = supervisor or Supervisor(clock)
         self._traces: dict[ReplicaId, SpoolReader] = {}
         self._running: dict[ReplicaId, RunningReplica] = {}
@@ -113,7 +119,7 @@ class Fleet:
             for spec, event in zip(self._specs, ready, strict=True)
         ]
         self._tasks.append(
-            self._supervisor.every(self._collect_s, "step-traces", self._collect_once)
+            self._supervisor.every(self._settings.collect_s, "step-traces", self._collect_once)
         )
         all_ready = asyncio.create_task(_all(ready))
         either: set[asyncio.Future[Any]] = {all_ready, self._first_failure}
@@ -161,11 +167,11 @@ class Fleet:
         """One life of a replica; says why it ended."""
         covered_ns = await asyncio.to_thread(self._covered_ns, spec.replica)
         begins_ns = max(self._clock.now_ns(), covered_ns)  # the clock may have been set back since
-        spool = spool_in(self._spools, spec.replica, spec.node, begins_ns)
+        spool = spool_in(self._settings.spools, spec.replica, spec.node, begins_ns)
         self._traces[spec.replica] = SpoolReader(self._journal, spool)
         self._states[spec.replica] = "starting"
         try:
-            replica = await self._backend.start(spec, spool.path, self._start_timeout_s)
+            replica = await self._backend.start(spec, spool.path, self._settings.start_timeout_s)
             self._running[spec.replica] = replica
             self._offers[spec.replica] = self._offer(spec, replica)
             self._states[spec.replica] = "ready"
@@ -183,14 +189,15 @@ class Fleet:
 
     async def _until_end(self, spec: ReplicaSpec, replica: RunningReplica, work: Work) -> str:
         """Wait until it has ended; one that answers nothing is ended. Says why it ended."""
+        hang_s = self._settings.hang_s
         ended = asyncio.ensure_future(replica.wait())
         try:
             while True:
-                await asyncio.wait({ended}, timeout=self._hang_s / _LOOKS if self._hang_s else None)
+                await asyncio.wait({ended}, timeout=hang_s / _LOOKS if hang_s else None)
                 if ended.done():
                     return ended.result()
                 if not await self._answers(replica):
-                    why = f"it answered nothing for {self._hang_s:g} s and was killed"
+                    why = f"it answered nothing for {hang_s:g} s and was killed"
                     work.failed(UpstreamError(why, sent=False))
                     self._offers.pop(spec.replica, None)
                     await replica.kill()
@@ -203,7 +210,7 @@ class Fleet:
         """Return True when a replica answers within `hang_s`; two tries, as our own loop may stall."""
         for _ in range(2):
             try:
-                async with asyncio.timeout(self._hang_s / 2):
+                async with asyncio.timeout(self._settings.hang_s / 2):
                     await replica.answer()
             except TimeoutError:
                 continue
@@ -232,10 +239,10 @@ class Fleet:
         return Offer(
             id=OfferId(spec.replica),
             model=spec.model,
-            provider=self._provider,
+            provider=self._settings.provider,
             origin=Origin.parse(replica.url),
             replica=spec.replica,
             region=spec.region,
             chip=spec.chip,
-            facts=fact_catalog().facts(self._provider, spec.model, dt.date.max),
+            facts=fact_catalog().facts(self._settings.provider, spec.model, dt.date.max),
         )

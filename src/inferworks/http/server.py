@@ -28,6 +28,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Set
 from contextlib import suppress
+from dataclasses import dataclass
 
 from inferworks.http.budget import Budget
 from inferworks.http.connection import Connection
@@ -57,6 +58,7 @@ __all__ = [
     "Refusal",
     "Refused",
     "RequestHead",
+    "Sweep",
     "bind",
     "field_lines",
     "plain_refusal",
@@ -84,6 +86,16 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Search for clients past their deadline, which are dropped: supervised work."""
+
+    supervisor: Supervisor
+    name: str = "connections"
+    """Name of the work."""
+    every_s: float = 1.0
+
+
 class HttpServer:
     """A listening socket, its connections, and the second hand that drops the late ones."""
 
@@ -95,16 +107,11 @@ class HttpServer:
         admit: Admit = admit_all,
         refusal: Refusal = plain_refusal,
         on_error: Callable[[BaseException], None] | None = None,
-        tick_s: float = 1.0,
-        supervisor: Supervisor | None = None,
-        name: str = "connections",
+        sweep: Sweep | None = None,
     ) -> None:
         """`admit` is asked whether to take a body before it comes.
 
         `on_error` hears of every exception that a handler let escape.
-
-        Clients past their deadline are looked for every `tick_s` seconds, which `supervisor` knows by
-        `name`.
         """
         self._shared: Shared[Connection] = Shared(
             handler,
@@ -115,9 +122,7 @@ class HttpServer:
             admit,
         )
         self._on_error = on_error
-        self._tick_s = tick_s
-        self._supervisor = supervisor or Supervisor()
-        self._name = name
+        self._sweep = sweep or Sweep(Supervisor())
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._end: asyncio.Future[None] | None = None
@@ -152,7 +157,8 @@ class HttpServer:
         self._server = await loop.create_server(
             lambda: Connection(self._shared), sock=bound, backlog=_UNACCEPTED
         )
-        self._ticking = self._supervisor.every(self._tick_s, self._name, self._tick, needed=True)
+        sweep = self._sweep
+        self._ticking = sweep.supervisor.every(sweep.every_s, sweep.name, self._tick, needed=True)
         return int(bound.getsockname()[1])
 
     async def stop(self, drain_s: float) -> int:

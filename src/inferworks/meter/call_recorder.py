@@ -254,8 +254,8 @@ class CallRecorder:
         if self._first_byte_ns is None:
             self._first_byte_ns = now_ns
         self._response_bytes += n_bytes
-        usage = self._end(now_ns, Outcome.ANSWERED, status, None)
-        return self._journal.commit_all((usage,), _not_sent)
+        record = self._end(now_ns, Outcome.ANSWERED, status, None)
+        return self._journal.commit_all((record,), _not_sent)
 
     def close(
         self, outcome: Outcome, status: int, error_code: str | None = None, *, last_bytes: int = 0

@@ -20,7 +20,16 @@ from inferworks.cloud.routing.health import Health
 from inferworks.config import Log, Observe
 from inferworks.errors import CallError, ConfigError
 from inferworks.extras import install
-from inferworks.http.server import Exchange, HttpServer, Limits, Refusal, Refused, RequestHead, bind
+from inferworks.http.server import (
+    Exchange,
+    HttpServer,
+    Limits,
+    Refusal,
+    Refused,
+    RequestHead,
+    Sweep,
+    bind,
+)
 from inferworks.meter.call_recorder import Watch
 from inferworks.meter.journal import Journal
 from inferworks.meter.usage import Usage
@@ -212,8 +221,7 @@ async def showing_metrics(
         limits=_FOR_METRICS,
         refusal=refusal,
         on_error=on_error,
-        supervisor=supervisor,
-        name="metrics-connections",
+        sweep=Sweep(supervisor, "metrics-connections"),
     )
     await server.listen(bound)
     try:

@@ -36,7 +36,7 @@ from inferworks.config import Config, Leave
 from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
-from inferworks.http.server import HttpServer, bind
+from inferworks.http.server import HttpServer, Sweep, bind
 from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
@@ -166,7 +166,7 @@ async def open_platform(
             admit=service.admit,
             refusal=heard_refusal(access, clock, cors),
             on_error=_report,
-            supervisor=supervisor,
+            sweep=Sweep(supervisor),
         )
         observing.parts = Parts(gate, health, journal, service, server, supervisor)
         observing.tell(left_open)

@@ -12,7 +12,7 @@ from inferworks.clock import Clock
 from inferworks.cloud.backends.base import ReplicaSpec
 from inferworks.cloud.backends.process import ProcessBackend
 from inferworks.cloud.credentials.key import KeyCredential
-from inferworks.cloud.fleet import Fleet
+from inferworks.cloud.fleet import Fleet, FleetSettings
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
@@ -64,12 +64,14 @@ async def running_fleet(
         specs,
         journal,
         clock,
-        spools=folder.spool,
-        provider=OWN,
-        start_timeout_s=config.engine.start_timeout_s,
-        hang_s=config.engine.hang_s,
-        collect_s=config.meter.collect_s,
-        supervisor=supervisor,
+        FleetSettings(
+            spools=folder.spool,
+            provider=OWN,
+            start_timeout_s=config.engine.start_timeout_s,
+            hang_s=config.engine.hang_s,
+            collect_s=config.meter.collect_s,
+        ),
+        supervisor,
     )
     await fleet.start()
     try:

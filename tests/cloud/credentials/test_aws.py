@@ -20,7 +20,7 @@ from inferworks.cloud.credentials.aws import (
     chain_credential,
     key_credential,
 )
-from inferworks.cloud.credentials.renewed import Renewed
+from inferworks.cloud.credentials.renewed import Early, Renewed
 from inferworks.errors import ConfigError, UpstreamError
 from inferworks.testing.upstreams.bedrock_signature import Key, Request, signature_flaw
 
@@ -149,7 +149,7 @@ def test_keys_that_end_are_asked_for_every_minute(run: Run) -> None:
         clock = SimClock()
         session = SimpleNamespace(get_credentials=get_credentials)
         keys: Renewed[Any] = Renewed(
-            _found(session, clock), what="keys", early_s=300.0, early_part=1.0, clock=clock
+            _found(session, clock), what="keys", early=Early(300.0, part=1.0), clock=clock
         )
         assert (await keys.get()).access_key == "AKID1"
         await clock.advance(59.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ import pytest
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.key import KeyCredential, NoCredential
-from inferworks.cloud.providers.openai import openai_provider
+from inferworks.cloud.providers.openai import openai_profile, openai_provider
+from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Exchange, HttpServer
@@ -26,13 +28,19 @@ STREAM = make_call()
 WHOLE = make_call(stream=False)
 
 
+_LIMITS = ("between_bytes_s", "max_answer_bytes")
+"""Fields of a profile that bound an answer."""
+
+
 class Line:
     """A provider connected to a fake upstream."""
 
     def __init__(self, upstream: FakeUpstream, client: HttpClient, **settings: Any) -> None:
         self.upstream = upstream
         credential = settings.pop("credential", NoCredential())
-        self.provider = openai_provider(client, credential, name="openai", **settings)
+        limits = {name: settings.pop(name) for name in _LIMITS if name in settings}
+        profile = replace(openai_profile("openai", **settings), **limits)
+        self.provider = PassthroughProvider(client, profile, credential)
         self.offer = make_offer(origin=upstream.origin)
 
     async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.credentials.extra import library
-from inferworks.cloud.credentials.renewed import Lease, Renewed
+from inferworks.cloud.credentials.renewed import Early, Lease, Renewed
 from inferworks.errors import ConfigError
 
 BEDROCK: Final = "bedrock"
@@ -90,8 +90,7 @@ def chain_credential(
     keys = Renewed(
         _found(session, clock),
         what=what,
-        early_s=_GOOD_NS / 1e9 - _LOOK_AGAIN_S,
-        early_part=1.0,
+        early=Early(_GOOD_NS / 1e9 - _LOOK_AGAIN_S, part=1.0),
         clock=clock,
     )
     return SigningCredential(keys, region)

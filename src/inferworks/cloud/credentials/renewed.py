@@ -8,7 +8,7 @@ minute while the token in hand is still good.
 Decision. One `Renewed` holds one value. While it is fresh, `get` returns it without waiting. Shortly before
 its end the first caller starts a fetch in a thread, and everybody, that caller too, goes on with the value
 in hand. Only without a good value do callers wait, all of them for the same fetch, and not for minutes, as
-the libraries would. A fetch that fails is not tried again within `retry_s`; those who have no good value
+the libraries would. A fetch that fails is not tried again within a second; those who have no good value
 are told so at once meanwhile, as an UpstreamError that was not sent, which a route answers by going
 elsewhere.
 
@@ -29,6 +29,10 @@ from inferworks.errors import UpstreamError
 
 Value = TypeVar("Value")
 _SECOND_NS: Final = 1_000_000_000
+_RETRY_NS: Final = _SECOND_NS
+"""Time in which a fetch that failed is not tried again."""
+_WAIT_S: Final = 20.0
+"""Longest wait for a fetch; the fetch itself goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,18 @@ class Lease(Generic[Value]):
     """Nanoseconds since 1970-01-01 UTC."""
 
 
+@dataclass(frozen=True, slots=True)
+class Early:
+    """Time before the end of a value at which it is renewed."""
+
+    seconds: float = 300.0
+    part: float = 0.5
+    """Largest part of the value's whole time that this may be."""
+
+
+_EARLY: Final = Early()
+
+
 class Renewed(Generic[Value]):
     """One value, renewed as it is asked for. Belongs to one event loop."""
 
@@ -48,23 +64,15 @@ class Renewed(Generic[Value]):
         fetch: Callable[[], Lease[Value]],
         *,
         what: str,
-        early_s: float = 300.0,
-        early_part: float = 0.5,
-        retry_s: float = 1.0,
-        wait_s: float = 20.0,
+        early: Early = _EARLY,
         clock: Clock | None = None,
     ) -> None:
-        """`fetch` blocks and is run in a thread; `what` names the value in errors, without secrets.
-
-        It is renewed `early_s` before its end, but no more than `early_part` of its time. Nobody waits
-        for a fetch longer than `wait_s`; the fetch itself goes on.
-        """
+        """`fetch` blocks and is run in a thread; `what` names the value in errors, without secrets."""
         self._fetch = fetch
         self._what = what
-        self._early_ns = round(early_s * _SECOND_NS)
-        self._early_part = early_part
-        self._retry_ns = round(retry_s * _SECOND_NS)
-        self._wait_s = wait_s
+        self._early_ns = round(early.seconds * _SECOND_NS)
+        self._early_part = early.part
+        self._wait_s = _WAIT_S
         self._clock = clock or SystemClock()
         self._carried = self._clock.carried()
         self._lease: Lease[Value] | None = None
@@ -116,7 +124,7 @@ class Renewed(Generic[Value]):
             lease = await asyncio.to_thread(self._fetch)
         except Exception as error:  # noqa: BLE001 each library has errors of its own
             self._why = _first_line(error)
-            self._not_before_ns = self._clock.now_ns() + self._retry_ns
+            self._not_before_ns = self._clock.now_ns() + _RETRY_NS
         else:
             left_ns = lease.ends_ns - self._clock.now_ns()
             self._lease = lease

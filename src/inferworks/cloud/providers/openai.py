@@ -47,21 +47,24 @@ def openai_provider(
     name: str,
     running_usage: bool = False,
     operations: Collection[Operation] = tuple(Operation),
-    between_bytes_s: float = 120.0,
-    max_answer_bytes: int = 64 * 1024 * 1024,
 ) -> PassthroughProvider:
-    """`running_usage` says that the upstream knows `continuous_usage_stats`.
+    """Return the provider of an upstream that `openai_profile` describes."""
+    profile = openai_profile(name, running_usage=running_usage, operations=operations)
+    return PassthroughProvider(client, profile, credential)
+
+
+def openai_profile(
+    name: str,
+    *,
+    running_usage: bool = False,
+    operations: Collection[Operation] = tuple(Operation),
+) -> Profile:
+    """Return the profile of an upstream; `running_usage` says that it knows `continuous_usage_stats`.
 
     Of `operations` it is sent those that the dialect has.
     """
-    spoken = openai_operations(running_usage=running_usage)
-    profile = Profile(
-        name,
-        {operation: how for operation, how in spoken.items() if operation in operations},
-        between_bytes_s=between_bytes_s,
-        max_answer_bytes=max_answer_bytes,
-    )
-    return PassthroughProvider(client, profile, credential)
+    specs = openai_operations(running_usage=running_usage)
+    return Profile(name, {one: spec for one, spec in specs.items() if one in operations})
 
 
 def openai_operations(
@@ -75,7 +78,7 @@ def openai_operations(
     responses_reader = partial(ResponsesReader, counting=counting)
     write = _writer(running_usage) if stream_usage else _write_without_options
     heard = _with_usage_of_sound if running_usage else renamed
-    spoken = {
+    specs = {
         Operation.CHAT: OperationSpec("/chat/completions", chat_reader, write),
         Operation.COMPLETIONS: OperationSpec("/completions", chat_reader, write),
         Operation.RESPONSES: OperationSpec("/responses", responses_reader, renamed),
@@ -94,8 +97,8 @@ def openai_operations(
         Operation.TRANSLATIONS: OperationSpec("/audio/translations", TranscriptionReader, renamed),
     }
     return {
-        operation: replace(how, reader=priced(how.reader, counting))
-        for operation, how in spoken.items()
+        operation: replace(spec, reader=priced(spec.reader, counting))
+        for operation, spec in specs.items()
     }
 
 

@@ -26,9 +26,10 @@ class PeakEwma:
     ever, though nobody calls it any more and so nothing new is learned of it.
 
     Decision. A sample above the average becomes the average. One below pulls it down, by the more the
-    longer the last one is past: after `settling_ns` by 63 %. And what is read decays in the same measure while
-    nothing comes in, so that an offer that is left alone is believed better step by step until somebody
-    tries it. The same as in Twitter's Finagle (`PeakEwma`), whose load balancer has used it for years.
+    longer the last one is past: after `settling_ns` by 63 %. And what is read decays in the same measure
+    while nothing comes in, so that an offer that is left alone is believed better step by step until
+    somebody tries it. The same as in Twitter's Finagle (`PeakEwma`), whose load balancer has used it for
+    years.
     """
 
     __slots__ = ("_at_ns", "_settling_ns", "_value_ns")
