@@ -63,6 +63,20 @@ def test_the_shares_of_an_invoice_sum_to_it() -> None:
     assert Decimal(shares["archive"]) == 0
 
 
+@pytest.mark.slow
+def test_a_bill_is_divided_and_explained(tmp_path: Path) -> None:
+    """The shares of the customers and of the evaluation sum to the bill; a call is found behind it."""
+    calls, bill, *lines = run("library/books.py", str(tmp_path / "new"))
+    assert (calls, bill) == ("calls.csv: 3 new, 0.00 USD", "bill.csv: 1 new, 4.20 USD")
+    figures = dict(line.rsplit(" ", 1) for line in lines[:4])
+    assert sum(map(Decimal, list(figures.values())[:2])) == Decimal("4.20")
+    assert Decimal(figures["acme:"]) + Decimal(figures["burns:"]) == Decimal(
+        figures["cost of revenue"]
+    )
+    assert lines[-1].split()[1:] == ["call", "gateway-b/1", "Input"]
+    assert "800000 of 1484000 tokens" in lines[-2]
+
+
 def test_every_example_is_listed() -> None:
     """`examples/README.md` has a line for each folder, and each names a file that is there."""
     text = (EXAMPLES / "README.md").read_text("utf-8")

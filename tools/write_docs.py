@@ -204,7 +204,9 @@ def _described(name: str, thing: Any) -> str:
     if inspect.isclass(thing) and issubclass(thing, StrEnum):
         parts.append(", ".join(f"`{one.value}`" for one in thing))
     elif inspect.isclass(thing) and not issubclass(thing, Exception):
-        for method, of in vars(thing).items():
+        ours = [base for base in thing.__mro__ if base.__module__.startswith("inferworks.")]
+        members = {name: of for base in reversed(ours) for name, of in vars(base).items()}
+        for method, of in members.items():
             made = of.__func__ if isinstance(of, classmethod) else of
             if inspect.isfunction(made) and not method.startswith("_"):
                 parts += [f"**`.{method}{_signature(made)}`**", _prose(inspect.getdoc(made) or "")]
@@ -213,7 +215,8 @@ def _described(name: str, thing: Any) -> str:
 
 def _signature(thing: Any) -> str:
     """Its parameters without the modules of their types."""
-    text = re.sub(r"= <.*? at 0x\w+>", "= ...", str(inspect.signature(thing)).replace("'", ""))
+    written = str(inspect.signature(thing)).replace("''", '""').replace("'", "")
+    text = re.sub(r"= (?:<.*? at 0x\w+>|\w+\([^()]*\))", "= ...", written)
     return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])|\(self, |\(cls, |\(self\)", _short, text)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inferworks.accounts.stores.base import Accounts
     from inferworks.books.bills.base import BillReader
     from inferworks.books.exports.base import Exporter
+    from inferworks.books.workspace.import_options import ImportOptions
     from inferworks.books.workspace.workspace import Workspace
     from inferworks.clock import Clock
     from inferworks.cloud.backends.base import Backend
@@ -35,6 +36,7 @@ __all__ = [
     "Clock",
     "Engine",
     "Exporter",
+    "ImportOptions",
     "InferworksError",
     "JournalStore",
     "LakeStore",
@@ -62,6 +64,7 @@ _PLACES = {
     "accounts.stores.base": ("Accounts",),
     "books.bills.base": ("BillReader",),
     "books.exports.base": ("Exporter",),
+    "books.workspace.import_options": ("ImportOptions",),
     "books.workspace.workspace": ("Workspace",),
     "cloud.backends.base": ("Backend",),
     "cloud.providers.base": ("Provider",),

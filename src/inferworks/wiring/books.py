@@ -28,7 +28,7 @@ def open_books(
     config: str | Path | None = None,
     note: Callable[[str], object] = lambda _: None,
 ) -> Workspace:
-    """Open the accounting service of a data folder: statements, bridge, explanations, closes, exports.
+    """Open the accounting service of a data folder: imports, statements, explanations, closes, exports.
 
     `config` is a file of settings; without one, `inferworks.toml` of the working directory and the
     environment are read. `note` is called with sentences that qualify a result. Stores are opened for each

@@ -15,21 +15,22 @@ from inferworks.errors import UserError
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Answers to what the files of an import leave open. UserError for a value that means nothing.
 
+    `mapping` is a file that maps columns, for files of unknown form. `overlap` counts a file that overlaps
+    another beside it (`part`) or in its place (`replace`); empty refuses it. `decimal_mark` (`.` or `,`)
+    and the order of `dates` (`MDY`, `DMY` or `YMD`) settle numbers such as 1,234 and days such as
+    11/1/2026; empty leaves that to the file. `zone` is the time zone of moments that name none, such as
+    Europe/Berlin; empty is UTC.
+
     >>> options = ImportOptions(overlap="replace", decimal_mark=",", dates="DMY")
     >>> open_books("inferworks-data").import_bills("payroll.csv", options).refused
     ('cannot read payroll.csv: No such file or directory',)
     """
 
     mapping: Path | None = None
-    """File that maps columns, for files of unknown form."""
     overlap: str = ""
-    """`part` counts a file beside the one that it overlaps, `replace` in its place; empty refuses it."""
     decimal_mark: str = ""
-    """Decimal mark of numbers such as 1,234: `.` or `,`; empty where the file decides."""
     dates: str = ""
-    """Order of dates such as 11/1/2026: `MDY`, `DMY` or `YMD`; empty where the file decides."""
     zone: str = ""
-    """Time zone of moments that name none, such as Europe/Berlin; empty is UTC."""
 
     def __post_init__(self) -> None:
         known = {"overlap": Answer, "decimal_mark": (".", ","), "dates": Order}

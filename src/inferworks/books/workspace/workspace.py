@@ -114,7 +114,32 @@ class Forecasted(NamedTuple):
 
 
 class Workspace(Statements):
-    """The accounting service of one data folder."""
+    """The accounting service of one data folder.
+
+    A query names a period or two moments, and is what the figures are asked for. Amounts are integers of
+    10^-12 of the currency. BooksError when records contradict each other, UserError when what is asked for
+    is not there.
+
+    >>> books = open_books("inferworks-data")
+    >>> october = books.query("2025-10")
+    >>> statement, bridge = books.bridge(october)
+    >>> [row.name for row in statement.by("customer")][:3]
+    ['acme', 'burns', 'corvid']
+    >>> format_pico(bridge.steps[0].margin_pico)
+    '60205.423949954839'
+    >>> books.explain("customer:acme", october).cost.parts[0].label
+    'cost-of-revenue'
+    >>> [file.name for file in books.export("csv", october)][:3]
+    ['charges.csv', 'parts.csv', 'revenue.csv']
+    >>> [(close.period.name, sha256[:8]) for close, sha256 in books.closes()]
+    [('2025-09', 'cb47bb42'), ('2025-10', '7a2356cd')]
+    >>> header = "id,period,natural_class,amount,currency,description,department"
+    >>> with open("rent.csv", "w") as file:
+    ...     print(header, "V-1,2025-11,other,3100.00,USD,Rent,office", sep="\\n", file=file)
+    >>> result = books.import_bills("rent.csv")
+    >>> [(file.file, file.kind, file.accepted, file.amount) for file in result.files], result.refused
+    ([('rent.csv', 'voucher', 1, '3100.00')], ())
+    """
 
     def query(
         self,
