@@ -17,7 +17,7 @@ from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.span import utc_day
 from inferworks.books.workspace.gathering import customers_of
 from inferworks.books.workspace.late_lines import calendar_of
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.customer_facts import note_merged
 from inferworks.cli.options import (
     config_option,
@@ -69,7 +69,7 @@ def credit(
       inferworks customers credit acme --amount 40.00 --at 2026-11-28
       inferworks customers credit acme --amount=-50.00 --reason "contract ended"
     """
-    settings = opened(config_path, data_path).settings
+    settings = workspace_of(config_path, data_path).settings
     folder, now_ns = settings.folder, SystemClock().now_ns()
     calendar = calendars_of(customers_of(settings)).of(customer_id(name))
     paid = Credit(

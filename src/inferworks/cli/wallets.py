@@ -15,7 +15,7 @@ from inferworks.books.workspace.gathering import customers_of, facts_of, plans_o
 from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.books.workspace.prepaid import parts_of
 from inferworks.books.workspace.settings import Settings
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
@@ -42,7 +42,7 @@ def list_wallets(
       inferworks customers wallets
       inferworks customers wallets acme --json
     """
-    settings = opened(config_path, data_path).settings
+    settings = workspace_of(config_path, data_path).settings
     now_ns = SystemClock().now_ns()
     found = [one for one in _wallets(settings, now_ns) if name in (None, str(one.customer))]
     if name is not None and not found:

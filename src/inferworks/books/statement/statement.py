@@ -115,7 +115,7 @@ class Alike(NamedTuple):
     lines: int
 
 
-class Backed(msgspec.Struct, frozen=True):
+class LineSources(msgspec.Struct, frozen=True):
     """A line and what each charge gave to it; the parts sum to the line."""
 
     line: Line
@@ -202,7 +202,7 @@ class Statement(Figures, frozen=True):
     """The functions that the policy's view sets against revenue."""
     margin: str = "Gross margin"
     """Caption of revenue less the included functions."""
-    backed: tuple[Backed, ...] = ()
+    backed: tuple[LineSources, ...] = ()
     """The charges behind each line; a correction's lines have none here."""
     prepaid_pico: int | None = None
     """Change of the prepaid balance of commitments (billed less cost); None on the cash basis."""
@@ -319,9 +319,9 @@ def close_span(inputs: Inputs) -> Statement:
 def checked(inputs: Inputs) -> Computation:
     """Return the validated computation; lines that are too many to hold are in bundles."""
     divided = as_divided(inputs.charges, inputs.facts, inputs.rules, inputs.span)
-    workings = compute(msgspec.structs.replace(inputs, charges=divided))
-    validate(workings)
-    return workings
+    computation = compute(msgspec.structs.replace(inputs, charges=divided))
+    validate(computation)
+    return computation
 
 
 def as_divided(charges: Charges, facts: Facts, rules: Rules, span: Span) -> Sequence[Charge]:
@@ -336,54 +336,54 @@ def as_divided(charges: Charges, facts: Facts, rules: Rules, span: Span) -> Sequ
     return in_bundles(charges, rules, span, Things.of(in_force(facts)))
 
 
-def build_statement(workings: Computation) -> Statement:
-    """The statement of `workings` that have been validated."""
-    policy = workings.policy
-    alike = tuple(Alike(one.id, one.lines) for one in workings.charges if one.lines > 1)
+def build_statement(computation: Computation) -> Statement:
+    """The statement of a validated `computation`."""
+    policy = computation.policy
+    alike = tuple(Alike(one.id, one.lines) for one in computation.charges if one.lines > 1)
     return Statement(
         policy=policy.name,
-        currency=workings.currency,
-        start_ns=workings.span.start_ns,
-        end_ns=workings.span.end_ns,
-        billed_pico=sum(charge.amount_pico for charge in workings.charges),
-        lines=workings.lines,
-        revenue_rows=workings.revenue.rated,
-        questions=answer(workings.lines, load_policy(MARGINAL)),
+        currency=computation.currency,
+        start_ns=computation.span.start_ns,
+        end_ns=computation.span.end_ns,
+        billed_pico=sum(charge.amount_pico for charge in computation.charges),
+        lines=computation.lines,
+        revenue_rows=computation.revenue.rated,
+        questions=answer(computation.lines, load_policy(MARGINAL)),
         notes=(
             *notes_of(
-                workings.given,
-                workings.charges,
-                workings.revenue,
-                workings.drivers.unprovisioned_ns(),
+                computation.given,
+                computation.charges,
+                computation.revenue,
+                computation.drivers.unprovisioned_ns(),
             ),
             *open_questions(
-                workings.charges,
-                {item.charge.id for item in workings.allocated if is_unexplained(item.rows)},
-                workings.drivers.billing,
+                computation.charges,
+                {item.charge.id for item in computation.allocated if is_unexplained(item.rows)},
+                computation.drivers.billing,
             ),
-            *tax_notes(workings.taxes, workings.span),
-            *basis_notes(workings.committed, workings.span),
-            *workings.customers.notes(*workings.span),
-            *owed_notes(workings.revenue.rated, workings.currency),
+            *tax_notes(computation.taxes, computation.span),
+            *basis_notes(computation.committed, computation.span),
+            *computation.customers.notes(*computation.span),
+            *owed_notes(computation.revenue.rated, computation.currency),
         ),
-        entries=workings.entries,
+        entries=computation.entries,
         title=policy.title,
         included=policy.included,
         margin=policy.margin,
         prepaid_pico=(
-            change_pico(workings.committed, workings.span)
+            change_pico(computation.committed, computation.span)
             if policy.basis is Basis.ACCRUAL
             else None
         ),
-        backed=_backed(workings),
-        placed=_placed(workings),
-        accrued_pico=accrued_pico(workings.charges),
-        accrued=accrued_of(workings.charges),
-        names=workings.customers.shown(
-            workings.span.end_ns - 1,
+        backed=_line_sources(computation),
+        placed=_revenue_by_location(computation),
+        accrued_pico=accrued_pico(computation.charges),
+        accrued=accrued_of(computation.charges),
+        names=computation.customers.shown(
+            computation.span.end_ns - 1,
             {
-                *(row.customer for row in workings.revenue.rated),
-                *(line.target.customer for line in workings.lines if line.target.customer),
+                *(row.customer for row in computation.revenue.rated),
+                *(line.target.customer for line in computation.lines if line.target.customer),
             },
         ),
         alike=alike or UNSET,
@@ -550,38 +550,39 @@ def revenue_name(rated: Rated, dimension: Dimension) -> str:
     return row_name(name, dimension)
 
 
-def _backed(workings: Computation) -> tuple[Backed, ...]:
+def _line_sources(computation: Computation) -> tuple[LineSources, ...]:
     """The charges behind each line, by id."""
-    keyed = {line_order(line): line for line in workings.lines}
-    sums: dict[Line, dict[ChargeId, int]] = {line: defaultdict(int) for line in workings.lines}
-    for item in workings.allocated:
+    keyed = {line_order(line): line for line in computation.lines}
+    sums: dict[Line, dict[ChargeId, int]] = {line: defaultdict(int) for line in computation.lines}
+    for item in computation.allocated:
         for row in item.rows:
-            line = keyed[line_order(line_of(row, workings.policy))]
+            line = keyed[line_order(line_of(row, computation.policy))]
             sums[line][row.charge_id] += row.amount_pico
     return tuple(
-        Backed(line, tuple(map(Part._make, sorted(parts.items())))) for line, parts in sums.items()
+        LineSources(line, tuple(map(Part._make, sorted(parts.items()))))
+        for line, parts in sums.items()
     )
 
 
-def _placed(workings: Computation) -> tuple[LocationRevenue, ...]:
+def _revenue_by_location(computation: Computation) -> tuple[LocationRevenue, ...]:
     """Revenue by where its calls were served last."""
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for _, calls in revenue_by_call(workings):
+    for _, calls in revenue_by_call(computation):
         for call_id, amount_pico in calls.items():
-            sums[_place(workings.drivers.usages[call_id])] += amount_pico
+            sums[_place(computation.drivers.usages[call_id])] += amount_pico
     return tuple(LocationRevenue(*place, sums[place]) for place in sorted(sums))
 
 
-def revenue_by_call(workings: Computation) -> Iterable[tuple[Rated, dict[CallId, int]]]:
+def revenue_by_call(computation: Computation) -> Iterable[tuple[Rated, dict[CallId, int]]]:
     """Yield every amount of revenue with its division among calls; empty for a fee."""
     usages: dict[RatingKey, list[Usage]] = defaultdict(list)
-    calendars = calendars_of(workings.customers)
-    for usage in workings.facts.usages:
+    calendars = calendars_of(computation.customers)
+    for usage in computation.facts.usages:
         usages[rating_key(usage, calendars)].append(usage)
     plans: dict[CustomerId, list[PricePlan]] = defaultdict(list)
-    for plan in workings.plans:
+    for plan in computation.plans:
         plans[plan.customer].append(plan)
-    for row in workings.revenue.rated:
+    for row in computation.revenue.rated:
         yield row, by_call(row, usages[row.label], plans[row.customer], calendars)
 
 

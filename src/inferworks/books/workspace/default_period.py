@@ -29,7 +29,7 @@ from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.reader import JournalReader
 
 
-class Meant(NamedTuple):
+class SelectedPeriod(NamedTuple):
     """The period that is meant; what a reader should know of it, nothing once it is over."""
 
     name: str | None
@@ -39,28 +39,28 @@ class Meant(NamedTuple):
     """Sentences for whoever did not name it."""
 
 
-def period_meant(
+def select_period(
     settings: Settings,
     name: str | None,
     start_ns: int | None,
     end_ns: int | None,
     *,
     whole: bool = False,
-) -> Meant:
+) -> SelectedPeriod:
     """The period called `name`, dates, or else the newest with anything in it, which a note says.
 
     With `whole` a running period is meant to its end: the entries of a journal stand on its days.
     """
     now_ns = settings.clock.now_ns()
     if start_ns is not None or end_ns is not None:
-        return Meant(None, _provisional(end_ns or 0, now_ns))
+        return SelectedPeriod(None, _provisional(end_ns or 0, now_ns))
     with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
     if name is not None:
-        return Meant(name, _unless_closed(calendar, calendar.named(name), now_ns))
+        return SelectedPeriod(name, _unless_closed(calendar, calendar.named(name), now_ns))
     last = _newest(settings, now_ns)
     if last is None:
-        return Meant(None)
+        return SelectedPeriod(None)
     period = calendar.holding(last.at_ns - 1)
     text = _unless_closed(calendar, period, now_ns)
     notes: tuple[str, ...] = ()
@@ -71,8 +71,8 @@ def period_meant(
     state = "" if not text else ", which is not over" if whole else " so far"
     notes += (f"no period was named; this is {period.name}{state}.",)
     if text and last.used_ns and not whole:
-        return Meant(span_name(period.start_ns, last.at_ns), text, notes)
-    return Meant(period.name, text, notes)
+        return SelectedPeriod(span_name(period.start_ns, last.at_ns), text, notes)
+    return SelectedPeriod(period.name, text, notes)
 
 
 class Running(NamedTuple):

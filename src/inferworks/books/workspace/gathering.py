@@ -108,7 +108,7 @@ def inputs_between(settings: Settings, query: Query) -> Inputs:
     wanted = wanted_span(query.start_ns, query.end_ns)
     facts = facts_of(settings, wanted)
     lines = BillLines(settings.folder, wanted, settings.currency)
-    span = asked_span(settings, query.start_ns, query.end_ns, lines.times, whole_span((), facts))
+    span = query_span(settings, query.start_ns, query.end_ns, lines.times, whole_span((), facts))
 
     def divided(charges: Charges, rules: Rules, span: Span) -> Sequence[Charge]:
         return as_divided(charges, facts, rules, span)
@@ -125,14 +125,14 @@ def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Spa
     if None in (start_ns, end_ns):
         lines = BillLines(folder, wanted, settings.currency)
         used = whole_span((), facts_of(settings, wanted))
-        return asked_span(settings, start_ns, end_ns, lines.times, used)
+        return query_span(settings, start_ns, end_ns, lines.times, used)
     return wanted
 
 
-def worked_out_of(papers: Inputs) -> Computation:
-    """The validated workings of `papers` that have all their facts at hand."""
+def computation_of(inputs: Inputs) -> Computation:
+    """Return the validated computation of `inputs` that have all their facts in memory."""
     with refusals():
-        return checked(papers)
+        return checked(inputs)
 
 
 @contextmanager
@@ -144,13 +144,13 @@ def refusals() -> Iterator[None]:
         raise BooksError(f"no statement can be drawn up: {error}") from error
 
 
-def singles_of(workings: Computation, papers: Inputs) -> Singles | tuple[()]:
-    """Each bill line alone, where `workings` have them in bundles."""
-    if not isinstance(papers.charges, Lines):
+def singles_of(computation: Computation, inputs: Inputs) -> Singles | tuple[()]:
+    """Return each bill line by itself, where `computation` has them in bundles."""
+    if not isinstance(inputs.charges, Lines):
         return ()
     from inferworks.books.analysis.single_lines import Singles  # numpy takes its time to load
 
-    return Singles(workings, papers)
+    return Singles(computation, inputs)
 
 
 def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
@@ -161,7 +161,7 @@ def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
     )
 
 
-def asked_span(
+def query_span(
     settings: Settings,
     start_ns: int | None,
     end_ns: int | None,
@@ -188,7 +188,7 @@ def asked_span(
     return Span(start_ns, now_ns)
 
 
-def opened_books(folder: DataFolder, *, read_only: bool) -> BookStore:
+def open_store(folder: DataFolder, *, read_only: bool) -> BookStore:
     """The books in `folder`; DataFolderError when there are none."""
     if not folder.books.exists():
         raise no_folder(folder)
@@ -223,7 +223,7 @@ def estimates_of(
     wanted = wanted_span(start_ns, end_ns)
     lines = BillLines(folder, wanted, settings.currency)
     facts, rules = facts_of(settings, wanted), rules_of(settings, None)
-    span = asked_span(settings, start_ns, end_ns, lines.times, whole_span((), facts))
+    span = query_span(settings, start_ns, end_ns, lines.times, whole_span((), facts))
     bills = as_divided(lines.charges(), facts, rules, span)
     return estimated(folder, bills, facts.usages, rules, span, lines.currency).accuracy
 

@@ -40,26 +40,26 @@ def many(segments: Sequence[Segment], facts: Facts) -> bool:
     return rows >= engines.MANY_FACTS
 
 
-def is_large(papers: Inputs) -> bool:
-    """Return True if DuckDB computes the statement of `papers`."""
-    return many(papers.segments, papers.facts) and not why_unable(papers.rules, None)
+def is_large(inputs: Inputs) -> bool:
+    """Return True if DuckDB computes the statement of `inputs`."""
+    return many(inputs.segments, inputs.facts) and not why_unable(inputs.rules, None)
 
 
-def drawn_large(papers: Inputs, reader: LakeReader, settings: Settings) -> Statement:
-    """The statement of `papers`, every theorem about money checked.
+def large_statement(inputs: Inputs, reader: LakeReader, settings: Settings) -> Statement:
+    """The statement of `inputs`, every theorem about money checked.
 
     BooksError when one does not hold. LakeError when a segment is missing or was altered.
     """
     from inferworks.books.engines.compute import compute_on
 
-    for segment in papers.segments:
+    for segment in inputs.segments:
         reader.check(segment)
-    with _tables(papers.segments, papers.facts, papers.span, reader, settings) as (engine, lake):
-        workings = compute_on(engine, lake, papers)
-        return build_statement(workings)
+    with _tables(inputs.segments, inputs.facts, inputs.span, reader, settings) as (engine, lake):
+        computation = compute_on(engine, lake, inputs)
+        return build_statement(computation)
 
 
-def bought_large(
+def large_api_usage(
     segments: Sequence[Segment], facts: Facts, span: Span, reader: LakeReader, settings: Settings
 ) -> tuple[Usage, ...]:
     """The calls around `span` of which somebody else's API served an attempt."""
@@ -73,11 +73,11 @@ def _tables(
 ) -> Iterator[tuple[Engine, Lake]]:
     """The facts around `span` as tables of an engine, while the block runs."""
     from inferworks.books.engines.lake import lake_of
-    from inferworks.books.workspace.on_engine import opened
+    from inferworks.books.workspace.on_engine import open_engine
 
     files = {
         name: [reader.locate(segment) for segment in segments if segment.table == name]
         for name in LAKE_TABLES
     }
-    with opened(EngineName.DUCKDB, settings) as engine:
+    with open_engine(EngineName.DUCKDB, settings) as engine:
         yield engine, lake_of(engine, files, facts).within(*around(span))

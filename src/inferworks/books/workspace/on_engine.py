@@ -21,9 +21,9 @@ from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.gathering import (
     Recorded,
     around,
-    asked_span,
     gather,
     lake_reader,
+    query_span,
     refusals,
     wanted_span,
 )
@@ -34,15 +34,15 @@ from inferworks.extras import check_installed
 from inferworks.meter.facts import NO_FACTS
 
 
-def drawn_on(name: EngineName, settings: Settings, query: Query) -> Statement:
+def statement_on(name: EngineName, settings: Settings, query: Query) -> Statement:
     """Return the statement of `query` by the engine `name`, which is not the definition."""
-    with refusals(), opened(name, settings) as engine:
+    with refusals(), open_engine(name, settings) as engine:
         return build_statement(compute_on(engine, *_gathered(engine, settings, query)))
 
 
-def customers_on(name: EngineName, settings: Settings, query: Query) -> CustomerStatement:
+def customer_statement_on(name: EngineName, settings: Settings, query: Query) -> CustomerStatement:
     """Return the same by customer alone: no call and no target is held in memory."""
-    with refusals(), opened(name, settings) as engine:
+    with refusals(), open_engine(name, settings) as engine:
         return close_by_customer(engine, *_gathered(engine, settings, query))
 
 
@@ -53,7 +53,7 @@ def _gathered(engine: Engine, settings: Settings, query: Query) -> tuple[Lake, I
     wanted = wanted_span(query.start_ns, query.end_ns)
     lines = BillLines(folder, wanted, settings.currency)
     lake = _lake(engine, settings, around(wanted))
-    span = asked_span(settings, query.start_ns, query.end_ns, lines.times, lake.whole_span())
+    span = query_span(settings, query.start_ns, query.end_ns, lines.times, lake.whole_span())
 
     def divided(charges: Charges, rules: Rules, span: Span) -> Iterable[Charge]:
         return as_divided_on(engine, lake, charges, rules, span)
@@ -70,7 +70,7 @@ def _lake(engine: Engine, settings: Settings, span: Span) -> Lake:
     return lake_of(engine, files, moment.unsealed, day_sums(reader, moment)).within(*span)
 
 
-def opened(name: EngineName, settings: Settings) -> Engine:
+def open_engine(name: EngineName, settings: Settings) -> Engine:
     """The engine called `name`. ConfigError when it is not installed."""
     if name is EngineName.SPARK:
         from inferworks.books.engines.spark import SparkEngine

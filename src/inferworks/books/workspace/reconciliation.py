@@ -25,7 +25,7 @@ from inferworks.books.repository.reconcile import (
     missing,
 )
 from inferworks.books.repository.stored_lines import StoredLines
-from inferworks.books.workspace.gathering import opened_books
+from inferworks.books.workspace.gathering import open_store
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BillError, UserError
@@ -55,7 +55,7 @@ def reconcile(
     """
     if invoices is None and period is None:
         raise UserError("name a file of invoices, a month with --period, or both")
-    with opened_books(settings.folder, read_only=True) as store:
+    with open_store(settings.folder, read_only=True) as store:
         imports = store.imports()
     bills = {one.file_sha256 for one in imports if one.delivery.kind == FOCUS}
     lines = StoredLines(settings.folder.books, _ALWAYS, validated=False)

@@ -34,7 +34,7 @@ from inferworks.books.workspace.gathering import (
     policy_of,
     rules_of,
 )
-from inferworks.books.workspace.large import bought_large, drawn_large, is_large, many
+from inferworks.books.workspace.large import is_large, large_api_usage, large_statement, many
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError
@@ -99,11 +99,11 @@ class RecordedSource:
             self._read = asked, self._lake.sealed(segments, *around(span))
         return self._read[1]
 
-    def drawn(self, papers: Inputs) -> Statement:
-        """The statement of `papers`: by the definition, or by DuckDB where they are large."""
-        if is_large(papers):
-            return drawn_large(papers, self._lake, self._settings)
-        return drawn(papers, self.sealed_facts)
+    def drawn(self, inputs: Inputs) -> Statement:
+        """The statement of `inputs`: by the definition, or by DuckDB where they are large."""
+        if is_large(inputs):
+            return large_statement(inputs, self._lake, self._settings)
+        return drawn(inputs, self.sealed_facts)
 
     def bought(self, span: Span) -> Iterable[Usage]:
         """The calls around `span` whose cost may be estimated; the others may be among them."""
@@ -113,7 +113,7 @@ class RecordedSource:
     def _bought(self, segments: Sequence[Segment], unsealed: Facts, span: Span) -> Facts:
         """The calls whose cost may be estimated; other facts may be among them."""
         if many(segments, unsealed):
-            calls = bought_large(segments, unsealed, span, self._lake, self._settings)
+            calls = large_api_usage(segments, unsealed, span, self._lake, self._settings)
             return Facts(calls, (), (), ())
         return in_force(joined(unsealed, self.sealed_facts(segments, span)))
 
@@ -166,10 +166,10 @@ class RecordedSource:
             return [str(error)]
         return []
 
-    def whole(self, papers: Inputs) -> Inputs:
-        """`papers` with the facts of their segments among the others."""
-        facts = all_facts(papers, self.sealed_facts)
-        return msgspec.structs.replace(papers, facts=facts, segments=())
+    def whole(self, inputs: Inputs) -> Inputs:
+        """`inputs` with the facts of their segments among the others."""
+        facts = all_facts(inputs, self.sealed_facts)
+        return msgspec.structs.replace(inputs, facts=facts, segments=())
 
     def _estimated(self, span: Span) -> Sequence[Charge]:
         """Return the estimated cost of calls of `span`, as far as no bill has come."""

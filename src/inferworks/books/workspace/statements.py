@@ -1,4 +1,4 @@
-"""Statements of a data folder: as they were sealed, or as everything stands now."""
+"""Statements of a data folder: as they were sealed, or of all that is recorded now."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from inferworks.books.workspace.engine_choice import (
     why_unable,
 )
 from inferworks.books.workspace.gathering import (
+    computation_of,
     inputs_between,
     policy_of,
     rules_of,
     wanted_span,
-    worked_out_of,
 )
 from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.query import Query
@@ -49,40 +49,42 @@ if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engines.customer_statement import CustomerStatement
 
 NOW = Query()
-"""The query for everything that is recorded, under the policy of the settings."""
-Drawn = TypeVar("Drawn", Statement, "CustomerStatement")
+"""Query for all that is recorded, under the policy of the settings."""
+AnyStatement = TypeVar("AnyStatement", Statement, "CustomerStatement")
 
 
 class Statements:
-    """The statements of one data folder, and what each is computed from."""
+    """The statements of one data folder, and their inputs."""
 
     def __init__(self, settings: Settings, note: Callable[[str], object] = lambda _: None) -> None:
-        """Open nothing yet; `note` takes sentences for whoever asks."""
+        """Open nothing yet; `note` is called with sentences that qualify a result."""
         self.settings = settings
         self._note = note
 
     def statement(
         self, query: Query = NOW, engine: str | None = None, by: Dimension | None = None
     ) -> Statement:
-        """Return the statement: of a closed period as it was sealed, else as everything stands now.
+        """Return the statement: of a closed period as it was sealed, else of all that is recorded now.
 
-        `engine` draws it up, or the configured one; where that cannot yet do what is asked, or cut it
-        `by` that, the definition does, and a note says why. BooksError when a theorem does not hold.
+        It is computed by `engine`, or by the configured one; where that cannot, or cannot cut the statement
+        `by` a dimension, the reference in Python computes it, and a note says why. BooksError when an
+        invariant does not hold.
         """
         ends = self._open_ends(query)
         name = self._engine(query, engine, by, ends)
-        if name is not EngineName.REFERENCE and ends is not None:
-            from inferworks.books.workspace.on_engine import drawn_on
+        if name is EngineName.REFERENCE or ends is None:
+            return with_provisional_note(self._defined(query, ends), query)
+        from inferworks.books.workspace.on_engine import statement_on
 
-            return noted(drawn_on(name, self.settings, query.between(*ends)), query)
-        return noted(self._defined(query, ends), query)
+        found = statement_on(name, self.settings, query.between(*ends))
+        return with_provisional_note(found, query)
 
     def by_customer(
         self, query: Query = NOW, engine: str | None = None
     ) -> Statement | CustomerStatement:
-        """Return the same figures for a cut by customer, of which an engine draws up nothing else.
+        """Return the statement by customer, of which an engine computes no finer line.
 
-        Where support pools step down to every target, it draws up the whole.
+        Where the rules have support pools, whose step-down needs every target, it computes the whole.
         """
         ends = self._open_ends(query)
         pools = rules_of(self.settings, query.pools_path).pools
@@ -91,10 +93,11 @@ class Statements:
             return self.statement(query, engine, Dimension.CUSTOMER)
         name = self._engine(query, engine, Dimension.CUSTOMER, ends)
         if name is EngineName.REFERENCE:
-            return noted(self._defined(query, ends), query)
-        from inferworks.books.workspace.on_engine import customers_on
+            return with_provisional_note(self._defined(query, ends), query)
+        from inferworks.books.workspace.on_engine import customer_statement_on
 
-        return noted(customers_on(name, self.settings, query.between(*ends)), query)
+        found = customer_statement_on(name, self.settings, query.between(*ends))
+        return with_provisional_note(found, query)
 
     def sealed_json(self, query: Query) -> bytes | None:
         """Return the statement of a closed period as JSON, byte for byte as it was sealed.
@@ -111,25 +114,25 @@ class Statements:
         return None
 
     def inputs(self, query: Query = NOW) -> Inputs:
-        """Return everything that the statement is drawn from, all facts at hand: as sealed, or recorded."""
+        """Return the inputs of the statement with all facts in memory: as sealed, or as recorded now."""
         settings, policy = self.settings, query.policy
         if query.period is None:
             return inputs_between(settings, query)
         source = RecordedSource(settings, policy, query.pools_path)
         with self._ledger() as ledger:
             period = ledger.periods().named(query.period)
-            papers = sealed_papers(ledger, period)
-            if papers is not None and policy is not None:
-                papers = seen_by(papers, policy_of(settings, policy))
-            papers = papers or open_papers(ledger, source, period)
-        return source.whole(papers)
+            inputs = sealed_papers(ledger, period)
+            if inputs is not None and policy is not None:
+                inputs = seen_by(inputs, policy_of(settings, policy))
+            inputs = inputs or open_papers(ledger, source, period)
+        return source.whole(inputs)
 
     def computation(self, query: Query = NOW) -> Computation:
-        """Return every stage from the inputs to the entries, validated; corrections are left out."""
-        return worked_out_of(self.inputs(query))
+        """Return every stage from the inputs to the entries, validated, without corrections."""
+        return computation_of(self.inputs(query))
 
     def later(self, query: Query) -> tuple[LaterCorrection, ...]:
-        """Return what later periods book for the one asked for; nothing unless that is closed."""
+        """Return the corrections that later periods post for the queried one; none unless it is closed."""
         if query.period is None:
             return ()
         with self._ledger() as ledger:
@@ -137,7 +140,7 @@ class Statements:
             return corrected_later(ledger, RecordedSource(self.settings), period)
 
     def close_of(self, query: Query) -> tuple[Close, str] | None:
-        """Return the close of the period asked for, and its SHA-256; None while open, and for dates."""
+        """Return the close of the queried period, and its SHA-256; None while open, and for dates."""
         if query.period is None:
             return None
         with self._ledger() as ledger:
@@ -150,13 +153,13 @@ class Statements:
         return open_ledger(self.settings, read_only=read_only)
 
     def _open_ends(self, query: Query) -> tuple[int | None, int | None] | None:
-        """Return both ends of the time asked for; None where a seal may have a say in it."""
+        """Return both ends of the queried time; None where it may be sealed or need corrections."""
         if query.period is not None:
             return open_span(self.settings, query.period)
         return query.start_ns, query.end_ns
 
     def _defined(self, query: Query, ends: tuple[int | None, int | None] | None) -> Statement:
-        """Return the statement by definition, or from the seal of a closed period."""
+        """Return the statement by the reference in Python, or from the seal of a closed period."""
         if query.period is not None and ends is None:
             source = RecordedSource(self.settings, query.policy, query.pools_path)
             view = None if query.policy is None else policy_of(self.settings, query.policy)
@@ -168,15 +171,15 @@ class Statements:
     def _engine(
         self,
         query: Query,
-        asked_for: str | None,
+        name: str | None,
         by: Dimension | None,
         ends: tuple[int | None, int | None] | None,
     ) -> EngineName:
-        """Return who draws it up; a note says where that is not who was asked for."""
+        """Return the engine that computes the statement; note the reason where it is another one."""
         rules = rules_of(self.settings, query.pools_path)
         unable = why_unable(rules, by) if ends else WHY_NOT_SEALED
         span = wanted_span(*(ends or (None, None)))
-        wanted = EngineName(asked_for or self.settings.engine)
+        wanted = EngineName(name or self.settings.engine)
         choice = chosen(wanted, lambda: facts_recorded(self.settings, span) if ends else 0, unable)
         if choice.note:
             self._note(choice.note)
@@ -191,8 +194,8 @@ class Statements:
             return adjustments(ledger, RecordedSource(self.settings), period, policy)
 
 
-def noted(drawn: Drawn, query: Query) -> Drawn:
-    """Return `drawn`, which says so where it is provisional."""
+def with_provisional_note(statement: AnyStatement, query: Query) -> AnyStatement:
+    """Return `statement` with the note of a provisional query first."""
     if not query.provisional:
-        return drawn
-    return msgspec.structs.replace(drawn, notes=(query.provisional, *drawn.notes))
+        return statement
+    return msgspec.structs.replace(statement, notes=(query.provisional, *statement.notes))

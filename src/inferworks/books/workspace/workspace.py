@@ -53,22 +53,22 @@ from inferworks.books.exports.journal import Journal
 from inferworks.books.period import Period, Periods, declared, late_texts
 from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.books.statement.statement import Statement
-from inferworks.books.workspace.default_period import period_meant, running_period
+from inferworks.books.workspace.default_period import running_period, select_period
 from inferworks.books.workspace.gathering import (
+    computation_of,
     customers_of,
     estimates_of,
-    opened_books,
+    open_store,
     policy_of,
     singles_of,
     span_of,
-    worked_out_of,
 )
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.journals import journal_files, periods_in
 from inferworks.books.workspace.late_lines import calendar_of, closed_time
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource, who
-from inferworks.books.workspace.statements import NOW, Statements, noted
+from inferworks.books.workspace.statements import NOW, Statements, with_provisional_note
 from inferworks.errors import BooksError, UserError
 
 if TYPE_CHECKING:  # the readers of bills take their time to load
@@ -157,10 +157,10 @@ class Workspace(Statements):
         """
         if period is not None and (start_ns, end_ns) != (None, None):
             raise UserError("name a period or dates, not both")
-        meant = period_meant(self.settings, period, start_ns, end_ns, whole=whole)
-        for note in meant.notes:
+        selected = select_period(self.settings, period, start_ns, end_ns, whole=whole)
+        for note in selected.notes:
             self._note(note)
-        return Query(meant.name, start_ns, end_ns, policy, pools_path, meant.provisional)
+        return Query(selected.name, start_ns, end_ns, policy, pools_path, selected.provisional)
 
     # Costs
 
@@ -194,7 +194,7 @@ class Workspace(Statements):
 
         DataFolderError before anything was imported.
         """
-        with opened_books(self.settings.folder, read_only=True) as store:
+        with open_store(self.settings.folder, read_only=True) as store:
             return [one for one in store.imports() if every or one.state is State.IN_FORCE]
 
     def import_of(self, number: int) -> Import:
@@ -214,7 +214,7 @@ class Workspace(Statements):
             raise UserError(f"import {number}: say why it is voided, with --reason")
         settings = self.settings
         calendar = calendar_of(settings.folder)
-        with opened_books(settings.folder, read_only=False) as store:
+        with open_store(settings.folder, read_only=False) as store:
             one, changed = store.void(
                 number, reason.strip(), closed_time(calendar), who(), settings.clock.now_ns()
             )
@@ -222,7 +222,7 @@ class Workspace(Statements):
 
     def questions(self, *, settled: bool = False) -> list[Asked]:
         """Return the questions of files in quarantine; with `settled` the answered ones too."""
-        with opened_books(self.settings.folder, read_only=True) as store:
+        with open_store(self.settings.folder, read_only=True) as store:
             return store.questions(settled=settled)
 
     def settle(self, number: int, reason: str) -> Asked:
@@ -233,7 +233,7 @@ class Workspace(Statements):
         if not reason.strip():
             raise UserError(f"question {number}: say why its file stays out, with --reason")
         by, at_ns = who(), self.settings.clock.now_ns()
-        with opened_books(self.settings.folder, read_only=False) as store:
+        with open_store(self.settings.folder, read_only=False) as store:
             question = store.settle(number, reason.strip(), by, at_ns)
         return question._replace(settled_ns=at_ns, by=by, reason=reason.strip())
 
@@ -256,13 +256,13 @@ class Workspace(Statements):
 
     def bridge(self, query: Query = NOW) -> tuple[Statement, Bridge]:
         """Return the statement, and the way from its revenue to the fully loaded margin, pool by pool."""
-        drawn = self.statement(query)
-        return drawn, bridge(drawn)
+        statement = self.statement(query)
+        return statement, bridge(statement)
 
     def economics(self, query: Query = NOW) -> tuple[Statement, Economics]:
         """Return the statement, the cost of one more customer, and where the break-even lies."""
-        drawn = self.statement(query)
-        return drawn, economics(drawn)
+        statement = self.statement(query)
+        return statement, economics(statement)
 
     def explain(
         self, subject: str, query: Query = NOW, bounds: Bounds = USUAL_BOUNDS
@@ -271,25 +271,25 @@ class Workspace(Statements):
 
         UserError when nothing of that name is there.
         """
-        wanted, papers = parse_subject(subject), self.inputs(query)
-        workings = worked_out_of(papers)
-        singles = singles_of(workings, papers) or None
-        beside = self._adjustments(query, workings.policy)
-        return explain(workings, wanted, bounds, beside, singles)
+        wanted, inputs = parse_subject(subject), self.inputs(query)
+        computation = computation_of(inputs)
+        singles = singles_of(computation, inputs) or None
+        beside = self._adjustments(query, computation.policy)
+        return explain(computation, wanted, bounds, beside, singles)
 
     def compare(
         self, one: str, other: str, query: Query = NOW
     ) -> tuple[Computation, PolicyComparison]:
         """Return the computation, and its money under two policies. UserError without such a policy."""
         first, second = (policy_of(self.settings, name) for name in (one, other))
-        workings = self.computation(query)
-        beside = self._adjustments(query, workings.policy)
-        return workings, compare(workings, first, second, beside)
+        computation = self.computation(query)
+        beside = self._adjustments(query, computation.policy)
+        return computation, compare(computation, first, second, beside)
 
     def methods(self, query: Query = NOW) -> tuple[Distances, tuple[Received, ...]]:
         """Return how far apart the methods of dividing are, and what pools received of pools."""
-        workings = self.computation(query)
-        return distances(workings), received(workings.allocated, workings.pools)
+        computation = self.computation(query)
+        return distances(computation), received(computation.allocated, computation.pools)
 
     def estimates(
         self, start_ns: int | None = None, end_ns: int | None = None
@@ -312,16 +312,16 @@ class Workspace(Statements):
             then = then.between(*ends)
         return comparison(now, self.statement(then, engine), name)
 
-    def against(self, drawn: Statement, budget: Path) -> Against:
-        """Return `drawn` beside the budget in a file: a CSV of period, line and amount.
+    def against(self, statement: Statement, budget: Path) -> Against:
+        """Return `statement` beside the budget in a file: a CSV of period, line and amount.
 
         BillError with every bad cell.
         """
-        return self._against(drawn, open_ours(budget, COLUMNS))
+        return self._against(statement, open_ours(budget, COLUMNS))
 
-    def _against(self, drawn: Statement, budget: BillFile) -> Against:
+    def _against(self, statement: Statement, budget: BillFile) -> Against:
         known, named = self.settings.departments, self.periods().named
-        return against(drawn, read_budget(budget, named, known, drawn.currency))
+        return against(statement, read_budget(budget, named, known, statement.currency))
 
     def forecast(
         self,
@@ -333,13 +333,15 @@ class Workspace(Statements):
         """Return what a running period is expected to come to. UserError when it is over or to come."""
         whole, so_far, used_ns = running_period(self.settings, period, until_ns)
         query = Query(so_far.name, policy=policy, pools_path=pools_path)
-        drawn, workings = self.statement(query), self.computation(query)
-        papers = RecordedSource(self.settings, policy, pools_path).papers(whole.span)
-        bills = (charge for charge in papers.charges if not is_provisional(charge))
+        statement, computation = self.statement(query), self.computation(query)
+        inputs = RecordedSource(self.settings, policy, pools_path).papers(whole.span)
+        bills = (charge for charge in inputs.charges if not is_provisional(charge))
         rest = Span(so_far.end_ns, whole.end_ns)
-        ahead = accrued_charges(bills, rest, papers.currency, papers.rules, workings.policy.basis)
-        found = forecast(drawn, workings, ahead.charges, whole.end_ns)
-        return Forecasted(whole, so_far.end_ns, used_ns, drawn, found)
+        ahead = accrued_charges(
+            bills, rest, inputs.currency, inputs.rules, computation.policy.basis
+        )
+        found = forecast(statement, computation, ahead.charges, whole.end_ns)
+        return Forecasted(whole, so_far.end_ns, used_ns, statement, found)
 
     # Periods
 
@@ -430,14 +432,16 @@ class Workspace(Statements):
 
     def books(self, query: Query = NOW, seller: str = SELLER) -> Books:
         """Return the books, ready to be written out; a closed period as it was sealed."""
-        papers = self.inputs(query)
-        workings = worked_out_of(papers)
-        singles = singles_of(workings, papers)
+        inputs = self.inputs(query)
+        computation = computation_of(inputs)
+        singles = singles_of(computation, inputs)
         if query.period is None:
-            return books_of(workings, seller, singles)
-        drawn = noted(self._defined(query, None), query)
+            return books_of(computation, seller, singles)
+        statement = with_provisional_note(self._defined(query, None), query)
         later = self.later(query)
-        return Books(drawn, workings.allocated, papers.policy, seller, later, singles=singles)
+        return Books(
+            statement, computation.allocated, inputs.policy, seller, later, singles=singles
+        )
 
     def export(
         self,
@@ -502,14 +506,18 @@ class Workspace(Statements):
         span = span_of(self.settings, query.start_ns, query.end_ns)
         calendar = self.periods()
         cut = periods_in(calendar, span, query.start_ns is None, query.end_ns is None)
-        drawn = [
+        statements = [
             self._defined(whole._replace(period=period.name), None)
             if is_whole
             else self._defined(whole, period.span)
             for period, is_whole in cut
         ]
-        if query.end_ns is None and drawn and drawn[-1].end_ns == calendar.closed_until_ns:
-            following = calendar.first_open(drawn[-1].end_ns)
+        if (
+            query.end_ns is None
+            and statements
+            and statements[-1].end_ns == calendar.closed_until_ns
+        ):
+            following = calendar.first_open(statements[-1].end_ns)
             booking = self._defined(whole._replace(period=following.name), None)
-            drawn += [booking] if booking.corrections else []
-        return tuple(drawn) or (self._defined(whole, span),)
+            statements += [booking] if booking.corrections else []
+        return tuple(statements) or (self._defined(whole, span),)

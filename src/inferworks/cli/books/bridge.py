@@ -15,13 +15,13 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking_without_policy
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options_without_policy
 from inferworks.cli.show import print_json, say
 
 
 @click.command("bridge")
-@asking_without_policy
+@query_options_without_policy
 def show_bridge(
     period: str | None,
     from_text: str | None,
@@ -41,16 +41,16 @@ def show_bridge(
       inferworks books bridge
       inferworks books bridge --period 2026-11 --json
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, None, pools_path)
-    (drawn, built), later = workspace.bridge(query), workspace.later(query)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    (statement, built), later = workspace.bridge(query), workspace.later(query)
     if as_json:
-        print_json(query.marked(built.to_json() | corrections_json(drawn, later)))
+        print_json(query.marked(built.to_json() | corrections_json(statement, later)))
         return
-    say(f"Bridge in {built.currency}, {span_text(drawn)}", "")
-    print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(drawn)))
-    print_corrections(drawn, later)
-    print_no_costs(drawn.lines)
+    say(f"Bridge in {built.currency}, {span_text(statement)}", "")
+    print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(statement)))
+    print_corrections(statement, later)
+    print_no_costs(statement.lines)
 
 
 def _rows(built: Bridge, places: int) -> list[tuple[str, str]]:

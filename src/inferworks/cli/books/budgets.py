@@ -14,7 +14,7 @@ from inferworks.books.analysis.budget import (
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
 from inferworks.cli.show import say
 
-budgeting = click.option(
+budget_option = click.option(
     "--budget",
     "budget",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -9,7 +9,7 @@ import click
 from inferworks.books.closing.close import Closed
 from inferworks.books.statement.statement import accrued_json, true_up_json
 from inferworks.cli.books.formatting import amount, places_of, print_figures
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
@@ -49,7 +49,7 @@ def close(
       inferworks books close 2026-11
       inferworks books close 2026-11 --accept "invoice 7 is disputed with the supplier"
     """
-    closed = opened(config_path, data_path).close(
+    closed = workspace_of(config_path, data_path).close(
         period, accept=accept, begin=begin, policy=policy, pools_path=pools_path
     )
     if as_json:

@@ -10,7 +10,7 @@ from inferworks.books.statement.statement import Statement, remarks
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures, span_text
 from inferworks.cli.show import say
 
-comparing = click.option(
+compare_option = click.option(
     "--compare",
     "beside",
     metavar="WHAT",
@@ -39,8 +39,8 @@ def print_compared(now: Statement, found: Comparison, period: str | None) -> lis
     _print_causes(why, places)
     return [
         f"Note, {which}: {note}"
-        for which, drawn in ((heads[0], now), (heads[1], then))
-        for note in remarks(drawn.lines, drawn.notes)
+        for which, statement in ((heads[0], now), (heads[1], then))
+        for note in remarks(statement.lines, statement.notes)
     ]
 
 

@@ -14,8 +14,8 @@ from inferworks.cli.books.formatting import (
     print_no_costs,
     span_text,
 )
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking_without_policy
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options_without_policy
 from inferworks.cli.show import print_json, say
 
 _MOST_MOVED = 20
@@ -24,7 +24,7 @@ _MOST_MOVED = 20
 @click.command("compare")
 @click.argument("one")
 @click.argument("other")
-@asking_without_policy
+@query_options_without_policy
 def show_comparison(
     one: str,
     other: str,
@@ -46,14 +46,14 @@ def show_comparison(
       inferworks books compare gaap marginal
       inferworks books compare gaap ./ours.toml --period 2026-11 --json
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, None, pools_path)
-    workings, found = workspace.compare(one, other, query)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    computation, found = workspace.compare(one, other, query)
     if as_json:
         print_json(query.marked(found.to_json()))
         return
     _print(found)
-    print_no_costs(workings.lines)
+    print_no_costs(computation.lines)
 
 
 def _print(found: Comparison) -> None:

@@ -16,15 +16,15 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking_without_policy
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options_without_policy
 from inferworks.cli.show import print_json, say
 
 _MOST_CUSTOMERS = 20
 
 
 @click.command("economics")
-@asking_without_policy
+@query_options_without_policy
 def show_economics(
     period: str | None,
     from_text: str | None,
@@ -44,19 +44,19 @@ def show_economics(
       inferworks books economics
       inferworks books economics --period 2026-11 --json
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, None, pools_path)
-    (drawn, found), later = workspace.economics(query), workspace.later(query)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    (statement, found), later = workspace.economics(query), workspace.later(query)
     if as_json:
-        print_json(query.marked(found.to_json() | corrections_json(drawn, later)))
+        print_json(query.marked(found.to_json() | corrections_json(statement, later)))
         return
-    places = places_of(drawn)
-    say(f"Unit economics in {found.currency}, {span_text(drawn)}", "")
+    places = places_of(statement)
+    say(f"Unit economics in {found.currency}, {span_text(statement)}", "")
     print_figures(("", f"AMOUNT {found.currency}"), _rows(found, places))
     _print_customers(found, places)
     say(f"Break-even: {found.break_even}.", "")
-    print_corrections(drawn, later)
-    print_no_costs(drawn.lines)
+    print_corrections(statement, later)
+    print_no_costs(statement.lines)
 
 
 def _rows(found: Economics, places: int) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import click
 
 from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.cli.books.dates import moments
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.money import format_pico
@@ -37,7 +37,7 @@ def estimates(
       inferworks books estimates
       inferworks books estimates --from 2026-11-01 --to 2026-12-01 --json
     """
-    rows = opened(config_path, data_path).estimates(*moments(from_text, to_text))
+    rows = workspace_of(config_path, data_path).estimates(*moments(from_text, to_text))
     if as_json:
         print_json([_as_json(row) for row in rows])
         return

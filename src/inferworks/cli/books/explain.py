@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from inferworks.books.analysis.breakdown import Bounds, Node
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
@@ -30,7 +30,7 @@ _CAUSES = 3
     show_default=True,
     help="Parts to show of each figure; the rest are summed.",
 )
-@asking
+@query_options
 def show_explanation(
     subject: str,
     depth: int,
@@ -55,8 +55,8 @@ def show_explanation(
       inferworks books explain pool:machines --depth 2
       inferworks books explain purpose:unused:idle --json
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, policy, pools_path)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, policy, pools_path)
     found = workspace.explain(subject, query, Bounds(depth, width))
     if as_json:
         print_json(query.marked(found.to_json()))

@@ -14,9 +14,9 @@ from inferworks.books.exports.base import ExportFile, content, write_files
 from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.exports.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS, PAGE
 from inferworks.books.workspace.workspace import SELLER
-from inferworks.cli.books.budgets import budgeting
-from inferworks.cli.books.comparatives import comparing
-from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.budgets import budget_option
+from inferworks.cli.books.comparatives import compare_option
+from inferworks.cli.books.opening import query_of, workspace_of
 from inferworks.cli.options import config_option, data_option
 from inferworks.cli.show import say
 from inferworks.errors import UserError
@@ -48,8 +48,8 @@ _CENTS = 2
     help="Sum a journal by account and round it; 2 for cents.",
 )
 @click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
-@comparing
-@budgeting
+@compare_option
+@budget_option
 @config_option
 @data_option
 def export(
@@ -81,10 +81,10 @@ def export(
       inferworks books export hledger | hledger -f - check --strict
       inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
-    workspace = opened(config_path, data_path)
+    workspace = workspace_of(config_path, data_path)
     if form != PAGE:
         _refuse(form, {"--compare": beside, "--budget": budget})
-    query = asked(*(workspace, period, from_text, to_text, policy), whole=form in JOURNALS)
+    query = query_of(*(workspace, period, from_text, to_text, policy), whole=form in JOURNALS)
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
         put_out(workspace.export(form, query, seller or SELLER, beside, budget), out, form)

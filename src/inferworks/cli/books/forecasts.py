@@ -13,7 +13,7 @@ from inferworks.books.calendar.moments import utc_text
 from inferworks.books.period import Period
 from inferworks.cli.books.dates import moments
 from inferworks.cli.books.formatting import amount, places_for, print_figures
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -59,17 +59,19 @@ def show_forecast(
       inferworks books forecast --until 2026-11-16
       inferworks books forecast --period 2026-11 --policy marginal --json
     """
-    workspace, until_ns = opened(config_path, data_path), moments(None, until)[1]
-    whole, at_ns, used_ns, drawn, found = workspace.forecast(period, until_ns, policy, pools_path)
+    workspace, until_ns = workspace_of(config_path, data_path), moments(None, until)[1]
+    whole, at_ns, used_ns, statement, found = workspace.forecast(
+        period, until_ns, policy, pools_path
+    )
     said = [*found.notes, *_unused(used_ns, at_ns)]
     if as_json:
-        notes = ["Provisional: a forecast.", *said, *drawn.notes]
+        notes = ["Provisional: a forecast.", *said, *statement.notes]
         print_json({"period": whole.name, **found.to_json(), "notes": notes})
     else:
         _print(found, whole)
         for note in said:
             say(f"Note: {note}")
-        for note in drawn.notes:
+        for note in statement.notes:
             say(f"Note, so far: {note}")
 
 

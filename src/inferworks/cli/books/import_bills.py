@@ -9,7 +9,7 @@ import msgspec
 
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.cli.books.format_options import format_options
-from inferworks.cli.books.opening import opened, print_note
+from inferworks.cli.books.opening import print_note, workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table
 from inferworks.cli.watch import watched
@@ -74,7 +74,7 @@ def import_bills(
         raise click.UsageError("--part and --replace are two answers; give one of them")
     overlap = "part" if part else "replace" if replace else ""
     answers = msgspec.structs.replace(options, mapping=mapping_path, overlap=overlap)
-    result = opened(config_path, data_path).import_bills(files, answers, watched)
+    result = workspace_of(config_path, data_path).import_bills(files, answers, watched)
     if as_json:
         print_json(result)
     elif result.files:

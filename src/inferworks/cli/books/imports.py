@@ -9,7 +9,7 @@ import click
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.deliveries.saying import amounts, plain
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import counted, print_json, print_table, say
 
@@ -36,7 +36,7 @@ def list_imports(
       inferworks books imports list
       inferworks books imports list --all --json
     """
-    found = opened(config_path, data_path).imports(every=every)
+    found = workspace_of(config_path, data_path).imports(every=every)
     if as_json:
         print_json({"imports": list(map(_as_json, found))})
         return
@@ -58,7 +58,7 @@ def show_import(
     Example:
       inferworks books imports show 12
     """
-    one = opened(config_path, data_path).import_of(number)
+    one = workspace_of(config_path, data_path).import_of(number)
     if as_json:
         print_json(_as_json(one))
         return
@@ -99,7 +99,7 @@ def void_import(
     Example:
       inferworks books imports void 12 --reason "the bill of another company"
     """
-    one, gone, late = opened(config_path, data_path).void_import(number, reason)
+    one, gone, late = workspace_of(config_path, data_path).void_import(number, reason)
     if as_json:
         print_json({**_as_json(one), "state": State.VOID, "gone": gone, "notes": late})
         return

@@ -12,20 +12,20 @@ from inferworks.money import format_pico
 _COLUMNS = ("REVENUE", "COST OF REVENUE", "GROSS MARGIN", "R&D", "OTHER")
 
 
-def print_corrections(drawn: Statement, later: Sequence[LaterCorrection]) -> None:
+def print_corrections(statement: Statement, later: Sequence[LaterCorrection]) -> None:
     """Tables of both, where there are any; each adds up to its last line."""
-    places = places_of(drawn)
-    if drawn.corrections:
-        _print("CORRECTIONS BOOKED", made_up(drawn), places)
+    places = places_of(statement)
+    if statement.corrections:
+        _print("CORRECTIONS BOOKED", made_up(statement), places)
     if later:
-        _print("CORRECTED SINCE", amended(drawn, later), places)
+        _print("CORRECTED SINCE", amended(statement, later), places)
 
 
-def corrections_json(drawn: Statement, later: Sequence[LaterCorrection]) -> dict[str, object]:
+def corrections_json(statement: Statement, later: Sequence[LaterCorrection]) -> dict[str, object]:
     """The same as JSON values; every amount an exact decimal string."""
     return {
-        "corrections_booked": _json(made_up(drawn)) if drawn.corrections else [],
-        "corrected_since": _json(amended(drawn, later)) if later else [],
+        "corrections_booked": _json(made_up(statement)) if statement.corrections else [],
+        "corrected_since": _json(amended(statement, later)) if later else [],
     }
 
 

@@ -11,14 +11,14 @@ import click
 from inferworks.books.allocation.step_down import Received
 from inferworks.books.analysis.method_comparison import Distances
 from inferworks.cli.books.formatting import amount, print_figures
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking_without_policy
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options_without_policy
 from inferworks.cli.show import print_json, say
 from inferworks.money import PICO, format_pico, round_pico
 
 
 @click.command("methods")
-@asking_without_policy
+@query_options_without_policy
 def show_methods(
     period: str | None,
     from_text: str | None,
@@ -36,8 +36,8 @@ def show_methods(
     Examples:
       inferworks books methods --period 2026-11
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, None, pools_path)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, None, pools_path)
     found, pools = workspace.methods(query)
     workspace.note_corrections(query, workspace.later(query))
     if as_json:

@@ -14,7 +14,7 @@ from inferworks.cli.show import say
 from inferworks.wiring.books import book_settings
 
 
-def opened(config_path: Path | None, data_path: Path | None) -> Workspace:
+def workspace_of(config_path: Path | None, data_path: Path | None) -> Workspace:
     """Return the books of `--config` and `--data`; what they note goes to standard error."""
     return Workspace(book_settings(read_config(config_path, data_path)), print_note)
 
@@ -24,7 +24,7 @@ def print_note(text: str) -> None:
     say(f"Note: {text}", err=True)
 
 
-def asked(
+def query_of(
     workspace: Workspace,
     period: str | None,
     from_text: str | None,

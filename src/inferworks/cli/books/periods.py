@@ -10,7 +10,7 @@ import click
 from inferworks.books.closing.seal import Close
 from inferworks.books.period import Period, Status
 from inferworks.cli.books.dates import moments
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.units import NS_PER_SECOND
@@ -38,7 +38,7 @@ def periods(
       inferworks books periods
       inferworks books periods fy27-p02 --from 2026-10-26 --to 2026-11-23
     """
-    workspace = opened(config_path, data_path)
+    workspace = workspace_of(config_path, data_path)
     if name is not None:
         start_ns, end_ns = moments(from_text, to_text)
         if start_ns is None or end_ns is None:

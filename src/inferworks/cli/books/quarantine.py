@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.books.deliveries.record import Asked
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -34,7 +34,7 @@ def list_quarantine(
     Example:
       inferworks books quarantine list
     """
-    found = opened(config_path, data_path).questions(settled=every)
+    found = workspace_of(config_path, data_path).questions(settled=every)
     if as_json:
         print_json({"questions": list(map(_as_json, found))})
         return
@@ -60,7 +60,7 @@ def settle(
     Example:
       inferworks books quarantine settle 3 --reason "a draft of the bill"
     """
-    question = opened(config_path, data_path).settle(number, reason)
+    question = workspace_of(config_path, data_path).settle(number, reason)
     if as_json:
         print_json(_as_json(question))
     else:

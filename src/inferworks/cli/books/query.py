@@ -13,14 +13,14 @@ from inferworks.cli.options import config_option, data_option, json_option
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def asking(command: Command) -> Command:
+def query_options(command: Command) -> Command:
     """Add `--period`, `--from`, `--to`, `--policy`, `--pools`, `--settings`, `--data`, `--json`."""
     for option in reversed((*_SPAN, _POLICY, _POOLS, config_option, data_option, json_option)):
         command = option(command)
     return command
 
 
-def asking_without_policy(command: Command) -> Command:
+def query_options_without_policy(command: Command) -> Command:
     """Add the same options without `--policy`."""
     for option in reversed((*_SPAN, _POOLS, config_option, data_option, json_option)):
         command = option(command)

@@ -13,7 +13,7 @@ from inferworks.books.deliveries.saying import plain
 from inferworks.books.repository.reconcile import Check
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.cli.books.format_options import format_options
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.money import format_pico
@@ -54,7 +54,7 @@ def reconcile(
       issuer,invoice,currency,total
       A Cloud,INV-1,USD,1234.57
     """
-    found = opened(config_path, data_path).reconcile(invoices, period, options)
+    found = workspace_of(config_path, data_path).reconcile(invoices, period, options)
     if as_json:
         accruals = [_accrual_json(one) for one in found.accruals]
         print_json({"checks": list(map(_as_json, found.checks)), "accruals": accruals})

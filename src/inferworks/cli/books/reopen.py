@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -34,7 +34,7 @@ def reopen(
     Example:
       inferworks books reopen 2026-11 --reason "the price plan of acme was entered wrong"
     """
-    record, sha256 = opened(config_path, data_path).reopen(period, reason)
+    record, sha256 = workspace_of(config_path, data_path).reopen(period, reason)
     if as_json:
         print_json({"sha256": sha256, "record": record})
         return

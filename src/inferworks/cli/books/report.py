@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from inferworks.books.exports.formats import PAGE
-from inferworks.cli.books.budgets import budgeting
-from inferworks.cli.books.comparatives import comparing
+from inferworks.cli.books.budgets import budget_option
+from inferworks.cli.books.comparatives import compare_option
 from inferworks.cli.books.export import put_out
-from inferworks.cli.books.opening import asked, opened
+from inferworks.cli.books.opening import query_of, workspace_of
 from inferworks.cli.options import DEFAULT_REPORT, config_option, data_option, free_place
 
 
@@ -24,8 +24,8 @@ from inferworks.cli.options import DEFAULT_REPORT, config_option, data_option, f
 @click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
 @click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
-@comparing
-@budgeting
+@compare_option
+@budget_option
 @config_option
 @data_option
 def report(
@@ -51,7 +51,7 @@ def report(
       inferworks books report --period 2026-11 --out november.html
       inferworks books report --period 2026-11 --compare previous --budget budget.csv
     """
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, policy)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, policy)
     files = workspace.export(PAGE, query, beside=beside, budget=budget)
     put_out(files, out or free_place(DEFAULT_REPORT), PAGE)

@@ -23,19 +23,19 @@ def print_beside(
     as_json: bool,
 ) -> None:
     """Print the statement of `query`, beside the time that `what` names and the `budget`."""
-    drawn = workspace.statement(query, engine)
-    compared = None if what is None else workspace.beside(query, drawn, what, engine)
-    plan = None if budget is None else workspace.against(drawn, budget)
+    statement = workspace.statement(query, engine)
+    compared = None if what is None else workspace.beside(query, statement, what, engine)
+    plan = None if budget is None else workspace.against(statement, budget)
     if as_json:
-        told = drawn.to_json() | {"notes": remarks(drawn.lines, drawn.notes)}
+        told = statement.to_json() | {"notes": remarks(statement.lines, statement.notes)}
         told |= {} if compared is None else {"compared": compared.to_json()}
         told |= {} if plan is None else {"budget": plan.to_json()}
         print_json(query.marked(told))
         return
-    say(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
-    notes = [f"Note: {note}" for note in remarks(drawn.lines, drawn.notes)]
+    say(f"Statement in {statement.currency}, policy {statement.policy}, {span_text(statement)}")
+    notes = [f"Note: {note}" for note in remarks(statement.lines, statement.notes)]
     if compared is not None:
-        notes = print_compared(drawn, compared, query.period)
+        notes = print_compared(statement, compared, query.period)
     if plan is not None:
         notes = [*print_against(plan), *notes]
     for note in notes:

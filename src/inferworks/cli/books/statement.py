@@ -25,8 +25,8 @@ from inferworks.books.statement.statement import (
 )
 from inferworks.books.workspace.engine_choice import BY_CALL
 from inferworks.books.workspace.settings import EngineName
-from inferworks.cli.books.budgets import budgeting
-from inferworks.cli.books.comparatives import comparing
+from inferworks.cli.books.budgets import budget_option
+from inferworks.cli.books.comparatives import compare_option
 from inferworks.cli.books.formatting import (
     amount,
     percentage,
@@ -36,15 +36,15 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
-from inferworks.cli.books.opening import asked, opened
-from inferworks.cli.books.query import asking
+from inferworks.cli.books.opening import query_of, workspace_of
+from inferworks.cli.books.query import query_options
 from inferworks.cli.books.side_notes import print_beside
 from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engines.customer_statement import CustomerStatement
 
-Drawn: TypeAlias = "Statement | CustomerStatement"
+AnyStatement: TypeAlias = "Statement | CustomerStatement"
 Sealed: TypeAlias = tuple[Close, str] | None
 """The close of a statement's period and its SHA-256; None while it is open."""
 _CAPTIONS = {
@@ -66,9 +66,9 @@ _GROSS_MARGIN = "Gross margin"
     type=click.Choice([name.value for name in EngineName]),
     help="Engine; all give the same figures.  [default: auto]",
 )
-@comparing
-@budgeting
-@asking
+@compare_option
+@budget_option
+@query_options
 def statement(
     by: str | None,
     engine: str | None,
@@ -104,8 +104,8 @@ def statement(
         raise click.UsageError(
             "--compare and --budget set the whole statement beside another; --by cuts it: leave one out"
         )
-    workspace = opened(config_path, data_path)
-    query = asked(workspace, period, from_text, to_text, policy, pools_path)
+    workspace = workspace_of(config_path, data_path)
+    query = query_of(workspace, period, from_text, to_text, policy, pools_path)
     cut = Dimension(by) if by else None
     if stands_beside:
         print_beside(workspace, query, beside, budget, engine, as_json=as_json)
@@ -115,59 +115,65 @@ def statement(
         print_json(msgspec.Raw(paper))
         return
     if as_json:
-        drawn = workspace.statement(query, engine, cut)
-        notes: dict[str, object] = {"notes": remarks(drawn.lines, drawn.notes)}
-        print_json(query.marked(drawn.to_json(cut) | notes))
+        statement = workspace.statement(query, engine, cut)
+        notes: dict[str, object] = {"notes": remarks(statement.lines, statement.notes)}
+        print_json(query.marked(statement.to_json(cut) | notes))
         return
     if cut is None:
-        drawn = workspace.statement(query, engine)
-        _print_whole(drawn, workspace.close_of(query), workspace.later(query))
+        statement = workspace.statement(query, engine)
+        _print_whole(statement, workspace.close_of(query), workspace.later(query))
     elif cut is Dimension.CUSTOMER:
         _print_cut(workspace.by_customer(query, engine), workspace.close_of(query), cut)
     else:
         _print_cut(workspace.statement(query, engine, cut), workspace.close_of(query), cut)
 
 
-def _print_whole(drawn: Statement, closed: Sealed, later: Sequence[LaterCorrection]) -> None:
-    _print_statement(drawn, closed)
-    _print_questions(drawn)
-    print_corrections(drawn, later)
-    _print_notes(drawn)
+def _print_whole(statement: Statement, closed: Sealed, later: Sequence[LaterCorrection]) -> None:
+    _print_statement(statement, closed)
+    _print_questions(statement)
+    print_corrections(statement, later)
+    _print_notes(statement)
 
 
-def _print_notes(drawn: Drawn) -> None:
-    print_no_costs(drawn.lines)
-    for note in drawn.notes:
+def _print_notes(statement: AnyStatement) -> None:
+    print_no_costs(statement.lines)
+    for note in statement.notes:
         say(f"Note: {note}")
 
 
-def _print_statement(drawn: Drawn, closed: Sealed) -> None:
-    places = places_of(drawn)
-    say(f"Statement in {drawn.currency}, policy {drawn.policy}, {span_text(drawn)}")
+def _print_statement(statement: AnyStatement, closed: Sealed) -> None:
+    places = places_of(statement)
+    say(f"Statement in {statement.currency}, policy {statement.policy}, {span_text(statement)}")
     if closed is not None:
         close, sha256 = closed
         say(f"Closed {utc_text(close.at_ns)} by {close.by}, SHA-256 {sha256[:12]}")
     say()
-    rows = [("Revenue", drawn.revenue_pico), ("Cost of revenue", drawn.cost_of_revenue_pico)]
-    rows += _of_which(drawn, COST_OF_REVENUE)
-    rows += [(_GROSS_MARGIN, drawn.gross_margin_pico)]
+    rows = [
+        ("Revenue", statement.revenue_pico),
+        ("Cost of revenue", statement.cost_of_revenue_pico),
+    ]
+    rows += _of_which(statement, COST_OF_REVENUE)
+    rows += [(_GROSS_MARGIN, statement.gross_margin_pico)]
     for function, caption in _CAPTIONS.items():
-        if drawn.function_pico(function):
-            rows += [(caption, drawn.function_pico(function)), *_of_which(drawn, (function,))]
-    if drawn.margin != _GROSS_MARGIN:
-        rows += [(drawn.margin, drawn.margin_pico)]
-    rows += [("Billed", drawn.billed_pico), ("Allocated", drawn.allocated_pico)]
+        if statement.function_pico(function):
+            rows += [
+                (caption, statement.function_pico(function)),
+                *_of_which(statement, (function,)),
+            ]
+    if statement.margin != _GROSS_MARGIN:
+        rows += [(statement.margin, statement.margin_pico)]
+    rows += [("Billed", statement.billed_pico), ("Allocated", statement.allocated_pico)]
     table = [
-        (name, amount(pico, places), percentage(percent_of(pico, drawn.revenue_pico)))
+        (name, amount(pico, places), percentage(percent_of(pico, statement.revenue_pico)))
         for name, pico in rows
     ]
-    print_figures(("", f"AMOUNT {drawn.currency}", "% OF REVENUE"), table)
+    print_figures(("", f"AMOUNT {statement.currency}", "% OF REVENUE"), table)
 
 
-def _of_which(drawn: Drawn, functions: Sequence[Function]) -> list[tuple[str, int]]:
+def _of_which(statement: AnyStatement, functions: Sequence[Function]) -> list[tuple[str, int]]:
     """The uses within `functions`, indented, largest first."""
     sums: dict[str, int] = {}
-    for line in drawn.lines:
+    for line in statement.lines:
         if line.function in functions:
             sums[_use(line)] = sums.get(_use(line), 0) + line.amount_pico
     return [(f"  {use}", sums[use]) for use in sorted(sums, key=lambda use: (-sums[use], use))]
@@ -179,9 +185,9 @@ def _use(line: Line) -> str:
     return f"committed: {use}" if line.function is Function.COMMITTED else use
 
 
-def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
-    _print_statement(drawn, closed)
-    places = places_of(drawn)
+def _print_cut(statement: AnyStatement, closed: Sealed, dimension: Dimension) -> None:
+    _print_statement(statement, closed)
+    places = places_of(statement)
     columns = (
         dimension.value.upper(),
         "REVENUE",
@@ -190,24 +196,28 @@ def _print_cut(drawn: Drawn, closed: Sealed, dimension: Dimension) -> None:
         "R&D",
         "OTHER",
     )
-    names = dict(drawn.names)
-    rows = [_cut_row(row, shown_name(row, dimension, names), places) for row in drawn.by(dimension)]
+    names = dict(statement.names)
+    rows = [
+        _cut_row(row, shown_name(row, dimension, names), places) for row in statement.by(dimension)
+    ]
     total = Row(
         TOTAL,
-        drawn.revenue_pico,
-        drawn.cost_of_revenue_pico,
-        drawn.research_and_development_pico,
-        drawn.allocated_pico - drawn.cost_of_revenue_pico - drawn.research_and_development_pico,
+        statement.revenue_pico,
+        statement.cost_of_revenue_pico,
+        statement.research_and_development_pico,
+        statement.allocated_pico
+        - statement.cost_of_revenue_pico
+        - statement.research_and_development_pico,
     )
     print_figures(columns, [*rows, _cut_row(total, TOTAL, places)])
-    if dimension in BY_CALL and isinstance(drawn, Statement) and not drawn.placed:
-        _note_unplaced(drawn, dimension)
-    _print_notes(drawn)
+    if dimension in BY_CALL and isinstance(statement, Statement) and not statement.placed:
+        _note_unplaced(statement, dimension)
+    _print_notes(statement)
 
 
-def _note_unplaced(drawn: Statement, dimension: Dimension) -> None:
+def _note_unplaced(statement: Statement, dimension: Dimension) -> None:
     """Print a note why all revenue stands on one line, where calls earned any."""
-    if drawn.revenue_pico:
+    if statement.revenue_pico:
         say(
             f"Note: revenue is not told by {dimension} here: that gives it back to single calls, which "
             "is done where the definition draws up, not where DuckDB closes a large period."
@@ -225,9 +235,9 @@ def _cut_row(row: Row, name: str, places: int) -> tuple[str, ...]:
     return (name, *(amount(pico, places) for pico in amounts))
 
 
-def _print_questions(drawn: Statement) -> None:
+def _print_questions(statement: Statement) -> None:
     """The five questions in three views: gross margin (two columns), marginal, fully loaded."""
-    places = places_of(drawn)
+    places = places_of(statement)
     columns = ("THE FIVE QUESTIONS", "COST OF REVENUE", "R&D", "MARGINAL", "FULLY LOADED")
     rows = [
         (
@@ -237,6 +247,6 @@ def _print_questions(drawn: Statement) -> None:
             amount(question.marginal_pico, places),
             amount(question.amount_pico, places),
         )
-        for question in drawn.questions
+        for question in statement.questions
     ]
     print_figures(columns, rows)

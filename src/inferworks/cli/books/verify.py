@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.cli.books.opening import opened
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
@@ -35,7 +35,7 @@ def verify(
       inferworks books verify
       inferworks books verify 2026-11 --head 5f2c...
     """
-    found, closes = opened(config_path, data_path).verify(period, head)
+    found, closes = workspace_of(config_path, data_path).verify(period, head)
     if as_json:
         print_json({"sound": not found, "closes": closes, "findings": found})
     elif not found:
