@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from inferworks.books.analysis.bridge import Bridge
@@ -15,20 +13,14 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options_without_policy
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import print_json, say
 
 
 @click.command("bridge")
-@query_options_without_policy
+@query_options(policy=False)
 def show_bridge(
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Walk from revenue to the fully loaded margin, one line per pool.
@@ -41,8 +33,7 @@ def show_bridge(
       inferworks books bridge
       inferworks books bridge --period 2026-11 --json
     """
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    workspace, query = options.open()
     (statement, built), later = workspace.bridge(query), workspace.later(query)
     if as_json:
         print_json(query.marked(built.to_json() | corrections_json(statement, later)))

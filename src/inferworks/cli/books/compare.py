@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from inferworks.books.analysis.policy_comparison import Compared, Comparison
@@ -14,8 +12,7 @@ from inferworks.cli.books.formatting import (
     print_no_costs,
     span_text,
 )
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options_without_policy
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import print_json, say
 
 _MOST_MOVED = 20
@@ -24,16 +21,11 @@ _MOST_MOVED = 20
 @click.command("compare")
 @click.argument("one")
 @click.argument("other")
-@query_options_without_policy
+@query_options(policy=False)
 def show_comparison(
     one: str,
     other: str,
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Compare the policies ONE and OTHER: gaap, marginal, full, or your own.
@@ -46,8 +38,7 @@ def show_comparison(
       inferworks books compare gaap marginal
       inferworks books compare gaap ./ours.toml --period 2026-11 --json
     """
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    workspace, query = options.open()
     computation, found = workspace.compare(one, other, query)
     if as_json:
         print_json(query.marked(found.to_json()))

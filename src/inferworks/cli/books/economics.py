@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import click
 
@@ -16,22 +15,16 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import corrections_json, print_corrections
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options_without_policy
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import print_json, say
 
 _MOST_CUSTOMERS = 20
 
 
 @click.command("economics")
-@query_options_without_policy
+@query_options(policy=False)
 def show_economics(
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Print the cost of one more customer, the contribution of one, and the break-even.
@@ -44,8 +37,7 @@ def show_economics(
       inferworks books economics
       inferworks books economics --period 2026-11 --json
     """
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    workspace, query = options.open()
     (statement, found), later = workspace.economics(query), workspace.later(query)
     if as_json:
         print_json(query.marked(found.to_json() | corrections_json(statement, later)))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
 from inferworks.books.analysis.breakdown import Bounds, Node
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
@@ -30,18 +28,12 @@ _CAUSES = 3
     show_default=True,
     help="Parts to show of each figure; the rest are summed.",
 )
-@query_options
+@query_options()
 def show_explanation(
     subject: str,
     depth: int,
     width: int,
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    policy: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Break a figure down to the bill lines and calls behind it.
@@ -55,8 +47,7 @@ def show_explanation(
       inferworks books explain pool:machines --depth 2
       inferworks books explain purpose:unused:idle --json
     """
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, policy, pools_path)
+    workspace, query = options.open()
     found = workspace.explain(subject, query, Bounds(depth, width))
     if as_json:
         print_json(query.marked(found.to_json()))

@@ -16,8 +16,7 @@ from inferworks.books.exports.formats import FORMATS, IMPORTED_LEDGERS, JOURNALS
 from inferworks.books.workspace.workspace import SELLER
 from inferworks.cli.books.budgets import budget_option
 from inferworks.cli.books.comparatives import compare_option
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.options import config_option, data_option
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import say
 from inferworks.errors import UserError
 
@@ -27,10 +26,6 @@ _CENTS = 2
 @click.command()
 @click.argument("form", metavar="FORMAT", type=click.Choice([*FORMATS, *JOURNALS]))
 @click.option("--out", type=click.Path(path_type=Path), help="A file, or a folder for several.")
-@click.option("--period", metavar="PERIOD", help="A month, e.g. 2026-11.  [default: the newest]")
-@click.option("--from", "from_text", metavar="DATE", help="First day or moment (UTC).")
-@click.option("--to", "to_text", metavar="DATE", help="The day or moment to stop before (UTC).")
-@click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
 @click.option(
     "--seller",
     metavar="NAME",
@@ -50,23 +45,17 @@ _CENTS = 2
 @click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
 @compare_option
 @budget_option
-@config_option
-@data_option
+@query_options(pools=False, json=False)
 def export(
     form: str,
     out: Path | None,
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    policy: str | None,
+    options: QueryOptions,
     seller: str | None,
     chart_path: Path | None,
     decimals: int | None,
     zone: str | None,
     beside: str | None,
     budget: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
 ) -> None:
     """Write the books as files that other people's tools read and check.
 
@@ -81,10 +70,9 @@ def export(
       inferworks books export hledger | hledger -f - check --strict
       inferworks books export quickbooks --period 2026-11 --chart chart.toml --out november.csv
     """
-    workspace = workspace_of(config_path, data_path)
     if form != PAGE:
         _refuse(form, {"--compare": beside, "--budget": budget})
-    query = query_of(*(workspace, period, from_text, to_text, policy), whole=form in JOURNALS)
+    workspace, query = options.open(whole=form in JOURNALS)
     if form in FORMATS:
         _refuse(form, {"--chart": chart_path, "--decimals": decimals, "--zone": zone})
         put_out(workspace.export(form, query, seller or SELLER, beside, budget), out, form)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import click
 
 from inferworks.books.allocation.step_down import Received
 from inferworks.books.analysis.method_comparison import Distances
 from inferworks.cli.books.formatting import amount, print_figures
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options_without_policy
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.show import print_json, say
 from inferworks.money import PICO, format_pico, round_pico
 
 
 @click.command("methods")
-@query_options_without_policy
+@query_options(policy=False)
 def show_methods(
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Check the methods: M0, M1, M2 against M3, and the step-down against simultaneous equations.
@@ -36,8 +29,7 @@ def show_methods(
     Examples:
       inferworks books methods --period 2026-11
     """
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, None, pools_path)
+    workspace, query = options.open()
     found, pools = workspace.methods(query)
     workspace.note_corrections(query, workspace.later(query))
     if as_json:

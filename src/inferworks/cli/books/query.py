@@ -1,30 +1,72 @@
-"""Options of a command of the books for its span and its rules."""
+"""Options of a command of the books for its period, its rules and its data folder."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
+from inferworks.books.workspace.query import Query
+from inferworks.books.workspace.workspace import Workspace
+from inferworks.cli.books.dates import moments
+from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+class QueryOptions(NamedTuple):
+    """Values of the options."""
+
+    period: str | None
+    from_text: str | None
+    to_text: str | None
+    config_path: Path | None
+    data_path: Path | None
+    policy: str | None = None
+    pools_path: Path | None = None
+
+    def open(self, *, whole: bool = False) -> tuple[Workspace, Query]:
+        """Open the books; the query is for the newest period where neither it nor dates are named.
+
+        With `whole` a running period is meant to its end. BadParameter when a period is named beside dates.
+        """
+        workspace = workspace_of(self.config_path, self.data_path)
+        if self.period is not None and (self.from_text, self.to_text) != (None, None):
+            raise click.BadParameter("name a period or dates, not both", param_hint="--period")
+        start_ns, end_ns = moments(self.from_text, self.to_text)
+        return workspace, workspace.query(
+            self.period, start_ns, end_ns, self.policy, self.pools_path, whole=whole
+        )
 
 
-def query_options(command: Command) -> Command:
-    """Add `--period`, `--from`, `--to`, `--policy`, `--pools`, `--settings`, `--data`, `--json`."""
-    for option in reversed((*_SPAN, _POLICY, _POOLS, config_option, data_option, json_option)):
-        command = option(command)
-    return command
+def query_options(
+    *, policy: bool = True, pools: bool = True, json: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options to a command, which gets them as `options`, and `--json` as `as_json`."""
 
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_options(*arguments: Any, **values: Any) -> Any:
+            options = {name: values.pop(name) for name in QueryOptions._fields if name in values}
+            return command(*arguments, options=QueryOptions(**options), **values)
 
-def query_options_without_policy(command: Command) -> Command:
-    """Add the same options without `--policy`."""
-    for option in reversed((*_SPAN, _POOLS, config_option, data_option, json_option)):
-        command = option(command)
-    return command
+        decorated: Callable[..., Any] = with_options
+        for option in reversed(
+            [
+                *_SPAN,
+                *([_POLICY] if policy else []),
+                *([_POOLS] if pools else []),
+                config_option,
+                data_option,
+                *([json_option] if json else []),
+            ]
+        ):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 _SPAN = (

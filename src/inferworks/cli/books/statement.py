@@ -36,8 +36,7 @@ from inferworks.cli.books.formatting import (
     span_text,
 )
 from inferworks.cli.books.later import print_corrections
-from inferworks.cli.books.opening import query_of, workspace_of
-from inferworks.cli.books.query import query_options
+from inferworks.cli.books.query import QueryOptions, query_options
 from inferworks.cli.books.side_notes import print_beside
 from inferworks.cli.show import print_json, say
 
@@ -68,19 +67,13 @@ _GROSS_MARGIN = "Gross margin"
 )
 @compare_option
 @budget_option
-@query_options
+@query_options()
 def statement(
     by: str | None,
     engine: str | None,
     beside: str | None,
     budget: Path | None,
-    period: str | None,
-    from_text: str | None,
-    to_text: str | None,
-    policy: str | None,
-    pools_path: Path | None,
-    config_path: Path | None,
-    data_path: Path | None,
+    options: QueryOptions,
     as_json: bool,
 ) -> None:
     """Print revenue, cost of revenue, gross margin and other costs.
@@ -104,8 +97,7 @@ def statement(
         raise click.UsageError(
             "--compare and --budget set the whole statement beside another; --by cuts it: leave one out"
         )
-    workspace = workspace_of(config_path, data_path)
-    query = query_of(workspace, period, from_text, to_text, policy, pools_path)
+    workspace, query = options.open()
     cut = Dimension(by) if by else None
     if stands_beside:
         print_beside(workspace, query, beside, budget, engine, as_json=as_json)
