@@ -230,7 +230,7 @@ def test_a_period_that_becomes_large_keeps_its_revenue_in_place(
     assert revenue_by_region("2026-11") == {"(no region)": "8.00"}
     run("books", "close", "2026-11")
     told = run("books", "statement", "--period", "2026-11", "--by", "region").stdout
-    assert "Note: revenue is not told by region here" in told
+    assert "Note: revenue is not shown by region here" in told
     told = run("books", "statement", "--period", "2026-11", "--by", "customer").stdout
     assert "is not told" not in told
 

@@ -92,7 +92,7 @@ def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
     call("2025-11-15T23:59:59.999999999Z")
     assert told() == ("15.00", True)
     stray, about = run("books", "statement").stderr.splitlines()
-    assert "something is recorded until 2031-01-15 04:00:0" in stray
+    assert "records reach until 2031-01-15 04:00:0" in stray
     assert about == "Note: no period was named; this is 2025-11 so far."
 
 

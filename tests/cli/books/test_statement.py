@@ -220,7 +220,7 @@ def test_a_budget_stands_beside_the_statement(
     assert "no line of the statement; the nearest is 'revenue'" in str(
         invoke(*asked, "--budget", budget).exception
     )
-    assert "--by cuts it" in invoke(*asked, "--budget", budget, "--by", "day").output
+    assert "--by cannot be combined" in invoke(*asked, "--budget", budget, "--by", "day").output
 
 
 def test_a_statement_stands_beside_its_budget_and_another_time(
@@ -302,7 +302,7 @@ def test_damaged_facts_stop_the_statement_with_the_figures(
     assert result.stdout == ""
     assert isinstance(result.exception, BooksError)
     said = str(result.exception)
-    assert said.startswith("no statement can be drawn up: theorem 5 (time)")
+    assert said.startswith("the statement cannot be computed: theorem 5 (time)")
     assert "5000000000 ns of steps in 4000000000 ns of active" in said
 
 

@@ -30,13 +30,13 @@ from inferworks.meter.reader import JournalReader
 
 
 class SelectedPeriod(NamedTuple):
-    """The period that is meant; what a reader should know of it, nothing once it is over."""
+    """The period of a query, and notes on it."""
 
     name: str | None
     """Name of the period as `--period` takes it; None for dates, or without records."""
     provisional: str = ""
     notes: tuple[str, ...] = ()
-    """Sentences for whoever did not name it."""
+    """Sentences on a period that was not named."""
 
 
 def select_period(
@@ -47,7 +47,7 @@ def select_period(
     *,
     whole: bool = False,
 ) -> SelectedPeriod:
-    """The period called `name`, dates, or else the newest with anything in it, which a note says.
+    """Return the period called `name`, dates, or else the newest period with records, with a note.
 
     With `whole` a running period is meant to its end: the entries of a journal stand on its days.
     """
@@ -64,10 +64,9 @@ def select_period(
     period = calendar.holding(last.at_ns - 1)
     text = _unless_closed(calendar, period, now_ns)
     notes: tuple[str, ...] = ()
-    if last.told_ns > max(now_ns, calendar.holding(now_ns).end_ns):
-        until = utc_text(last.told_ns)
-        clock = "was the clock of whoever told it right?"
-        notes += (f"something is recorded until {until}, which is to come; {clock}",)
+    if last.recorded_ns > max(now_ns, calendar.holding(now_ns).end_ns):
+        until = utc_text(last.recorded_ns)
+        notes += (f"records reach until {until}, in the future; check the clock of their source",)
     state = "" if not text else ", which is not over" if whole else " so far"
     notes += (f"no period was named; this is {period.name}{state}.",)
     if text and last.used_ns and not whole:
@@ -123,8 +122,8 @@ class _Last(NamedTuple):
     at_ns: int
     used_ns: int
     """Until when something was used, and not only billed; 0 without."""
-    told_ns: int = 0
-    """Until when something is recorded at all, what is to come included."""
+    recorded_ns: int = 0
+    """End of all records, future ones included."""
 
 
 def _newest(settings: Settings, now_ns: int) -> _Last | None:
@@ -133,18 +132,19 @@ def _newest(settings: Settings, now_ns: int) -> _Last | None:
     lake = settings.lake()
     segments = read_manifest(lake).segments
     used = [min(one.end_ns, now_ns) for one in segments if one.start_ns <= now_ns]
-    told = [one.end_ns for one in segments]
+    recorded = [one.end_ns for one in segments]
     if folder.journal.exists():
         with JournalReader(folder.journal) as reader:
-            happened_ns, told_ns = reader.latest_ns(now_ns)
+            happened_ns, last_ns = reader.latest_ns(now_ns)
         used.append(happened_ns)
-        told.append(told_ns)
+        recorded.append(last_ns)
     over_ns = begun_ns = 0
     if folder.books.exists():
         with BookStore(folder.books, read_only=True) as store:
             over_ns, begun_ns = store.newest(now_ns)
     if any(used):
-        return _Last(max(*used, over_ns), used_ns=max(used), told_ns=max(told))
+        return _Last(max(*used, over_ns), used_ns=max(used), recorded_ns=max(recorded))
     if begun_ns:
-        return _Last(begun_ns + 1, used_ns=0, told_ns=max(told, default=0))
-    return _Last(max(told), used_ns=max(told), told_ns=max(told)) if any(told) else None
+        return _Last(begun_ns + 1, used_ns=0, recorded_ns=max(recorded, default=0))
+    last_ns = max(recorded, default=0)
+    return _Last(last_ns, used_ns=last_ns, recorded_ns=last_ns) if last_ns else None

@@ -51,7 +51,7 @@ def chosen(wanted: EngineName, facts: Callable[[], int], unable: str) -> Choice:
     if unable:
         return Choice(
             EngineName.REFERENCE,
-            f"drawn up by the definition in Python, not by {wanted}: {unable}.",
+            f"computed by the reference in Python, not by {wanted}: {unable}.",
         )
     return Choice(wanted)
 

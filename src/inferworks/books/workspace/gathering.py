@@ -137,11 +137,11 @@ def computation_of(inputs: Inputs) -> Computation:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Say of a refusal of the books what it refuses."""
+    """Add to an error of the books that there is no statement."""
     try:
         yield
     except BooksError as error:
-        raise BooksError(f"no statement can be drawn up: {error}") from error
+        raise BooksError(f"the statement cannot be computed: {error}") from error
 
 
 def singles_of(computation: Computation, inputs: Inputs) -> Singles | tuple[()]:

@@ -122,8 +122,8 @@ def change_of(told: Told) -> Change:
 def conflict_text(conflicts: int) -> str:
     """Return the error for rows whose id is on record with other values."""
     return (
-        f"{conflicts} of the rows are on record already with another body; they were not counted, and "
-        "both bodies are in quarantine. A correction needs an id of its own"
+        f"{conflicts} of the rows are on record already with other values; they were not counted, and "
+        "both versions are in quarantine. Give a correction an id of its own"
     )
 
 

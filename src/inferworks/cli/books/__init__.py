@@ -15,11 +15,11 @@ VERBS = {
     ),
     "imports": (
         "inferworks.cli.books.imports:imports",
-        "List what was imported, and take an import back.",
+        "List imports, and void one.",
     ),
     "quarantine": (
         "inferworks.cli.books.quarantine:quarantine",
-        "List the files that wait for an answer, and settle them.",
+        "List files in quarantine, and settle their questions.",
     ),
     "reconcile": (
         "inferworks.cli.books.reconcile:reconcile",

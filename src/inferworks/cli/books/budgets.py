@@ -23,16 +23,18 @@ budget_option = click.option(
 """The option that names a budget."""
 
 
-def print_against(found: Against) -> list[str]:
+def print_budget(against: Against) -> list[str]:
     """Print a statement beside its budget, and return the notes to that."""
-    lines = found.shown
+    lines = against.shown
     places = places_for(
         *(pico for one in lines for pico in (one.budget_pico or 0, one.actual_pico))
     )
-    say(f"Beside it the budget of {found.file}", "")
+    say(f"Beside it the budget of {against.file}", "")
     columns = ("", "BUDGET", "ACTUAL", "VARIANCE", "%", "WHICH IS")
     print_figures(columns, [_row(one, places) for one in lines], words=("WHICH IS",))
-    return [f"Note: this is a part of {period}; its budget is cut by time." for period in found.cut]
+    return [
+        f"Note: this is a part of {period}; its budget is cut by time." for period in against.cut
+    ]
 
 
 def _row(one: Variance, places: int) -> tuple[str, ...]:

@@ -1,14 +1,19 @@
-"""`--compare` of `inferworks books statement`: a statement beside that of another time."""
+"""`--compare` and `--budget` of `books statement`: a statement beside another time and the budget."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from inferworks.books.analysis.change_effects import MEANINGS, Explained
 from inferworks.books.analysis.comparatives import CAPTIONS, Comparison
 from inferworks.books.statement.statement import Statement, remarks
+from inferworks.books.workspace.query import Query
+from inferworks.books.workspace.workspace import Workspace
+from inferworks.cli.books.budgets import print_budget
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures, span_text
-from inferworks.cli.show import say
+from inferworks.cli.show import print_json, say
 
 compare_option = click.option(
     "--compare",
@@ -19,9 +24,38 @@ compare_option = click.option(
 """The option that names another time."""
 
 
-def print_compared(now: Statement, found: Comparison, period: str | None) -> list[str]:
-    """Print `now`, the statement of `period`, beside the comparatives `found`; return the notes to both."""
-    name, then, rows, why = found
+def print_comparatives(
+    workspace: Workspace,
+    query: Query,
+    beside: str | None,
+    budget: Path | None,
+    engine: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the statement of `query` beside that of another time, named `beside`, and the `budget`."""
+    statement = workspace.statement(query, engine)
+    compared = None if beside is None else workspace.beside(query, statement, beside, engine)
+    against = None if budget is None else workspace.against(statement, budget)
+    if as_json:
+        document = statement.to_json() | {"notes": remarks(statement.lines, statement.notes)}
+        document |= {} if compared is None else {"compared": compared.to_json()}
+        document |= {} if against is None else {"budget": against.to_json()}
+        print_json(query.marked(document))
+        return
+    say(f"Statement in {statement.currency}, policy {statement.policy}, {span_text(statement)}")
+    notes = [f"Note: {note}" for note in remarks(statement.lines, statement.notes)]
+    if compared is not None:
+        notes = _print_comparison(statement, compared, query.period)
+    if against is not None:
+        notes = [*print_budget(against), *notes]
+    for note in notes:
+        say(note)
+
+
+def _print_comparison(now: Statement, compared: Comparison, period: str | None) -> list[str]:
+    """Print `now`, the statement of `period`, beside the comparatives; return the notes to both."""
+    name, then, rows, why = compared
     amounts = [pico for row in rows for pico in (row.now_pico, row.then_pico)]
     places = places_for(*amounts)
     say(f"Beside it {name}: {span_text(then)}", "")

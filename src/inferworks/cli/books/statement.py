@@ -26,7 +26,7 @@ from inferworks.books.statement.statement import (
 from inferworks.books.workspace.engine_choice import BY_CALL
 from inferworks.books.workspace.settings import EngineName
 from inferworks.cli.books.budgets import budget_option
-from inferworks.cli.books.comparatives import compare_option
+from inferworks.cli.books.comparatives import compare_option, print_comparatives
 from inferworks.cli.books.formatting import (
     amount,
     percentage,
@@ -37,7 +37,6 @@ from inferworks.cli.books.formatting import (
 )
 from inferworks.cli.books.later import print_corrections
 from inferworks.cli.books.query import QueryOptions, query_options
-from inferworks.cli.books.side_notes import print_beside
 from inferworks.cli.show import print_json, say
 
 if TYPE_CHECKING:  # Ibis takes its time to load
@@ -92,19 +91,19 @@ def statement(
       inferworks books statement --compare previous --budget budget.csv
       inferworks books statement --from 2026-11-01 --to 2026-12-01 --json
     """
-    stands_beside = beside is not None or budget is not None
-    if by is not None and stands_beside:
+    compares = beside is not None or budget is not None
+    if by is not None and compares:
         raise click.UsageError(
-            "--compare and --budget set the whole statement beside another; --by cuts it: leave one out"
+            "--by cannot be combined with --compare or --budget, which compare the whole statement"
         )
     workspace, query = options.open()
     cut = Dimension(by) if by else None
-    if stands_beside:
-        print_beside(workspace, query, beside, budget, engine, as_json=as_json)
+    if compares:
+        print_comparatives(workspace, query, beside, budget, engine, as_json=as_json)
         return
-    paper = workspace.sealed_json(query) if as_json and cut is None else None
-    if paper is not None:
-        print_json(msgspec.Raw(paper))
+    sealed = workspace.sealed_json(query) if as_json and cut is None else None
+    if sealed is not None:
+        print_json(msgspec.Raw(sealed))
         return
     if as_json:
         statement = workspace.statement(query, engine, cut)
@@ -211,8 +210,8 @@ def _note_unplaced(statement: Statement, dimension: Dimension) -> None:
     """Print a note why all revenue stands on one line, where calls earned any."""
     if statement.revenue_pico:
         say(
-            f"Note: revenue is not told by {dimension} here: that gives it back to single calls, which "
-            "is done where the definition draws up, not where DuckDB closes a large period."
+            f"Note: revenue is not shown by {dimension} here: that takes the revenue of single calls, "
+            "which is not computed where DuckDB closes a large period."
         )
 
 
