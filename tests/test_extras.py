@@ -52,14 +52,8 @@ NEEDS = {
     "testing": (
         "testing.accounts",
         "testing.books",
-        "testing.clouds",
         "testing.in_process_gateway",
-        "testing.operations",
         "testing.providers",
-        "testing.terms",
-        "testing.world_bills",
-        "testing.world_calls",
-        "testing.worlds",
     ),
     "dev": tuple(
         f"simulation.{name}" for name in ("database", "promises", "run", "stand_in", "world")

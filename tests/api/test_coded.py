@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
+from tests.support.operations import form_call
 
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.stub import StubProvider
@@ -17,7 +18,6 @@ from inferworks.http.budget import FREE_BYTES
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome
 from inferworks.testing.in_process_gateway import CHAT, open_door, open_gateway
-from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording
 

@@ -9,13 +9,13 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.operations import BOUNDARY, FORM_TYPE, form_call
 
 from inferworks.cloud.operation import Operation
 from inferworks.http.exchange import Exchange, RequestHead
 from inferworks.http.heads import Headers
 from inferworks.meter.usage import Outcome
 from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
-from inferworks.testing.operations import BOUNDARY, FORM_TYPE, form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import FakeUpstream
 from inferworks.testing.upstreams.audio import recording

@@ -6,12 +6,12 @@ from functools import partial
 
 import msgspec
 import pytest
+from tests.support.growth import TEXTS, Filling, check_growth, objects
 
 from inferworks.api.app import FORMS
 from inferworks.api.wire.validation_errors import invalid
 from inferworks.cloud.bodies.rewrite import with_model, without_value
 from inferworks.cloud.operation import Operation
-from inferworks.testing.growth import TEXTS, Filling, check_growth, objects
 
 GOOD = {
     "model": b'"m"',

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 from msgspec.structs import replace as changed
+from tests.support.leaks import check_no_task_is_left, no_file_is_left, until
 
 from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
@@ -24,7 +25,6 @@ from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
 from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
-from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

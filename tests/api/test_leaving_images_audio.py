@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace as changed
+from tests.support.leaks import until
+from tests.support.operations import FORM_TYPE, form_call, json_call
 
 from inferworks.cloud.operation import Operation
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
 from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
-from inferworks.testing.leaks import until
-from inferworks.testing.operations import FORM_TYPE, form_call, json_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 from inferworks.testing.upstreams.audio import HEARD_TOKENS, recording

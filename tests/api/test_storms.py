@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace as changed
+from tests.support.leaks import check_no_task_is_left, no_file_is_left, until
 
 from inferworks.api.drain import DrainLimits
 from inferworks.cloud.credentials.key import NoCredential
@@ -30,7 +31,6 @@ from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
-from inferworks.testing.leaks import check_no_task_is_left, no_file_is_left, until
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

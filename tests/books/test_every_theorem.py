@@ -23,7 +23,7 @@
 | 19 Month | exports/test_month | `invariants.month` |
 | 20 Cause | test_causes | `invariants.cause_by_cause`, whenever a change is explained |
 
-The worlds (`inferworks.testing.worlds`) run all of `VALIDATIONS` after every event, too.
+The worlds (`tests.support.worlds`) run all of `VALIDATIONS` after every event, too.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.worlds import CHECKS, SEAL_CHECKS
 
 from inferworks.books.accounting.policy import load_policy
 from inferworks.books.calendar.span import Span
@@ -50,7 +51,6 @@ from inferworks.meter.capacity import Activity
 from inferworks.meter.events import name_of
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.testing.books import World, an_activity, worlds
-from inferworks.testing.worlds import CHECKS, SEAL_CHECKS
 
 TESTS = Path(__file__).parent.parent
 NAMED = re.compile(r"[Tt]heorems? ((?:\d+(?:, | and )?)+)")

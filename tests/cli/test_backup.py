@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command_line import document, invoke, run
+from tests.support.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 
 from inferworks import wiring
 from inferworks.config import Config, Data, Engine, Gateway
@@ -24,7 +25,6 @@ from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.meter.usage import Outcome
 from inferworks.testing.facts import make_opened, make_usage
-from inferworks.testing.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 from inferworks.wiring import backup
 
 pytestmark = pytest.mark.slow

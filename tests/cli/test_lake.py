@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.support.command_line import document, invoke, refusal, run
+from tests.support.lake_world import DAY_1_NS, check_each_row_once, facts_of_days, write
 
 from inferworks import wiring
 from inferworks.config import Config, Data, Engine, Gateway, Lake
@@ -20,7 +21,6 @@ from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.archive.schema import Fact
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.testing.facts import make_opened, make_usage
-from inferworks.testing.lake_world import DAY_1_NS, check_each_row_once, facts_of_days, write
 
 
 @pytest.fixture

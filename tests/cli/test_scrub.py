@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command_line import invoke, run
+from tests.support.lake_world import facts_of_days, write
 
 from inferworks import wiring
 from inferworks.config import Config, Data, Engine, Gateway, Scrub
@@ -23,7 +24,6 @@ from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.facts import make_opened
-from inferworks.testing.lake_world import facts_of_days, write
 from inferworks.wiring.scrub import scrub, summed
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,7 @@ from operator import attrgetter
 
 import pytest
 from msgspec.structs import replace
+from tests.support.growth import TEXTS, Filling, check_growth, objects
 
 import inferworks.cloud.usage_parsers
 from inferworks.cloud.call import Call
@@ -28,7 +29,6 @@ from inferworks.http.eventstream import MessageSplitter, written
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
-from inferworks.testing.growth import TEXTS, Filling, check_growth, objects
 from inferworks.testing.providers import make_call, make_offer
 from inferworks.wiring.clouds import amazon_operations, vertex_operations
 

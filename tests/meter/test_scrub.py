@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.lake_world import FOREVER, facts_of_days, write
 
 from inferworks.errors import DamagedError, DataFolderError
 from inferworks.meter.archive.journal import SealingJournal
@@ -18,7 +19,6 @@ from inferworks.meter.reader import JournalReader
 from inferworks.meter.scrub import Piece, check_start, scrub_journal, scrub_lake, set_aside
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.facts import make_activity, make_opened, make_usage
-from inferworks.testing.lake_world import FOREVER, facts_of_days, write
 
 CALLS = 300
 """More than a piece holds."""

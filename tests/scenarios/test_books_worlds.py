@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.support import worlds
+from tests.support.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
 
 from inferworks.books.accounting import basis
 from inferworks.books.accruals import api_estimates as provisional
@@ -20,8 +23,6 @@ from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.landing import Landing
 from inferworks.books.statement import corrections as correction
 from inferworks.books.statement import statement
-from inferworks.testing import worlds
-from inferworks.testing.worlds import CHECKS, EVENTS, SEAL_CHECKS, WorldFailedError, run_world
 
 pytestmark = pytest.mark.slow
 
@@ -178,8 +179,9 @@ def test_a_planted_fault_is_found(
 
 def test_a_world_is_replayed_from_the_command_line() -> None:
     """`--seed` prints the events of that world."""
-    command = [sys.executable, "-m", "inferworks.testing.worlds", "--seed", "7", "--steps", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "tests.support.worlds", "--seed", "7", "--steps", "5"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.splitlines()[:5] == run_world(7, 5)
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import msgspec
 import pytest
 import uvloop
+from tests.support.leaks import until
 
 from inferworks.http.client import Origin
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.usage import Outcome, Tokens, Usage
-from inferworks.testing.leaks import until
 from inferworks.testing.platform import RealPlatform, real_platform
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import uvloop
+from tests.support.leaks import until
 
 from inferworks.http.client import Origin
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.usage import Confidence, Outcome, Usage
-from inferworks.testing.leaks import until
 from inferworks.testing.platform import RealPlatform, real_platform
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ import msgspec
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from tests.support.leaks import until
+from tests.support.operations import form_call
 
 from inferworks.cloud.operation import Operation
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import NO_ITEMS, Confidence, Items, Outcome, Tokens
 from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
-from inferworks.testing.leaks import until
-from inferworks.testing.operations import form_call
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream, Fault, Reports
 from inferworks.testing.upstreams.audio import HEARD_TOKENS, recording

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.support.command_line import document, refusal, run
+from tests.support.terms import some_terms
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
@@ -46,7 +47,6 @@ from inferworks.ids import CustomerId
 from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_usage
-from inferworks.testing.terms import some_terms
 from inferworks.units import Unit
 
 ACME, BURNS = CustomerId("acme"), CustomerId("burns")

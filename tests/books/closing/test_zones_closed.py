@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.terms import some_terms
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Zoned
@@ -35,7 +36,6 @@ from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.facts import Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.testing.books import a_usage
-from inferworks.testing.terms import some_terms
 
 ACME, BURNS, DUNE = CustomerId("acme"), CustomerId("burns"), CustomerId("dune")
 NAMES = (ACME, BURNS, DUNE)

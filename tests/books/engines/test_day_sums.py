@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.sealed_days import SealedDays, stretched
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.directory import Directory, Merge, Zoned
@@ -38,7 +39,6 @@ from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Tokens
 from inferworks.money import PICO
 from inferworks.testing.books import World, a_charge, a_leg, a_usage, an_interval, worlds
-from inferworks.testing.sealed_days import SealedDays, stretched
 
 pytestmark = pytest.mark.slow
 

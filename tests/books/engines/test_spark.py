@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, seed, settings
+from tests.support.sealed_days import SealedDays, stretched
 
 from inferworks.accounts.directory import Directory, Zoned
 from inferworks.accounts.plan import Graduated, Price, PricePlan, Terms, Tier
@@ -35,7 +36,6 @@ from inferworks.ids import CustomerId
 from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens
 from inferworks.testing.books import World, a_usage, worlds
-from inferworks.testing.sealed_days import SealedDays, stretched
 from inferworks.units import Unit
 
 pytestmark = [

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.support.command_line import document, refusal, run
+from tests.support.terms import some_terms
 
 from inferworks.accounts.customer import CustomerFact, currency_at
 from inferworks.accounts.directory import Directory, Zoned
@@ -35,7 +36,6 @@ from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
 from inferworks.money import PICO
 from inferworks.testing.books import a_usage
-from inferworks.testing.terms import some_terms
 from inferworks.units import Unit
 
 ACME, BURNS = CustomerId("acme"), CustomerId("burns")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.terms import some_schemes, some_terms, some_tiers
 
 from inferworks.accounts.plan import (
     AmountOff,
@@ -49,7 +50,6 @@ from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
-from inferworks.testing.terms import some_schemes, some_terms, some_tiers
 from inferworks.units import Unit
 
 ACME, SMALL = CustomerId("acme"), ModelId("small")

@@ -11,6 +11,15 @@ import msgspec
 import openai
 import pytest
 from anthropic import AnthropicVertex
+from tests.support.clouds import (
+    AZURE_KEY,
+    AZURE_TOKEN,
+    VERTEX_TOKEN,
+    stage_azure,
+    stage_azure_deployments,
+    stage_gemini,
+    stage_vertex_claude,
+)
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.base import Credential
@@ -26,15 +35,6 @@ from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.ids import CallId
 from inferworks.meter.usage import NO_TOKENS, Tokens
-from inferworks.testing.clouds import (
-    AZURE_KEY,
-    AZURE_TOKEN,
-    VERTEX_TOKEN,
-    stage_azure,
-    stage_azure_deployments,
-    stage_gemini,
-    stage_vertex_claude,
-)
 from inferworks.testing.providers import CHECKS, Staging, make_call, make_offer, told_tokens
 from inferworks.testing.upstream import Answer, Fault
 from inferworks.testing.upstreams import azure, vertex

@@ -12,6 +12,7 @@ import botocore.session
 import msgspec
 import pytest
 from botocore.exceptions import ClientError
+from tests.support.clouds import stage_bedrock
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.credentials.aws import key_credential
@@ -29,7 +30,6 @@ from inferworks.http.client import HttpClient
 from inferworks.ids import CallId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
-from inferworks.testing.clouds import stage_bedrock
 from inferworks.testing.providers import A_MODEL, check_provider, make_call, make_offer
 from inferworks.testing.upstream import Fault
 from inferworks.testing.upstreams.bedrock import (

@@ -11,6 +11,7 @@ import botocore.session
 import msgspec
 import pytest
 from anthropic import AnthropicBedrock
+from tests.support.clouds import bedrock_key, stage_bedrock_claude
 
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
@@ -22,7 +23,6 @@ from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.ids import CallId
 from inferworks.meter.usage import NO_TOKENS, Tokens
-from inferworks.testing.clouds import bedrock_key, stage_bedrock_claude
 from inferworks.testing.providers import (
     A_MODEL,
     check_provider,

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from tests.support.operations import WORKS, Work
 
 from inferworks.cloud.providers.stub import Script
 from inferworks.errors import UpstreamError
-from inferworks.testing.operations import WORKS, Work
 from inferworks.testing.providers import EVERYWHERE, Staging, check_leaving_amid
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.translations import PutBack
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack
 
 
 def call_of(*, wants_usage: bool = True, **change: Any) -> Call:

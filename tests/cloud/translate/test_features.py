@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.support.translations import put_back
 
 from inferworks.catalog.facts import fact_catalog
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate import chat_fit, json_tool, tool_results
 from inferworks.errors import CallError
-from inferworks.testing.translations import put_back
 from inferworks.testing.upstreams import vendors
 from inferworks.testing.upstreams.anthropic_rules import flaw_in
 from inferworks.testing.upstreams.bedrock_rules import converse_flaw

@@ -8,13 +8,13 @@ import botocore.session
 import botocore.validate
 import msgspec
 import pytest
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.translate.chat_to_converse.translation import ChatToConverse
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate" / "chat_to_converse"
 FILES = sorted(GOLDEN.glob("*.in.*"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
@@ -13,7 +14,6 @@ from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessag
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate"
 WAYS: dict[str, Translation] = {

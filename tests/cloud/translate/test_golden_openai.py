@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
@@ -16,7 +17,6 @@ from inferworks.cloud.translate.completions_to_chat import CompletionsToChat
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.http.sse import EventSplitter
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "translate"
 WAYS: dict[str, Translation] = {

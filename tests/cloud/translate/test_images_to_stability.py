@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
+from tests.support.operations import json_call
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.credentials.key import NoCredential
@@ -26,9 +28,7 @@ from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import Items
 from inferworks.testing.in_process_gateway import open_door
-from inferworks.testing.operations import json_call
 from inferworks.testing.providers import A_MODEL
-from inferworks.testing.translations import PutBack, put_back
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
 from inferworks.testing.upstreams.stability import SEED

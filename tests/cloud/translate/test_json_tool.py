@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.translations import PutBack, put_back
 
 from inferworks.catalog.facts import ModelFacts
 from inferworks.cloud.call import Call
@@ -20,7 +21,6 @@ from inferworks.cloud.translate.messages_to_chat.translation import MessagesToCh
 from inferworks.dialects.openai_chat import JsonSchema, ResponseFormat
 from inferworks.http.sse import DONE, EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 CLOSED = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
 OPEN = {"type": "object", "properties": {"n": {"type": "integer"}}}

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.base import Translation
@@ -17,7 +18,6 @@ from inferworks.cloud.translate.responses_to_chat.translation import ResponsesTo
 from inferworks.errors import CallError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 SHELL = {"type": "function", "name": "shell", "parameters": {"type": "object"}, "strict": False}
 PATCH = {

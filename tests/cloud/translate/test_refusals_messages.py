@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.translations import put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -17,7 +18,6 @@ from inferworks.cloud.translate.chat_to_messages.translation import ChatToMessag
 from inferworks.cloud.translate.messages_to_chat.translation import MessagesToChat
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import put_back
 
 NAMES = st.sampled_from(
     [

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.operations import form_call, json_call
 
 from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
@@ -21,7 +22,6 @@ from inferworks.cloud.usage_parsers.stability import StableImageReader
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS, Items, Tokens
-from inferworks.testing.operations import form_call, json_call
 from inferworks.testing.upstreams.audio import recording
 
 

@@ -1,6 +1,6 @@
 """A process that journals facts and seals them into a lake, over and over.
 
-python lake_sealer.py FOLDER SEED
+python -m tests.meter.archive.lake_sealer FOLDER SEED
 
 It says `sealed` after each sealing.
 """
@@ -11,10 +11,11 @@ import itertools
 import sys
 from pathlib import Path
 
+from tests.support.lake_world import FOREVER, facts_of_days, write
+
 from inferworks.meter.archive.journal import SealingJournal
 from inferworks.meter.archive.seal import seal
 from inferworks.meter.lakes.local import LocalLake
-from inferworks.testing.lake_world import FOREVER, facts_of_days, write
 
 
 def main() -> None:

@@ -9,6 +9,16 @@ from pathlib import Path
 
 import pytest
 from tests.support.command_line import document, run
+from tests.support.lake_world import (
+    FOREVER,
+    Doom,
+    DoomedFiles,
+    DoomedJournal,
+    Killed,
+    check_each_row_once,
+    facts_of_days,
+    write,
+)
 
 from inferworks.errors import DataFolderError, LakeError
 from inferworks.folder import DataFolder
@@ -21,16 +31,6 @@ from inferworks.meter.archive.seal import Sealed, seal
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.lakes.stub import MemoryLake
-from inferworks.testing.lake_world import (
-    FOREVER,
-    Doom,
-    DoomedFiles,
-    DoomedJournal,
-    Killed,
-    check_each_row_once,
-    facts_of_days,
-    write,
-)
 
 
 def sealed(path: Path, lake: LakeStore, rows: int = 3) -> Sealed:

@@ -20,6 +20,17 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.lake_world import (
+    DAY_1_NS,
+    FOREVER,
+    Doom,
+    DoomedFiles,
+    DoomedJournal,
+    Killed,
+    check_each_row_once,
+    facts_of_days,
+    write,
+)
 
 from inferworks.clock import SimClock
 from inferworks.errors import DataFolderError, LakeError
@@ -46,17 +57,6 @@ from inferworks.testing.facts import (
     make_opened,
     make_step,
     make_usage,
-)
-from inferworks.testing.lake_world import (
-    DAY_1_NS,
-    FOREVER,
-    Doom,
-    DoomedFiles,
-    DoomedJournal,
-    Killed,
-    check_each_row_once,
-    facts_of_days,
-    write,
 )
 
 pytestmark = pytest.mark.slow
@@ -279,10 +279,9 @@ def test_a_real_kill_is_harmless(tmp_path: Path) -> None:
 
 def _killed_process(folder: Path, seed: int, chance: random.Random) -> None:
     """Run the sealer until it has sealed a few times, then kill it at a random moment."""
-    script = Path(__file__).with_name("lake_sealer.py")
-    with subprocess.Popen(
-        [sys.executable, str(script), str(folder), str(seed)], stdout=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-m", "tests.meter.archive.lake_sealer", str(folder), str(seed)]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
         assert process.stdout is not None
         for _ in range(2):
             assert process.stdout.readline() == b"sealed\n"

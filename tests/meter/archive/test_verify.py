@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
+from tests.support.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import SealingJournal
@@ -21,7 +22,6 @@ from inferworks.meter.archive.sums import kinds_of
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.meter.scrub import scrub_lake
 from inferworks.testing.facts import make_usage
-from inferworks.testing.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 
 FIRST, SECOND = "manifest/00000001.json", "manifest/00000002.json"
 

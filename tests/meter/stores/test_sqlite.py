@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.support.leaks import no_file_is_left
 
 from inferworks.errors import DamagedError, DataFolderError, JournalError
 from inferworks.ids import CallId
@@ -23,7 +24,6 @@ from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tables import TABLES
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
-from inferworks.testing.leaks import no_file_is_left
 from inferworks.testing.stores import check_journal_store
 
 

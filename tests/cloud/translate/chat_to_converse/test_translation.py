@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -22,7 +23,6 @@ from inferworks.dialects.finish_reasons import CONVERSE_FINISH_REASONS
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 from inferworks.testing.upstreams.bedrock import ConverseAnswer, converse_of, events_of
 
 WAY = ChatToConverse()

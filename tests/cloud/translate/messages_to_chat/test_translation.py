@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -17,7 +18,6 @@ from inferworks.cloud.translate.messages_to_chat.translation import MessagesToCh
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import event_data
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 TEXT = st.text(min_size=1, max_size=9)
 SAID = TEXT.filter(str.strip)

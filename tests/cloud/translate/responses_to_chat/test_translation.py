@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.translations import PutBack, put_back
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -17,7 +18,6 @@ from inferworks.cloud.usage_parsers.responses import ResponsesReader
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.sse import EventSplitter, event_data
 from inferworks.ids import CallId, ModelId
-from inferworks.testing.translations import PutBack, put_back
 
 TOOL = {"type": "function", "name": "f", "parameters": {}, "strict": None}
 

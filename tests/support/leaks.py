@@ -41,5 +41,5 @@ def check_no_task_is_left() -> None:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so that sets no event. TimeoutError when it does not come to be."""
     async with asyncio.timeout(_WAIT_S):
-        while not is_so():  # noqa: ASYNC110 nothing is set
+        while not is_so():
             await asyncio.sleep(0.002)

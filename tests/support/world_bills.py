@@ -15,6 +15,7 @@ from random import Random
 from typing import Final, Protocol, TypeAlias
 
 from msgspec.structs import replace
+from tests.support.world_disk import Disk, killed
 
 from inferworks.books.accounting.basis import COMMITMENT
 from inferworks.books.accruals.api_estimates import API_CATEGORY
@@ -31,7 +32,6 @@ from inferworks.books.period import Period
 from inferworks.catalog.billing import shipped_billing
 from inferworks.money import parse_pico
 from inferworks.testing.books import a_charge
-from inferworks.testing.world_disk import Disk, killed
 
 PERIOD_NS: Final = 1_000
 ROUNDING: Final = "(rounding)"

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from msgspec.structs import replace
+from tests.support.world_bills import API, BilledWorld
 
 from inferworks.books.accruals.api_estimates import API_CATEGORY, estimates, true_up
 from inferworks.books.calendar.span import Span
@@ -23,7 +24,6 @@ from inferworks.catalog.prices import ListPrice, ListRate
 from inferworks.meter.usage import Leg, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_leg, a_usage
-from inferworks.testing.world_bills import API, BilledWorld
 from inferworks.units import Unit
 
 _PROVIDER: Final = "openai"

@@ -1,7 +1,7 @@
 """Seeded world: the events of a year of books in a few milliseconds, checked after each of them.
 
-    python -m inferworks.testing.worlds --seed 123 [--steps N]
-    python -m inferworks.testing.worlds --seeds 1000
+    python -m tests.support.worlds --seed 123 [--steps N]
+    python -m tests.support.worlds --seeds 1000
 
 Problem. Each part of the books is tested on its own, but books break where events meet: a bill that
 comes after the close, in a file that was cut off half way, about a period that is open again.
@@ -38,6 +38,17 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
+from tests.support.world_bills import (
+    BILL_EVENTS,
+    ROUNDING,
+    Suppliers,
+    account_of,
+    accrued,
+    period_at,
+    sealed_charges,
+)
+from tests.support.world_calls import ApiCalls, an_api_call, estimated
+from tests.support.world_disk import Disk, killed
 
 from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.books.accounting.policy import Policy, load_policy
@@ -77,17 +88,6 @@ from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_charge, a_leg, a_step, a_usage, an_activity, an_interval
-from inferworks.testing.world_bills import (
-    BILL_EVENTS,
-    ROUNDING,
-    Suppliers,
-    account_of,
-    accrued,
-    period_at,
-    sealed_charges,
-)
-from inferworks.testing.world_calls import ApiCalls, an_api_call, estimated
-from inferworks.testing.world_disk import Disk, killed
 from inferworks.units import Unit
 
 STEPS: Final = 14
@@ -117,7 +117,7 @@ class World:
     """Everything there is, and everything that was told; it is also the `Source` of its closes."""
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self.random = random.Random(seed)  # noqa: S311 a seed must reproduce the world
+        self.random = random.Random(seed)
         self.disk = Disk(folder)
         self.journal = MemoryStore()
         self.plans: list[PricePlan] = []
@@ -648,7 +648,7 @@ def run_world(seed: int, steps: int = STEPS) -> list[str]:
             listed = "\n".join(f"  {number:3}  {text}" for number, text in enumerate(happened))
             raise WorldFailedError(
                 f"seed {seed}, after event {len(happened) - 1}: {error}\n{listed}\nreplay: python -m "
-                f"inferworks.testing.worlds --seed {seed} --steps {steps}"
+                f"tests.support.worlds --seed {seed} --steps {steps}"
             ) from error
         finally:
             world.disk.close()
@@ -802,7 +802,7 @@ def _of_call(shares: Mapping[tuple[str, ...], int], call: str) -> int:
 
 
 def _shuffled(papers: Inputs, seed: float) -> Inputs:
-    order = random.Random(seed)  # noqa: S311 as above
+    order = random.Random(seed)
 
     def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(order.sample(things, len(things)))
@@ -840,7 +840,7 @@ def _rules(method: Method) -> Rules:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder in memory where the system has one, so that a world costs no disk."""
-    memory = Path("/dev/shm")  # noqa: S108 a fresh folder is made in it
+    memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="inferworks-world-", dir=where) as name:
         yield Path(name)
@@ -848,7 +848,7 @@ def _folder() -> Iterator[Path]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one world and print its events, or many; return 1 when one of them fails."""
-    parser = argparse.ArgumentParser(prog="python -m inferworks.testing.worlds")
+    parser = argparse.ArgumentParser(prog="python -m tests.support.worlds")
     parser.add_argument("--seed", type=int, default=1, help="the world, or the first of them")
     parser.add_argument("--seeds", type=int, default=1, help="how many worlds")
     parser.add_argument("--steps", type=int, default=STEPS, help="events in each")

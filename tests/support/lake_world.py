@@ -39,7 +39,7 @@ def facts_of_days(seed: int, rows: int, days: int = 2) -> list[Fact]:
 
     Every other call is a report of another gateway.
     """
-    chance = random.Random(seed)  # noqa: S311 a test wants the same again
+    chance = random.Random(seed)
     facts: list[Fact] = []
     for number in range(rows):
         name = f"{seed}-{number}"
