@@ -255,7 +255,7 @@ def test_it_calls_customers_by_their_names() -> None:
     before = replace(then, names=(("acme", "Acme"), ("burns", "Burns & Co"), ("dune", "Dune")))
     after = replace(now, names=(("acme", "Acme Robotics"), ("dune", "Burns & Co")))
     found = explain_change(after, before)
-    told = {text for cause in Cause for text, _ in found.told(cause)}
+    told = {text for cause in Cause for text, _ in found.ranked(cause)}
     assert told == {
         f"{name}, small" for name in ("Acme Robotics", "Burns & Co (burns)", "Burns & Co (dune)")
     }

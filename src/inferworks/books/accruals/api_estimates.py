@@ -109,8 +109,8 @@ class _Key(NamedTuple):
     provider: str
     model: ModelId
     day_ns: int
-    told: str
-    """The currency in which the provider told the cost of each; empty where it did not."""
+    reported_currency: str
+    """The currency in which the provider reported the cost of each; empty where it did not."""
 
 
 class _Sum:
@@ -179,8 +179,8 @@ def estimates(
 ) -> tuple[Charge, ...]:
     """Provisional charges for every leg at somebody else's API that began in `span`, bill or no bill.
 
-    List prices are in US dollars: where `rates` have none for the day, what has no told cost is without a
-    price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
+    List prices are in US dollars: where `rates` have none for the day, what has no reported cost is
+    without a price. The order of `usages` leaves no trace. BooksError when counts contradict themselves.
     """
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     money = _Money(currency, rates)
@@ -190,9 +190,11 @@ def estimates(
             if leg.replica is None and is_used and span.holds(leg.started_ns):
                 day_ns = day_of(leg.started_ns)
                 price = prices.list_price(leg.provider, usage.model, leg.started_ns)
-                told = leg.told_cost_pico is not None and money.takes(leg.told_currency, day_ns)
-                currency_told = leg.told_currency if told else ""
-                key = _Key(leg.provider, usage.model, day_ns, currency_told)
+                is_reported = leg.told_cost_pico is not None and money.takes(
+                    leg.told_currency, day_ns
+                )
+                reported_currency = leg.told_currency if is_reported else ""
+                key = _Key(leg.provider, usage.model, day_ns, reported_currency)
                 sums[key].is_listed |= price is not None
                 sums[key].add(leg, price if money.takes(LIST_CURRENCY, day_ns) else None)
     return tuple(c for key in sorted(sums) for c in _charges(key, sums[key], span, money))
@@ -295,18 +297,18 @@ def _charges(key: _Key, total: _Sum, span: Span, money: _Money) -> Iterable[Char
         return msgspec.structs.replace(unpriced, id=id_, line=name, quantity=str(quantity))
 
     amount_pico, book_sha256 = round(total.pico), total.book_sha256
-    if key.told:
+    if key.reported_currency:
         listed_pico = money.pico(amount_pico, LIST_CURRENCY, key.day_ns)
-        told = msgspec.structs.replace(
+        reported = msgspec.structs.replace(
             charge("told", total.priced_tokens + total.unpriced_tokens),
             file=TOLD_COSTS,
             file_sha256=book_sha256,
             description="as the provider told, call by call",
             amount_pico=total.told_pico,
-            currency=key.told,
+            currency=key.reported_currency,
             other=(("ListCost", format_pico(listed_pico)),) if book_sha256 else (),
         )
-        yield money.charge(told)
+        yield money.charge(reported)
         return
     if total.priced_tokens or total.pico:
         priced = msgspec.structs.replace(

@@ -206,16 +206,18 @@ def accruals(
     if is_stated:
         here_pico = sum(_costs(billed.charges, span, ground).values()) + (calls_pico or 0)
         left = _divided(expected, costs, here_pico, billed.issuer, ground)
-        how = f"{expected.method} {ground.currency} a month, as stated in books.suppliers"
+        method_text = f"{expected.method} {ground.currency} a month, as stated in books.suppliers"
     else:
         if calls_pico is not None:
             costs = {shape: p for shape, p in costs.items() if not _is_for_calls(shape, ground)}
         left = {shape: _left(pico, here.get(shape, 0)) for shape, pico in costs.items()}
         names = ", ".join(billed_month.name for billed_month in recent)
         is_last = len(recent) == 1
-        how = f"as in the bill for {names}" if is_last else f"average of the bills for {names}"
+        method_text = (
+            f"as in the bill for {names}" if is_last else f"average of the bills for {names}"
+        )
     for shape, pico in left.items():
-        charge = _accrual(shape, pico, how, billed.issuer, expected.department, month)
+        charge = _accrual(shape, pico, method_text, billed.issuer, expected.department, month)
         charge = _within(charge, open_part)
         if charge.amount_pico:
             yield charge
@@ -232,10 +234,10 @@ def condensed(charges: Iterable[Charge]) -> list[Charge]:
         month = month_of(charge.period_start_ns)
         period = Span(charge.period_start_ns, charge.period_end_ns)
         is_part = bool(period.length_ns) and period != month and month.meet(*period) == period
-        told = tuple(pair for pair in charge.other if pair[0] in _TOLD)
+        columns = tuple(pair for pair in charge.other if pair[0] in _TOLD)
         key: object = charge.id
         if is_part:
-            key = month, charge.effective_pico is None, told, _looks(charge)
+            key = month, charge.effective_pico is None, columns, _looks(charge)
         if key not in first:
             first[key], sums[key] = charge, [0, 0]
         sums[key][0] += charge.amount_pico

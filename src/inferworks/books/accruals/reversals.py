@@ -65,8 +65,8 @@ def _first(charge: Charge) -> Charge:
 
 def _ordinal(charge: Charge) -> int:
     """Return the number of times an estimate was booked, this time included."""
-    found = _SUCCESSOR.search(charge.line)
-    return int(found["ordinal"]) if found else 1
+    match = _SUCCESSOR.search(charge.line)
+    return int(match["ordinal"]) if match else 1
 
 
 def _renamed(charge: Charge, line: str) -> Charge:

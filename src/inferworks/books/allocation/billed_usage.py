@@ -111,8 +111,8 @@ def _as_first_read(charge: Charge) -> Sale:
 
     Names are those of the meter, all of one or its first word, and tokens are told by no line.
     """
-    given = (charge.provider, charge.issuer, charge.service_name)
-    folded = [name.casefold() for name in given]
+    names_on_bill = (charge.provider, charge.issuer, charge.service_name)
+    folded = [name.casefold() for name in names_on_bill]
     providers = frozenset(short for name in folded for short in (name, name.partition(" ")[0]))
     is_model = (charge.resource_type or "").casefold() == "model"
     models = (charge.resource_id if is_model else "", dict(charge.other).get("ResourceName"))
@@ -211,9 +211,9 @@ def _units(
         is_input = read or write or (Means.INPUT in means and not both)
         is_output = Means.OUTPUT in means and not both and not (read or write)
         direction = "input" if is_input else "output" if is_output else ""
-        told = False
+        is_stated = False
     else:
-        told = True
+        is_stated = True
     if direction == "output":
         return _narrowed(_output(means, exact=exact), ALL_OUTPUT)
     if direction != "input":
@@ -222,7 +222,7 @@ def _units(
         return _narrowed((Unit.CACHE_READ_TOKENS,), ALL_INPUT)
     if write:
         return _narrowed(_written(means, exact=exact), ALL_INPUT)
-    whole = told and not action and not exact
+    whole = is_stated and not action and not exact
     return _narrowed(ALL_INPUT if whole else _uncached(means, exact=exact), ALL_INPUT)
 
 

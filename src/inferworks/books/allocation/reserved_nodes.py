@@ -20,8 +20,8 @@ def reservers(drivers: Drivers, customer: str, node: str, span: Span) -> Shares:
     """
     unused: Shares = defaultdict(int)
     for part in unmerged(drivers.customers, span):
-        whose = drivers.customers.survivor(CustomerId(customer), part.start_ns)
-        unused[RESERVER, whose] += unused_ns(drivers, node, part)
+        owner = drivers.customers.survivor(CustomerId(customer), part.start_ns)
+        unused[RESERVER, owner] += unused_ns(drivers, node, part)
     if len(unused) == 1:
         return dict.fromkeys(unused, 1)
     return {leaf: time_ns for leaf, time_ns in unused.items() if time_ns}

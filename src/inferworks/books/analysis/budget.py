@@ -77,8 +77,8 @@ class Key(NamedTuple):
     @property
     def name(self) -> str:
         """Return the name in a table: the caption of the line, or the finer columns within it."""
-        said = [text for text in self[1:] if text]
-        return f"  {', '.join(said)}" if said else CAPTIONS[self.line]
+        dimensions = [text for text in self[1:] if text]
+        return f"  {', '.join(dimensions)}" if dimensions else CAPTIONS[self.line]
 
 
 class Planned(NamedTuple):
@@ -221,7 +221,7 @@ class _Seen:
 
     def __init__(self) -> None:
         self._keys: dict[Key, set[Period]] = defaultdict(set)
-        self._told: dict[str, dict[tuple[str, ...], set[Period]]] = defaultdict(
+        self._by_dimensions: dict[str, dict[tuple[str, ...], set[Period]]] = defaultdict(
             lambda: defaultdict(set)
         )
 
@@ -232,12 +232,12 @@ class _Seen:
             cells.note("line", f"is budgeted twice for {period.name}")
         self._keys[key].add(period)
         if key.told_by:
-            told = self._told[key.line]
-            for other in sorted(told):
-                if other != key.told_by and _meets(period, told[other]):
+            budgeted = self._by_dimensions[key.line]
+            for other in sorted(budgeted):
+                if other != key.told_by and _meets(period, budgeted[other]):
                     by = f"by {' and '.join(other)} and by {' and '.join(key.told_by)}"
                     cells.note("line", f"is budgeted {by}, which overlap: choose one")
-            told[key.told_by].add(period)
+            budgeted[key.told_by].add(period)
 
 
 def _meets(period: Period, others: Iterable[Period]) -> bool:
@@ -276,14 +276,14 @@ def _variances(statement: Statement, planned: dict[Key, int]) -> Iterator[Varian
         parts = sorted(key for key in planned if key.line == line and key.told_by)
         whole = Key(line)
         if whole in planned or parts:
-            told_pico = sum(planned[key] for key in parts)
-            totals[line] = planned.get(whole, told_pico)
+            parts_pico = sum(planned[key] for key in parts)
+            totals[line] = planned.get(whole, parts_pico)
         yield Variance(whole, False, totals.get(line), actual[line])
         lines = [Variance(key, False, planned[key], _actual_pico(statement, key)) for key in parts]
         yield from lines
         if lines:
             rest_pico = actual[line] - sum(one.actual_pico for one in lines)
-            rest = Variance(whole, True, totals[line] - told_pico, rest_pico)
+            rest = Variance(whole, True, totals[line] - parts_pico, rest_pico)
             if rest.budget_pico or rest.actual_pico:
                 yield rest
 

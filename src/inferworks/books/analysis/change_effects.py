@@ -94,7 +94,7 @@ class Explained(NamedTuple):
             sums[effect.cause] += effect.amount_pico
         return sums
 
-    def told(self, cause: Cause) -> list[tuple[str, int]]:
+    def ranked(self, cause: Cause) -> list[tuple[str, int]]:
         """Return the parts that `cause` affects, in words, with their picounits; largest first."""
         sums: dict[Part, int] = defaultdict(int)
         for effect in self.effects:
@@ -106,7 +106,7 @@ class Explained(NamedTuple):
 
     def mostly(self, cause: Cause) -> str:
         """Return the part most affected by `cause`, in words; empty if there is none."""
-        return next((text for text, _ in self.told(cause)), "")
+        return next((text for text, _ in self.ranked(cause)), "")
 
     def to_json(self) -> dict[str, object]:
         """The causes as JSON values; every amount an exact decimal string."""

@@ -112,7 +112,7 @@ def parse_subject(text: str) -> Subject:
 
 
 def explain(
-    workings: Computation,
+    computation: Computation,
     subject: Subject,
     bounds: Bounds = USUAL_BOUNDS,
     adjustments: Sequence[Adjustment] = (),
@@ -122,21 +122,21 @@ def explain(
 
     `singles` opens bundles, where there are any. UserError when nothing of that name is there.
     """
-    collected = collect(workings, subject, singles, bounds)
+    collected = collect(computation, subject, singles, bounds)
     pieces, unseen = collected.pieces(), collected.unseen
-    shares = _revenue(workings, subject)
+    shares = _revenue(computation, subject)
     corrections = corrected_for(adjustments, *subject, bounds)
     if not pieces and not shares and not corrections:
         _refuse_late(subject, adjustments)
         raise UserError(
             f"there is no {subject.kind} {subject.name!r} in this statement; "
-            f"{_known(workings, subject)}"
+            f"{_known(computation, subject)}"
         )
-    tree = _Tree(workings, bounds, unseen)
+    tree = _Tree(computation, bounds, unseen)
     return Explanation(
         subject,
-        workings.currency,
-        workings.policy.name,
+        computation.currency,
+        computation.policy.name,
         tree.revenue(f"revenue of {subject}", shares),
         tree.cost(f"cost of {subject}", pieces, subject),
         corrections,
@@ -163,9 +163,9 @@ class _Share(NamedTuple):
     amount_pico: int
 
 
-def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
+def _revenue(computation: Computation, subject: Subject) -> list[_Share]:
     """The revenue that is the subject's."""
-    rated = workings.revenue.rated
+    rated = computation.revenue.rated
     if subject.kind == Kind.CHARGE or subject.kind == Dimension.POOL:
         return []
     if subject.kind in _BY_CALL:
@@ -173,13 +173,13 @@ def _revenue(workings: Computation, subject: Subject) -> list[_Share]:
         if subject.kind != Kind.CALL:  # those that were served at the place
             calls = {
                 usage.call_id
-                for usage in workings.facts.usages
+                for usage in computation.facts.usages
                 for place in [str(getattr(usage.legs[-1], subject.kind)) if usage.legs else ""]
                 if row_name(place, Dimension(subject.kind)) == subject.name
             }
         return [
             _Share(row, call_id, amount_pico)
-            for row, of_row in revenue_by_call(workings)
+            for row, of_row in revenue_by_call(computation)
             for call_id, amount_pico in of_row.items()
             if call_id in calls
         ]
@@ -195,16 +195,16 @@ _BY_CALL = frozenset({Kind.CALL, Dimension.PROVIDER, Dimension.REGION, Dimension
 """Kinds and dimensions whose revenue is known only from calls."""
 
 
-def _known(workings: Computation, subject: Subject) -> str:
+def _known(computation: Computation, subject: Subject) -> str:
     """Names that could have been meant."""
     if subject.kind == Kind.CALL:
         return "its calls are listed by explaining a customer"
     if subject.kind == Kind.CHARGE:
-        names = [str(item.charge.id) for item in workings.allocated]
-        count = sum(item.charge.lines for item in workings.allocated)
+        names = [str(item.charge.id) for item in computation.allocated]
+        count = sum(item.charge.lines for item in computation.allocated)
     else:
         dimension = Dimension(subject.kind)
-        names = sorted({name_of(line, dimension) for line in workings.lines})
+        names = sorted({name_of(line, dimension) for line in computation.lines})
         count = len(names)
     more = f" and {count - len(names[:5])} more" if count > 5 else ""
     return f"there are: {', '.join(names[:5]) or 'none'}{more}"
@@ -213,8 +213,10 @@ def _known(workings: Computation, subject: Subject) -> str:
 class _Tree:
     """Builds nodes whose parts sum to them, within bounds."""
 
-    def __init__(self, workings: Computation, bounds: Bounds, unseen: Mapping[Way, Unseen]) -> None:
-        self._workings, self._bounds, self._unseen = workings, bounds, unseen
+    def __init__(
+        self, computation: Computation, bounds: Bounds, unseen: Mapping[Way, Unseen]
+    ) -> None:
+        self._computation, self._bounds, self._unseen = computation, bounds, unseen
 
     def cost(self, label: str, pieces: Sequence[Piece], subject: Subject) -> Node:
         """The tree of cost: function, pool, bill line, split, call; without what the subject fixes."""
@@ -262,7 +264,7 @@ class _Tree:
 
     def _split_node(self, label: str, pieces: Sequence[Piece]) -> Node:
         """Return the node of one split: its ratios from the top, and the calls behind it."""
-        drivers, first = self._workings.drivers, pieces[0]
+        drivers, first = self._computation.drivers, pieces[0]
         amounts: dict[Leaf, int] = defaultdict(int)
         for piece in pieces:
             behind = (
@@ -284,7 +286,7 @@ class _Tree:
                 amounts[f"call {share.call_id}"] += share.amount_pico
         if not amounts and is_shown:
             rows = {share.rated for share in shares}
-            for row, calls in revenue_by_call(self._workings):
+            for row, calls in revenue_by_call(self._computation):
                 if row not in rows:
                     continue
                 for call_id, amount_pico in calls.items():

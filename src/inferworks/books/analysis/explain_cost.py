@@ -83,42 +83,42 @@ LEVELS = {
 
 
 def collect(
-    workings: Computation, subject: Subject, singles: Singles | None, bounds: Bounds
+    computation: Computation, subject: Subject, singles: Singles | None, bounds: Bounds
 ) -> Collected:
     """The pieces of cost that are the subject's; `singles` opens bundles, where there are any."""
     collected = Collected(bounds, LEVELS.get(subject.kind, tuple(Level)))
-    for item in _items(workings, subject, singles, collected):
-        collected.add(_pieces(item, workings, subject))
+    for item in _items(computation, subject, singles, collected):
+        collected.add(_pieces(item, computation, subject))
     return collected
 
 
 def _items(
-    workings: Computation, subject: Subject, singles: Singles | None, collected: Collected
+    computation: Computation, subject: Subject, singles: Singles | None, collected: Collected
 ) -> Iterable[Allocated]:
     """The charges that the subject may have pieces of: lines, and of bundles those that may be shown."""
     if singles is None:
-        yield from workings.allocated
+        yield from computation.allocated
         return
     if subject.kind == Kind.CHARGE:
         yield from singles.called(subject.name)
         return
     bundles: dict[str, Container[int]] = {}
-    for item in workings.allocated:
+    for item in computation.allocated:
         if item.charge.lines == 1:
             yield item
-        elif pieces := _pieces(item, workings, subject):
+        elif pieces := _pieces(item, computation, subject):
             bundles[item.charge.id] = collected.open(item, pieces, singles)
     yield from singles.within(bundles)
 
 
-def _pieces(item: Allocated, workings: Computation, subject: Subject) -> list[Piece]:
+def _pieces(item: Allocated, computation: Computation, subject: Subject) -> list[Piece]:
     """The pieces of a charge that are the subject's."""
     portions = [portion for portion in item.portions if _is_of(portion, item, subject)]
     if not portions:
         return []
     keys = {(portion.target, portion.method) for portion in portions}
     rows = (row for row in item.rows if (row.target, row.method) in keys)
-    lines = {(row.target, row.method): line_of(row, workings.policy) for row in rows}
+    lines = {(row.target, row.method): line_of(row, computation.policy) for row in rows}
     pieces: list[Piece] = []
     for portion in portions:
         line = lines[portion.target, portion.method]

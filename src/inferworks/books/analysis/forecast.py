@@ -121,33 +121,33 @@ class Forecast(NamedTuple):
 
 
 def forecast(
-    drawn: Statement, workings: Computation, ahead: Sequence[Charge], end_ns: int
+    statement: Statement, computation: Computation, ahead: Sequence[Charge], end_ns: int
 ) -> Forecast:
-    """The forecast of the period that `drawn` is the statement of so far and that ends at `end_ns`.
+    """The forecast of the period that `statement` covers so far and that ends at `end_ns`.
 
-    `workings` are those of `drawn`, without corrections; `ahead` are the charges of the rest of the period,
-    cut to it. Pure. BooksError when nothing of it has passed, or nothing is left.
+    `computation` is that of `statement`, without corrections; `ahead` are the charges of the rest of the
+    period, cut to it. Pure. BooksError when nothing of it has passed, or nothing is left.
     """
-    passed = workings.span
+    passed = computation.span
     if not passed.start_ns < passed.end_ns < end_ns:
         raise BooksError("a forecast needs a period of which a part is over, and a part is not")
     rest = Span(passed.end_ns, end_ns)
-    known, at_rate = _revenue(workings, rest)
-    functions = _functions(workings)
+    known, at_rate = _revenue(computation, rest)
+    functions = _functions(computation)
     known_costs: dict[Function, int] = defaultdict(int)
     for charge in ahead:
         for function, pico in split(charge.amount_pico, functions(charge)).items():
             known_costs[function] += pico
-    now = figures(drawn)
-    come = _figures(known, known_costs)
-    over = _over(workings)
-    go_on = _figures(at_rate, _extended(over, workings, rest))
+    so_far = figures(statement)
+    coming = _figures(known, known_costs)
+    over = _over(computation)
+    ongoing = _figures(at_rate, _extended(over, computation, rest))
     return Forecast(
         Span(passed.start_ns, end_ns),
         passed.end_ns,
-        drawn.currency,
-        drawn.policy,
-        tuple(ForecastLine(name, now[name], come[name], go_on[name]) for name in CAPTIONS),
+        statement.currency,
+        statement.policy,
+        tuple(ForecastLine(name, so_far[name], coming[name], ongoing[name]) for name in CAPTIONS),
         tuple(_notes(over, passed)),
     )
 
@@ -170,10 +170,10 @@ def _figures(revenue_pico: int, costs: Mapping[Function, int]) -> dict[str, int]
     }
 
 
-def _revenue(workings: Computation, rest: Span) -> tuple[int, int]:
+def _revenue(computation: Computation, rest: Span) -> tuple[int, int]:
     """Return the coming revenue of subscriptions, and that of use rated together with the use so far."""
-    passed, calendars = workings.span, calendars_of(workings.customers)
-    rated = [row for row in workings.revenue.rated if row.item is not Item.BREAKAGE]
+    passed, calendars = computation.span, calendars_of(computation.customers)
+    rated = [row for row in computation.revenue.rated if row.item is not Item.BREAKAGE]
     used = [row for row in rated if row.item is Item.USAGE and row.unit is not None]
     sums = [
         *_sums(used, lambda row: (row.day_ns, max(row.day_ns, row.effective_ns), row.quantity)),
@@ -187,10 +187,10 @@ def _revenue(workings: Computation, rest: Span) -> tuple[int, int]:
     ]
     whole = rate_calls(
         sums,
-        workings.plans,
+        computation.plans,
         Span(passed.start_ns, rest.end_ns),
-        workings.currency,
-        RatingContext(workings.to_date, calendars, until(workings.rates, rest)),
+        computation.currency,
+        RatingContext(computation.to_date, calendars, until(computation.rates, rest)),
     ).rated
     fees = _fees(whole) - _fees(rated)
     come_pico = sum(row.amount_pico for row in whole) - sum(row.amount_pico for row in rated)
@@ -212,13 +212,13 @@ def _fees(rows: Sequence[Rated]) -> int:
     return sum(row.amount_pico for row in rows if row.item is Item.SUBSCRIPTION)
 
 
-def _over(workings: Computation) -> dict[str, list[Allocated]]:
+def _over(computation: Computation) -> dict[str, list[Allocated]]:
     """The lines of use that are over and go on, by supplier."""
-    passed = workings.span
-    accrued = {charge.issuer.casefold() for charge in workings.given if is_accrual(charge)}
-    ends = {charge.id: charge.period_end_ns for charge in workings.given}
+    passed = computation.span
+    accrued = {charge.issuer.casefold() for charge in computation.given if is_accrual(charge)}
+    ends = {charge.id: charge.period_end_ns for charge in computation.given}
     over: dict[str, list[Allocated]] = defaultdict(list)
-    for item in workings.allocated:
+    for item in computation.allocated:
         charge = item.charge
         waits = charge.issuer.casefold() in accrued and not is_provisional(charge)
         once = dict(charge.other).get("ChargeFrequency") == "One-Time" or charge.charge_class
@@ -229,16 +229,16 @@ def _over(workings: Computation) -> dict[str, list[Allocated]]:
 
 
 def _extended(
-    over: Mapping[str, Sequence[Allocated]], workings: Computation, rest: Span
+    over: Mapping[str, Sequence[Allocated]], computation: Computation, rest: Span
 ) -> dict[Function, int]:
     """Return the expected cost of suppliers' use in `rest`, at the rate of the lines that are `over`."""
-    passed = workings.span
+    passed = computation.span
     sums: dict[Function, int] = defaultdict(int)
     for items in over.values():
         until_ns = _known_until_ns(items, passed)
         parts: dict[Function, int] = defaultdict(int)
         for item in items:
-            for function, pico in _by_function(item, workings).items():
+            for function, pico in _by_function(item, computation).items():
                 parts[function] += pico
         left_ns, billed_ns = rest.end_ns - until_ns, until_ns - passed.start_ns
         for function, pico in parts.items():
@@ -263,32 +263,32 @@ def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[st
             yield f"{issuer} has billed less than a day of it: its rate may be far off."
 
 
-def _functions(workings: Computation) -> Callable[[Charge], dict[Function, int]]:
+def _functions(computation: Computation) -> Callable[[Charge], dict[Function, int]]:
     """Return weights of a coming charge's functions: its own so far, its pool's, or the policy's."""
-    by_id = {item.charge.id: _by_function(item, workings) for item in workings.allocated}
+    by_id = {item.charge.id: _by_function(item, computation) for item in computation.allocated}
     by_pool: dict[str, dict[Function, int]] = defaultdict(lambda: defaultdict(int))
-    for item in workings.allocated:
+    for item in computation.allocated:
         for function, pico in by_id[item.charge.id].items():
             by_pool[item.pool][function] += pico
-    drivers, policy = workings.drivers, workings.policy
+    drivers, policy = computation.drivers, computation.policy
 
     def weights(charge: Charge) -> dict[Function, int]:
-        pool = pool_of(charge, workings.pools, drivers.nodes, drivers.billing)
+        pool = pool_of(charge, computation.pools, drivers.nodes, drivers.billing)
         for known in (by_id.get(charge.id, {}), {} if charge.department else by_pool[pool.name]):
             if any(known.values()):
                 return {function: abs(pico) for function, pico in known.items()}
         department = Department(charge.department) if charge.department else None
-        of = Target(department=department, unallocated=None if department else pool.name)
+        target = Target(department=department, unallocated=None if department else pool.name)
         behaviour = behaviour_of(charge, pool)
-        return {policy.function(of.use, charge.natural_class, behaviour): 1}
+        return {policy.function(target.use, charge.natural_class, behaviour): 1}
 
     return weights
 
 
-def _by_function(item: Allocated, workings: Computation) -> dict[Function, int]:
+def _by_function(item: Allocated, computation: Computation) -> dict[Function, int]:
     sums: dict[Function, int] = defaultdict(int)
     for row in item.rows:
-        function = workings.policy.function(row.target.use, row.natural_class, row.behaviour)
+        function = computation.policy.function(row.target.use, row.natural_class, row.behaviour)
         sums[function] += row.amount_pico
     return sums
 

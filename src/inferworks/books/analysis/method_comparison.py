@@ -70,19 +70,19 @@ class _Place(NamedTuple):
     span: Span
 
 
-def distances(workings: Computation) -> Distances:
+def distances(computation: Computation) -> Distances:
     """The distances over every machine that the span's charges pay for."""
-    drivers, span = workings.drivers, workings.span
-    by_name = {pool.name: pool for pool in workings.pools}
+    drivers, span = computation.drivers, computation.span
+    by_name = {pool.name: pool for pool in computation.pools}
     nodes = {
         item.charge.resource_id or ""
-        for item in workings.allocated
+        for item in computation.allocated
         if by_name[item.pool].driver is DriverKind.NODE_TIME
     }
     places = sorted(
         {
             _Place(row.replica, row.node, span)
-            for row in workings.facts.capacity
+            for row in computation.facts.capacity
             if row.node in nodes and span.meet(row.start_ns, row.end_ns).length_ns
         }
     )

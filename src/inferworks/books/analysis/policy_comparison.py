@@ -108,10 +108,10 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    workings: Computation, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
+    computation: Computation, one: Policy, other: Policy, adjustments: Iterable[Adjustment] = ()
 ) -> Comparison:
-    """Compare `workings` and `adjustments` under both policies. BooksError when money is lost."""
-    first, second = (build_statement(workings.under(policy)) for policy in (one, other))
+    """Compare `computation` and `adjustments` under both policies. BooksError when money is lost."""
+    first, second = (build_statement(computation.under(policy)) for policy in (one, other))
     functions = tuple(
         Compared(f.value, first.function_pico(f), second.function_pico(f)) for f in Function
     )
@@ -126,7 +126,7 @@ def compare(
         Compared("margin", first.margin_pico, second.margin_pico),
     )
     sums: dict[tuple[str, str, Function, Function], int] = defaultdict(int)
-    for line in workings.lines:
+    for line in computation.lines:
         from_, to = line.function_under(one), line.function_under(other)
         if from_ is not to:
             sums[line.target.label, line.pool, from_, to] += line.amount_pico

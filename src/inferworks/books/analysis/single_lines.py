@@ -31,11 +31,11 @@ _decode = msgspec.json.Decoder(Charge).decode
 
 
 class Singles:
-    """The charges of `inputs`, by id, each divided alone as in `workings`, whenever they are asked for."""
+    """The charges of `inputs`, by id, each divided alone as in `computation` when it is asked for."""
 
-    def __init__(self, workings: Computation, inputs: Inputs) -> None:
-        self._workings, self._inputs = workings, inputs
-        self._ladder = ladder_of(workings.allocated, workings.pools)
+    def __init__(self, computation: Computation, inputs: Inputs) -> None:
+        self._computation, self._inputs = computation, inputs
+        self._ladder = ladder_of(computation.allocated, computation.pools)
         self._groups: dict[tuple[str, int], tuple[Shares, Grouped]] = {}
 
     def __iter__(self) -> Iterator[Allocated]:
@@ -53,7 +53,7 @@ class Singles:
 
     def amounts(self, bundle: Allocated) -> list[Amounts]:
         """Return the amounts of each portion of `bundle`, line by line."""
-        drivers = self._workings.drivers
+        drivers = self._computation.drivers
         pool = next(pool for pool in self._inputs.rules.pools if pool.name == bundle.pool)
         division = _Opening(bundle.charge, pool, drivers)
         division.groups, division.amounts = self._groups, []
@@ -66,10 +66,10 @@ class Singles:
         return self._divided(called(self._inputs.charges, {msgspec.json.encode(id_)}))
 
     def _divided(self, charges: Iterable[Charge]) -> Iterator[Allocated]:
-        inputs, drivers = self._inputs, self._workings.drivers
-        given = inputs.span, inputs.currency, inputs.rules, inputs.policy.basis
+        inputs, drivers = self._inputs, self._computation.drivers
+        context = inputs.span, inputs.currency, inputs.rules, inputs.policy.basis
         for charge in charges:
-            for inside in accrued_charges((charge,), *given).charges:
+            for inside in accrued_charges((charge,), *context).charges:
                 pool = pool_of(inside, inputs.rules.pools, drivers.nodes, drivers.billing)
                 if pool.driver is DriverKind.POOLS:
                     yield stepped_down(inside, pool, self._ladder)

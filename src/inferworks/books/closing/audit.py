@@ -171,9 +171,9 @@ def _outputs(
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
             before = booked(ledger, earlier, original)
             _, causes = with_late(before.papers, restated, restated.prepaid)
-            told = true_ups(before.papers.charges, restated.charges, original.span)
+            differences = true_ups(before.papers.charges, restated.charges, original.span)
             corrections.append(
-                corrected(original, before.statement, now, causes, close.period.end_ns, told)
+                corrected(original, before.statement, now, causes, close.period.end_ns, differences)
             )
         statement = with_corrections(own, corrections)
     except (BooksError, LakeError, MoneyError) as error:
@@ -193,9 +193,9 @@ def _compared(ledger: Ledger, close: Close, part: str, now: Statement) -> Iterat
     if body.raw == again + b"\n":
         return
     [sealed] = body.rows(Statement)
-    found = difference(msgspec.json.decode(line_of(sealed)), msgspec.json.decode(again))
-    if found:
-        yield Finding(close.period.name, f"{_named(part)}: {found}{_code(close)}")
+    change = difference(msgspec.json.decode(line_of(sealed)), msgspec.json.decode(again))
+    if change:
+        yield Finding(close.period.name, f"{_named(part)}: {change}{_code(close)}")
 
 
 def _recorded(

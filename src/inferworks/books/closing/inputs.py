@@ -127,17 +127,17 @@ def without_a_lake(segments: Sequence[Segment], span: Span) -> Facts:
     return Facts((), (), (), ())
 
 
-def drawn(papers: Inputs, read: SealedFacts = without_a_lake) -> Statement:
-    """The statement of `papers`, every theorem checked; `read` reads their segments.
+def drawn(inputs: Inputs, read: SealedFacts = without_a_lake) -> Statement:
+    """The statement of `inputs`, every theorem checked; `read` reads their segments.
 
     BooksError when a theorem does not hold. LakeError when a segment is missing or was altered.
     """
-    return close_span(msgspec.structs.replace(papers, facts=all_facts(papers, read)))
+    return close_span(msgspec.structs.replace(inputs, facts=all_facts(inputs, read)))
 
 
-def all_facts(papers: Inputs, read: SealedFacts = without_a_lake) -> Facts:
-    """The facts of `papers`, those in segments too. LakeError when one is missing or was altered."""
-    return joined(papers.facts, read(papers.segments, papers.span))
+def all_facts(inputs: Inputs, read: SealedFacts = without_a_lake) -> Facts:
+    """The facts of `inputs`, those in segments too. LakeError when one is missing or was altered."""
+    return joined(inputs.facts, read(inputs.segments, inputs.span))
 
 
 def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
@@ -186,14 +186,14 @@ def prefix_of(period: Period) -> str:
     return f"corrects/{period.name}/"
 
 
-def sealed_bodies(prefix: str, papers: Inputs, own: Statement) -> list[Sealable]:
+def sealed_bodies(prefix: str, inputs: Inputs, own: Statement) -> list[Sealable]:
     """Inputs, rules and the statement of a period, as they are sealed."""
     bodies: list[Sealable] = []
     for kind in INPUTS:
-        bodies += _sealed(prefix + kind.part, inputs_of(papers, kind.part))
-    bodies.append(body_of_set(prefix + SEGMENTS, papers.segments))
-    bodies += [body_of(prefix + POLICY, papers.policy), body_of(prefix + RULES, papers.rules)]
-    bodies.append(body_of(prefix + PREPAID, papers.prepaid))
+        bodies += _sealed(prefix + kind.part, inputs_of(inputs, kind.part))
+    bodies.append(body_of_set(prefix + SEGMENTS, inputs.segments))
+    bodies += [body_of(prefix + POLICY, inputs.policy), body_of(prefix + RULES, inputs.rules)]
+    bodies.append(body_of(prefix + PREPAID, inputs.prepaid))
     return [*bodies, body_of(prefix + OWN, own)]
 
 
@@ -208,11 +208,11 @@ def _sealed(name: str, inputs: Iterable[Any]) -> Sequence[Sealable]:
     return [lines, names]
 
 
-def inputs_of(papers: Inputs | Arrived, part: str) -> Iterable[Any]:
-    """The inputs in `papers` that are sealed as `part`, row by row."""
+def inputs_of(inputs: Inputs | Arrived, part: str) -> Iterable[Any]:
+    """The rows in `inputs` that are sealed as `part`, row by row."""
     name = part.removeprefix("inputs/")
-    inputs: Iterable[Any] = getattr(papers if name in ("charges", "plans") else papers.facts, name)
-    return inputs
+    rows: Iterable[Any] = getattr(inputs if name in ("charges", "plans") else inputs.facts, name)
+    return rows
 
 
 @lru_cache(maxsize=8)

@@ -121,10 +121,10 @@ def with_late(
         names.append(f"revenue of the month before {first}")
     changed = set(prepaid.earned_before) - set(sealed.prepaid.earned_before)
     names += [f"credit of {customer} used before {first}" for customer, _ in changed]
-    papers = msgspec.structs.replace(
+    inputs = msgspec.structs.replace(
         sealed, charges=charges, facts=Facts(**merged), prepaid=prepaid
     )
-    return papers, tuple(sorted(names))
+    return inputs, tuple(sorted(names))
 
 
 def restated(
@@ -143,8 +143,8 @@ def booked_for(ledger: Ledger, source: Source, period: Period) -> tuple[Correcti
             return ledger.body(close, STATEMENT).rows(Statement)[0].corrections
     if not carries_corrections(period, closes):
         return ()
-    found = restated(ledger, source, closes, period.end_ns)
-    return tuple(one.correction for one in found if not one.correction.empty)
+    late = restated(ledger, source, closes, period.end_ns)
+    return tuple(one.correction for one in late if not one.correction.empty)
 
 
 def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[LaterCorrection, ...]:
@@ -178,9 +178,9 @@ def adjustments(
     ledger: Ledger, source: Source, period: Period, policy: Policy
 ) -> tuple[Adjustment, ...]:
     """The corrections that `period` books and those that later ones book for it, seen under `policy`."""
-    found = [(f"for {one.period.name}", one) for one in booked_for(ledger, source, period)]
-    found += [(one.name, one.correction) for one in corrected_later(ledger, source, period)]
-    return tuple(Adjustment(name, seen_under(one, policy)) for name, one in found)
+    named = [(f"for {c.period.name}", c) for c in booked_for(ledger, source, period)]
+    named += [(later.name, later.correction) for later in corrected_later(ledger, source, period)]
+    return tuple(Adjustment(name, seen_under(c, policy)) for name, c in named)
 
 
 def carries_corrections(period: Period, closes: Sequence[Close]) -> bool:
@@ -271,14 +271,14 @@ def _restated(
     What came late for the first part of a month moves the tiers and minimums of the others, and what came
     late for any period uses credit that later ones have used; so those before must be among `periods`.
     """
-    found: dict[Period, Restated] = {}
+    earlier: dict[Period, Restated] = {}
     for period in periods:
         place = stands_in(closes, period)
         sealed = papers_of(ledger, *place)
         to_date = sealed.prepaid.to_date
         if to_date is not None:
-            to_date = _to_date(ledger, closes, found, sealed)
-        earned = _earned_before(sealed, found)
+            to_date = _to_date(ledger, closes, earlier, sealed)
+        earned = _earned_before(sealed, earlier)
         prepaid = msgspec.structs.replace(sealed.prepaid, to_date=to_date, earned_before=earned)
         known = {segment.name for segment in sealed.segments}
         _, names = with_late(sealed, source.arrived(period.span, known), prepaid)
@@ -293,12 +293,12 @@ def _restated(
         )
         rates = completed(prepaid.rates, recorded.prepaid.rates)
         prepaid = msgspec.structs.replace(prepaid, rates=rates)
-        papers, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
-        now = source.drawn(papers)
-        told = true_ups(sealed.charges, papers.charges, period.span)
-        correction = corrected(period, _own(ledger, *place), now, causes, booked_ns, told)
-        found[period] = Restated(period, PostedPeriod(papers, now), correction)
-        yield found[period]
+        inputs, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
+        now = source.drawn(inputs)
+        differences = true_ups(sealed.charges, inputs.charges, period.span)
+        correction = corrected(period, _own(ledger, *place), now, causes, booked_ns, differences)
+        earlier[period] = Restated(period, PostedPeriod(inputs, now), correction)
+        yield earlier[period]
 
 
 def open_papers(ledger: Ledger, source: Source, period: Period) -> Inputs:
@@ -320,43 +320,48 @@ def open_books(
 
 
 def on_top(
-    ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], papers: Inputs
+    ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], inputs: Inputs
 ) -> Inputs:
-    """`papers` of an open period, on top of what the closed parts of customers' months came to.
+    """`inputs` of an open period, on top of what the closed parts of customers' months came to.
 
     `late` are the closed periods for which something came late, which the open one corrects.
     """
-    if not _in_months(closes, papers.span.start_ns, papers.rules.customers):
-        return papers
-    to_date = _to_date(ledger, closes, {one.period: one for one in late}, papers)
-    prepaid = msgspec.structs.replace(papers.prepaid, to_date=to_date)
-    return msgspec.structs.replace(papers, prepaid=prepaid)
+    if not _in_months(closes, inputs.span.start_ns, inputs.rules.customers):
+        return inputs
+    to_date = _to_date(ledger, closes, {one.period: one for one in late}, inputs)
+    prepaid = msgspec.structs.replace(inputs.prepaid, to_date=to_date)
+    return msgspec.structs.replace(inputs, prepaid=prepaid)
 
 
 def _to_date(
-    ledger: Ledger, closes: Sequence[Close], found: Mapping[Period, Restated], papers: Inputs
+    ledger: Ledger,
+    closes: Sequence[Close],
+    earlier: Mapping[Period, Restated],
+    inputs: Inputs,
 ) -> tuple[ToDate, ...]:
-    """Return the totals reached before `papers` by their first months, as the closed parts stand now.
+    """Return the totals reached before `inputs` by their first months, as the closed parts stand now.
 
     As it was sealed, or is recorded, where they are not closed up to there.
     """
-    before = sorted(_in_months(closes, papers.span.start_ns, papers.rules.customers))
-    if not before or before[-1].end_ns != papers.span.start_ns:
-        return papers.prepaid.to_date or ()
+    before = sorted(_in_months(closes, inputs.span.start_ns, inputs.rules.customers))
+    if not before or before[-1].end_ns != inputs.span.start_ns:
+        return inputs.prepaid.to_date or ()
     statements = (
-        found[period].now.statement if period in found else _own(ledger, *stands_in(closes, period))
+        earlier[period].now.statement
+        if period in earlier
+        else _own(ledger, *stands_in(closes, period))
         for period in before
     )
     rows = (row for statement in statements for row in statement.revenue_rows)
-    at_ns, calendars = papers.span.start_ns, calendars_of(papers.rules.customers)
-    first = found[before[0]].now.papers.prepaid if before[0] in found else None
-    earlier = (first or _prepaid(ledger, *stands_in(closes, before[0]))).to_date or ()
+    at_ns, calendars = inputs.span.start_ns, calendars_of(inputs.rules.customers)
+    first = earlier[before[0]].now.papers.prepaid if before[0] in earlier else None
+    totals = (first or _prepaid(ledger, *stands_in(closes, before[0]))).to_date or ()
     begun = (
-        one
-        for one in earlier
-        if calendars.of(one.customer).month(at_ns).start_ns < before[0].start_ns
+        total
+        for total in totals
+        if calendars.of(total.customer).month(at_ns).start_ns < before[0].start_ns
     )
-    return to_date_of(rows, papers.plans, at_ns, calendars, begun)
+    return to_date_of(rows, inputs.plans, at_ns, calendars, begun)
 
 
 def _prepaid(ledger: Ledger, close: Close, prefix: str) -> Prepaid:
@@ -365,13 +370,13 @@ def _prepaid(ledger: Ledger, close: Close, prefix: str) -> Prepaid:
 
 
 def _earned_before(
-    sealed: Inputs, found: Mapping[Period, Restated]
+    sealed: Inputs, earlier: Mapping[Period, Restated]
 ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
-    """Return what customers with credit owed before a period, with the corrections `found` before it."""
+    """Return what customers with credit owed before a period, with the corrections of `earlier` ones."""
     earned, calendars = [], calendars_of(sealed.rules.customers)
     for customer, before in sealed.prepaid.earned_before:
         days = dict(before)
-        for one in found.values():
+        for one in earlier.values():
             rows, calendar = one.correction.revenue_rows, calendars.of(customer)
             for day, pico in days_of(rows, customer, one.period.span, calendar).items():
                 if pico:

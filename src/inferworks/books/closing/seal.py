@@ -246,15 +246,17 @@ def difference(sealed: object, now: object, path: str = "") -> str | None:
     """The first place where two plain values differ, in words; None when they are the same."""
     if isinstance(sealed, dict) and isinstance(now, dict):
         for key in [*sealed, *(key for key in now if key not in sealed)]:
-            found = difference(sealed.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-            if found:
-                return found
+            change = difference(
+                sealed.get(key), now.get(key), f"{path}.{key}" if path else str(key)
+            )
+            if change:
+                return change
         return None
     if isinstance(sealed, list) and isinstance(now, list):
         for at, (one, other) in enumerate(zip(sealed, now, strict=False)):
-            found = difference(one, other, f"{path}[{at}]")
-            if found:
-                return found
+            change = difference(one, other, f"{path}[{at}]")
+            if change:
+                return change
         if len(sealed) != len(now):
             return f"{path} has {len(now)} entries, sealed with {len(sealed)}"
         return None
@@ -303,13 +305,13 @@ def _foreign(kind: type, value: Any) -> Any:
 
 def _sources(folder: Traversable) -> list[Traversable]:
     """The Python files under `folder`, in a fixed order."""
-    found: list[Traversable] = []
+    files: list[Traversable] = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            found += _sources(entry)
+            files += _sources(entry)
         elif entry.name.endswith(".py"):
-            found.append(entry)
-    return found
+            files.append(entry)
+    return files
 
 
 def _short(value: object) -> str:

@@ -100,10 +100,10 @@ class JournalExporter(Protocol):
         ...
 
 
-def books_of(workings: Computation, seller: str, singles: Iterable[Allocated] = ()) -> Books:
+def books_of(computation: Computation, seller: str, singles: Iterable[Allocated] = ()) -> Books:
     """Return the books of a validated computation; `seller` is the name we bill under."""
-    allocated, policy = workings.allocated, workings.policy
-    return Books(build_statement(workings), allocated, policy, seller, singles=singles)
+    allocated, policy = computation.allocated, computation.policy
+    return Books(build_statement(computation), allocated, policy, seller, singles=singles)
 
 
 def content(file: ExportFile) -> bytes:

@@ -84,7 +84,7 @@ def cause_bars(why: Explained, now: str, then: str) -> list[Bar]:
 def _parts(why: Explained) -> Iterator[tuple[str, Sequence[Cell]]]:
     """Yield the rows of each cause: its parts, largest first, and the rest of them together."""
     for cause in Cause:
-        parts = why.told(cause)
+        parts = why.ranked(cause)
         if parts:
             total_pico = sum(pico for _, pico in parts)
             yield "", (cause.value.capitalize(), "", signed(total_pico))

@@ -149,10 +149,10 @@ def _fits(parts: list[str], name: str) -> bool:
         return name == first
     last, at = middle.pop(), len(first)
     for part in middle:
-        found = name.find(part, at)
-        if found < 0:
+        start = name.find(part, at)
+        if start < 0:
             return False
-        at = found + len(part)
+        at = start + len(part)
     return name.startswith(first) and name.endswith(last) and len(name) - at >= len(last)
 
 

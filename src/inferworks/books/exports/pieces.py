@@ -57,8 +57,8 @@ def use_text(use: str) -> str:
 
 def section(title: str, lead: str, body: str) -> str:
     """A part of the page: its heading, a few words about it, and what stands in it."""
-    told = f'<p class="quiet">{html_text(lead)}</p>' if lead else ""
-    return f"<section><h2>{html_text(title)}</h2>\n{told}\n{body}</section>"
+    paragraph = f'<p class="quiet">{html_text(lead)}</p>' if lead else ""
+    return f"<section><h2>{html_text(title)}</h2>\n{paragraph}\n{body}</section>"
 
 
 def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[Cell]]]) -> str:

@@ -100,7 +100,7 @@ def _svg(item: Placed, lowest: int, whole: int) -> str:
         marks.append(_line(_x(0, lowest, whole), 0.0, 10.0))
     if bar.kind is not Kind.REACHED:
         marks.append(_line(came, 0.0, 1.5))
-    drawn = (
+    shape = (
         _line(leads, 0.0, 10.0)
         if bar.kind is Kind.LEVEL
         else (
@@ -111,7 +111,7 @@ def _svg(item: Placed, lowest: int, whole: int) -> str:
     return (
         '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
         f'aria-label="{html_text(f"{bar.label}: {shown_amount(bar.pico)}")}">'
-        f"{''.join(marks)}{drawn}</svg>"
+        f"{''.join(marks)}{shape}</svg>"
     )
 
 

@@ -40,30 +40,30 @@ from inferworks.money import format_pico
 Validation = Callable[[Computation], None]
 
 
-def validate(workings: Computation) -> None:
-    """BooksError unless every theorem of `VALIDATIONS` holds of `workings`."""
+def validate(computation: Computation) -> None:
+    """BooksError unless every theorem of `VALIDATIONS` holds of `computation`."""
     for validation in VALIDATIONS:
-        validation(workings)
+        validation(computation)
 
 
-def exact(workings: Computation) -> None:
+def exact(computation: Computation) -> None:
     """Theorem 1: every call at a price per unit, rated on its own, sums to that revenue: no rounding."""
     alone_pico = 0
-    book = PlanBook(workings.plans, workings.span)
-    for usage, terms in _earning(workings, book):
+    book = PlanBook(computation.plans, computation.span)
+    for usage, terms in _earning(computation, book):
         for unit, quantity in buckets_of(usage):
             alone_pico += (terms.rate_of(unit, usage.model) or 0) * quantity
-    at_a_price = (row for row in workings.revenue.rated if row.pico_per_unit is not None)
+    at_a_price = (row for row in computation.revenue.rated if row.pico_per_unit is not None)
     together_pico = sum(row.owed_pico for row in at_a_price)
     _must_equal("exact", "revenue", together_pico, "calls rated alone", alone_pico)
 
 
-def divided(workings: Computation) -> None:
+def divided(computation: Computation) -> None:
     """Theorem 2: the parts of every split sum to its whole, each near its exact share.
 
     Near is one unit for each step from the top: customer, then target (`hierarchical_split.py`).
     """
-    for item in workings.allocated:
+    for item in computation.allocated:
         for split in item.apportionments:
             whole, parts = sum(split.weights.values()), sum(split.parts.values())
             place = f"{split.charge_id} {split.stage}"
@@ -79,24 +79,24 @@ def divided(workings: Computation) -> None:
                     )
 
 
-def once(workings: Computation) -> None:
+def once(computation: Computation) -> None:
     """Theorem 3: no call, no activity and no charge stands twice."""
-    facts = workings.facts
+    facts = computation.facts
     _no_repeats("call", (usage.call_id for usage in facts.usages))
     _no_repeats("activity", ((activity.source, activity.id) for activity in facts.activities))
     _no_repeats("step", ((s.replica, s.start_ns, s.seq) for s in facts.steps))
-    _no_repeats("charge", (charge.id for charge in workings.charges))
+    _no_repeats("charge", (charge.id for charge in computation.charges))
 
 
-def bucket(workings: Computation) -> None:
+def bucket(computation: Computation) -> None:
     """Theorem 4: the buckets that were rated, or had no price, sum to the tokens of the calls."""
     calls: Counter[str | None] = Counter()
-    for usage, _ in _earning(workings, PlanBook(workings.plans, workings.span)):
+    for usage, _ in _earning(computation, PlanBook(computation.plans, computation.span)):
         calls.update({INPUT: usage.tokens.input, OUTPUT: usage.tokens.output})
     parts: Counter[str | None] = Counter()
-    for row in workings.revenue.rated:
+    for row in computation.revenue.rated:
         parts[row.direction] += row.quantity
-    for unpriced in workings.revenue.unpriced_units:
+    for unpriced in computation.revenue.unpriced_units:
         parts[DIRECTIONS.get(unpriced.unit)] += unpriced.quantity
     for direction in (INPUT, OUTPUT):
         if parts[direction] != calls[direction]:
@@ -106,9 +106,9 @@ def bucket(workings: Computation) -> None:
             )
 
 
-def time(workings: Computation) -> None:
+def time(computation: Computation) -> None:
     """Theorem 5: states partition provisioned time; active steps do not exceed active time."""
-    facts = workings.facts
+    facts = computation.facts
     for kind, quantities in (
         ("step", (step.duration_ns for step in facts.steps)),
         ("capacity interval", (row.duration_ns for row in facts.capacity)),
@@ -119,10 +119,10 @@ def time(workings: Computation) -> None:
         if least < 0:
             raise BooksError(f"theorem 5 (time): a {kind} has a negative quantity: {least}")
     rows: dict[ReplicaId, list[Capacity]] = defaultdict(list)
-    for row in workings.facts.capacity:
+    for row in computation.facts.capacity:
         rows[row.replica].append(row)
     steps: dict[ReplicaId, list[Step]] = defaultdict(list)
-    for step in workings.facts.steps:
+    for step in computation.facts.steps:
         steps[step.replica].append(step)
     for replica, rows_of in sorted(rows.items()):
         covered = _check_partition(replica, rows_of)
@@ -139,9 +139,9 @@ def time(workings: Computation) -> None:
             )
 
 
-def step(workings: Computation) -> None:
+def step(computation: Computation) -> None:
     """Theorem 6: the calls' shares of every replica sum to its active nanoseconds, once each."""
-    drivers = workings.drivers
+    drivers = computation.drivers
     for question, active in drivers.answered():
         shared_ns, worked_ns = sum(active.shares.values()), drivers.worked_ns(question)
         if shared_ns != worked_ns:
@@ -151,83 +151,83 @@ def step(workings: Computation) -> None:
             )
 
 
-def conservation(workings: Computation) -> None:
+def conservation(computation: Computation) -> None:
     """Theorem 7: the parts of every charge sum to it; nothing vanishes on the way to the lines."""
-    for item in workings.allocated:
+    for item in computation.allocated:
         parts_pico = sum(row.amount_pico for row in item.rows)
         _must_equal(
             "conservation", f"charge {item.charge.id}", item.charge.amount_pico, "parts", parts_pico
         )
-    billed_pico = sum(charge.amount_pico for charge in workings.charges)
-    lines_pico = sum(line.amount_pico for line in workings.lines)
+    billed_pico = sum(charge.amount_pico for charge in computation.charges)
+    lines_pico = sum(line.amount_pico for line in computation.lines)
     _must_equal("conservation", "billed", billed_pico, "lines", lines_pico)
 
 
-def hierarchy(workings: Computation) -> None:
+def hierarchy(computation: Computation) -> None:
     """Theorem 8: a stage divides exactly the amount that the stage above gave it."""
-    for item in workings.allocated:
+    for item in computation.allocated:
         for given, taken in _handed_down(item):
             _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)
 
 
-def two_labels(workings: Computation) -> None:
+def two_labels(computation: Computation) -> None:
     """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
-    undecided = COMBINATIONS.difference(workings.policy.functions)
+    undecided = COMBINATIONS.difference(computation.policy.functions)
     if undecided:
         raise BooksError(
-            f"theorem 9 (two labels): the policy {workings.policy.name} gives no function to "
+            f"theorem 9 (two labels): the policy {computation.policy.name} gives no function to "
             f"{', '.join(min(undecided))}"
         )
-    for item in workings.allocated:
+    for item in computation.allocated:
         for row in item.rows:
             if row.natural_class != item.charge.natural_class:
                 raise BooksError(
                     f"theorem 9 (two labels): charge {item.charge.id} was bought as "
                     f"{item.charge.natural_class} and allocated as {row.natural_class}"
                 )
-    for line in workings.lines:
-        function = workings.policy.function(line.target.use, line.natural_class, line.behaviour)
+    for line in computation.lines:
+        function = computation.policy.function(line.target.use, line.natural_class, line.behaviour)
         if line.function != function:
             raise BooksError(
                 f"theorem 9 (two labels): {line.target.use} is {line.function}, not {function}"
             )
 
 
-def balance(workings: Computation) -> None:
+def balance(computation: Computation) -> None:
     """Theorem 10: the trial balance is zero after every entry, and every pool is emptied."""
     running: Counter[str] = Counter()
-    for number, entry in enumerate(workings.entries):
+    for number, entry in enumerate(computation.entries):
         running.update(trial_balance([entry]))
         off = {currency: pico for currency, pico in running.items() if pico}
-        if off or set(running) - {workings.currency}:
+        if off or set(running) - {computation.currency}:
             raise BooksError(
                 f"theorem 10 (balance): after entry {number} the books are off by {off}"
             )
-    for account, amount_pico in balances(workings.entries).items():
+    for account, amount_pico in balances(computation.entries).items():
         if account.startswith("Costs:") and amount_pico:
             raise BooksError(
                 f"theorem 10 (balance): {account} still holds {format_pico(amount_pico)}"
             )
 
 
-def views_agree(workings: Computation) -> None:
+def views_agree(computation: Computation) -> None:
     """Theorem 11: all functions sum to what was billed; the marginal view only takes apart."""
     expenses_pico = sum(
         amount_pico
-        for account, amount_pico in balances(workings.entries).items()
+        for account, amount_pico in balances(computation.entries).items()
         if account.startswith("Expenses:")
     )
-    billed_pico = sum(charge.amount_pico for charge in workings.charges)
+    billed_pico = sum(charge.amount_pico for charge in computation.charges)
     _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
-    for policy in (workings.policy, load_policy(MARGINAL)):
+    for policy in (computation.policy, load_policy(MARGINAL)):
         if policy.refines:
-            _check_refined(workings, policy)
+            _check_refined(computation, policy)
 
 
-def _check_refined(workings: Computation, policy: Policy) -> None:
+def _check_refined(computation: Computation, policy: Policy) -> None:
     """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
     shipped, refined, base = base_of(policy), Counter[Function](), Counter[Function]()
-    for item in workings.allocated:
+    for item in computation.allocated:
         for row in item.rows:
             key = row.target.use, row.natural_class, row.behaviour
             refined[policy.function(*key)] += int(row.amount_pico)
@@ -238,42 +238,42 @@ def _check_refined(workings: Computation, policy: Policy) -> None:
         _must_equal("views agree", caption, refined_pico, f"by {policy.refines}", base_pico)
 
 
-def provenance(workings: Computation) -> None:
+def provenance(computation: Computation) -> None:
     """Theorem 14: every amount, rated again by the plan whose hash it carries, is the same amount."""
     again = rate_again(
-        workings.revenue,
-        workings.plans,
-        workings.span,
-        workings.currency,
-        workings.rating,
+        computation.revenue,
+        computation.plans,
+        computation.span,
+        computation.currency,
+        computation.rating,
     )
-    kept = tuple(row for row in workings.revenue.rated if row.item is not Item.BREAKAGE)
+    kept = tuple(row for row in computation.revenue.rated if row.item is not Item.BREAKAGE)
     for before, after in zip_longest(kept, again.rated):
         if before != after:
             raise BooksError(f"theorem 14 (provenance): {before} is rated again as {after}")
 
 
-def month(workings: Computation) -> None:
+def month(computation: Computation) -> None:
     """Theorem 19: the income statement of the entries is the statement's, account by account."""
-    must_be_booked(workings.lines, workings.revenue.rated, workings.entries)
-    for account in balances(workings.entries):
+    must_be_booked(computation.lines, computation.revenue.rated, computation.entries)
+    for account in balances(computation.entries):
         if not account.startswith((*BALANCE_SHEET, "Costs:", "Expenses:", "Income:")):
             raise BooksError(f"theorem 19 (month): no chart of accounts can know {account}")
 
 
-def basis(workings: Computation) -> None:
+def basis(computation: Computation) -> None:
     """Theorem 18: billed is cost and the changes of what is prepaid, accrued, capitalised, as booked."""
-    if workings.journal == FIRST_JOURNAL:
+    if computation.journal == FIRST_JOURNAL:
         return
-    charges = workings.given, workings.charges, workings.committed, workings.taxes
-    due = changes(*charges, workings.span, workings.policy.basis)
-    booked = balances_booked(workings.entries)
+    charges = computation.given, computation.charges, computation.committed, computation.taxes
+    due = changes(*charges, computation.span, computation.policy.basis)
+    booked = balances_booked(computation.entries)
     for name in Balances._fields:
         booked_pico, due_pico = getattr(booked, name), getattr(due, name)
         _must_equal(
             "theorem 18 (basis)", f"{name} as booked", booked_pico, "by the charges", due_pico
         )
-    cost_pico = sum(charge.amount_pico for charge in workings.charges)
+    cost_pico = sum(charge.amount_pico for charge in computation.charges)
     _must_equal("theorem 18 (basis)", "what balances leave", booked.cost, "cost", cost_pico)
 
 
@@ -301,11 +301,11 @@ VALIDATIONS: tuple[Validation, ...] = (
 """Theorems 1 to 11, 14, 18 and 19; theorem 20 is about two statements (`cause_by_cause`)."""
 
 
-def _earning(workings: Computation, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
+def _earning(computation: Computation, book: PlanBook) -> Iterator[tuple[Usage, Terms]]:
     """The calls that earn, and the terms they earn by."""
-    for usage in workings.facts.usages:
+    for usage in computation.facts.usages:
         period = book.period(usage.customer, usage.opened_ns)
-        if earns(usage, workings.span) and period is not None:
+        if earns(usage, computation.span) and period is not None:
             yield usage, period.plan.terms
 
 
