@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inferworks.clock import Clock
@@ -34,7 +35,10 @@ class StoredBytes:
             self._start_ns = at_ns
         else:
             self._byte_ns += self._last_bytes * (at_ns - self._last_ns)
-        self._last_ns, self._last_bytes = at_ns, sum(map(_size, self._files()))
+        self._last_ns, self._last_bytes = at_ns, 0
+        for path in self._files():
+            with suppress(FileNotFoundError):  # gone since it was listed
+                self._last_bytes += path.stat().st_size
 
     def event(self, source: str) -> ActivityEvent:
         """Return the bytes held until the last sample, as an activity."""
@@ -58,11 +62,3 @@ async def watch(stores: Sequence[StoredBytes], clock: Clock) -> None:
         for store in stores:
             store.sample(clock.now_ns())
         await clock.sleep(_EVERY_S)
-
-
-def _size(path: Path) -> int:
-    """Bytes of the file at `path`; none when it is gone."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

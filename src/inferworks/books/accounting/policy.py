@@ -116,7 +116,16 @@ def load_policy(name: str, folder: Path | None = None) -> Policy:
     """
     if name in shipped_policies():
         return _shipped_policy(name)
-    return _faithful(read_policy(_own_text(name, folder), name))
+    beside = folder / f"{name}.toml" if folder is not None else None
+    path = beside if beside is not None and beside.is_file() else Path(name)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"policy {name!r} not found: choose {', '.join(shipped_policies())}, or the path of a policy "
+            "file (TOML)"
+        ) from error
+    return _faithful(read_policy(text, name))
 
 
 def completed(policy: Policy) -> Policy:
@@ -169,19 +178,6 @@ def _shipped_policy(name: str) -> Policy:
     """The policy that ships as `name`; read once, for every statement is checked against two of them."""
     file = resources.files("inferworks.books.accounting").joinpath("policies", f"{name}.toml")
     return _faithful(read_policy(file.read_text("utf-8"), name))
-
-
-def _own_text(name: str, folder: Path | None) -> str:
-    """Return the text of the policy file `name`, in `folder` or as a path. ConfigError without one."""
-    beside = folder / f"{name}.toml" if folder is not None else None
-    path = beside if beside is not None and beside.is_file() else Path(name)
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"policy {name!r} not found: choose {', '.join(shipped_policies())}, or the path of a policy "
-            "file (TOML)"
-        ) from error
 
 
 def _faithful(policy: Policy) -> Policy:

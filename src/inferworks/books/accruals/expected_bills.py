@@ -201,7 +201,11 @@ def accruals(
     recent = _before(billed, month)[-AVERAGED if expected.method == AVERAGE else -1 :]
     span = month.span
     lines = [charge for charge in billed.charges if not _lasts(charge, span)]
-    costs, here = _average(lines, recent, ground), _costs(lines, span, ground)
+    here, sums = _costs(lines, span, ground), Costs()
+    for recent_month in recent:
+        for shape, pico in _costs(lines, recent_month.span, ground).items():
+            sums[shape] = sums.get(shape, 0) + pico
+    costs = {shape: round(Fraction(pico, len(recent))) for shape, pico in sums.items()}
     calls_pico = _estimated_pico(expected.supplier, lines, span, ground)
     if is_stated:
         here_pico = sum(_costs(billed.charges, span, ground).values()) + (calls_pico or 0)
@@ -402,15 +406,6 @@ def _costs(charges: Iterable[Charge], month: Span, ground: Ground) -> Costs:
         )
         sums[shape] += part_pico
     return dict(sums)
-
-
-def _average(charges: Iterable[Charge], months: Sequence[Period], ground: Ground) -> Costs:
-    """Return the average monthly cost of recurring lines, by shape, rounded half to even."""
-    sums: Costs = defaultdict(int)
-    for month in months:
-        for shape, pico in _costs(charges, month.span, ground).items():
-            sums[shape] += pico
-    return {shape: round(Fraction(pico, len(months))) for shape, pico in sums.items()}
 
 
 def _left(expected_pico: int, here_pico: int) -> int:

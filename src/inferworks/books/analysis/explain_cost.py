@@ -113,7 +113,21 @@ def _items(
 
 def _pieces(item: Allocated, computation: Computation, subject: Subject) -> list[Piece]:
     """The pieces of a charge that are the subject's."""
-    portions = [portion for portion in item.portions if _is_of(portion, item, subject)]
+    if subject.kind == Kind.CALL:
+        portions = [
+            portion
+            for portion in item.portions
+            if any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
+        ]
+    elif subject.kind == Kind.CHARGE:
+        portions = list(item.portions) if item.charge.id == subject.name else []
+    else:
+        dimension = Dimension(subject.kind)
+        portions = [
+            portion
+            for portion in item.portions
+            if row_of(item.pool, portion.target, dimension) == subject.name
+        ]
     if not portions:
         return []
     keys = {(portion.target, portion.method) for portion in portions}
@@ -132,15 +146,6 @@ def _pieces(item: Allocated, computation: Computation, subject: Subject) -> list
         else:
             pieces.append(Piece(item, portion, line, None, portion.amount_pico))
     return pieces
-
-
-def _is_of(portion: Portion, item: Allocated, subject: Subject) -> bool:
-    """Return True if `portion` is the subject's; for a call, if any part of it is."""
-    if subject.kind == Kind.CALL:
-        return any(leaf[0] in _CALLS and leaf[1] == subject.name for leaf in portion.leaves)
-    if subject.kind == Kind.CHARGE:
-        return item.charge.id == subject.name
-    return row_of(item.pool, portion.target, Dimension(subject.kind)) == subject.name
 
 
 class Collected:

@@ -21,7 +21,7 @@ restating every closed period under today's prices or policy (a new price would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -99,7 +99,12 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     quarantined = source.conflicts(period.span)
     conflicts = {name: fault for name, fault in quarantined.items() if name not in accepted}
     if conflicts and not request.accept:
-        raise UserError(_conflicts_text(period, conflicts))
+        listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
+        raise UserError(
+            f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing "
+            f"may belong to it\n{listed}\nsettle them with whoever sent them, then: inferworks books "
+            f'close {period.name} --accept "REASON"'
+        )
     late = list(restated(ledger, source, closes, period.end_ns))
     inputs = on_top(ledger, closes, late, source.papers(period.span))
     own = source.drawn(inputs)
@@ -258,16 +263,6 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
             f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
             f"closed in order, so first: inferworks books close {earlier.name}{begin}"
         )
-
-
-def _conflicts_text(period: Period, conflicts: Mapping[str, str]) -> str:
-    listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
-    return (
-        f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing "
-        f"may belong to it\n"
-        f"{listed}\nsettle them with whoever sent them, then: inferworks books close {period.name} "
-        '--accept "REASON"'
-    )
 
 
 def _notes(correction: Correction) -> Iterator[str]:

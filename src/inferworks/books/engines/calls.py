@@ -101,20 +101,17 @@ class Calls:
     # --- tokens --------------------------------------------------------------------------------------
 
     def token_sums(self, stays: Iterable[Stay], bought: Sequence[Purchase]) -> Sums:
-        """The tokens of all legs in the times of `stays` and in the spans of what was `bought`."""
+        """The tokens of all legs in the times of `stays` and in the spans of what was `bought`.
+
+        By place, slot, era and grain; what reaches over an edge stands apart, in `pieces`.
+        """
         spans = [Span(stay.start_ns, stay.end_ns) for stay in stays]
         slots = Slots([*spans, *(purchase.span for purchase in bought)])
         # the buckets that lines tell apart; all together they are summed anyway
         by_sale = (units for purchase in bought for units in purchase.sale.units if units != FLAT)
         units = tuple(sorted({unit for units in by_sale for unit in units}))
-        return Sums(self._engine.keep(self._token_sums(slots, units)), slots)
-
-    def _token_sums(self, slots: Slots, units: Units) -> ir.Table:
-        """The legs' tokens by place, slot, era and grain; what reaches over an edge apart, in `pieces`.
-
-        The place is the replica, or the provider of whom the tokens were `bought`: every column by which
-        ten million rows are grouped is dear, and text most of all.
-        """
+        # every column by which ten million rows are grouped is dear, and text most of all: so the place is
+        # the replica, or the provider of whom the tokens were bought
         legs = self._dimensions.calls(self._tried(slots, units), "server").mutate(
             era=self._dimensions.eras.number(ibis._.opened_ns)
         )
@@ -128,10 +125,11 @@ class Calls:
         keys = ("place", "bought", "slot", "era", "served", *_undirected(self.grain.columns))
         summed = ("computed", "produced", *(unit.value for unit in units))
         piece = ("started_ns", "ended_ns", *summed)
-        return legs.group_by(list(keys)).agg(
+        sums = legs.group_by(list(keys)).agg(
             **{name: total(legs[name], where=~legs.cut) for name in summed},
             pieces=ibis.struct({name: legs[name] for name in piece}).collect(where=legs.cut),
         )
+        return Sums(self._engine.keep(sums), slots)
 
     def _tried(self, slots: Slots, units: Units) -> ir.Table:
         """The attempts, or at the grain of customers what those within whole days come to.
@@ -244,7 +242,10 @@ class Calls:
         weighed = self._by_catalog if units is None else partial(_by_units_of, units=units)
         uncut = weighed(sums.rows.join(questions, on))
         uncut = uncut.join(slots, [("question", "asked_question"), ("slot", "asked_slot")])
-        cut = weighed(_pieces(sums.rows).join(questions, on))
+        pieces = sums.rows.filter(sums.rows.pieces.length() > 0)
+        pieces = pieces.mutate(piece=pieces.pieces.unnest())
+        pieces = pieces.mutate(**{name: pieces.piece[name] for name in pieces.piece.names})
+        cut = weighed(pieces.drop("piece", "pieces").join(questions, on))
         cut = cut.filter((cut.started_ns < cut.until_ns) & (cut.ended_ns > cut.from_ns))
         span, interval = (cut.from_ns, cut.until_ns), (cut.started_ns, cut.ended_ns)
         cut = cut.mutate(
@@ -253,7 +254,14 @@ class Calls:
         )
         columns = ("question", *_undirected(self.grain.keys), "for_input", "for_output")
         both = ibis.union(uncut.select(*columns), cut.select(*columns))
-        return self._dimensions.by_question(self._both_directions(both), self.grain.keys)
+        keys = ("question", *self.grain.keys, "weight")
+        if "direction" in self.grain.rest:
+            read = both.mutate(direction=ibis.literal(INPUT), weight=both.for_input)
+            written = both.mutate(direction=ibis.literal(OUTPUT), weight=both.for_output)
+            rows = ibis.union(read.select(*keys), written.select(*keys))
+        else:
+            rows = both.mutate(weight=whole(both.for_input + both.for_output)).select(*keys)
+        return self._dimensions.by_question(rows, self.grain.keys)
 
     def _by_catalog(self, rows: ir.Table) -> ir.Table:
         """`rows` with what their tokens weigh, each by its model; `flat` ones each the same."""
@@ -261,16 +269,6 @@ class Calls:
         return rows.mutate(
             for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
             for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
-        )
-
-    def _both_directions(self, rows: ir.Table) -> ir.Table:
-        """`for_input` and `for_output` as rows of one `weight`."""
-        columns = ("question", *self.grain.keys, "weight")
-        if "direction" not in self.grain.rest:
-            return rows.mutate(weight=whole(rows.for_input + rows.for_output)).select(*columns)
-        return ibis.union(
-            rows.mutate(direction=ibis.literal(INPUT), weight=rows.for_input).select(*columns),
-            rows.mutate(direction=ibis.literal(OUTPUT), weight=rows.for_output).select(*columns),
         )
 
     def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
@@ -289,14 +287,6 @@ class Calls:
 
 def _slots_of(spans: Iterable[tuple[int, Span]], slots: Slots) -> Iterable[tuple[int, int]]:
     return ((number, slot) for number, span in spans for slot in slots.within(span))
-
-
-def _pieces(sums: ir.Table) -> ir.Table:
-    """The legs that reach over an edge, one row each, for the sums of the others."""
-    cut = sums.filter(sums.pieces.length() > 0)
-    cut = cut.mutate(piece=cut.pieces.unnest())
-    cut = cut.mutate(**{name: cut.piece[name] for name in cut.piece.names})
-    return cut.drop("piece", "pieces")
 
 
 def _undirected(columns: Iterable[str]) -> tuple[str, ...]:

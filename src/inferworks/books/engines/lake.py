@@ -24,7 +24,6 @@ from inferworks.meter.archive.schema import (
     DAY_NS,
     LAKE_TABLES,
     Fact,
-    LakeTable,
     batch_of,
     missing,
     records_of,
@@ -32,7 +31,6 @@ from inferworks.meter.archive.schema import (
 from inferworks.meter.archive.sums import KINDS
 from inferworks.meter.events import reported_call_id
 from inferworks.meter.facts import Facts
-from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 
@@ -133,7 +131,14 @@ class Lake:
         alone = [sums.of for sums in chosen if sums.day in set(apart.days)]
         if self.span is not None and table == "usage":
             chosen = [sums for sums in chosen if self.span.holds(sums.day * DAY_NS)]
-        sums = self._summed(table, chosen)
+        sums: ir.Table | None = None
+        if chosen:
+            sums = self.engine.parquet([sums.path for sums in chosen])
+            if table == "usage":
+                opened_ns = sums.utc_day * ibis.literal(DAY_NS, "int64")
+                sums = self._whose(sums.mutate(opened_ns=opened_ns), "opened_ns")
+            else:
+                sums = self._overlapping(table, sums)
         if others or self._recent(table) or sums is None:
             rows: ir.Table | None = self._rows(table, others)
         else:
@@ -142,7 +147,10 @@ class Lake:
             return ByDay(sums, rows)
         pairs = small_table(self.engine, {"of_customer": apart.customers}, {"of_day": apart.days})
         sums = sums.anti_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
-        own = self._of_pairs(alone, pairs)
+        own = self._shaped("usage", self._all("usage", alone, ()))
+        own = own.mutate(utc_day=whole_divide(own.opened_ns, DAY_NS))
+        own = own.semi_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
+        own = own.drop("utc_day")
         return ByDay(sums, own if rows is None else ibis.union(rows, own))
 
     def whole_span(self) -> Span:
@@ -183,16 +191,6 @@ class Lake:
         usages = (fact for fact in facts if isinstance(fact, Usage))
         return tuple(sorted(usages, key=lambda usage: (usage.opened_ns, usage.call_id)))
 
-    def _summed(self, table: str, sums: Sequence[DaySums]) -> ir.Table | None:
-        """Return the rows in the files of `sums`; None if there are none."""
-        if not sums:
-            return None
-        rows = self.engine.parquet([one.path for one in sums])
-        if table != "usage":
-            return self._overlapping(table, rows)
-        rows = rows.mutate(opened_ns=rows.utc_day * ibis.literal(DAY_NS, "int64"))
-        return self._whose(rows, "opened_ns")
-
     def _recent(self, table: str) -> Sequence[Fact]:
         facts = self.recent
         tables: Mapping[str, Sequence[Fact]] = {
@@ -208,9 +206,18 @@ class Lake:
         return self._shaped(name, self._all(name, files, self._recent(name)))
 
     def _all(self, name: str, files: Sequence[str], recent: Sequence[Fact]) -> ir.Table:
-        table = LAKE_TABLES[name]
-        lacking = table.schema if recent else pa.schema(table.added)
-        parts = [_sealed(self.engine, table, sorted(files), lacking)] if files else []
+        """The rows of the table `name` in `files`, and those of `recent`.
+
+        What files of a former version lack is zero, or empty. Within `legs` the books read no column that
+        was added since, and filling such columns into every attempt takes longer than reading it: so it is
+        done only for rows in memory to stand beside, which have them all.
+        """
+        table, parts = LAKE_TABLES[name], list[ir.Table]()
+        if files:
+            lacking = table.schema if recent else pa.schema(table.added)
+            rows = self.engine.parquet(sorted(files), lacking if table.added else None)
+            added = {f.name: ibis.coalesce(rows[f.name], missing(f)) for f in table.added}
+            parts.append(rows.mutate(added).select(table.schema.names))
         if recent or not parts:
             held = pa.Table.from_batches([batch_of(table, recent)])
             parts.append(self.engine.table(held).select(table.schema.names))
@@ -218,7 +225,15 @@ class Lake:
 
     def _shaped(self, name: str, rows: ir.Table) -> ir.Table:
         """Return the rows that are in force, each with the customer for whom it counts."""
-        rows = _in_force(self.engine, name, rows, self.recent.retracted)
+        reports = [(report.source, report.id) for report in self.recent.retracted]
+        if reports and name in ("usage", "activity"):
+            names: dict[str, Sequence[str]] = {
+                "source": [source for source, _ in reports],
+                "id": [id_ for _, id_ in reports],
+            }
+            if name == "usage":
+                names = {"call_id": [reported_call_id(*report) for report in reports]}
+            rows = rows.anti_join(small_table(self.engine, names, {}), list(names))
         if name != "usage":
             rows = self._overlapping(name, rows)
             return self._whose(rows, "start_ns") if name == "activity" else rows
@@ -259,13 +274,6 @@ class Lake:
         customer = ibis.coalesce(joined.survivor, joined.customer)
         return joined.mutate(customer=customer).select(*columns)
 
-    def _of_pairs(self, files: Sequence[str], pairs: ir.Table) -> ir.Table:
-        """The calls in `files` of the customers and days in `pairs`."""
-        rows = self._shaped("usage", self._all("usage", files, ()))
-        rows = rows.mutate(utc_day=whole_divide(rows.opened_ns, DAY_NS))
-        rows = rows.semi_join(pairs, [("customer", "of_customer"), ("utc_day", "of_day")])
-        return rows.drop("utc_day")
-
 
 def day_sums(reader: LakeReader, moment: Snapshot) -> list[DaySums]:
     """The files of sums of `moment` that are what was written."""
@@ -290,29 +298,3 @@ def lake_of(
     """
     paths_of = {name: tuple(paths) for name, paths in files.items()}
     return Lake(engine, paths_of, recent or Facts((), (), (), ()), tuple(sums))
-
-
-def _in_force(
-    engine: Engine, name: str, rows: ir.Table, retracted: Sequence[Retracted]
-) -> ir.Table:
-    """Return `rows` without retracted reports, in files or in memory."""
-    if not retracted or name not in ("usage", "activity"):
-        return rows
-    names = [(report.source, report.id) for report in retracted]
-    if name == "usage":
-        calls = pa.table({"call_id": [reported_call_id(*name) for name in names]})
-        return rows.anti_join(engine.table(calls), "call_id")
-    activities = pa.table(list(map(list, zip(*names, strict=True))), ["source", "id"])
-    return rows.anti_join(engine.table(activities), ["source", "id"])
-
-
-def _sealed(engine: Engine, table: LakeTable, files: Sequence[str], lacking: pa.Schema) -> ir.Table:
-    """The rows in `files`; what those of a former version lack is zero, or empty.
-
-    What they may lack is `lacking`. Within `legs` the books read no column that was added since, and
-    filling such columns into every attempt takes longer than reading it: so it is done only for rows in
-    memory to stand beside, which have them all.
-    """
-    rows = engine.parquet(files, lacking if table.added else None)
-    given = {field.name: ibis.coalesce(rows[field.name], missing(field)) for field in table.added}
-    return rows.mutate(given).select(table.schema.names)

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from functools import partial
-from itertools import groupby
 
 import msgspec
 from msgspec.structs import replace
 
-from inferworks.books.analysis.bridge import Bridge, BridgeLine, BridgeStep, Step, bridge
+from inferworks.books.analysis.bridge import Bridge, Step, bridge
 from inferworks.books.analysis.budget import Against
 from inferworks.books.analysis.comparatives import Comparison
 from inferworks.books.calendar.months import DAY_NS
@@ -213,18 +211,15 @@ def bridge_bars(built: Bridge) -> list[Bar]:
     for step in built.steps:
         lines = [line for line in step.lines if line.cost_pico]
         lines.sort(key=lambda line: (line.function.value, line.pool))
-        for heading, group in groupby(lines, partial(_heading, step)):
-            bars.append(Bar(f"less {heading}", kind=Kind.HEADING))
-            bars += [
-                Bar(line.pool, -line.cost_pico, colour=_STEP_COLOURS[step.step]) for line in group
-            ]
+        heading = ""
+        for line in lines:  # below the gross margin, by function
+            own = _STEP_HEADINGS.get(step.step) or FUNCTIONS[line.function].lower()
+            if own != heading:
+                heading = own
+                bars.append(Bar(f"less {heading}", kind=Kind.HEADING))
+            bars.append(Bar(line.pool, -line.cost_pico, colour=_STEP_COLOURS[step.step]))
         bars.append(Bar(step.margin, step.margin_pico, Kind.REACHED))
     return bars
-
-
-def _heading(step: BridgeStep, line: BridgeLine) -> str:
-    """Return the heading of the lines of a step; below the gross margin, of their function."""
-    return _STEP_HEADINGS.get(step.step) or FUNCTIONS[line.function].lower()
 
 
 _STEP_HEADINGS = {
@@ -284,27 +279,21 @@ def _customers(statement: Statement) -> str:
 
 
 def _customer_row(row: Row, largest: int) -> str:
-    margin = row.gross_margin_pico
-    kind = "" if largest else ' class="sum"'
-    bar = _bar(margin, largest, row.name) if largest else ""
+    margin, kind, bar = row.gross_margin_pico, ' class="sum"', ""
+    if largest:  # a bar to the right of the middle for a gain, to the left for a loss
+        length, kind = 49.0 * abs(margin) / largest, ""
+        start, colour = (50.0, "gain") if margin >= 0 else (50.0 - length, "loss")
+        text = html_text(f"Gross margin of {row.name}: {shown_amount(margin)}")
+        bar = (
+            f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{text}">'
+            f'<rect class="{colour}" data-pico="{margin}" x="{start:.2f}" y="1" '
+            f'width="{length:.2f}" height="8"/><line x1="50" y1="0" x2="50" y2="10"/></svg>'
+        )
     return (
         f'<tr{kind}><th scope="row">{html_text(row.name)}</th>'
         f'<td class="n income">{money(Amount(row.revenue_pico))}</td>'
         f'<td class="n cost">{money(Amount(row.cost_of_revenue_pico))}</td>'
         f'<td class="n">{money(signed(margin))}</td><td class="bar">{bar}</td></tr>'
-    )
-
-
-def _bar(pico: int, largest: int, name: str) -> str:
-    """A bar to the right of the middle for a gain, to the left for a loss."""
-    length = 49.0 * abs(pico) / largest
-    start = 50.0 if pico >= 0 else 50.0 - length
-    kind = "gain" if pico >= 0 else "loss"
-    text = f"Gross margin of {name}: {shown_amount(pico)}"
-    return (
-        f'<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label="{html_text(text)}">'
-        f'<rect class="{kind}" data-pico="{pico}" x="{start:.2f}" y="1" width="{length:.2f}" height="8"/>'
-        '<line x1="50" y1="0" x2="50" y2="10"/></svg>'
     )
 
 

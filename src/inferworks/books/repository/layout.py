@@ -70,17 +70,13 @@ def add_checksums(db: sqlite3.Connection, version: int) -> None:
         db.execute("DELETE FROM rates")
     else:
         execute_all(db, RATES)
-        charges = [
-            (*row, msgspec.json.encode(_with_region(msgspec.json.decode(body, type=Charge))))
-            for *row, body in charges
-        ]
+        for number, (*row, body) in enumerate(charges):
+            charge = msgspec.json.decode(body, type=Charge)
+            region_id = dict(charge.other).get("RegionId")
+            other = tuple(pair for pair in charge.other if pair[0] != "RegionId")
+            charge = msgspec.structs.replace(charge, region_id=region_id, other=other)
+            charges[number] = (*row, msgspec.json.encode(charge))
     db.execute("ALTER TABLE charges ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
     db.execute("DELETE FROM charges")
     insert_all(db, "charges", charges)
     insert_all(db, "rates", rates)
-
-
-def _with_region(charge: Charge) -> Charge:
-    other = dict(charge.other)
-    region_id = other.pop("RegionId", None)
-    return msgspec.structs.replace(charge, region_id=region_id, other=tuple(other.items()))

@@ -155,22 +155,16 @@ def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
 
 
 def _check(invoice: Invoice, by_invoice: Totals, by_month: Totals) -> Check:
-    what = invoice.invoice or invoice.month
+    invoice_or_month = invoice.invoice or invoice.month
     sums = by_invoice if invoice.invoice else by_month
-    billed = sums.get((invoice.issuer, what, invoice.currency))
+    billed = sums.get((invoice.issuer, invoice_or_month, invoice.currency))
     total = Decimal(invoice.total)
     if billed is None:
         finding = Finding.NO_BILL
     else:
-        finding = Finding.AGREES if _rounds_to(billed, total) else Finding.DIFFERS
-    return Check(invoice.issuer, what, invoice.currency, billed, total, finding)
-
-
-def _rounds_to(billed: Decimal, total: Decimal) -> bool:
-    """Return True if `billed` equals `total` when rounded to its places, a half either way."""
-    exponent = total.as_tuple().exponent
-    places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
-    return any(
-        billed.quantize(places, rounding, _WIDE) == total
-        for rounding in (ROUND_HALF_EVEN, ROUND_HALF_UP)
-    )
+        exponent = total.as_tuple().exponent
+        places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
+        either_way = (ROUND_HALF_EVEN, ROUND_HALF_UP)
+        agrees = any(billed.quantize(places, half, _WIDE) == total for half in either_way)
+        finding = Finding.AGREES if agrees else Finding.DIFFERS
+    return Check(invoice.issuer, invoice_or_month, invoice.currency, billed, total, finding)

@@ -21,7 +21,7 @@ from inferworks.books.accounting.entries import (
     trial_balance,
 )
 from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
-from inferworks.books.allocation.allocate import Allocated, path_of
+from inferworks.books.allocation.allocate import path_of
 from inferworks.books.allocation.drivers import REPLICA
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import COST_OF_REVENUE, Function
@@ -166,8 +166,15 @@ def conservation(computation: Computation) -> None:
 def hierarchy(computation: Computation) -> None:
     """Theorem 8: a stage divides exactly the amount that the stage above gave it."""
     for item in computation.allocated:
-        for given, taken in _handed_down(item):
-            _must_equal("hierarchy", f"handed down in {item.charge.id}", given, "divided", taken)
+        stages = {split.stage: split for split in item.apportionments}
+        node, place = stages.get("node"), f"handed down in {item.charge.id}"
+        for leaf, part in node.parts.items() if node else ():
+            if leaf[0] == REPLICA:
+                states, active = stages[f"replica {leaf[1]}"], (State.ACTIVE.value,)
+                _must_equal("hierarchy", place, part, "divided", states.amount_pico)
+                if active in states.parts:
+                    below_pico = stages[f"active {leaf[1]}"].amount_pico
+                    _must_equal("hierarchy", place, states.parts[active], "divided", below_pico)
 
 
 def two_labels(computation: Computation) -> None:
@@ -342,16 +349,3 @@ def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
                 f"{before.end_ns}, the next starts at {after.start_ns}"
             )
     return merged(ordered)
-
-
-def _handed_down(item: Allocated) -> Iterable[tuple[int, int]]:
-    """Yield (amount a stage gave a replica, amount the stage below divided)."""
-    stages = {split.stage: split for split in item.apportionments}
-    node = stages.get("node")
-    for leaf, part in node.parts.items() if node else ():
-        if leaf[0] != REPLICA:
-            continue
-        states = stages[f"replica {leaf[1]}"]
-        yield part, states.amount_pico
-        if (State.ACTIVE.value,) in states.parts:
-            yield states.parts[State.ACTIVE.value,], stages[f"active {leaf[1]}"].amount_pico
