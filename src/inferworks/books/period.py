@@ -143,13 +143,15 @@ def declared(name: str, start_ns: int, end_ns: int, periods: Periods) -> Period:
     """A new period called `name`. UserError when the name or the span cannot be used."""
     if not _NAME.fullmatch(name) or _MONTH.fullmatch(name):
         raise UserError(
-            f"period name {name[:80]!r} is not usable: up to 40 of A-Z a-z 0-9 . _ -, and no month"
+            f"period name {name[:80]!r} is not usable: use up to 40 of A-Z a-z 0-9 . _ -, and not a month"
         )
     if end_ns <= start_ns:
         raise UserError(f"period {name}: it must end after it starts")
     known = (*periods.declared, *periods.closed)
     if any(period.name == name for period in known):
-        raise UserError(f"period {name} is declared already; a period never changes")
+        raise UserError(
+            f"period {name} is already declared, and a declared period cannot be changed"
+        )
     period = Period(start_ns, end_ns, name)
     refuse_overlap(period, known)
     return period
@@ -167,7 +169,7 @@ def refuse_overlap(period: Period, known: Sequence[Period]) -> None:
         if other.span.meet(*period.span).length_ns > 0:
             raise UserError(
                 f"period {period.name} overlaps period {other.name} "
-                f"({_date_text(other.start_ns)} to {_date_text(other.end_ns)}); a day is in one period"
+                f"({_date_text(other.start_ns)} to {_date_text(other.end_ns)}); periods must not overlap"
             )
 
 
@@ -191,7 +193,7 @@ def _month(text: str) -> Period:
         start = dt.datetime(year, month, 1, tzinfo=dt.UTC)
         end = dt.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=dt.UTC)
     except ValueError:
-        raise UserError(f"there is no month {text}; write one like 2026-11") from None
+        raise UserError(f"there is no month {text}; write YYYY-MM, as in 2026-11") from None
     return Period(_ns(start), _ns(end), text)
 
 

@@ -88,7 +88,7 @@ class Caller:
                 f"call {call.number} was answered with {response.status}: {text[:200]}", sent=True
             )
         if call.ending is Ending.ANSWERED and not whole:
-            raise UpstreamError(f"the answer to call {call.number} broke off", sent=True)
+            raise UpstreamError(f"the answer to call {call.number} was cut off", sent=True)
         return Answered(call_id, whole, text)
 
 

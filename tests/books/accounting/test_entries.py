@@ -227,7 +227,7 @@ def test_the_first_version_still_makes_its_own_entries() -> None:
 def test_a_later_version_is_refused() -> None:
     """Entries of a later version could only be guessed."""
     later = msgspec.structs.replace(shipped_rules(), journal=JOURNAL + 1)
-    with pytest.raises(BooksError, match="version 3, this program makes 2"):
+    with pytest.raises(BooksError, match="version 3; this program supports versions up to 2"):
         drawn([], "2026-11-01", "2026-12-01", later)
 
 

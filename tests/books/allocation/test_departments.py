@@ -245,7 +245,7 @@ def test_the_house_names_its_own_departments() -> None:
     for wrong in ("growth", "growth=nobody", "=sales"):
         with pytest.raises(ConfigError, match=r"books\.departments"):
             read_departments([wrong], [])
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="is listed twice"):
         read_departments(["a=sales", "A=legal"], [])
 
 

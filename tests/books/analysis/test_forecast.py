@@ -153,7 +153,7 @@ def test_a_period_that_is_over_has_no_forecast() -> None:
     workings = compute(
         Inputs((), Facts((), (), (), ()), (), POLICY, "USD", Span(day(1), day(31)), RULES)
     )
-    with pytest.raises(BooksError, match="needs a period of which a part is over"):
+    with pytest.raises(BooksError, match="needs a period that has begun"):
         forecast(build_statement(workings), workings, (), day(31))
 
 

@@ -407,7 +407,7 @@ def test_what_may_not_be_reopened(ledger: Ledger) -> None:
         reopen_period(ledger, FIRST_PERIOD, reason="x", by="bob", at_ns=7)
     closed(ledger, source, FIRST_PERIOD)
     closed(ledger, source, SECOND)
-    with pytest.raises(UserError, match="rests on it"):
+    with pytest.raises(UserError, match="depends on it"):
         reopen_period(ledger, FIRST_PERIOD, reason="x", by="bob", at_ns=7)
     with pytest.raises(UserError, match="--reason"):
         reopen_period(ledger, SECOND, reason=" ", by="bob", at_ns=7)

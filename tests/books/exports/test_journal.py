@@ -312,7 +312,7 @@ def test_days_are_those_of_the_zone_that_the_period_begins_in(
 def test_a_period_without_days_of_its_own_is_refused(books: Books) -> None:
     """New York's November ends on the first of December in UTC: its last entries would stand there."""
     statement = in_zone(books, "2026-11-01T00:00-04:00", "2026-12-01T00:00-05:00")
-    with pytest.raises(UserError, match=r"no midnight in UTC.*--zone"):
+    with pytest.raises(UserError, match=r"not midnight in UTC.*--zone"):
         exact_journal([statement])
 
 

@@ -237,8 +237,8 @@ def test_order_and_reasons() -> None:
     run("books", "close", "2026-11")
     assert "is closed" in refusal("books", "close", "2026-11")
     run("books", "close", "2026-12")
-    assert "rests on it" in refusal("books", "reopen", "2026-11", "--reason", "x")
-    assert "say why" in refusal("books", "reopen", "2026-12", "--reason", " ")
+    assert "depends on it" in refusal("books", "reopen", "2026-11", "--reason", "x")
+    assert "give the reason" in refusal("books", "reopen", "2026-12", "--reason", " ")
     reopened = document("books", "reopen", "2026-12", "--reason", "a price was wrong")
     assert reopened["record"]["reason"] == "a price was wrong"
     assert [row["status"] for row in document("books", "periods")] == ["Closed", "Open", "Open"]

@@ -115,7 +115,7 @@ SHIPPED = Departments()
 def read_departments(named: Iterable[str], tags: Iterable[str]) -> Departments:
     """The departments that a configuration names, each as `own name=department`, and the tags.
 
-    ConfigError when one of them means no department, or a name stands twice.
+    ConfigError when one of them means no department, or a name is listed twice.
     """
     own: dict[str, Department] = {}
     for text in named:
@@ -127,7 +127,7 @@ def read_departments(named: Iterable[str], tags: Iterable[str]) -> Departments:
                 f"{', '.join(Department)}"
             )
         if own.setdefault(folded_name(name), department) is not department:
-            raise ConfigError(f"books.departments: {name.strip()!r} stands twice")
+            raise ConfigError(f"books.departments: {name.strip()!r} is listed twice")
     return Departments(dict(sorted(own.items())), tuple(tags))
 
 

@@ -192,9 +192,11 @@ def read_pools(text: str, name: str) -> tuple[CostPool, ...]:
         raise ConfigError(f"{name}: {error}") from error
     names = [pool.name for pool in pools]
     if len(set(names)) < len(names):
-        raise ConfigError(f"{name}: two pools have the same name; a pool is one rule")
+        raise ConfigError(f"{name}: two pools have the same name; rename one")
     if not pools or pools[-1].when != When():
-        raise ConfigError(f"{name}: the last pool must have no condition, or a charge may fit none")
+        raise ConfigError(
+            f"{name}: the last pool must have no condition, so that every charge has a pool"
+        )
     for fault in _faults(pools):
         raise ConfigError(f"{name}: {fault}")
     try:

@@ -150,7 +150,7 @@ def _refuse_late(subject: Subject, adjustments: Iterable[Adjustment]) -> None:
         if f"{subject.kind} {subject.name}" in correction.causes:
             start, end = map(utc_day, correction.period.span)
             raise UserError(
-                f"{subject} came late for {correction.period.name} and is in the correction "
+                f"{subject} came after {correction.period.name} was closed and is in its correction "
                 f"{adjustment.name}; explain it with: --from {start} --to {end}"
             )
 

@@ -130,7 +130,7 @@ def forecast(
     """
     passed = computation.span
     if not passed.start_ns < passed.end_ns < end_ns:
-        raise BooksError("a forecast needs a period of which a part is over, and a part is not")
+        raise BooksError("a forecast needs a period that has begun and has not ended")
     rest = Span(passed.end_ns, end_ns)
     known, at_rate = _revenue(computation, rest)
     functions = _functions(computation)

@@ -150,7 +150,7 @@ def _rows(ledger: Ledger, part: Part, names: Part | None) -> int:
     rows = 0
     for row, name in zip_longest(ledger.rows(part), ledger.rows(names)):
         if row is None or name is None or name_of(row) != name:
-            raise BooksError("its rows are not those that are named beside it")
+            raise BooksError("its rows do not match the names stored beside them")
         rows += 1
     return rows
 

@@ -101,9 +101,9 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     if conflicts and not request.accept:
         listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
         raise UserError(
-            f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing "
-            f"may belong to it\n{listed}\nsettle them with whoever sent them, then: inferworks books "
-            f'close {period.name} --accept "REASON"'
+            f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing may "
+            f"belong to it\n{listed}\nresolve them with their senders, or close without them: inferworks "
+            f'books close {period.name} --accept "REASON"'
         )
     late = list(restated(ledger, source, closes, period.end_ns))
     inputs = on_top(ledger, closes, late, source.papers(period.span))
@@ -145,14 +145,14 @@ def reopen_period(
     without a reason.
     """
     if not reason.strip():
-        raise UserError(f"period {period.name}: say why it is reopened, with --reason")
+        raise UserError(f"period {period.name}: give the reason for reopening it with --reason")
     closes = {close.period: close for close in standing(ledger.records())}
     if period not in closes:
         raise UserError(f"period {period.name} is not closed; there is nothing to reopen")
     last = max(closes)
     if last != period:
         raise UserError(
-            f"period {last.name} was closed after {period.name} and rests on it; reopen it first, or "
+            f"period {last.name} was closed after {period.name} and depends on it; reopen it first, or "
             "let the correction show in the open period"
         )
     number, previous = ledger.head()

@@ -169,7 +169,7 @@ def read_record(raw: bytes) -> Record:
     try:
         return msgspec.json.decode(raw, type=Close | Reopening)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BooksError(f"is no record of a close: {error}") from error
+        raise BooksError(f"is not a record of a close: {error}") from error
 
 
 def sha256_of(raw: bytes) -> str:

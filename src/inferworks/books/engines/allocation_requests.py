@@ -123,8 +123,8 @@ class MachineDrivers(Drivers):
         """The active nanoseconds of `replica` as one share, to be divided among calls elsewhere."""
         if method is Method.SHAPLEY:
             raise BooksError(
-                "method M3 samples orders of calls step by step and is no relation; "
-                "use --engine reference for it, or M2"
+                "method M3 samples orders of calls, which DuckDB and Spark cannot do; use --engine "
+                "reference, or method M2"
             )
         number = self._number(Active(replica, node, span, method))
         active_ns = self.states(replica, node, span).get(State.ACTIVE, 0)

@@ -103,7 +103,7 @@ def read_chart(text: str, name: str) -> Chart:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise ConfigError(
             f"chart of accounts {name} has no row for {', '.join(missing[:_LISTED])}{more}; add rows "
-            "that take them, or a default"
+            "that match them, or a default"
         )
     return chart
 

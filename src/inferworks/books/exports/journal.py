@@ -137,7 +137,9 @@ class JournalForm(NamedTuple):
         """Return the ledger's account for the account `name` of the books. UserError without one."""
         account = Account(name) if self.chart is None else self.chart.account_of(name)
         if account is None:
-            raise UserError(f"the chart of accounts has no row for {name}; add one that takes it")
+            raise UserError(
+                f"the chart of accounts has no row for {name}; add a row that matches it"
+            )
         return account
 
     def day(self, at_ns: int) -> dt.date:
@@ -216,8 +218,8 @@ def _dated(statement: Statement, form: JournalForm) -> Iterator[tuple[Entry, dt.
         local = _local(moment_ns, form.zone)
         if moment_ns % NS_PER_SECOND or local.time() != dt.time():
             raise UserError(
-                f"{local:%Y-%m-%dT%H:%M:%S%z} is no midnight in {form.zone}, so the days of a journal "
-                "would not be those of the period; name the time zone of its periods with --zone"
+                f"{local:%Y-%m-%dT%H:%M:%S%z} is not midnight in {form.zone}, so the period has no whole "
+                "days there; name the time zone of its periods with --zone"
             )
     for entry in statement.entries:
         yield entry, form.day(booked_within(entry, statement.start_ns, statement.end_ns))

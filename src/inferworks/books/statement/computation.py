@@ -237,7 +237,9 @@ def _posted(done: Computation) -> Computation:
             *paid_ahead(done.committed, currency, span),
         )
     else:
-        raise BooksError(f"its entries are of version {done.journal}, this program makes {JOURNAL}")
+        raise BooksError(
+            f"its entries are of version {done.journal}; this program supports versions up to {JOURNAL}"
+        )
     return msgspec.structs.replace(done, entries=entries, lines=lines_of(allocated, policy))
 
 

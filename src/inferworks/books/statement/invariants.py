@@ -265,7 +265,7 @@ def month(computation: Computation) -> None:
     must_be_booked(computation.lines, computation.revenue.rated, computation.entries)
     for account in balances(computation.entries):
         if not account.startswith((*BALANCE_SHEET, "Costs:", "Expenses:", "Income:")):
-            raise BooksError(f"theorem 19 (month): no chart of accounts can know {account}")
+            raise BooksError(f"theorem 19 (month): account {account} is of no known kind")
 
 
 def basis(computation: Computation) -> None:
@@ -327,7 +327,7 @@ def _must_equal(theorem: str, name: str, one: int, other_name: str, other: int) 
 def _no_repeats(kind: str, keys: Iterable[object]) -> None:
     key, times = next(iter(Counter(keys).most_common(1)), (None, 0))
     if times > 1:
-        raise BooksError(f"theorem 3 (once): {kind} {key} stands {times} times")
+        raise BooksError(f"theorem 3 (once): {kind} {key} is recorded {times} times")
 
 
 def _check_partition(replica: ReplicaId, rows: list[Capacity]) -> list[Span]:
