@@ -28,12 +28,13 @@ demo: .venv/.installed  ## Run the main job: traffic, bills, statement, report
 	@$(BIN)/inferworks demo
 
 test: .venv/bin/python  ## Run every check and test
-	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev checkers
+	@$(MAKE) --no-print-directory --jobs 3 .venv/.installed-dev checkers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@$(MAKE) --no-print-directory --jobs 2 types tests
 
-check: .venv/.installed-dev  ## The quick part of the tests, for while you work
+check: .venv/bin/python  ## The quick part of the tests, for while you work
+	@$(MAKE) --no-print-directory --jobs 2 .venv/.installed-dev
 	$(BIN)/ruff check
 	@$(MAKE) --no-print-directory --jobs 2 types quick-tests
 
@@ -82,6 +83,9 @@ lock:  ## Choose the versions anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet --extra dev -c requirements/run.txt pyproject.toml requirements/build.in \
 	  -o requirements/dev.txt
+	awk 'NR == FNR {locked[$$1]; next} /^[^ ]/ {keep = !($$1 in locked)} keep' \
+	  requirements/run.txt requirements/dev.txt > requirements/beside.txt
+	mv requirements/beside.txt requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet requirements/checkers.in -o requirements/checkers.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -127,10 +131,13 @@ clean:  ## Remove what was set up
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.installed-dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+# Beside it, so that two processors unpack at once: no package is in both locks.
+.venv/.installed-dev: .venv/.installed .venv/.installed-tools
+	@touch $@
+
+.venv/.installed-tools: requirements/dev.txt | .venv/bin/python
 	@$(PIP) install $(LOCKED) requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch .venv/.installed $@
+	@touch $@
 
 .venv/.installed-coverage: requirements/coverage.txt .venv/.installed-dev
 	@$(PIP) install $(LOCKED) requirements/coverage.txt
