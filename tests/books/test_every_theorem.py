@@ -5,7 +5,7 @@
 | 1 Exact | test_money, test_rating | `invariants.exact`; worlds: every_call_earns_once |
 | 2 Split | test_money, test_invariants | `invariants.divided` |
 | 3 Once | here, test_store, meter/test_activity | `invariants.once`; worlds: nothing_lost_or_doubled |
-| 4 Bucket | test_rating | `invariants.bucket` |
+| 4 Bucket | test_token_buckets | `invariants.bucket` |
 | 5 Time | test_invariants | `invariants.time` |
 | 6 Step | test_invariants, test_step_time | `invariants.step` |
 | 7 Conservation | test_invariants | `invariants.conservation`; worlds: every_charge_is_billed_once |

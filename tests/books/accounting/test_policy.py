@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from importlib import resources
 from itertools import product
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from inferworks.books.accounting.policy import USES, load_policy, read_policy
-from inferworks.books.allocation.pools import Behaviour, Method, default_pools, pool_of, read_pools
+from inferworks.books.allocation.pools import Behaviour
 from inferworks.books.charge import Function, NaturalClass
-from inferworks.catalog.load import ANY_MODEL, ModelCatalog, model_catalog
 from inferworks.errors import ConfigError
-from inferworks.ids import ModelId
-from inferworks.testing.books import a_charge, a_shift
 
 GAAP_TEXT = (
     resources.files("inferworks.books.accounting").joinpath("policies/gaap.toml").read_text("utf-8")
@@ -95,72 +90,3 @@ def test_a_policy_that_is_not_there_names_those_that_are(tmp_path: Path) -> None
     """One clear line."""
     with pytest.raises(ConfigError, match="policy 'ifrs' not found: choose full, gaap, marginal"):
         load_policy("ifrs")
-
-
-@pytest.mark.parametrize(
-    ("category", "resource", "pool"),
-    [
-        ("Compute", "node-1", "machines"),
-        ("Compute", "elsewhere", "other"),
-        ("Compute", None, "other"),
-        ("Storage", "disk", "storage"),
-        ("Networking", None, "web"),
-        ("Web", None, "web"),
-        ("AI and Machine Learning", None, "providers"),
-        ("Databases", None, "other"),
-    ],
-)
-def test_a_charge_is_in_one_pool(category: str, resource: str | None, pool: str) -> None:
-    """The first rule that fits FOCUS's fields decides on the pool."""
-    charge = a_charge("x", "1", (0, 1), category=category, resource=resource)
-    assert pool_of(charge, default_pools(), {"node-1"}).name == pool
-
-
-def test_time_sheets_are_people() -> None:
-    """Time sheets are of the pool of people, whatever machine they name."""
-    shift = a_shift("x", "1", (0, 1), node="node-1")
-    assert pool_of(shift, default_pools(), {"node-1"}).name == "people"
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "pool"),
-        ("pool = []", "the last pool must have no condition"),
-        ('[[pool]]\nname="a"\ndriver="none"\nwhen={known_node=true}', "the last pool must have no"),
-        ('[[pool]]\nname="a"\ndriver="none"\n[[pool]]\nname="a"\ndriver="none"', "same name"),
-        ('[[pool]]\nname="a"\ndriver="magic"', "magic"),
-        ('[[pool]]\nname="a"\ndriver="none"\nmethod="M7"', "M7"),
-        ("[[pool", "Expected"),
-    ],
-)
-def test_pools_that_could_lose_a_charge_are_refused(text: str, reason: str) -> None:
-    """Every charge must fit exactly one."""
-    with pytest.raises(ConfigError, match=reason):
-        read_pools(text, "pools.toml")
-
-
-def test_machines_use_step_shares() -> None:
-    """M2 is the shipped method."""
-    assert {pool.name: pool.method for pool in default_pools()}["machines"] is Method.STEP_SHARE
-
-
-def test_weights_are_dated_and_fall_back_to_any_model() -> None:
-    """A model's own row in force, else that of any model; before all rows, the oldest."""
-    [shipped] = [model_catalog().weights(ModelId("unheard-of"), 2 * 10**18)]
-    assert shipped.id == ANY_MODEL
-    own = replace(shipped, id=ModelId("mine"), effective=dt.date(2026, 6, 1), prefill=7)
-    catalog = ModelCatalog([own, shipped])
-    june_ns = int(dt.datetime(2026, 6, 1, tzinfo=dt.UTC).timestamp()) * 10**9
-    assert catalog.weights(ModelId("mine"), june_ns) == own
-    assert catalog.weights(ModelId("mine"), june_ns - 1) == shipped
-    assert catalog.weights(ModelId("mine"), 0) == shipped
-
-
-def test_a_catalog_that_cannot_weigh_is_refused() -> None:
-    """A negative coefficient, or no row for any model."""
-    shipped = model_catalog().weights(ANY_MODEL, 0)
-    with pytest.raises(ConfigError, match="negative"):
-        ModelCatalog([replace(shipped, decode=-1)])
-    with pytest.raises(ConfigError, match="no row"):
-        ModelCatalog([replace(shipped, id=ModelId("mine"))])

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.csv_bills import SHIFT, billed, csv_file, read
 
-from inferworks.books.bills.base import BillFile, BillReader, bill_file, no_progress, open_bill
-from inferworks.books.bills.detect import reader_for
+from inferworks.books.bills.base import BillReader, bill_file, open_bill
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.bills.stub import StubBillReader
 from inferworks.books.bills.timesheet import TimesheetReader
-from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import Charge, NaturalClass, charge_id
 from inferworks.errors import BillError
-from inferworks.money import format_pico, parse_pico
-from inferworks.testing.books import a_charge, check_bill_reader
+from inferworks.money import parse_pico
+from inferworks.testing.books import check_bill_reader
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "bills"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"there is no folder {SHARED}")
-READERS = (FocusBillReader(), TimesheetReader())
-
 LINE = {
     "BilledCost": "1.50",
     "BillingCurrency": "USD",
@@ -39,36 +33,6 @@ LINE = {
     "ServiceName": "Machines",
     "ResourceId": "gpu-1",
 }
-SHIFT = {
-    "person": "ann",
-    "start": "2026-11-21T09:00:00Z",
-    "end": "2026-11-21T17:00:00Z",
-    "minutes": "40",
-    "node": "gpu-3",
-    "activity": "",
-    "pay": "32.00",
-    "currency": "USD",
-    "sheet": "2026-47",
-}
-
-
-def csv_file(rows: Sequence[dict[str, str]], name: str = "bill.csv") -> BillFile:
-    """A file with the columns of the first row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return bill_file(name, text.getvalue().encode())
-
-
-def read(bill: BillFile, currency: str = "USD") -> tuple[Charge, ...]:
-    """The charges of `bill` by whichever reader recognises it."""
-    return reader_for(bill, READERS).read(bill, currency, no_progress)
-
-
-def billed(charges: Sequence[Charge]) -> str:
-    """The total of `charges`."""
-    return format_pico(sum(charge.amount_pico for charge in charges))
 
 
 @shared
@@ -134,17 +98,6 @@ def test_natural_class_may_be_stated() -> None:
         read(csv_file([{**LINE, "x_NaturalClass": "gold"}]))
 
 
-def test_a_time_sheet_becomes_employee_compensation() -> None:
-    """Minutes, machine or activity, and pay."""
-    other = {**SHIFT, "node": "", "activity": "support", "pay": "60", "person": "bob"}
-    repair, support = read(csv_file([SHIFT, other]))
-    assert repair.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
-    assert (repair.resource_type, repair.resource_id) == ("Node", "gpu-3")
-    assert (repair.quantity, repair.unit) == ("40", "Minutes")
-    assert (support.resource_type, support.resource_id) == ("Activity", "support")
-    assert billed([repair, support]) == "92.00"
-
-
 def test_every_bad_cell_is_reported_with_line_column_value_and_reason() -> None:
     """A person mends a file in one go."""
     bad = [
@@ -171,22 +124,6 @@ def test_every_bad_cell_is_reported_with_line_column_value_and_reason() -> None:
         ),
         "bill.csv, line 7, column InvoiceIssuerName: 'NULL': must not be empty: it says whom we owe",
     ]
-
-
-def test_every_bad_cell_of_a_time_sheet_is_reported() -> None:
-    """The same for time sheets."""
-    bad = [
-        {**SHIFT, "minutes": "-5"},
-        {**SHIFT, "activity": "support"},
-        {**SHIFT, "node": ""},
-        {**SHIFT, "pay": "lots"},
-        {**SHIFT, "sheet": ""},
-    ]
-    with pytest.raises(BillError) as refused:
-        read(csv_file(bad))
-    lines = str(refused.value).splitlines()
-    columns = ["minutes", "activity", "node", "pay", "sheet"]
-    assert [line.split("column ")[1].split(":")[0] for line in lines] == columns
 
 
 def test_another_currency_is_one_clear_line() -> None:
@@ -247,40 +184,6 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
             open_bill(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "moment_ns"),
-    [
-        ("1970-01-01T00:00:01Z", 10**9),
-        ("1970-01-01 00:00:01", 10**9),
-        ("1970-01-01T01:00:01+01:00", 10**9),
-        ("1970-01-02", 86_400 * 10**9),
-        ("1970-01-01T00:00:00.000000001Z", 1),
-        ("1969-12-31T23:59:59Z", -(10**9)),
-    ],
-)
-def test_the_ways_to_write_a_moment(text: str, moment_ns: int) -> None:
-    """Moments are written with T and Z, with a space or with an offset, to the nanosecond."""
-    assert parse_moment_ns(text) == moment_ns
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "0001-01-01",
-        "9999-01-01",
-        "2026-13-01",
-        "2026-11-21T25:00:00Z",
-        "21.11.2026",
-        "2026-W47",
-    ],
-)
-def test_what_is_no_moment_is_refused(text: str) -> None:
-    """Never a guess at day and month."""
-    with pytest.raises(ValueError, match=r"moment|no such|between"):
-        parse_moment_ns(text)
-
-
 names = st.text(max_size=6)
 
 
@@ -288,15 +191,6 @@ names = st.text(max_size=6)
 def test_two_lines_never_share_an_id(lines: list[tuple[str, str, str]]) -> None:
     """Issuer `a`, invoice `b-c` is not issuer `a-b`, invoice `c`."""
     assert charge_id(*lines[0]) != charge_id(*lines[1])
-
-
-def test_the_stub_reads_what_it_was_given() -> None:
-    """A fake for the seam ships inside the package."""
-    charges = (a_charge("gpu", "1.00", (0, 10)),)
-    stub = StubBillReader(charges)
-    bill = bill_file("x.csv", b"stub\n")
-    assert reader_for(bill, (*READERS, stub)) is stub
-    assert stub.read(bill, "USD", no_progress) == charges
 
 
 @pytest.mark.parametrize(

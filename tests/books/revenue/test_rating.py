@@ -7,10 +7,21 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.support.terms import some_schemes, some_terms, some_tiers
+from tests.support.rated import (
+    ACME,
+    CACHED,
+    INPUT,
+    NOVEMBER,
+    OUTPUT,
+    REASONING,
+    SMALL,
+    TIERS,
+    a_plan,
+)
+from tests.support.terms import some_schemes, some_terms
 
 from inferworks.accounts.plan import (
     AmountOff,
@@ -24,9 +35,9 @@ from inferworks.accounts.plan import (
     Tier,
     Volume,
 )
-from inferworks.books.calendar.months import DAY_NS, month_of
+from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
-from inferworks.books.revenue.price_schemes import discount_pico, scheme_pico
+from inferworks.books.revenue.price_schemes import scheme_pico
 from inferworks.books.revenue.rating import (
     CallSum,
     Item,
@@ -42,21 +53,13 @@ from inferworks.books.revenue.rating import (
     to_date_of,
 )
 from inferworks.books.token_buckets import buckets
-from inferworks.catalog.units import DIRECTIONS, PRICED_BY
-from inferworks.catalog.units import INPUT as INPUT_SIDE
-from inferworks.catalog.units import OUTPUT as OUTPUT_SIDE
+from inferworks.catalog.units import PRICED_BY
 from inferworks.errors import BooksError
-from inferworks.ids import CustomerId, KeyId, ModelId, ProjectId
+from inferworks.ids import KeyId, ModelId, ProjectId
 from inferworks.meter.usage import Items, Outcome, Tokens, Usage
 from inferworks.purpose import Purpose
 from inferworks.testing.books import a_usage
 from inferworks.units import Unit
-
-ACME, SMALL = CustomerId("acme"), ModelId("small")
-INPUT, CACHED = Unit.INPUT_TOKENS, Unit.CACHE_READ_TOKENS
-OUTPUT, REASONING = Unit.OUTPUT_TOKENS, Unit.REASONING_TOKENS
-NOVEMBER = month_of(20_410 * DAY_NS)
-TIERS = (Tier(100, 10), Tier(200, 6), Tier(None, 3))
 
 
 def label(day: int = 0, model: str = SMALL) -> RatingKey:
@@ -64,11 +67,6 @@ def label(day: int = 0, model: str = SMALL) -> RatingKey:
     at_ns = NOVEMBER.start_ns + day * DAY_NS
     who = (ACME, ProjectId("default"), KeyId("key-acme"))
     return RatingKey(*who, ModelId(model), Purpose.SERVE_PAID, at_ns)
-
-
-def a_plan(*prices: Price, since_ns: int = 0, **terms: object) -> PricePlan:
-    """A plan of ACME."""
-    return PricePlan(ACME, since_ns, Terms("USD", prices, **terms))
 
 
 class UsageSum(NamedTuple):
@@ -99,21 +97,6 @@ def items(revenue: Revenue) -> dict[str, int]:
     for row in revenue.rated:
         sums[row.item] = sums.get(row.item, 0) + row.amount_pico
     return sums
-
-
-@pytest.mark.parametrize(
-    ("scheme", "amounts"),
-    [
-        (PerUnit(7), {0: 0, 1: 7, 100: 700, 10**12: 7 * 10**12}),
-        (Graduated(TIERS), {0: 0, 1: 10, 100: 1000, 101: 1006, 200: 1600, 201: 1603, 300: 1900}),
-        (Volume(TIERS), {0: 0, 1: 10, 100: 1000, 101: 606, 200: 1200, 201: 603, 300: 900}),
-        (Package(1000, 20), {0: 0, 1: 20, 1000: 20, 1001: 40, 2500: 60}),
-    ],
-    ids=["per unit", "graduated", "volume", "package"],
-)
-def test_schemes_by_hand(scheme, amounts) -> None:
-    """Each kind of price at its edges, as a person would reckon it."""
-    assert {quantity: scheme_pico(scheme, quantity) for quantity in amounts} == amounts
 
 
 def test_a_token_is_priced_by_the_nearest_price() -> None:
@@ -189,13 +172,6 @@ def test_discounts_and_minimum_by_hand() -> None:
     assert rated(plan).amount_pico == 1250
 
 
-def test_a_discount_is_never_more_than_there_is() -> None:
-    """An amount off stops at nothing; all off is all off; a third of 100 is 33."""
-    assert discount_pico([AmountOff(70), AmountOff(70)], 100, NOVEMBER, NOVEMBER) == 100
-    assert discount_pico([PercentOff(1, 1)], 100, NOVEMBER, NOVEMBER) == 100
-    assert discount_pico([PercentOff(1, 3)], 100, NOVEMBER, NOVEMBER) == 33
-
-
 def test_requests_can_be_sold() -> None:
     """A price per request counts calls; requests without a price are not missed, tokens are."""
     plan = a_plan(Price(Unit.REQUESTS, PerUnit(1000)))
@@ -240,16 +216,6 @@ def test_revenue_goes_back_to_calls() -> None:
     assert sum(shares[Item.SUBSCRIPTION, None].values()) == 7
 
 
-@pytest.mark.parametrize(
-    "tokens", [Tokens(1, 1, 2, 0), Tokens(1, 1, 0, 2), Tokens(-1, 0), Tokens(5, 5, -1, 0)]
-)
-def test_a_part_is_never_more_than_its_whole(tokens) -> None:
-    """Counts that contradict themselves stop the books, by the name of the call."""
-    usage = a_usage("odd", tokens=tokens, opened_ns=NOVEMBER.start_ns)
-    with pytest.raises(BooksError, match=r"call odd: theorem 4"):
-        rate([usage], [a_plan(Price(INPUT, PerUnit(1)))], NOVEMBER, "USD")
-
-
 def test_an_amount_without_its_plan_is_noticed() -> None:
     """Theorem 14: a row whose hash no plan has cannot be rated again."""
     revenue = rated(a_plan(Price(INPUT, PerUnit(1))), (INPUT, 5))
@@ -264,7 +230,6 @@ def test_the_hash_of_terms_is_for_ever() -> None:
 
 
 KNOWN_SHA256 = "3c7263651926b30df00555dc942c9f708a11417d496b4ec9862924727c733eb8"
-
 _sums = st.lists(
     st.builds(
         UsageSum,
@@ -304,14 +269,6 @@ def _by_label(revenue: Revenue) -> dict[RatingKey, list[Rated]]:
     for row in revenue.rated:
         rows.setdefault(row.label, []).append(row)
     return rows
-
-
-@given(tiers=some_tiers, less=st.integers(0, 2000), more=st.integers(0, 2000))
-def test_more_never_costs_less_when_graduated(tiers, less, more) -> None:
-    """Graduated tiers and packages never fall; volume tiers may, which is what they are for."""
-    assert scheme_pico(Graduated(tiers), less) <= scheme_pico(Graduated(tiers), less + more)
-    package = Package(max(1, less), tiers[-1].pico_per_unit)
-    assert scheme_pico(package, less) <= scheme_pico(package, less + more)
 
 
 @given(scheme=some_schemes, sums=_sums, included=st.sampled_from([0, 150]))
@@ -426,54 +383,6 @@ def test_the_day_of_a_change_is_the_new_plans() -> None:
         wrong = a_plan(since_ns=NOVEMBER.start_ns, subscription_pico=3000)
         plans = [wrong, a_plan(since_ns=at_ns, subscription_pico=300)]
         assert items(rate([], plans, NOVEMBER, "USD", RatingContext(()))) == {"subscription": 300}
-
-
-_tokens = st.builds(Tokens, *[st.integers(0, 12)] * len(Tokens.__struct_fields__))
-
-
-@pytest.mark.slow
-@settings(max_examples=300)
-@given(_tokens)
-def test_buckets_sum_to_the_providers_totals(tokens: Tokens) -> None:
-    """Theorem 4: input and output come apart into buckets and go together again."""
-    if tokens.flaw() is not None:
-        with pytest.raises(BooksError, match="theorem 4"):
-            buckets(tokens)
-        return
-    found = dict(buckets(tokens))
-    assert len(found) == len(buckets(tokens))
-    assert set(found) == set(DIRECTIONS)
-    assert min(found.values()) >= 0
-    for direction, whole in ((INPUT_SIDE, tokens.input), (OUTPUT_SIDE, tokens.output)):
-        assert sum(n for unit, n in found.items() if DIRECTIONS[unit] == direction) == whole
-    assert found[CACHED] == tokens.cache_read
-    assert found[Unit.CACHE_WRITE_TOKENS] + found[Unit.CACHE_WRITE_1H_TOKENS] == tokens.cache_write
-    assert found[Unit.INPUT_AUDIO_TOKENS] <= tokens.input_audio
-    assert found[Unit.OUTPUT_IMAGE_TOKENS] <= tokens.output_image
-    assert found[REASONING] == tokens.reasoning
-
-
-@pytest.mark.parametrize(
-    ("tokens", "found"),
-    [
-        (
-            Tokens(input=100, cache_read=10, cache_write=30, cache_write_1h=20, input_audio=5),
-            {INPUT: 55, CACHED: 10, Unit.CACHE_WRITE_TOKENS: 10, Unit.CACHE_WRITE_1H_TOKENS: 20}
-            | {Unit.INPUT_AUDIO_TOKENS: 5},
-        ),
-        (
-            Tokens(input=100, cache_read=90, input_audio=60, input_image=40),
-            {CACHED: 90, Unit.INPUT_AUDIO_TOKENS: 10},
-        ),
-        (
-            Tokens(output=50, reasoning=30, output_audio=5, output_image=10),
-            {OUTPUT: 5, REASONING: 30, Unit.OUTPUT_AUDIO_TOKENS: 5, Unit.OUTPUT_IMAGE_TOKENS: 10},
-        ),
-    ],
-)
-def test_buckets_by_hand(tokens: Tokens, found: dict[Unit, int]) -> None:
-    """An hour's cache write is no other write, and what the cache held is in no modality's bucket."""
-    assert {unit: n for unit, n in buckets(tokens) if n} == found
 
 
 def test_what_is_no_token_is_sold_by_its_own_unit() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
@@ -11,10 +11,10 @@ import msgspec
 import openai
 import pytest
 from anthropic import AnthropicVertex
+from tests.support.cloud_lines import Line, Run, gemini_line, messages_call
 from tests.support.clouds import (
     AZURE_KEY,
     AZURE_TOKEN,
-    VERTEX_TOKEN,
     stage_azure,
     stage_azure_deployments,
     stage_gemini,
@@ -27,24 +27,17 @@ from inferworks.cloud.credentials.key import KeyCredential
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.azure import deployed
 from inferworks.cloud.providers.openai import openai_operations
-from inferworks.cloud.providers.passthrough import OperationSpec, PassthroughProvider, Profile
-from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
-from inferworks.cloud.serving.translating import TranslatingProvider
-from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.errors import UpstreamError
-from inferworks.http.client import HttpClient, Origin
+from inferworks.http.client import HttpClient
 from inferworks.ids import CallId
-from inferworks.meter.usage import NO_TOKENS, Tokens
-from inferworks.testing.providers import CHECKS, Staging, make_call, make_offer, told_tokens
+from inferworks.meter.usage import Tokens
+from inferworks.testing.providers import CHECKS, Staging, make_call, told_tokens
 from inferworks.testing.upstream import Answer, Fault
 from inferworks.testing.upstreams import azure, vertex
-from inferworks.testing.upstreams.anthropic import MessageAnswer
 from inferworks.testing.upstreams.azure import API_VERSION, open_azure
 from inferworks.testing.upstreams.vertex import open_gemini, open_vertex_claude
 
 pytestmark = pytest.mark.slow
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
 STAGES = (stage_azure, stage_azure_deployments, stage_gemini, stage_vertex_claude)
 
 
@@ -57,36 +50,6 @@ def test_contract(run: Run, stage: Staging, check: Callable[[Staging], Awaitable
         await check(stage)
 
     run(main())
-
-
-class Line:
-    """A provider that speaks to one address."""
-
-    def __init__(
-        self,
-        client: HttpClient,
-        spoken: Mapping[Operation, OperationSpec],
-        credential: Credential,
-        origin: Origin,
-    ) -> None:
-        profile = Profile("cloud", spoken, between_bytes_s=0.2)
-        provider = PassthroughProvider(client, profile, credential)
-        self.provider = TranslatingProvider(provider, TRANSLATIONS)
-        self.offer = make_offer(origin=origin)
-        self.status = 0
-
-    async def ask(self, call: Call) -> tuple[list[Chunk], UpstreamError | None]:
-        """Chunks that came, and the error that broke them off."""
-        chunks: list[Chunk] = []
-        try:
-            async with self.provider.send(self.offer, call) as reply:
-                self.status = reply.status
-                chunks.append(reply.first)
-                async for chunk in reply.rest:
-                    chunks.append(chunk)
-        except UpstreamError as error:
-            return chunks, error
-        return chunks, None
 
 
 def data_of(chunks: list[Chunk]) -> bytes:
@@ -207,133 +170,6 @@ def test_streams_that_break(run: Run, fault: Fault) -> None:
                     with pytest.raises(UpstreamError, match=BREAKS[fault]):
                         raise error or AssertionError("it did not break")
                     assert not any(chunk.last for chunk in chunks)
-
-    run(main())
-
-
-def gemini_line(client: HttpClient, origin: Origin) -> Line:
-    """Gemini on Vertex."""
-    on = Line(client, gemini_operations(openai_operations()), VERTEX_TOKEN, origin)
-    on.offer = msgspec.structs.replace(on.offer, upstream_model="gemini-2.5-flash")
-    return on
-
-
-def test_gemini_is_asked_by_its_publishers_name(run: Run) -> None:
-    """The body names `google/...`, whatever callers call it; a publisher that is named stays."""
-
-    async def main() -> None:
-        async with open_gemini() as upstream:
-            with closing(HttpClient()) as client:
-                on = gemini_line(client, upstream.origin)
-                for name in ("gemini-2.5-flash", "meta/llama-4"):
-                    on.offer = msgspec.structs.replace(on.offer, upstream_model=name)
-                    chunks, error = await on.ask(make_call())
-                    assert (error, on.status) == (None, 200)
-                    assert told_tokens(chunks) == Tokens(5, 3)
-                sent = [msgspec.json.decode(received.body) for received in upstream.received]
-                assert [body["model"] for body in sent] == [
-                    "google/gemini-2.5-flash",
-                    "meta/llama-4",
-                ]
-
-    run(main())
-
-
-def test_googles_refusals_are_in_the_callers_words(run: Run) -> None:
-    """A bad token gets the caller OpenAI's error body, or Anthropic's, with Google's sentence."""
-
-    async def main() -> None:
-        async with open_gemini() as gemini, claude_line() as (claude, upstream):
-            gemini.token = upstream.token = "ya29.ANOTHER"
-            with closing(HttpClient()) as client:
-                on = gemini_line(client, gemini.origin)
-                for line, call in ((on, make_call()), (claude, messages_call())):
-                    chunks, error = await line.ask(call)
-                    assert (error, line.status) == (None, 401)
-                    said = msgspec.json.decode(chunks[0].data)["error"]
-                    assert said["message"].startswith("Request had invalid authentication")
-                    assert said["type"] in {"invalid_request_error", "authentication_error"}
-
-    run(main())
-
-
-def messages_call(
-    *, stream: bool = True, operation: Operation = Operation.MESSAGES, **body: Any
-) -> Call:
-    """A message to Claude."""
-    given = {
-        "model": "claude",
-        **({"max_tokens": 100} if operation is Operation.MESSAGES else {}),
-        "messages": [{"role": "user", "content": "Say hello."}],
-        **({"stream": True} if stream else {}),
-        **body,
-    }
-    return Call(
-        CallId("call_1"), operation, make_offer().model, stream, wants_usage=True,
-        body=msgspec.json.encode(given), headers=((b"anthropic-beta", b"context-1m-2025-08-07"),),
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def claude_line(
-    *answers: MessageAnswer,
-) -> AsyncIterator[tuple[Line, vertex.FakeVertexClaude]]:
-    """Anthropic's models on Vertex."""
-    async with open_vertex_claude(*answers) as upstream:
-        with closing(HttpClient()) as client:
-            on = Line(client, vertex_messages(), VERTEX_TOKEN, upstream.origin)
-            name = "claude-sonnet-4-5@20250929"
-            on.offer = msgspec.structs.replace(on.offer, upstream_model=name)
-            yield on, upstream
-
-
-@pytest.mark.parametrize("call", [messages_call, make_call], ids=["messages", "chat"])
-def test_claude_on_vertex(run: Run, call: Callable[..., Call]) -> None:
-    """Whole and in a stream, for both dialects: the model in the path, the version in the body."""
-
-    async def main() -> None:
-        answer = MessageAnswer(cache_read=7, cache_write_1h=2)
-        async with claude_line(answer) as (on, upstream):
-            for stream in (True, False):
-                chunks, error = await on.ask(call(stream=stream))
-                assert (error, on.status) == (None, 200)
-                wanted = Tokens(14, 3, cache_read=7, cache_write=2, cache_write_1h=2)
-                assert told_tokens(chunks) == wanted
-            sent = [msgspec.json.decode(received.body) for received in upstream.received]
-            assert {body["model"] for body in sent} == {"claude-sonnet-4-5@20250929"}
-            own = call is messages_call
-            assert all((b"anthropic-beta" in r.headers) == own for r in upstream.received)
-
-    run(main())
-
-
-def test_tokens_are_counted_at_a_path_of_their_own(run: Run) -> None:
-    """`count_tokens` names its model in the body."""
-
-    async def main() -> None:
-        async with claude_line() as (on, _):
-            call = messages_call(stream=False, operation=Operation.COUNT_TOKENS)
-            chunks, error = await on.ask(call)
-            assert (error, on.status) == (None, 200)
-            assert told_tokens(chunks) == NO_TOKENS
-            assert msgspec.json.decode(chunks[0].data) == {"input_tokens": 5}
-
-    run(main())
-
-
-def test_the_version_that_a_caller_names_goes_along(run: Run) -> None:
-    """The header's version becomes the body's; one in the body itself is not exchanged."""
-
-    async def main() -> None:
-        async with claude_line() as (on, upstream):
-            for version in (b"2023-06-01", b"2026-10-21"):
-                headers = ((b"anthropic-version", version),)
-                await on.ask(msgspec.structs.replace(messages_call(), headers=headers))
-                assert on.status == 200
-            assert upstream.versions == ["vertex-2023-10-16", "2026-10-21"]
-            chunks, _ = await on.ask(messages_call(stream=False, anthropic_version="vertex-2"))
-            assert on.status == 400
-            assert b"anthropic_version" in chunks[0].data
 
     run(main())
 

@@ -1,39 +1,15 @@
-"""Lakes of sealed segments."""
+"""A lake in a folder."""
 
 from __future__ import annotations
 
 import errno
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore
 
-from inferworks.errors import ConfigError, LakeError
-from inferworks.meter.lakes.base import LakeStore
-from inferworks.meter.lakes.detect import lake_at
+from inferworks.errors import LakeError
 from inferworks.meter.lakes.local import Files, LocalLake
-from inferworks.meter.lakes.object import ObjectLake
-from inferworks.meter.lakes.stub import MemoryLake
-from inferworks.testing.lakes import check_lake_store
-
-LAKES: dict[str, Callable[[Path], LakeStore]] = {
-    "stub": lambda _: MemoryLake(),
-    "local": LocalLake,
-    "obstore memory": lambda _: ObjectLake(MemoryStore(), "memory://"),
-    "obstore local": lambda path: ObjectLake(LocalStore(path, mkdir=True), path.as_uri()),
-    "path": lambda path: lake_at(str(path)),
-    "file": lambda path: lake_at(path.as_uri()),
-    "memory": lambda _: lake_at("memory://"),
-}
-
-
-@pytest.mark.parametrize("make", LAKES.values(), ids=LAKES.keys())
-def test_conforms(make: Callable[[Path], LakeStore], tmp_path: Path) -> None:
-    """Every lake keeps the promises of the seam."""
-    check_lake_store(make(tmp_path / "a lake"))
 
 
 class FullDisk(Files):
@@ -77,17 +53,3 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
         lake.put("a/b", b"")
     with pytest.raises(LakeError, match="cannot be read"):
         lake.get("a/b")
-
-
-def test_without_obstore_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A URL that needs the extra names it."""
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
-    with pytest.raises(ConfigError, match=r"s3://bucket/x needs obstore; .*-m pip install"):
-        lake_at("s3://bucket/x")
-
-
-@pytest.mark.parametrize("url", ["ftp://host/lake", "s3://", "nonsense://x"])
-def test_a_url_of_no_lake_is_refused(url: str) -> None:
-    """A URL of no object store is refused, by the setting's name."""
-    with pytest.raises(ConfigError, match=r"lake\.url: .* cannot be used"):
-        lake_at(url)
