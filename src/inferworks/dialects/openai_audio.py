@@ -91,7 +91,7 @@ class MeteredAudio(msgspec.Struct):
 
 
 class MeteredSpeechRequest(msgspec.Struct):
-    """Text to be spoken, whose characters are counted."""
+    """Text to be spoken, whose characters are counted; the gateway has checked the rest."""
 
     input: str = ""
 

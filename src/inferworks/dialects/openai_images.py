@@ -64,21 +64,13 @@ class MeteredImagesRequest(msgspec.Struct):
 
 
 class MeteredImages(msgspec.Struct):
-    """Fields of an answer and of an event that are metered."""
+    """Fields of an answer, or of an event, that are metered; the others are passed over."""
 
+    type: str = ""
+    """Type of an event."""
+    data: list[msgspec.Raw] | None = None
+    """Pictures of a whole answer."""
     usage: InputUsage | None = None
     error: msgspec.Raw = msgspec.Raw(b"null")
     quality: str | None = None
     size: str | None = None
-
-
-class MeteredImagesAnswer(MeteredImages):
-    """A whole answer."""
-
-    data: list[msgspec.Raw] | None = None
-
-
-class MeteredImagesEvent(MeteredImages):
-    """An event of a stream."""
-
-    type: str = ""

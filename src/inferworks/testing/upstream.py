@@ -33,6 +33,7 @@ from inferworks.testing.upstreams.script import (
     read_json,
 )
 from inferworks.testing.upstreams.scripted_server import (
+    EVENTS,
     JSON,
     Breakage,
     ScriptedUpstream,
@@ -129,9 +130,8 @@ async def _whole(exchange: Exchange, answer: Answer, written: Written) -> None:
     elif answer.fault is Fault.ERROR_EVENT:
         await exchange.respond(answer.status, breakage.error_body)
     else:
-        await write_events(
-            exchange, answer, written.pieces, _SILENT, content_type=kind, headers=answer.headers
-        )
+        headers = ((b"content-type", kind), *answer.headers)
+        await write_events(exchange, answer, written.pieces, _SILENT, headers=headers)
 
 
 async def _stream(exchange: Exchange, answer: Answer, wire: Wire, events: Iterator[Body]) -> None:
@@ -142,9 +142,8 @@ async def _stream(exchange: Exchange, answer: Answer, wire: Wire, events: Iterat
     done = b"" if wire.named else _framed(_DONE, answer)
     if answer.luck.names:
         framed, done = answer.luck.framed(wire.dialect, framed, done), b""
-    await write_events(
-        exchange, answer, framed, _breakage(answer), last=done, headers=answer.headers
-    )
+    headers = (EVENTS, *answer.headers)
+    await write_events(exchange, answer, framed, _breakage(answer), last=done, headers=headers)
 
 
 def _breakage(answer: Answer) -> Breakage:

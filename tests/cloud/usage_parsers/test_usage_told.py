@@ -108,14 +108,14 @@ def test_usage_is_what_genai_prices_extracts(
 COUNT = st.integers(0, 10**9)
 
 
-@given(total=st.tuples(COUNT, COUNT), parts=st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT, COUNT))
+@given(total=st.tuples(COUNT, COUNT), parts=st.tuples(*[COUNT] * 7))
 def test_parts_never_exceed_their_totals(total: tuple[int, int], parts: tuple[int, ...]) -> None:
     """Totals are kept and parts fit into them, whatever is told."""
-    read_, write, reasoning, heard, spoken, seen = parts
-    tokens = clamped(
-        *total, cache_read=read_, cache_write=write, reasoning=reasoning,
+    read_, write, hour, reasoning, heard, spoken, seen = parts
+    tokens = clamped(Tokens(
+        *total, cache_read=read_, cache_write=write, cache_write_1h=hour, reasoning=reasoning,
         input_audio=heard, output_audio=spoken, input_image=seen,
-    )  # fmt: skip
+    ))  # fmt: skip
     assert (tokens.input, tokens.output) == total
     assert tokens.flaw() is None
 

@@ -97,7 +97,7 @@ class SpeechReader:
         if usage is None or usage.input_tokens is None:
             return self._told
         spoken = usage.output_tokens or 0
-        return ReportedUsage(clamped(usage.input_tokens, spoken, output_audio=spoken), self._items)
+        return ReportedUsage(Tokens(usage.input_tokens, spoken, output_audio=spoken), self._items)
 
 
 class TranscriptionReader:
@@ -181,9 +181,8 @@ def _told(body: MeteredAudio) -> ReportedUsage | None:
     if usage.input_tokens is not None:
         details = usage.input_token_details or InputTokenDetails()
         heard = details.audio_tokens or 0
-        return ReportedUsage(
-            clamped(usage.input_tokens, usage.output_tokens or 0, input_audio=heard)
-        )
+        tokens = Tokens(usage.input_tokens, usage.output_tokens or 0, input_audio=heard)
+        return ReportedUsage(clamped(tokens))
     seconds = body.duration if usage.seconds is None else usage.seconds
     if seconds is None or isinstance(seconds, str):
         return None

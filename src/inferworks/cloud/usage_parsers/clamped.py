@@ -13,32 +13,23 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 
-def clamped(
-    input_tokens: int,
-    output_tokens: int,
-    *,
-    cache_read: int = 0,
-    cache_write: int = 0,
-    reasoning: int = 0,
-    input_audio: int = 0,
-    output_audio: int = 0,
-    input_image: int = 0,
-    output_image: int = 0,
-) -> Tokens:
-    """The counts as `Tokens`; parts are parts of `input_tokens` or `output_tokens`, none is negative."""
-    cache_read = min(cache_read, input_tokens)
-    input_audio = min(input_audio, input_tokens)
-    output_audio = min(output_audio, output_tokens)
+def clamped(told: Tokens) -> Tokens:
+    """`told`, none of whose counts is negative, with each part as large as its total leaves room for."""
+    cache_read = min(told.cache_read, told.input)
+    cache_write = min(told.cache_write, told.input - cache_read)
+    input_audio = min(told.input_audio, told.input)
+    output_audio = min(told.output_audio, told.output)
     return Tokens(
-        input_tokens,
-        output_tokens,
+        told.input,
+        told.output,
         cache_read=cache_read,
-        reasoning=min(reasoning, output_tokens),
-        cache_write=min(cache_write, input_tokens - cache_read),
+        reasoning=min(told.reasoning, told.output),
+        cache_write=cache_write,
+        cache_write_1h=min(told.cache_write_1h, cache_write),
         input_audio=input_audio,
         output_audio=output_audio,
-        input_image=min(input_image, input_tokens - input_audio),
-        output_image=min(output_image, output_tokens - output_audio),
+        input_image=min(told.input_image, told.input - input_audio),
+        output_image=min(told.output_image, told.output - output_audio),
     )
 
 
@@ -51,9 +42,6 @@ def highest(before: ReportedUsage, now: ReportedUsage) -> ReportedUsage:
         and tokens.cache_read >= then.cache_read
     ):
         return now
-    every = {n: max(getattr(then, n), getattr(tokens, n)) for n in Tokens.__struct_fields__}
-    hour = every.pop("cache_write_1h")
-    most = clamped(every.pop("input"), every.pop("output"), **every)
-    most = msgspec.structs.replace(most, cache_write_1h=min(hour, most.cache_write))
+    most = {n: max(getattr(then, n), getattr(tokens, n)) for n in Tokens.__struct_fields__}
     tier = now.service_tier or before.service_tier
-    return msgspec.structs.replace(now, tokens=most, service_tier=tier)
+    return msgspec.structs.replace(now, tokens=clamped(Tokens(**most)), service_tier=tier)

@@ -172,9 +172,10 @@ def tokens_of(usage: TokenUsage) -> Tokens:
     read, written = usage.cache_read_input_tokens or 0, usage.cache_write_input_tokens or 0
     added = 0 if _has_the_cache_in_it(usage, read + written) else read + written
     sent, made = usage.input_tokens or 0, usage.output_tokens or 0
-    tokens = clamped(sent + added, made, cache_read=read, cache_write=written)
     hour = sum(kind.inputTokens for kind in usage.cache_details or () if kind.ttl == "1h")
-    return msgspec.structs.replace(tokens, cache_write_1h=min(hour, tokens.cache_write))
+    return clamped(
+        Tokens(sent + added, made, cache_read=read, cache_write=written, cache_write_1h=hour)
+    )
 
 
 def _has_the_cache_in_it(usage: TokenUsage, cached: int) -> bool:

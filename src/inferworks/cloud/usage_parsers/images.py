@@ -15,8 +15,6 @@ Source: https://platform.openai.com/docs/api-reference/images/object, /images-st
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import msgspec
 
 from inferworks.cloud.bodies.bounds import check_answer
@@ -27,8 +25,6 @@ from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_e
 from inferworks.cloud.usage_parsers.request_fields import asked
 from inferworks.dialects.openai_images import (
     MeteredImages,
-    MeteredImagesAnswer,
-    MeteredImagesEvent,
     MeteredImagesRequest,
 )
 from inferworks.dialects.openai_usage import InputTokenDetails, InputUsage, OutputTokenDetails
@@ -42,11 +38,7 @@ _NO_INPUT_DETAILS = InputTokenDetails()
 _NO_OUTPUT_DETAILS = OutputTokenDetails()
 
 
-Decoded = TypeVar("Decoded", bound=MeteredImages)
-
-
-_read_answer = msgspec.json.Decoder(MeteredImagesAnswer)
-_read_event = msgspec.json.Decoder(MeteredImagesEvent)
+_read_body = msgspec.json.Decoder(MeteredImages)
 
 
 class ImagesReader:
@@ -61,7 +53,7 @@ class ImagesReader:
 
     def whole(self, data: bytes) -> Chunk:
         """All pictures at once."""
-        answer = _read(data, _read_answer)
+        answer = _read(data)
         if not answer.data and (not is_empty(answer.error) or tells_an_error(data)):
             raise refusal(data)
         made = Items(images=len(answer.data or ()))
@@ -76,7 +68,7 @@ class ImagesReader:
             if not self._wanted:
                 raise UnreadableError("it has no pictures")
             return Chunk(event, last=True)
-        body = _read(data, _read_event)
+        body = _read(data)
         if body.type == "error" or not is_empty(body.error):
             raise refusal(data)
         self._wanted = self._wanted or asked(self._call, MeteredImagesRequest).n or 1
@@ -114,15 +106,17 @@ def tokens_of(usage: InputUsage) -> Tokens:
     made = usage.output_tokens or 0
     drawn = (usage.output_tokens_details or _NO_OUTPUT_DETAILS).image_tokens
     return clamped(
-        usage.input_tokens or 0,
-        made,
-        cache_read=read.cached_tokens or 0,
-        input_image=read.image_tokens or 0,
-        output_image=made if drawn is None else drawn,
+        Tokens(
+            usage.input_tokens or 0,
+            made,
+            cache_read=read.cached_tokens or 0,
+            input_image=read.image_tokens or 0,
+            output_image=made if drawn is None else drawn,
+        )
     )
 
 
-def _read(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
+def _read(data: bytes) -> MeteredImages:
     """Read an answer or an event. UpstreamError when it is unreadable."""
     check_answer(data)
-    return read_answer(data, decoder)
+    return read_answer(data, _read_body)

@@ -252,15 +252,17 @@ def tokens_of(usage: PromptUsage, counting: Counting = AS_OPENAI) -> Tokens:
         made, thought, usage.total_tokens, input_tokens, counting
     )
     return clamped(
-        input_tokens,
-        output_tokens,
-        cache_read=read,
-        cache_write=written,
-        reasoning=reasoning,
-        input_audio=prompt.audio_tokens or 0,
-        output_audio=completion.audio_tokens or 0,
-        input_image=prompt.image_tokens or 0,
-        output_image=completion.image_tokens or 0,
+        Tokens(
+            input_tokens,
+            output_tokens,
+            cache_read=read,
+            cache_write=written,
+            reasoning=reasoning,
+            input_audio=prompt.audio_tokens or 0,
+            output_audio=completion.audio_tokens or 0,
+            input_image=prompt.image_tokens or 0,
+            output_image=completion.image_tokens or 0,
+        )
     )
 
 

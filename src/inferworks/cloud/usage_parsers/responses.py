@@ -152,7 +152,9 @@ def tokens_of(usage: InputUsage, counting: Counting = AS_OPENAI) -> Tokens:
         usage.output_tokens or 0, thought, usage.total_tokens, input_tokens, counting
     )
     return clamped(
-        input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
+        Tokens(
+            input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
+        )
     )
 
 

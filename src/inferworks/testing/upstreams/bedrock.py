@@ -123,7 +123,9 @@ async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> 
     framed = (message(event["name"], event["payload"]) for event in events)
     messages = answer.luck.framed(CONVERSE, framed)
     breakage = breakage_of(_DELTA, answer.exception)
-    await write_events(exchange, answer, messages, breakage, content_type=CONTENT_TYPE)
+    await write_events(
+        exchange, answer, messages, breakage, headers=((b"content-type", CONTENT_TYPE),)
+    )
 
 
 def breakage_of(sound: bytes, exception: str) -> Breakage:

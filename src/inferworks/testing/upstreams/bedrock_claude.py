@@ -94,7 +94,9 @@ async def _respond(exchange: Exchange, answer: MessageAnswer, how: str, request:
         await write_whole(exchange, answer, json_of(message_of(answer, request)), _BREAKAGE)
     else:
         chunks = (_chunk(event) for event in events_of(answer, request))
-        await write_events(exchange, answer, chunks, _BREAKAGE, content_type=CONTENT_TYPE)
+        await write_events(
+            exchange, answer, chunks, _BREAKAGE, headers=((b"content-type", CONTENT_TYPE),)
+        )
 
 
 def _chunk(event: Body) -> bytes:

@@ -20,7 +20,8 @@ from inferworks.http.server import Connection, Exchange, Headers, HttpServer
 from inferworks.testing.upstreams.script import Fault, Scripted
 
 JSON = b"application/json"
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+"""Header of a stream of server-sent events."""
 _MOMENT_S = 0.02
 
 A = TypeVar("A", bound=Scripted)
@@ -150,12 +151,11 @@ async def write_events(
     events: Iterable[bytes],
     breakage: Breakage,
     *,
-    content_type: bytes = EVENT_STREAM,
     last: bytes = b"",
-    headers: Headers = (),
+    headers: Headers = (EVENTS,),
 ) -> None:
     """Send a stream up to its fault, else to its end; `last` follows the events at once."""
-    await exchange.start(answer.status, [(b"content-type", content_type), *headers])
+    await exchange.start(answer.status, headers)
     for number, event in enumerate(events):
         if answer.fault is not Fault.NONE and number == answer.fault_after:
             await _go_wrong(exchange, answer.fault, breakage)
