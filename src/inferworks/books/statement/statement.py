@@ -234,11 +234,27 @@ class Statement(Figures, frozen=True):
 
     def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
         """The statement cut by `dimension`; the rows sum to its totals. ValueError when unknown."""
-        return _rows(self, Dimension(dimension))
+        dimension = Dimension(dimension)
+        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for name, amount_pico in _revenue(self, dimension):
+            sums[name][_REVENUE] += amount_pico
+        for line in self.lines:
+            sums[name_of(line, dimension)][_column(line.function)] += line.amount_pico
+        columns = (_REVENUE, _COST, _RESEARCH, _OTHER)
+        names = sorted(sums, key=lambda name: (name.startswith("("), name))  # real names first
+        return tuple(Row(name, *(sums[name][column] for column in columns)) for name in names)
 
     def flows(self) -> tuple[Flow, ...]:
         """Return the flows of cost in two steps: pool to use, use to customer or function."""
-        return _flows(self.lines)
+        sums: dict[tuple[str, str], int] = defaultdict(int)
+        for line in self.lines:
+            use = f"use:{line.target.label}"
+            customer = line.target.customer
+            paid_for = customer is not None and line.function in COST_OF_REVENUE
+            end = f"customer:{customer}" if paid_for else f"function:{line.function}"
+            sums[f"pool:{line.pool}", use] += line.amount_pico
+            sums[use, end] += line.amount_pico
+        return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
 
     def to_json(self, by: Dimension | None = None) -> dict[str, object]:
         """The statement as JSON values; every amount an exact decimal string.
@@ -261,7 +277,10 @@ class Statement(Figures, frozen=True):
                 "cost_of_revenue": format_pico(self.cost_of_revenue_pico),
                 "gross_margin": format_pico(self.gross_margin_pico),
                 "unused_capacity": format_pico(self.unused_capacity_pico),
-                **{_caption(f): format_pico(self.function_pico(f)) for f in _BELOW_THE_MARGIN},
+                **{
+                    function.value.replace("-", "_"): format_pico(self.function_pico(function))
+                    for function in _BELOW_THE_MARGIN
+                },
             },
             "view": {
                 "title": self.title,
@@ -273,7 +292,14 @@ class Statement(Figures, frozen=True):
             "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
             **{f"{d.value}s": [row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
             "questions": [_question_json(question) for question in self.questions],
-            "flows": [_flow_json(flow) for flow in self.flows()],
+            "flows": [
+                {
+                    "source": flow.source,
+                    "target": flow.target,
+                    "amount": format_pico(flow.amount_pico),
+                }
+                for flow in self.flows()
+            ],
             "lines": [line_json(line, parts.get(line, ()), alike) for line in self.lines],
             "revenue_lines": [_rated_json(rated) for rated in self.revenue_rows],
             "corrections": [_correction_json(correction) for correction in self.corrections],
@@ -284,21 +310,18 @@ class Statement(Figures, frozen=True):
         """Return the basis, and the steps from the invoiced amount to the cost of the span, as JSON."""
         if self.prepaid_pico is None:
             return {}  # reads to the byte as it did before there was a choice
+        accrued: dict[str, object] = {}
+        if self.accrued_pico is not None:
+            bills = list(map(accrued_json, self.accrued))
+            accrued = {"accrued": format_pico(self.accrued_pico), "accrued_bills": bills}
         return {
             "basis": Basis.ACCRUAL.value,
             "invoiced": format_pico(
                 self.billed_pico + self.prepaid_pico - (self.accrued_pico or 0)
             ),
             "prepaid": format_pico(self.prepaid_pico),
-            **self._accrued_json(),
+            **accrued,
         }
-
-    def _accrued_json(self) -> dict[str, object]:
-        """Return the part of the cost that is not invoiced yet, as JSON values."""
-        if self.accrued_pico is None:
-            return {}
-        bills = list(map(accrued_json, self.accrued))
-        return {"accrued": format_pico(self.accrued_pico), "accrued_bills": bills}
 
 
 _NONE_ALIKE: Final[Mapping[ChargeId, int]] = MappingProxyType({})
@@ -443,26 +466,15 @@ def line_json(
         "behaviour": line.behaviour.value,
         "method": line.method,
         "amount": format_pico(line.amount_pico),
-        "parts": [_part_json(part, alike) for part in parts],
+        "parts": [
+            {
+                "charge": part.charge_id,
+                **({"lines": alike[part.charge_id]} if part.charge_id in alike else {}),
+                "amount": format_pico(part.amount_pico),
+            }
+            for part in parts
+        ],
     }
-
-
-def _part_json(part: Part, alike: Mapping[ChargeId, int]) -> dict[str, object]:
-    lines = {"lines": alike[part.charge_id]} if part.charge_id in alike else {}
-    return {"charge": part.charge_id, **lines, "amount": format_pico(part.amount_pico)}
-
-
-def _rows(statement: Statement, dimension: Dimension) -> tuple[Row, ...]:
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for name, amount_pico in _revenue(statement, dimension):
-        sums[name][_REVENUE] += amount_pico
-    for line in statement.lines:
-        sums[name_of(line, dimension)][_column(line.function)] += line.amount_pico
-    return tuple(_row(name, sums[name]) for name in sorted(sums, key=_real_names_first))
-
-
-def _row(name: str, columns: dict[str, int]) -> Row:
-    return Row(name, columns[_REVENUE], columns[_COST], columns[_RESEARCH], columns[_OTHER])
 
 
 def _column(function: Function) -> str:
@@ -569,7 +581,9 @@ def _revenue_by_location(computation: Computation) -> tuple[LocationRevenue, ...
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for _, calls in revenue_by_call(computation):
         for call_id, amount_pico in calls.items():
-            sums[_place(computation.drivers.usages[call_id])] += amount_pico
+            legs = computation.drivers.usages[call_id].legs
+            place = (legs[-1].provider, legs[-1].region, legs[-1].chip) if legs else ("", "", "")
+            sums[place] += amount_pico
     return tuple(LocationRevenue(*place, sums[place]) for place in sorted(sums))
 
 
@@ -586,44 +600,23 @@ def revenue_by_call(computation: Computation) -> Iterable[tuple[Rated, dict[Call
         yield row, by_call(row, usages[row.label], plans[row.customer], calendars)
 
 
-def _place(usage: Usage) -> tuple[str, str, str]:
-    leg = usage.legs[-1] if usage.legs else None
-    return (leg.provider, leg.region, leg.chip) if leg else ("", "", "")
-
-
-def _real_names_first(name: str) -> tuple[bool, str]:
-    return name.startswith("("), name
-
-
-def _flows(lines: Iterable[Line]) -> tuple[Flow, ...]:
-    sums: dict[tuple[str, str], int] = defaultdict(int)
-    for line in lines:
-        use = f"use:{line.target.label}"
-        customer = line.target.customer
-        paid_for = customer is not None and line.function in COST_OF_REVENUE
-        end = f"customer:{customer}" if paid_for else f"function:{line.function}"
-        sums[f"pool:{line.pool}", use] += line.amount_pico
-        sums[use, end] += line.amount_pico
-    return tuple(Flow(*ends, sums[ends]) for ends in sorted(sums))
-
-
-def remarks(drawn_lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
+def remarks(lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
     """Return the `notes` of a statement, preceded by remarks on what its lines lack.
 
     The remarks: no cost is in it, or pay is cost of revenue for want of a department. They are added when
     a statement is shown and are no part of it, so that a sealed statement stays as it is.
     """
-    if not drawn_lines:
+    if not lines:
         return (NO_COSTS, *notes)
-    nobodys_pico = sum(line.amount_pico for line in drawn_lines if _is_nobodys_pay(line))
-    if not nobodys_pico:
+    unallocated_pico = sum(line.amount_pico for line in lines if _is_unallocated_pay(line))
+    if not unallocated_pico:
         return tuple(notes)
-    amount = format_pico(nobodys_pico)
-    told = f"{amount} of pay is unallocated, so cost of revenue: give it a department or a split."
-    return (told, *notes)
+    amount = format_pico(unallocated_pico)
+    remark = f"{amount} of pay is unallocated, so cost of revenue: give it a department or a split."
+    return (remark, *notes)
 
 
-def _is_nobodys_pay(line: Line) -> bool:
+def _is_unallocated_pay(line: Line) -> bool:
     pay = line.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
     return pay and line.target.unallocated is not None and line.function in COST_OF_REVENUE
 
@@ -672,10 +665,6 @@ def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
                     f"{quantity} {unit.casefold()} of {provider} have no {lack} and no bill yet; "
                     "their cost is missing here."
                 )
-
-
-def _caption(function: Function) -> str:
-    return function.value.replace("-", "_")
 
 
 def name_json(customer: str, names: Mapping[str, str]) -> dict[str, str]:
@@ -727,7 +716,8 @@ def _rated_json(rated: Rated) -> dict[str, object]:
         "direction": rated.direction,
         "unit": rated.unit,
         "quantity": rated.quantity,
-        "price": _price_json(rated),
+        # None where the price depends on the sum of the period
+        "price": None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit),
         "plan_sha256": rated.plan_sha256,
         "amount": format_pico(rated.amount_pico),
         **_owed_json(rated.owed),
@@ -741,11 +731,6 @@ def _owed_json(owed: Owed | None) -> dict[str, object]:
     amount = {"amount": format_pico(owed.amount_pico), "currency": owed.currency}
     rate = {"rate": owed.rate, "rate_day": owed.rate_day, "rate_source": owed.rate_source}
     return {"owed": {**amount, **rate}}
-
-
-def _price_json(rated: Rated) -> str | None:
-    """The price of one unit; None where it depends on the sum of the period."""
-    return None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit)
 
 
 def _correction_json(correction: Correction) -> dict[str, object]:
@@ -782,7 +767,3 @@ def true_up_json(one: TrueUp) -> dict[str, str]:
         "accrued": format_pico(one.accrued_pico),
         "billed": format_pico(one.billed_pico),
     }
-
-
-def _flow_json(flow: Flow) -> dict[str, str]:
-    return {"source": flow.source, "target": flow.target, "amount": format_pico(flow.amount_pico)}
