@@ -45,17 +45,15 @@ def prepaid_of(
     def counted(past: Span) -> Facts:
         return counted_facts(facts_of(past), directory)
 
-    calendars = calendars_of(directory)
-    to_date = _to_date(counted, plans, span, currency, calendars)
+    earlier = _Earlier(counted, plans, span, calendars_of(directory), rates)
     with settings.accounts() as accounts:
         bought = accounts.credits()
     older = [c for c in directory.credits(bought) if c.bought_ns < span.start_ns]
-    heirs = {merge.into for merge in directory.moves()}
     earned: tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...] = ()
     if older:
-        closed = calendar_of(folder).closed
-        earned = _earned(older, heirs, counted, plans, span, rates, calendars, closed)
-    return Prepaid(tuple(bought), earned, to_date, rates.of(span))
+        heirs = {merge.into for merge in directory.moves()}
+        earned = earlier.earned(older, heirs, calendar_of(folder).closed)
+    return Prepaid(tuple(bought), earned, earlier.to_date(), rates.of(span))
 
 
 class _Rates(NamedTuple):
@@ -73,44 +71,42 @@ class _Rates(NamedTuple):
             return day_rates(store.rates(), self.currencies, self.currency, span)
 
 
-def _to_date(
-    facts_of: Callable[[Span], Facts],
-    plans: Sequence[PricePlan],
-    span: Span,
-    currency: str,
-    calendars: Calendars,
-) -> tuple[ToDate, ...]:
-    """Return the earlier totals of the months in which `span` begins."""
-    customers = {plan.customer for plan in plans if not plan.terms.is_plain}
-    before = Span(calendars.since_ns(span.start_ns, customers), span.start_ns)
-    if not before.length_ns or not customers:
-        return ()
-    own = [plan for plan in plans if plan.customer in customers]
-    calls = (usage for usage in facts_of(before).usages if usage.customer in customers)
-    rated = rate(calls, own, before, currency, RatingContext((), calendars, None)).rated
-    return to_date_of(rated, own, span.start_ns, calendars)
+class _Earlier(NamedTuple):
+    """Calls before `span`, and the plans, clocks and exchange rates by which they are rated."""
 
+    facts_of: Callable[[Span], Facts]
+    plans: Sequence[PricePlan]
+    span: Span
+    calendars: Calendars
+    rates: _Rates
 
-def _earned(
-    older: Sequence[Credit],
-    heirs: Collection[CustomerId],
-    facts_of: Callable[[Span], Facts],
-    plans: Sequence[PricePlan],
-    span: Span,
-    rates: _Rates,
-    calendars: Calendars,
-    closed: Iterable[Period],
-) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
-    """Return what customers with credit, their own or an inherited one, owed by day before `span`."""
-    customers = {*(credit.customer for credit in older), *heirs}
-    first_ns = min(credit.bought_ns for credit in older)
-    past = Span(calendars.since_ns(first_ns, customers), span.start_ns)
-    calls = (usage for usage in facts_of(past).usages if usage.customer in customers)
-    own = [plan for plan in plans if plan.customer in customers]
-    edges = parts_of(past, closed)
-    context = RatingContext(calendars=calendars, rates=rates.of(past))
-    days = days_in_parts(calls, own, customers, edges, rates.currency, context)
-    return tuple((name, tuple(sorted(days[name].items()))) for name in sorted(customers))
+    def to_date(self) -> tuple[ToDate, ...]:
+        """Return the earlier totals of the months in which the span begins."""
+        start_ns = self.span.start_ns
+        customers = {plan.customer for plan in self.plans if not plan.terms.is_plain}
+        before = Span(self.calendars.since_ns(start_ns, customers), start_ns)
+        if not before.length_ns or not customers:
+            return ()
+        own = [plan for plan in self.plans if plan.customer in customers]
+        calls = (usage for usage in self.facts_of(before).usages if usage.customer in customers)
+        context = RatingContext((), self.calendars, None)
+        rated = rate(calls, own, before, self.rates.currency, context).rated
+        return to_date_of(rated, own, start_ns, self.calendars)
+
+    def earned(
+        self, older: Sequence[Credit], heirs: Collection[CustomerId], closed: Iterable[Period]
+    ) -> tuple[tuple[CustomerId, tuple[tuple[int, int], ...]], ...]:
+        """Return what customers with credit, their own or an inherited one, owed by day before the span."""
+        customers = {*(credit.customer for credit in older), *heirs}
+        first_ns = min(credit.bought_ns for credit in older)
+        past = Span(self.calendars.since_ns(first_ns, customers), self.span.start_ns)
+        calls = (usage for usage in self.facts_of(past).usages if usage.customer in customers)
+        own = [plan for plan in self.plans if plan.customer in customers]
+        context = RatingContext(calendars=self.calendars, rates=self.rates.of(past))
+        days = days_in_parts(
+            calls, own, customers, parts_of(past, closed), self.rates.currency, context
+        )
+        return tuple((name, tuple(sorted(days[name].items()))) for name in sorted(customers))
 
 
 def parts_of(past: Span, closed: Iterable[Period]) -> list[int]:
