@@ -25,8 +25,8 @@ from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import utc_day
+from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.late_lines import calendar_of
-from inferworks.books.workspace.recorded import who
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -86,7 +86,7 @@ def rename(
         customer=customer_id(customer),
         effective_ns=effective_ns,
         recorded_ns=now_ns,
-        by=who(),
+        by=current_user(),
         reason=_said(reason),
         display_name=None if name is None else written_name(name),
         legal_name=None if legal_name is None else written_name(legal_name),
@@ -180,7 +180,7 @@ def clock_and_currency(
         customer=customer,
         effective_ns=effective_ns,
         recorded_ns=now_ns,
-        by=who(),
+        by=current_user(),
         reason=reason,
         zone=zone,
         currency=currency,
@@ -251,7 +251,7 @@ def merge(
                 customer=merged,
                 effective_ns=effective_ns,
                 recorded_ns=SystemClock().now_ns(),
-                by=who(),
+                by=current_user(),
                 reason=_said(reason),
                 merged_into=survivor,
             )

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import msgspec
 
-from inferworks.books.workspace.recorded import who
+from inferworks.books.workspace.current_user import current_user
 from inferworks.clock import SystemClock
 from inferworks.errors import JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance
@@ -72,7 +72,7 @@ async def _retracted(names: Sequence[tuple[str, str]], reason: str, folder: Data
     journal.start()
     with closing(journal):
         now_ns = SystemClock().now_ns()
-        found = await retract(journal, {reason: names}, at_ns=now_ns, by=who())
+        found = await retract(journal, {reason: names}, at_ns=now_ns, by=current_user())
     return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
 
 

@@ -100,6 +100,17 @@ class Row(msgspec.Struct, frozen=True):
         """Revenue less cost of revenue."""
         return self.revenue_pico - self.cost_of_revenue_pico
 
+    @property
+    def amounts_pico(self) -> dict[str, int]:
+        """The amounts by their names in JSON, in the order of a table."""
+        return {
+            "revenue": self.revenue_pico,
+            "cost_of_revenue": self.cost_of_revenue_pico,
+            "gross_margin": self.gross_margin_pico,
+            "research_and_development": self.research_and_development_pico,
+            "other": self.other_pico,
+        }
+
 
 class Part(NamedTuple):
     """Part of one charge in a line."""
@@ -674,18 +685,11 @@ def name_json(customer: str, names: Mapping[str, str]) -> dict[str, str]:
 
 def row_json(dimension: Dimension, row: Row, names: Mapping[str, str]) -> dict[str, str]:
     """A row of a cut as JSON values; of a customer with its name, if `names` have one."""
-    amounts = {
-        "revenue": row.revenue_pico,
-        "cost_of_revenue": row.cost_of_revenue_pico,
-        "gross_margin": row.gross_margin_pico,
-        "research_and_development": row.research_and_development_pico,
-        "other": row.other_pico,
-    }
     return {
         dimension.value: row.name,
         **(name_json(row.name, names) if dimension is Dimension.CUSTOMER else {}),
         # long tables have many zeros
-        **{name: format_pico(pico) if pico else "0.00" for name, pico in amounts.items()},
+        **{name: format_pico(pico) if pico else "0.00" for name, pico in row.amounts_pico.items()},
     }
 
 

@@ -145,15 +145,10 @@ def _sealed(folder: DataFolder, span: Span) -> _Sealed:
         return _Sealed([], [])
     with Ledger(folder.ledger, read_only=True) as ledger:
         closed = [period.span for period in ledger.periods().closed]
-        wide = _whole_months(span)
-        charges = sealed_charges(ledger, wide, (ACCRUED,))
+        last_ns = max(span.start_ns, span.end_ns - 1)
+        whole_months = Span(month_of(span.start_ns).start_ns, month_of(last_ns).end_ns)
+        charges = sealed_charges(ledger, whole_months, (ACCRUED,))
     return _Sealed(charges, closed)
-
-
-def _whole_months(span: Span) -> Span:
-    return Span(
-        month_of(span.start_ns).start_ns, month_of(max(span.start_ns, span.end_ns - 1)).end_ns
-    )
 
 
 def _missing(settings: Settings, bills: _Bills, span: Span) -> Iterator[tuple[Expected, Period]]:

@@ -18,7 +18,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.charge import LIST_PRICES, NO_BILLS, TOLD_COSTS, Charge
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.prior_period import charges_in
-from inferworks.books.currency import NO_RATES, Rates
+from inferworks.books.currency import NO_RATES
 from inferworks.books.lines import Lines
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import Rules
@@ -50,10 +50,10 @@ def estimated(
     now = _estimates(folder, usages, span, currency)
     fresh = [c for c in now if not any(span.holds(c.period_start_ns) for span in closed)]
     is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
-    told = [*filter(is_first, sealed), *fresh]  # what was estimated, whatever became of it
+    every = [*filter(is_first, sealed), *fresh]  # billed since then or not
     return Estimated(
         booked=true_up(fresh, bills, is_api_bill, sealed, billing),
-        accuracy=accuracy(told, bills, is_api_bill, span, billing),
+        accuracy=accuracy(every, bills, is_api_bill, span, billing),
     )
 
 
@@ -63,14 +63,11 @@ def _estimates(
     """Price lists are read only when something was bought."""
     if not any(leg.replica is None for usage in usages for leg in usage.legs):
         return ()
-    return estimates(usages, list_prices(folder.price_books), span, currency, _rates(folder))
-
-
-def _rates(folder: DataFolder) -> Rates:
-    if not folder.books.exists():
-        return NO_RATES
-    with BookStore(folder.books, read_only=True) as store:
-        return store.rates()
+    rates = NO_RATES
+    if folder.books.exists():
+        with BookStore(folder.books, read_only=True) as store:
+            rates = store.rates()
+    return estimates(usages, list_prices(folder.price_books), span, currency, rates)
 
 
 def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
@@ -79,17 +76,17 @@ def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
         return [], []
     with Ledger(folder.ledger, read_only=True) as ledger:
         charges = sealed_charges(ledger, span, (LIST_PRICES, TOLD_COSTS))
-        closed = [period.span for period in ledger.periods().closed if _meets(period.span, span)]
+        closed = [one.span for one in ledger.periods().closed if one.span.meet(*span).length_ns]
     return [c for c in charges if span.holds(c.period_start_ns)], closed
 
 
 def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[Charge]:
     """The charges of `files`, no bills, that the closed periods which meet `span` stand with."""
-    asked = ledger.head(), span
-    if asked not in _LOOKED_UP:
-        _LOOKED_UP.clear()
-        _LOOKED_UP[asked] = list(_no_bills(ledger, span))
-    return [charge for charge in _LOOKED_UP[asked] if charge.file in files]
+    key = ledger.head(), span
+    if key not in _LAST_READ:
+        _LAST_READ.clear()
+        _LAST_READ[key] = list(_no_bills(ledger, span))
+    return [charge for charge in _LAST_READ[key] if charge.file in files]
 
 
 def _no_bills(ledger: Ledger, span: Span) -> Iterator[Charge]:
@@ -98,12 +95,8 @@ def _no_bills(ledger: Ledger, span: Span) -> Iterator[Charge]:
         yield from (charge for charge in likely if charge.file in NO_BILLS)
 
 
-_LOOKED_UP: dict[tuple[tuple[int, str], Span], list[Charge]] = {}
+_LAST_READ: dict[tuple[tuple[int, str], Span], list[Charge]] = {}
 """Last result, by the head of the ledger, which identifies it: it is needed twice."""
-
-
-def _meets(one: Span, other: Span) -> bool:
-    return one.meet(*other).length_ns > 0
 
 
 def is_api_bill_under(rules: Rules) -> IsApiBill:

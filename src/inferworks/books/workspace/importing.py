@@ -43,6 +43,7 @@ from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import Outcome, State
 from inferworks.books.period import late_texts
 from inferworks.books.repository.store import BookStore
+from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.file_notes import FileNotes
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.import_result import (
@@ -53,7 +54,6 @@ from inferworks.books.workspace.import_result import (
     no_rows_text,
 )
 from inferworks.books.workspace.late_lines import calendar_of, closed_time, late_reports
-from inferworks.books.workspace.recorded import who
 from inferworks.books.workspace.settings import Settings
 from inferworks.books.workspace.sources import SourceFile, source_files
 from inferworks.books.workspace.unexplained import Unexplained
@@ -329,7 +329,9 @@ class _Import:
         settings = self._settings
         calendar = calendar_of(settings.folder)
         closed = closed_time(calendar)
-        for outcome in self._store.land(self._answer, closed, who(), settings.clock.now_ns()):
+        for outcome in self._store.land(
+            self._answer, closed, current_user(), settings.clock.now_ns()
+        ):
             if outcome.questions:
                 self.refused += outcome.questions
                 continue

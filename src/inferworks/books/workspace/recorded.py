@@ -1,9 +1,7 @@
-"""Records of the data folder that closing reads, and the location of its ledger."""
+"""Records of the data folder that closing reads."""
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -93,10 +91,10 @@ class RecordedSource:
 
         Keeps what it read last: the estimates and the statement of a period read the same.
         """
-        asked = (tuple(segment.name for segment in segments), span)
-        if self._read is None or self._read[0] != asked:
-            self._read = None  # let the last ones go first
-            self._read = asked, self._lake.sealed(segments, *around(span))
+        key = (tuple(segment.name for segment in segments), span)
+        if self._read is None or self._read[0] != key:
+            self._read = None  # frees the facts read last before others are read
+            self._read = key, self._lake.sealed(segments, *around(span))
         return self._read[1]
 
     def drawn(self, inputs: Inputs) -> Statement:
@@ -197,15 +195,6 @@ _NOT_BILLED = (
 )
 
 
-def who() -> str:
-    """The user of this process as the operating system knows it, whatever the environment says."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
 def _refused_lines(
     quarantined: Iterable[tuple[Charge, Charge]], span: Span
 ) -> Iterator[tuple[str, str]]:
@@ -216,9 +205,9 @@ def _refused_lines(
             yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
 
 
-def _questions(asked: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
+def _questions(questions: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
     """The files that were not imported because it could not be told what they are."""
-    for one in asked:
+    for one in questions:
         if span.meet(one.start_ns, one.end_ns).length_ns:
             name = f"file {one.file_sha256[:12]} of {one.delivery}"
             yield name, f"{one.text}; or: inferworks books quarantine settle {one.number}"

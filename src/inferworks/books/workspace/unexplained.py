@@ -51,10 +51,10 @@ class Unexplained:
                 if leg.replica is None
             }
             if sold:
-                notes += self._asked(span, usages, sold)
+                notes += self._questions_of(span, usages, sold)
         return notes
 
-    def _asked(self, span: Span, usages: Sequence[Usage], sold: Set[Sold]) -> Iterable[str]:
+    def _questions_of(self, span: Span, usages: Sequence[Usage], sold: Set[Sold]) -> Iterable[str]:
         bills, currency = charges_of(self._settings, span)
         booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
         lines = [
@@ -73,7 +73,7 @@ class Unexplained:
 
     def _is_unexplained(self, charge: Charge) -> bool:
         """Looked up once for all lines that are alike in what decides it: a bill has few sorts of them."""
-        told = dict(charge.other)
+        other = dict(charge.other)
         sort = (
             charge.provider,
             charge.issuer,
@@ -82,8 +82,8 @@ class Unexplained:
             charge.charge_category,
             charge.resource_type,
             charge.department,
-            told.get("CommitmentDiscountStatus"),
-            told.get("Tags"),
+            other.get("CommitmentDiscountStatus"),
+            other.get("Tags"),
         )
         found = self._sorts.get(sort)
         if found is None:

@@ -53,6 +53,7 @@ from inferworks.books.exports.journal import Journal
 from inferworks.books.period import Period, Periods, declared, late_texts
 from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.books.statement.statement import Statement
+from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.default_period import running_period, select_period
 from inferworks.books.workspace.gathering import (
     computation_of,
@@ -67,7 +68,7 @@ from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.journals import journal_files, periods_in
 from inferworks.books.workspace.late_lines import calendar_of, closed_time
 from inferworks.books.workspace.query import Query
-from inferworks.books.workspace.recorded import RecordedSource, who
+from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.statements import NOW, Statements, with_provisional_note
 from inferworks.errors import BooksError, UserError
 
@@ -216,7 +217,11 @@ class Workspace(Statements):
         calendar = calendar_of(settings.folder)
         with open_store(settings.folder, read_only=False) as store:
             one, changed = store.void(
-                number, reason.strip(), closed_time(calendar), who(), settings.clock.now_ns()
+                number,
+                reason.strip(),
+                closed_time(calendar),
+                current_user(),
+                settings.clock.now_ns(),
             )
         return Voided(one, changed.gone, late_texts(changed.late, calendar))
 
@@ -232,7 +237,7 @@ class Workspace(Statements):
         """
         if not reason.strip():
             raise UserError(f"question {number}: say why its file stays out, with --reason")
-        by, at_ns = who(), self.settings.clock.now_ns()
+        by, at_ns = current_user(), self.settings.clock.now_ns()
         with open_store(self.settings.folder, read_only=False) as store:
             question = store.settle(number, reason.strip(), by, at_ns)
         return question._replace(settled_ns=at_ns, by=by, reason=reason.strip())
@@ -394,7 +399,7 @@ class Workspace(Statements):
                 )
             source = RecordedSource(settings, policy, pools_path)
             try:
-                order = CloseRequest(wanted, who(), now_ns, accept.strip(), begin)
+                order = CloseRequest(wanted, current_user(), now_ns, accept.strip(), begin)
                 closed = close_period(ledger, source, order)
             except BooksError as error:
                 raise BooksError(f"{period} cannot be closed: {error}") from error
@@ -426,7 +431,7 @@ class Workspace(Statements):
         at_ns = self.settings.clock.now_ns()
         with self._ledger(read_only=False) as ledger:
             wanted = ledger.periods().named(period)
-            return reopen_period(ledger, wanted, reason=reason, by=who(), at_ns=at_ns)
+            return reopen_period(ledger, wanted, reason=reason, by=current_user(), at_ns=at_ns)
 
     # Exports
 

@@ -30,26 +30,17 @@ def corrections_json(statement: Statement, later: Sequence[LaterCorrection]) -> 
 
 
 def _print(title: str, rows: Sequence[Row], places: int) -> None:
-    print_figures((title, *_COLUMNS), [(row.name, *_amounts(row, places)) for row in rows])
-
-
-def _amounts(row: Row, places: int) -> list[str]:
-    return [amount(pico, places) for pico in _figures(row)]
+    table = [
+        (row.name, *(amount(pico, places) for pico in row.amounts_pico.values())) for row in rows
+    ]
+    print_figures((title, *_COLUMNS), table)
 
 
 def _json(rows: Sequence[Row]) -> list[dict[str, str]]:
-    names = ("revenue", "cost_of_revenue", "gross_margin", "research_and_development", "other")
     return [
-        {"name": row.name, **dict(zip(names, map(format_pico, _figures(row)), strict=True))}
+        {
+            "name": row.name,
+            **{name: format_pico(pico) for name, pico in row.amounts_pico.items()},
+        }
         for row in rows
     ]
-
-
-def _figures(row: Row) -> tuple[int, ...]:
-    return (
-        row.revenue_pico,
-        row.cost_of_revenue_pico,
-        row.gross_margin_pico,
-        row.research_and_development_pico,
-        row.other_pico,
-    )

@@ -216,14 +216,7 @@ def _note_unplaced(statement: Statement, dimension: Dimension) -> None:
 
 
 def _cut_row(row: Row, name: str, places: int) -> tuple[str, ...]:
-    amounts = (
-        row.revenue_pico,
-        row.cost_of_revenue_pico,
-        row.gross_margin_pico,
-        row.research_and_development_pico,
-        row.other_pico,
-    )
-    return (name, *(amount(pico, places) for pico in amounts))
+    return (name, *(amount(pico, places) for pico in row.amounts_pico.values()))
 
 
 def _print_questions(statement: Statement) -> None:
