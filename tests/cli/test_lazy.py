@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -24,6 +25,29 @@ def test_a_table_says_what_its_commands_do(group: LazyGroup) -> None:
         assert does.endswith("."), f"{name}: {does}"
         assert "..." not in does, f"{name}: {does}"
         assert isinstance(group.get_command(click.Context(group), name), click.Command)
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    """All commands below `group`."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command)
+
+
+def test_choices_are_what_a_user_types() -> None:
+    """A choice is a plain text: of an enumeration, Click takes the names of the members in Python."""
+    choices = {
+        f"{command.name} {parameter.name}": {type(choice) for choice in parameter.type.choices}
+        for command in commands(cli)
+        for parameter in command.params
+        if isinstance(parameter.type, click.Choice)
+    }
+    assert len(choices) > 10
+    assert {name for name, kinds in choices.items() if kinds != {str}} == set()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["books", "--help"], ["--version"]], ids=" ".join)

@@ -155,6 +155,12 @@ def test_how_a_file_is_written_is_asked_and_answered() -> None:
     [question] = told("bill.csv")["refused"]
     assert "--decimal-mark" in question
     assert told("--decimal-mark", ",", "bill.csv")["files"][0]["amount"] == "1.234"
+    days = bill("d").replace("2026-11-21T00:00:00Z", "5/6/2026")
+    Path("days.csv").write_text(days.replace("2026-11-22T00:00:00Z", "6/6/2026"))
+    [question] = told("days.csv")["refused"]
+    assert "--dates DMY" in question
+    [change] = told("--dates", "DMY", "days.csv")["files"][0]["changes"]
+    assert change["delivery"] == "A Cloud, 2026-06"
     result = invoke("books", "import", "--json", "--zone", "Atlantis", "bill.csv")
     assert result.exit_code == 2
     assert "no time zone" in result.output

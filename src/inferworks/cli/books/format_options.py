@@ -27,7 +27,7 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Decimal mark of numbers such as 1,234.",
     )  # fmt: skip
     order = click.option(
-        "--dates", type=click.Choice(list(Order)),
+        "--dates", type=click.Choice([order.value for order in Order]),
         help="Order of day, month and year in dates such as 11/1/2026.",
     )  # fmt: skip
     zone = click.option(
