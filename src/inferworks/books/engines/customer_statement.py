@@ -171,7 +171,7 @@ def _refuse_support(placed: Iterable[tuple[Charge, CostPool]]) -> None:
         if pool.driver is DriverKind.POOLS:
             raise BooksError(
                 f"pool {pool.name} supports other pools; a statement by customer alone cannot step it "
-                "down: draw up the whole statement"
+                "down: compute the whole statement"
             )
 
 

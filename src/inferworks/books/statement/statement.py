@@ -543,7 +543,7 @@ def _nobody(dimension: Dimension) -> str:
 
 
 def _cuts(by: Dimension | None) -> tuple[Dimension, ...]:
-    """The cuts that every document has, and the one that was asked for."""
+    """The cuts that every document has, and `by`."""
     usual = (Dimension.CUSTOMER, Dimension.MODEL, Dimension.PURPOSE)
     return usual if by is None or by in usual else (*usual, by)
 

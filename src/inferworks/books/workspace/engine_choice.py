@@ -40,7 +40,7 @@ class Choice(NamedTuple):
 def chosen(wanted: EngineName, facts: Callable[[], int], unable: str) -> Choice:
     """Choose the engine; fall back to the reference if `unable` gives a reason.
 
-    `facts` counts what is recorded of the span; it is asked only where that matters.
+    `facts` counts what is recorded of the span; it is called only where that matters.
     """
     if wanted is EngineName.REFERENCE:
         return Choice(wanted)

@@ -118,7 +118,7 @@ def inputs_between(settings: Settings, query: Query) -> Inputs:
 
 
 def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Span:
-    """Return the span asked for; an end that was not given is that of what has happened."""
+    """Return the span of a query; an end that is None is that of what has happened so far."""
     folder = settings.folder
     check_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
@@ -154,7 +154,7 @@ def singles_of(computation: Computation, inputs: Inputs) -> Singles | tuple[()]:
 
 
 def wanted_span(start_ns: int | None, end_ns: int | None) -> Span:
-    """The span asked for; an end that was not given is that of all time."""
+    """Return the span of a query; an end that is None is that of all time."""
     return Span(
         _ALWAYS.start_ns if start_ns is None else start_ns,
         _ALWAYS.end_ns if end_ns is None else end_ns,
@@ -168,7 +168,7 @@ def query_span(
     charges: Sequence[Timed],
     used: Span,
 ) -> Span:
-    """The span asked for; an end that was not given is that of what has happened so far.
+    """Return the span of a query; an end that is None is that of what has happened so far.
 
     UserError when nothing can have happened on that side of the end that was given.
     """

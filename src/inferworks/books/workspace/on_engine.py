@@ -1,6 +1,6 @@
-"""A statement drawn up by an engine, which reads the lake itself: no call is held in memory.
+"""Statements computed by an engine, which reads the lake itself: no call is held in memory.
 
-Imported only when an engine is asked for, for Ibis takes its time to load.
+Imported only when an engine is needed, because Ibis takes its time to load.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Query: the time and the rules that figures are asked for."""
+"""Query: the time of a statement, and the rules that it is computed under."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Query(NamedTuple):
-    """A period by name, or the time between two moments, and the rules to look at it by."""
+    """A period by name, or the time between two moments, and the rules for its statement."""
 
     period: str | None = None
     start_ns: int | None = None

@@ -206,7 +206,7 @@ def _refused_lines(
 
 
 def _questions(questions: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
-    """The files that were not imported because it could not be told what they are."""
+    """Yield the files in quarantine that may belong to `span`, each with its question."""
     for one in questions:
         if span.meet(one.start_ns, one.end_ns).length_ns:
             name = f"file {one.file_sha256[:12]} of {one.delivery}"

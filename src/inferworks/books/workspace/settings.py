@@ -21,7 +21,7 @@ from inferworks.meter.lakes.base import LakeStore
 
 
 class EngineName(StrEnum):
-    """Name of what can draw up a statement. All give the same figures."""
+    """Name of an engine that computes statements. All give the same figures."""
 
     AUTO = "auto"
     """The definition for few facts, DuckDB for many."""

@@ -1,4 +1,4 @@
-"""Lines of a bill that no call explains, asked about as soon as they are imported."""
+"""Questions, at import, about lines of a bill that no call explains."""
 
 from __future__ import annotations
 

@@ -106,9 +106,9 @@ class Forecasted(NamedTuple):
 
     period: Period
     until_ns: int
-    """Until when what happened counts."""
+    """End of the records that the forecast is made from."""
     used_ns: int
-    """Until when something was used, of what is recorded; 0 without anything."""
+    """End of the last recorded usage; 0 without any."""
     statement: Statement
     """The statement until then."""
     forecast: Forecast
@@ -117,9 +117,9 @@ class Forecasted(NamedTuple):
 class Workspace(Statements):
     """The accounting service of one data folder.
 
-    A query names a period or two moments, and is what the figures are asked for. Amounts are integers of
-    10^-12 of the currency. BooksError when records contradict each other, UserError when what is asked for
-    is not there.
+    A query names a period or two moments, and the rules that its statement is computed under. Amounts are
+    integers of 10^-12 of the currency. BooksError when records contradict each other, UserError when there
+    is no such period, import, policy or figure.
 
     >>> books = open_books("inferworks-data")
     >>> october = books.query("2025-10")
@@ -152,7 +152,7 @@ class Workspace(Statements):
         *,
         whole: bool = False,
     ) -> Query:
-        """Return the query for a period, for dates, or for the newest period with anything in it.
+        """Return the query for a period, for dates, or for the newest period with records.
 
         With `whole` a running period is meant to its end. UserError when a period is named beside dates.
         """
@@ -260,7 +260,7 @@ class Workspace(Statements):
     # Analyses
 
     def bridge(self, query: Query = NOW) -> tuple[Statement, Bridge]:
-        """Return the statement, and the way from its revenue to the fully loaded margin, pool by pool."""
+        """Return the statement, and the bridge from its revenue to the fully loaded margin, by pool."""
         statement = self.statement(query)
         return statement, bridge(statement)
 
@@ -272,7 +272,7 @@ class Workspace(Statements):
     def explain(
         self, subject: str, query: Query = NOW, bounds: Bounds = USUAL_BOUNDS
     ) -> Explanation:
-        """Return the way from a figure, such as `customer:acme`, to bill lines and calls.
+        """Break a figure, such as `customer:acme`, down to the bill lines and calls behind it.
 
         UserError when nothing of that name is there.
         """
@@ -285,21 +285,21 @@ class Workspace(Statements):
     def compare(
         self, one: str, other: str, query: Query = NOW
     ) -> tuple[Computation, PolicyComparison]:
-        """Return the computation, and its money under two policies. UserError without such a policy."""
+        """Return the computation, and its figures under two policies. UserError for an unknown policy."""
         first, second = (policy_of(self.settings, name) for name in (one, other))
         computation = self.computation(query)
         beside = self._adjustments(query, computation.policy)
         return computation, compare(computation, first, second, beside)
 
     def methods(self, query: Query = NOW) -> tuple[Distances, tuple[Received, ...]]:
-        """Return how far apart the methods of dividing are, and what pools received of pools."""
+        """Return the distances between the methods of allocation, and what pools received of pools."""
         computation = self.computation(query)
         return distances(computation), received(computation.allocated, computation.pools)
 
     def estimates(
         self, start_ns: int | None = None, end_ns: int | None = None
     ) -> tuple[Accuracy, ...]:
-        """Return how estimated costs of providers' APIs compare with their bills."""
+        """Return the estimated costs of providers' APIs beside their bills."""
         return estimates_of(self.settings, start_ns, end_ns)
 
     def beside(
@@ -335,7 +335,7 @@ class Workspace(Statements):
         policy: str | None = None,
         pools_path: Path | None = None,
     ) -> Forecasted:
-        """Return what a running period is expected to come to. UserError when it is over or to come."""
+        """Return the forecast of a running period. UserError when it is over or has not begun."""
         whole, so_far, used_ns = running_period(self.settings, period, until_ns)
         query = Query(so_far.name, policy=policy, pools_path=pools_path)
         statement, computation = self.statement(query), self.computation(query)
