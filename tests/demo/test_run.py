@@ -207,5 +207,8 @@ def test_a_platform_that_cannot_start_is_shown(tmp_path: Path) -> None:
         async with running_platform(folder):
             pytest.fail("it must not start")
 
-    with folder.hold(), pytest.raises(UserError, match=r"did not start; it said:\n.*is in use by"):
+    with (
+        folder.hold(),
+        pytest.raises(UserError, match=r"did not start; its output ends:\n.*is in use by"),
+    ):
         asyncio.run(start())

@@ -22,7 +22,7 @@ from inferworks.books.workspace.importing import readers
 from inferworks.cli.options import DEFAULT_REPORT, free_place
 from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock
-from inferworks.demo.run import Done, Plan, Settings, prepare, run
+from inferworks.demo.run import DemoResult, Plan, Settings, prepare, run
 from inferworks.demo.scenario import FEWEST_CALLS
 from inferworks.demo.show import as_json, page, sections
 from inferworks.errors import InferworksError, UserError
@@ -70,23 +70,23 @@ def demo(
     plan = prepare(settings)
     try:
         with _data_folder(keep=keep) as folder:
-            done = _run(settings, plan, folder)
+            result = _run(settings, plan, folder)
     except asyncio.CancelledError:  # SIGTERM; Ctrl-C arrives as KeyboardInterrupt
         raise click.Abort from None
     except UserError:
         raise
     except InferworksError as error:
         raise UserError(f"demo: {error}") from error
-    report_path.write_text(page(done), encoding="utf-8")
+    report_path.write_text(page(result), encoding="utf-8")
     if json_wanted:
-        print_json(as_json(done, report_path))
+        print_json(as_json(result, report_path))
     else:
-        _print(done, report_path)
+        _print(result, report_path)
     if keep:
         say(f"Data kept in {folder.path}", err=True)
 
 
-def _run(settings: Settings, plan: Plan, folder: DataFolder) -> Done:
+def _run(settings: Settings, plan: Plan, folder: DataFolder) -> DemoResult:
     with closing(SqliteAccounts(folder.accounts)) as accounts, _watching() as watcher:
         return run(settings, plan, folder, accounts, _take_in, watcher)
 
@@ -148,8 +148,8 @@ def _watching() -> Iterator[_Watched]:
         yield _Watched(progress)
 
 
-def _print(done: Done, report_path: Path) -> None:
-    for section in sections(done):
+def _print(result: DemoResult, report_path: Path) -> None:
+    for section in sections(result):
         print_title(section.title)
         if section.rows:
             print_table(section.columns, section.rows, right=section.right)

@@ -73,7 +73,7 @@ _OPERATIONS = CustomerId("operations")
 """Customer whose key reports the storage that keeps the service running; it makes no calls."""
 
 
-TakeIn: TypeAlias = Callable[[Path, BookStore], None]
+ImportBill: TypeAlias = Callable[[Path, BookStore], None]
 """Importer of one bill file of any known kind."""
 
 
@@ -103,7 +103,7 @@ class Price(msgspec.Struct, frozen=True):
     output_pico: int
 
 
-class Lived(msgspec.Struct, frozen=True):
+class LiveRun(msgspec.Struct, frozen=True):
     """Results of the run itself."""
 
     span: Span
@@ -113,13 +113,13 @@ class Lived(msgspec.Struct, frozen=True):
     trained: Trained
 
 
-class Done(msgspec.Struct, frozen=True):
+class DemoResult(msgspec.Struct, frozen=True):
     """Everything there is to show."""
 
     settings: Settings
     plan: Plan
     prices: tuple[Price, ...]
-    lived: Lived
+    live: LiveRun
     calls_sent: int
     calls_answered: int
     usage_records: int
@@ -168,9 +168,9 @@ def run(
     plan: Plan,
     folder: DataFolder,
     accounts: Accounts,
-    take_in: TakeIn,
+    import_bill: ImportBill,
     watcher: Watcher,
-) -> Done:
+) -> DemoResult:
     """Run the demo in `folder`, which is empty. InferworksError when anything is not as it must be."""
     clock = SystemClock()
     prices = tuple(
@@ -178,30 +178,30 @@ def run(
         for party in PARTIES
     )
     secrets = open_accounts(accounts, prices, clock.now_ns())
-    lived = uvloop.run(_live(_World(settings, plan, folder, secrets, watcher, clock)))
+    live = uvloop.run(_live(_Run(settings, plan, folder, secrets, watcher, clock)))
     watcher.stage("Importing the bills, closing the span")
-    charges = import_bills(folder, lived.span, take_in)
+    charges = import_bills(folder, live.span, import_bill)
     with JournalReader(folder.journal) as journal:
-        facts = journal.facts(*lived.span)
+        facts = journal.facts(*live.span)
     statement = close_span(
-        Inputs(charges, facts, tuple(accounts.plans()), load_policy(POLICY), CURRENCY, lived.span)
+        Inputs(charges, facts, tuple(accounts.plans()), load_policy(POLICY), CURRENCY, live.span)
     )
     planned_whole = sum(call.ending is Ending.ANSWERED for call in plan.calls)
-    done = Done(
+    result = DemoResult(
         settings=settings,
         plan=plan,
         prices=prices,
-        lived=lived,
-        calls_sent=1 + len(plan.calls) + lived.trained.rollouts,
-        calls_answered=1 + planned_whole + lived.trained.rollouts,
+        live=live,
+        calls_sent=1 + len(plan.calls) + live.trained.rollouts,
+        calls_answered=1 + planned_whole + live.trained.rollouts,
         usage_records=len(facts.usages),
         outcomes=dict(sorted(Counter(usage.outcome.value for usage in facts.usages).items())),
         tokens=sum((usage.tokens for usage in facts.usages), NO_TOKENS),
         charges=charges,
         statement=statement,
     )
-    check(done, facts)
-    return done
+    check(result, facts)
+    return result
 
 
 def open_accounts(
@@ -230,7 +230,7 @@ def open_accounts(
     return secrets
 
 
-class _World(NamedTuple):
+class _Run(NamedTuple):
     """Inputs of the run."""
 
     settings: Settings
@@ -241,75 +241,75 @@ class _World(NamedTuple):
     clock: Clock
 
 
-async def _live(world: _World) -> Lived:
+async def _live(inputs: _Run) -> LiveRun:
     """Run the platform, send the traffic, train beside it, report the storage, stop."""
     main = asyncio.current_task()
     assert main is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
-    start_ns = world.clock.now_ns()
-    world.watcher.stage("Starting the platform")
+    start_ns = inputs.clock.now_ns()
+    inputs.watcher.stage("Starting the platform")
     try:
-        async with running_platform(world.folder) as url:
-            sample, answers, trained = await _work(world, url)
-            world.watcher.stage("Stopping the platform")
+        async with running_platform(inputs.folder) as url:
+            sample, answers, trained = await _work(inputs, url)
+            inputs.watcher.stage("Stopping the platform")
     except BaseExceptionGroup as group:
         raise _first(group) from group
     # whole seconds: bills are written to the second
-    start_s, end_s = start_ns // NS_PER_SECOND, -(-world.clock.now_ns() // NS_PER_SECOND)
+    start_s, end_s = start_ns // NS_PER_SECOND, -(-inputs.clock.now_ns() // NS_PER_SECOND)
     span = Span(start_s * NS_PER_SECOND, end_s * NS_PER_SECOND)
-    return Lived(span, sample, answers, trained)
+    return LiveRun(span, sample, answers, trained)
 
 
-async def _work(world: _World, url: str) -> tuple[Answered, tuple[Answered, ...], Trained]:
+async def _work(inputs: _Run, url: str) -> tuple[Answered, tuple[Answered, ...], Trained]:
     """Call and train while the platform runs."""
-    datasets = world.folder.path / DATASETS
+    datasets = inputs.folder.path / DATASETS
     datasets.mkdir()
     options = {
         "url": url,
         "model": MODEL,
         "dataset": str(datasets / "rollouts.npy"),
         "node": NODE,
-        "seconds": str(max(1.0, world.settings.seconds * _TRAINING_PERCENT / 100)),
+        "seconds": str(max(1.0, inputs.settings.seconds * _TRAINING_PERCENT / 100)),
         "rollouts": str(_ROLLOUTS),
-        "seed": str(world.settings.seed),
+        "seed": str(inputs.settings.seed),
     }
     question = PlannedCall(-1, PARTIES[0].id, 0, SAMPLE_QUESTION, False, 160, exact=False)
-    async with _watching_files(world, datasets, url):
-        with closing(Caller(url, MODEL, world.secrets)) as caller:
+    async with _watching_files(inputs, datasets, url):
+        with closing(Caller(url, MODEL, inputs.secrets)) as caller:
             sample = await caller.send(question)
-            world.watcher.stage("Calling and training")
-            world.watcher.expect(len(world.plan.calls))
+            inputs.watcher.stage("Calling and training")
+            inputs.watcher.expect(len(inputs.plan.calls))
             async with asyncio.TaskGroup() as group:
                 training = group.create_task(
-                    run_trainer(world.folder.path, world.secrets[LAB], options)
+                    run_trainer(inputs.folder.path, inputs.secrets[LAB], options)
                 )
-                traffic = group.create_task(caller.send_all(world.plan.calls, world.watcher.sent))
+                traffic = group.create_task(caller.send_all(inputs.plan.calls, inputs.watcher.sent))
     return sample, traffic.result(), training.result()
 
 
 @asynccontextmanager
-async def _watching_files(world: _World, datasets: Path, url: str) -> AsyncIterator[None]:
+async def _watching_files(inputs: _Run, datasets: Path, url: str) -> AsyncIterator[None]:
     """Measure the files while the block runs, and report them when the block has ended well."""
 
     def operations() -> list[Path]:
         """Return the files of the journal, the step traces and the logs."""
-        folder = world.folder
+        folder = inputs.folder
         return [*folder.path.glob("*.db*"), *folder.spool.iterdir(), *folder.path.glob("*.log")]
 
     stores = {
         LAB: StoredBytes(DATASETS, Purpose.DATA_PREP, lambda: list(datasets.iterdir())),
         _OPERATIONS: StoredBytes(LOGS, Purpose.SUPPORT, operations),
     }
-    watching = asyncio.create_task(watch(tuple(stores.values()), world.clock))
+    watching = asyncio.create_task(watch(tuple(stores.values()), inputs.clock))
     try:
         yield
     finally:
         watching.cancel()
         await asyncio.wait({watching})
     for customer, store in stores.items():
-        store.sample(world.clock.now_ns())
+        store.sample(inputs.clock.now_ns())
         event = store.event(_stored_by(customer))
-        await asyncio.to_thread(report, [event], url, world.secrets[customer])
+        await asyncio.to_thread(report, [event], url, inputs.secrets[customer])
 
 
 def _stored_by(customer: CustomerId) -> str:
@@ -317,24 +317,24 @@ def _stored_by(customer: CustomerId) -> str:
     return f"demo.{customer}"
 
 
-def import_bills(folder: DataFolder, span: Span, take_in: TakeIn) -> tuple[Charge, ...]:
+def import_bills(folder: DataFolder, span: Span, import_bill: ImportBill) -> tuple[Charge, ...]:
     """Make the bills of `span`, import them as anybody's, and read the charges back."""
     with BookStore(folder.books, currency=CURRENCY) as store:
         for path in write_bills(folder.path, span):
-            take_in(path, store)
+            import_bill(path, store)
         return tuple(store.charges(*span))
 
 
-def check(done: Done, facts: Facts) -> None:
+def check(result: DemoResult, facts: Facts) -> None:
     """BooksError unless every call was metered once and every picounit billed was allocated."""
-    statement = done.statement
-    billed_pico = sum(charge.amount_pico for charge in done.charges)
+    statement = result.statement
+    billed_pico = sum(charge.amount_pico for charge in result.charges)
     answered = {usage.call_id for usage in facts.usages if usage.outcome is Outcome.ANSWERED}
-    lived = done.lived
-    whole = {answer.call_id for answer in (lived.sample, *lived.answers) if answer.whole}
+    live = result.live
+    whole = {answer.call_id for answer in (live.sample, *live.answers) if answer.whole}
     _must(
-        done.usage_records == done.calls_sent,
-        f"{done.calls_sent} calls were sent, but {done.usage_records} usage records were written",
+        result.usage_records == result.calls_sent,
+        f"{result.calls_sent} calls were sent, but {result.usage_records} usage records were written",
     )
     _must(whole <= answered, f"{len(whole - answered)} answered calls have no usage record")
     _must(statement.allocated_pico == statement.billed_pico == billed_pico,

@@ -11,7 +11,7 @@ import msgspec
 from inferworks.books.exports.html import Fact, Report, render
 from inferworks.books.statement.statement import Dimension, Statement
 from inferworks.demo.bills import SCALE, price_lines
-from inferworks.demo.run import Done
+from inferworks.demo.run import DemoResult
 from inferworks.demo.scenario import SAMPLE_QUESTION
 from inferworks.money import format_pico, round_pico
 
@@ -33,37 +33,43 @@ class Section(msgspec.Struct, frozen=True):
     lines: Sequence[str] = ()
 
 
-def sections(done: Done) -> list[Section]:
+def sections(result: DemoResult) -> list[Section]:
     """Return the printed sections, in order; every table fits 80 columns."""
     return [
         Section("Inferworks demo", lines=(SYNTHETIC,)),
         Section(
-            "A question and its answer", lines=(f"> {SAMPLE_QUESTION}", done.lived.sample.text)
+            "A question and its answer", lines=(f"> {SAMPLE_QUESTION}", result.live.sample.text)
         ),
         Section(
-            "What happened", ("WHAT", "MEASURED"), [(fact.name, fact.text) for fact in facts(done)]
+            "What happened",
+            ("WHAT", "MEASURED"),
+            [(fact.name, fact.text) for fact in facts(result)],
         ),
-        _statement(done.statement),
-        _customers(done.statement),
-        _questions(done.statement),
+        _statement(result.statement),
+        _customers(result.statement),
+        _questions(result.statement),
     ]
 
 
-def facts(done: Done) -> list[Fact]:
+def facts(result: DemoResult) -> list[Fact]:
     """Describe what happened, in words."""
-    trained = done.lived.trained
+    trained = result.live.trained
     prices: list[str] = []
-    for price in done.prices:
+    for price in result.prices:
         read, written = (
             round_pico(pico * _MILLION, places=2) for pico in (price.input_pico, price.output_pico)
         )
         listed = f" ({read} in, {written} out, per million tokens)" if price.output_pico else ""
         prices.append(f"{price.customer} {price.about}{listed}")
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in done.outcomes.items())
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
     return [
-        Fact("Traffic", f"{done.plan.about}; 1 sample; {trained.rollouts} rollouts of the trainer"),
-        Fact("Calls", f"{done.calls_sent} sent, {done.usage_records} usage records: {outcomes}"),
-        Fact("Tokens", f"{done.tokens.input:,} in, {done.tokens.output:,} out"),
+        Fact(
+            "Traffic", f"{result.plan.about}; 1 sample; {trained.rollouts} rollouts of the trainer"
+        ),
+        Fact(
+            "Calls", f"{result.calls_sent} sent, {result.usage_records} usage records: {outcomes}"
+        ),
+        Fact("Tokens", f"{result.tokens.input:,} in, {result.tokens.output:,} out"),
         Fact(
             "Training",
             f"{trained.steps:,} steps of gradient descent on {trained.windows:,} windows of the "
@@ -74,7 +80,7 @@ def facts(done: Done) -> list[Fact]:
     ]
 
 
-def page(done: Done) -> str:
+def page(result: DemoResult) -> str:
     """The HTML report."""
     lead = (
         "One run of everything: customers called a model, a trainer learned from it, bills came in, "
@@ -86,29 +92,29 @@ def page(done: Done) -> str:
             title="What the answers earned, and what they cost",
             lead=lead,
             label=SYNTHETIC,
-            statement=done.statement,
-            charges=done.charges,
-            facts=(*facts(done), Fact("Synthetic prices", prices)),
-            sample=(SAMPLE_QUESTION, done.lived.sample.text),
+            statement=result.statement,
+            charges=result.charges,
+            facts=(*facts(result), Fact("Synthetic prices", prices)),
+            sample=(SAMPLE_QUESTION, result.live.sample.text),
         )
     )
 
 
-def as_json(done: Done, report: Path) -> dict[str, Any]:
+def as_json(result: DemoResult, report: Path) -> dict[str, Any]:
     """The figures as JSON values; amounts are exact decimal strings."""
-    statement = done.statement.to_json()
+    statement = result.statement.to_json()
     return {
-        "calls_sent": done.calls_sent,
-        "calls_answered": done.calls_answered,
-        "usage_records": done.usage_records,
-        "tokens": {"input": done.tokens.input, "output": done.tokens.output},
+        "calls_sent": result.calls_sent,
+        "calls_answered": result.calls_answered,
+        "usage_records": result.usage_records,
+        "tokens": {"input": result.tokens.input, "output": result.tokens.output},
         "billed": statement["billed"],
         "allocated": statement["allocated"],
         "statement": statement["statement"],
         "customers": _only(statement["customers"], _CUSTOMER_FIELDS),
         "questions": _only(statement["questions"], _QUESTION_FIELDS),
-        "training": msgspec.to_builtins(done.lived.trained),
-        "traffic": done.plan.about,
+        "training": msgspec.to_builtins(result.live.trained),
+        "traffic": result.plan.about,
         "synthetic": SYNTHETIC,
         "report": str(report),
     }
