@@ -68,7 +68,7 @@ from inferworks.books.closing.close import (
 )
 from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
 from inferworks.books.closing.ledger import standing
-from inferworks.books.closing.prior_period import booked, with_late
+from inferworks.books.closing.prior_period import posted_period, with_late
 from inferworks.books.closing.seal import FIRST
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.period import Period, corrects, posting_period
@@ -534,12 +534,14 @@ def corrections_make_it_right(view: View) -> None:
     closes = standing(view.world.disk.ledger.records())
     rows: list[Rated] = []
     for period, _ in view.closed:
-        before = booked(view.world.disk.ledger, [c for c in closes if c.period == period], period)
-        prepaid = before.papers.prepaid
+        before = posted_period(
+            view.world.disk.ledger, [c for c in closes if c.period == period], period
+        )
+        prepaid = before.inputs.prepaid
         if prepaid.to_date is not None:
-            to_date = to_date_of(rows, before.papers.plans, period.start_ns)
+            to_date = to_date_of(rows, before.inputs.plans, period.start_ns)
             prepaid = msgspec.structs.replace(prepaid, to_date=to_date)
-        papers, _ = with_late(before.papers, view.world.papers(period.span), prepaid)
+        papers, _ = with_late(before.inputs, view.world.papers(period.span), prepaid)
         now = drawn(papers)
         rows += now.revenue_rows
         corrections = [

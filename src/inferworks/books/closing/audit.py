@@ -33,7 +33,7 @@ from inferworks.books.closing.inputs import (
     prefix_of,
 )
 from inferworks.books.closing.ledger import Ledger, standing
-from inferworks.books.closing.prior_period import booked, with_late
+from inferworks.books.closing.prior_period import posted_period, with_late
 from inferworks.books.closing.seal import (
     FIRST,
     Close,
@@ -169,9 +169,9 @@ def _outputs(
             restated = papers_of(ledger, close, prefix_of(original))
             now = source.drawn(restated)
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
-            before = booked(ledger, earlier, original)
-            _, causes = with_late(before.papers, restated, restated.prepaid)
-            differences = true_ups(before.papers.charges, restated.charges, original.span)
+            before = posted_period(ledger, earlier, original)
+            _, causes = with_late(before.inputs, restated, restated.prepaid)
+            differences = true_ups(before.inputs.charges, restated.charges, original.span)
             corrections.append(
                 corrected(original, before.statement, now, causes, close.period.end_ns, differences)
             )
@@ -205,7 +205,7 @@ def _recorded(
 
     Those in segments have been compared already, when the figures were computed from them.
     """
-    sealed, recorded = booked(ledger, closes, period).papers, source.papers(period.span)
+    sealed, recorded = posted_period(ledger, closes, period).inputs, source.papers(period.span)
     known = {segment.name for segment in sealed.segments}
     new = tuple(segment for segment in recorded.segments if segment.name not in known)
     facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)

@@ -38,11 +38,11 @@ from inferworks.books.closing.inputs import (
 )
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.closing.prior_period import (
-    booked_for,
-    booked_under,
-    on_top,
+    booked_under_policy,
+    corrections_booked_in,
     open_books,
     restated,
+    with_closed_months,
 )
 from inferworks.books.closing.seal import (
     Close,
@@ -106,7 +106,7 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
             f'books close {period.name} --accept "REASON"'
         )
     late = list(restated(ledger, source, closes, period.end_ns))
-    inputs = on_top(ledger, closes, late, source.papers(period.span))
+    inputs = with_closed_months(ledger, closes, late, source.papers(period.span))
     own = source.drawn(inputs)
     statement = with_corrections(own, [restatement.correction for restatement in late])
     bodies: list[Sealable] = [
@@ -116,7 +116,7 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     ]
     for restatement in late:
         now = restatement.now
-        bodies += sealed_bodies(prefix_of(restatement.period), now.papers, now.statement)
+        bodies += sealed_bodies(prefix_of(restatement.period), now.inputs, now.statement)
     number, previous = ledger.head()
     record = Close(
         number=number,
@@ -184,11 +184,14 @@ def statement_of(
     if close is None:
         inputs, corrections = open_books(ledger, source, period)
     else:
-        inputs, corrections = papers_of(ledger, close), booked_for(ledger, source, period)
+        inputs, corrections = (
+            papers_of(ledger, close),
+            corrections_booked_in(ledger, source, period),
+        )
     if view is not None:
         inputs = seen_by(inputs, view) if close else msgspec.structs.replace(inputs, policy=view)
         corrections = [
-            booked_under(correction, view, inputs.currency, period.end_ns)
+            booked_under_policy(correction, view, inputs.currency, period.end_ns)
             for correction in corrections
         ]
     return with_corrections(source.drawn(inputs), corrections)

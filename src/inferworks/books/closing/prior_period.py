@@ -6,8 +6,8 @@ id), and only among new records: bill lines, and facts outside the sealed segmen
 are the period's inputs collected and its statement built again.
 
 A correction is shown in two places: in the period that *posts* it, as part of its figures, and beside the
-period that it is *for*, whose sealed figures never change. `booked_for` and `LaterCorrection` are those
-two views of the same rows.
+period that it is *for*, whose sealed figures never change. `corrections_booked_in` and `LaterCorrection`
+are those two views of the same rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from inferworks.meter.facts import Facts
 class PostedPeriod(NamedTuple):
     """State of a closed period: as it was sealed, or as a later close restated it."""
 
-    papers: Inputs
+    inputs: Inputs
     statement: Statement
 
 
@@ -91,9 +91,9 @@ class Adjustment(NamedTuple):
     correction: Correction
 
 
-def booked(ledger: Ledger, closes: Iterable[Close], period: Period) -> PostedPeriod:
+def posted_period(ledger: Ledger, closes: Iterable[Close], period: Period) -> PostedPeriod:
     """Return the state of the closed `period` after all of `closes`."""
-    place = stands_in(list(closes), period)
+    place = latest_close(list(closes), period)
     return PostedPeriod(papers_of(ledger, *place), _own(ledger, *place))
 
 
@@ -135,7 +135,7 @@ def restated(
     yield from _restated(ledger, source, closes, periods, booked_ns)
 
 
-def booked_for(ledger: Ledger, source: Source, period: Period) -> tuple[Correction, ...]:
+def corrections_booked_in(ledger: Ledger, source: Source, period: Period) -> tuple[Correction, ...]:
     """The corrections of earlier periods that `period` books: sealed ones, or as they stand now."""
     closes = standing(ledger.records())
     for close in closes:
@@ -160,7 +160,7 @@ def corrected_later(ledger: Ledger, source: Source, period: Period) -> tuple[Lat
         if correction.period == period
     ]
     open_period = ledger.periods().first_open(0)
-    close, prefix = stands_in(closes, period)
+    close, prefix = latest_close(closes, period)
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]
     before = _in_months(closes, period.start_ns, rules.customers)
     if _prepaid(ledger, close, prefix).earned_before:
@@ -178,9 +178,9 @@ def adjustments(
     ledger: Ledger, source: Source, period: Period, policy: Policy
 ) -> tuple[Adjustment, ...]:
     """The corrections that `period` books and those that later ones book for it, seen under `policy`."""
-    named = [(f"for {c.period.name}", c) for c in booked_for(ledger, source, period)]
+    named = [(f"for {c.period.name}", c) for c in corrections_booked_in(ledger, source, period)]
     named += [(later.name, later.correction) for later in corrected_later(ledger, source, period)]
-    return tuple(Adjustment(name, seen_under(c, policy)) for name, c in named)
+    return tuple(Adjustment(name, under_policy(c, policy)) for name, c in named)
 
 
 def carries_corrections(period: Period, closes: Sequence[Close]) -> bool:
@@ -188,7 +188,7 @@ def carries_corrections(period: Period, closes: Sequence[Close]) -> bool:
     return bool(closes) and period.start_ns == max(close.period.end_ns for close in closes)
 
 
-def seen_under(correction: Correction, policy: Policy) -> Correction:
+def under_policy(correction: Correction, policy: Policy) -> Correction:
     """`correction` with its cost called as `policy` calls it; the entries stay as they are booked."""
     lines = tuple(
         msgspec.structs.replace(line, function=line.function_under(policy))
@@ -197,9 +197,11 @@ def seen_under(correction: Correction, policy: Policy) -> Correction:
     return msgspec.structs.replace(correction, lines=lines)
 
 
-def booked_under(correction: Correction, policy: Policy, currency: str, at_ns: int) -> Correction:
-    """`seen_under`, with one entry more, at `at_ns`, that moves what `policy` calls otherwise."""
-    seen = seen_under(correction, policy)
+def booked_under_policy(
+    correction: Correction, policy: Policy, currency: str, at_ns: int
+) -> Correction:
+    """`under_policy`, with one entry more, at `at_ns`, that moves what `policy` calls otherwise."""
+    seen = under_policy(correction, policy)
     moved: dict[str, int] = defaultdict(int)
     for before, after in zip(correction.lines, seen.lines, strict=True):
         moved[expense_account(before)] -= after.amount_pico
@@ -212,14 +214,14 @@ def booked_under(correction: Correction, policy: Policy, currency: str, at_ns: i
     return msgspec.structs.replace(seen, entries=entries)
 
 
-def amended(statement: Statement, later: Iterable[LaterCorrection]) -> tuple[Row, ...]:
+def as_corrected(statement: Statement, later: Iterable[LaterCorrection]) -> tuple[Row, ...]:
     """The figures of a closed period: as sealed, each correction, and all together; they add up."""
     rows = [_row("as sealed", statement.revenue_pico, statement.lines)]
     rows += [_row(one.name, one.correction.revenue_pico, one.correction.lines) for one in later]
     return (*rows, _sum("as corrected", rows))
 
 
-def made_up(statement: Statement) -> tuple[Row, ...]:
+def own_and_corrections(statement: Statement) -> tuple[Row, ...]:
     """The figures of a statement that books corrections: its own, each correction, and all together."""
     corrections = [
         _row(f"for {one.period.name}", one.revenue_pico, one.lines) for one in statement.corrections
@@ -241,11 +243,11 @@ def charges_in(ledger: Ledger, span: Span) -> Iterator[Charges]:
     closes = standing(ledger.records())
     for close in closes:
         if span.meet(*close.period.span).length_ns:
-            place, prefix = stands_in(closes, close.period)
+            place, prefix = latest_close(closes, close.period)
             yield ledger.charges(place, prefix + CHARGES)
 
 
-def stands_in(closes: Sequence[Close], period: Period) -> tuple[Close, str]:
+def latest_close(closes: Sequence[Close], period: Period) -> tuple[Close, str]:
     """The close in which `period` stands after all of `closes`, and under which prefix."""
     close, prefix = next(close for close in closes if close.period == period), ""
     for later in closes:
@@ -273,7 +275,7 @@ def _restated(
     """
     earlier: dict[Period, Restated] = {}
     for period in periods:
-        place = stands_in(closes, period)
+        place = latest_close(closes, period)
         sealed = papers_of(ledger, *place)
         to_date = sealed.prepaid.to_date
         if to_date is not None:
@@ -316,10 +318,10 @@ def open_books(
     if carries_corrections(period, closes):
         late = tuple(late)
         corrections = tuple(one.correction for one in late if not one.correction.empty)
-    return on_top(ledger, closes, late, source.papers(period.span)), corrections
+    return with_closed_months(ledger, closes, late, source.papers(period.span)), corrections
 
 
-def on_top(
+def with_closed_months(
     ledger: Ledger, closes: Sequence[Close], late: Iterable[Restated], inputs: Inputs
 ) -> Inputs:
     """`inputs` of an open period, on top of what the closed parts of customers' months came to.
@@ -349,13 +351,13 @@ def _to_date(
     statements = (
         earlier[period].now.statement
         if period in earlier
-        else _own(ledger, *stands_in(closes, period))
+        else _own(ledger, *latest_close(closes, period))
         for period in before
     )
     rows = (row for statement in statements for row in statement.revenue_rows)
     at_ns, calendars = inputs.span.start_ns, calendars_of(inputs.rules.customers)
-    first = earlier[before[0]].now.papers.prepaid if before[0] in earlier else None
-    totals = (first or _prepaid(ledger, *stands_in(closes, before[0]))).to_date or ()
+    first = earlier[before[0]].now.inputs.prepaid if before[0] in earlier else None
+    totals = (first or _prepaid(ledger, *latest_close(closes, before[0]))).to_date or ()
     begun = (
         total
         for total in totals

@@ -20,7 +20,7 @@ from inferworks.books.analysis.budget import Against
 from inferworks.books.analysis.comparatives import Comparison
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.charge import Charge, Function
-from inferworks.books.closing.prior_period import LaterCorrection, amended, made_up
+from inferworks.books.closing.prior_period import LaterCorrection, as_corrected, own_and_corrections
 from inferworks.books.exports.changes import beside_budget, causes, comparatives
 from inferworks.books.exports.flows import where_the_money_went
 from inferworks.books.exports.pieces import (
@@ -159,9 +159,9 @@ def _corrections(statement: Statement, later: Sequence[LaterCorrection]) -> str:
         for title, rows in (
             (
                 "Corrections booked here",
-                _corrected_rows(made_up(statement), statement.corrections),
+                _corrected_rows(own_and_corrections(statement), statement.corrections),
             ),
-            ("Corrected since", _corrected_rows(amended(statement, later), later)),
+            ("Corrected since", _corrected_rows(as_corrected(statement, later), later)),
         )
         if rows
     ]

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from inferworks.books.accounting.entries import booked_within
 from inferworks.books.allocation.allocate import Allocated
 from inferworks.books.charge import Function
-from inferworks.books.closing.prior_period import amended
+from inferworks.books.closing.prior_period import as_corrected
 from inferworks.books.exports.base import Books
 from inferworks.books.statement.statement import Statement
 
@@ -272,7 +272,7 @@ def _corrected_since(books: Books) -> Iterable[Table]:
     if books.later:
         rows = [
             (row.name, figure, books.statement.currency, pico)
-            for row in amended(books.statement, books.later)
+            for row in as_corrected(books.statement, books.later)
             for figure, pico in (
                 ("revenue", row.revenue_pico),
                 (Function.COST_OF_REVENUE.value, row.cost_of_revenue_pico),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inferworks.books.closing.prior_period import LaterCorrection, amended, made_up
+from inferworks.books.closing.prior_period import LaterCorrection, as_corrected, own_and_corrections
 from inferworks.books.statement.statement import Row, Statement
 from inferworks.cli.books.formatting import amount, places_of, print_figures
 from inferworks.money import format_pico
@@ -16,16 +16,18 @@ def print_corrections(statement: Statement, later: Sequence[LaterCorrection]) ->
     """Tables of both, where there are any; each adds up to its last line."""
     places = places_of(statement)
     if statement.corrections:
-        _print("CORRECTIONS BOOKED", made_up(statement), places)
+        _print("CORRECTIONS BOOKED", own_and_corrections(statement), places)
     if later:
-        _print("CORRECTED SINCE", amended(statement, later), places)
+        _print("CORRECTED SINCE", as_corrected(statement, later), places)
 
 
 def corrections_json(statement: Statement, later: Sequence[LaterCorrection]) -> dict[str, object]:
     """The same as JSON values; every amount an exact decimal string."""
     return {
-        "corrections_booked": _json(made_up(statement)) if statement.corrections else [],
-        "corrected_since": _json(amended(statement, later)) if later else [],
+        "corrections_booked": _json(own_and_corrections(statement))
+        if statement.corrections
+        else [],
+        "corrected_since": _json(as_corrected(statement, later)) if later else [],
     }
 
 
