@@ -73,7 +73,18 @@ class Caller:
 
     async def send(self, call: PlannedCall) -> Answered:
         """Send one call and take its answer, as far as the plan wants it."""
-        body = msgspec.json.encode(_request(call, self._model))
+        request: dict[str, Any] = {
+            "model": UNKNOWN_MODEL if call.ending is Ending.REFUSED else self._model,
+            "messages": [{"role": "user", "content": call.question}],
+            "max_tokens": call.max_tokens,
+            "temperature": call.temperature,
+            "seed": call.number,
+        }
+        if call.exact:
+            request |= {"min_tokens": call.max_tokens, "ignore_eos": True}
+        if call.stream:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
+        body = msgspec.json.encode(request)
         secret = self._secrets[call.customer]
         headers = [
             (b"authorization", f"Bearer {secret}".encode()),
@@ -102,21 +113,6 @@ async def send_all(
     """Send `plan` over connections of its own."""
     with closing(Caller(url, model, secrets)) as caller:
         return await caller.send_all(plan, sent)
-
-
-def _request(call: PlannedCall, model: str) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "model": UNKNOWN_MODEL if call.ending is Ending.REFUSED else model,
-        "messages": [{"role": "user", "content": call.question}],
-        "max_tokens": call.max_tokens,
-        "temperature": call.temperature,
-        "seed": call.number,
-    }
-    if call.exact:
-        request |= {"min_tokens": call.max_tokens, "ignore_eos": True}
-    if call.stream:
-        request |= {"stream": True, "stream_options": {"include_usage": True}}
-    return request
 
 
 async def _answer_text(response: Response, call: PlannedCall) -> tuple[str, bool]:

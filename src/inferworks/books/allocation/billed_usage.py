@@ -66,7 +66,9 @@ class Sale(NamedTuple):
     def levels(self, sold: Iterable[Sold], billing: Billing) -> tuple[Level, ...]:
         """Return the levels that may divide the line among calls of `sold`, best first."""
         if self.spelled is not None:
-            return self._as_spelled(sold, self.spelled)
+            mine = [pair for pair in sold if pair[0].casefold() in self.providers]
+            spelled = [pair for pair in mine if pair[1].casefold() in self.spelled]
+            return tuple(Level(frozenset(group), FLAT) for group in (spelled, mine) if group)
         if self.exact is not None:
             return (Level(frozenset({self.exact}), FLAT),)
         mine = [pair for pair in sold if not self.providers.isdisjoint(billing.forms(pair[0]))]
@@ -80,11 +82,6 @@ class Sale(NamedTuple):
             groups.append(frozenset(mine))
         levels = (Level(group, units) for group in groups if group for units in self.units)
         return tuple(dict.fromkeys(levels))
-
-    def _as_spelled(self, sold: Iterable[Sold], models: Iterable[str]) -> tuple[Level, ...]:
-        mine = [pair for pair in sold if pair[0].casefold() in self.providers]
-        groups = [pair for pair in mine if pair[1].casefold() in models], mine
-        return tuple(Level(frozenset(group), FLAT) for group in groups if group)
 
 
 def sale_of(charge: Charge, billing: Billing) -> Sale:

@@ -202,7 +202,9 @@ class Drivers:
         for replica in self._replicas(node, span):
             shares[REPLICA, replica] = sum(self.states(replica, node, span).values())
         for activity in self._uses(node, Unit.NODE_NS, span):
-            start_ns, end_ns = _busy_interval(activity)
+            # busy from its start for its busy time, within its bounds
+            start_ns = activity.start_ns
+            end_ns = min(start_ns + activity.quantity, activity.end_ns)
             inside = span.part_of(activity.quantity, start_ns, end_ns)
             shares[ACTIVITY, activity.source, activity.id] += inside
             busy.append(span.meet(start_ns, end_ns))
@@ -478,12 +480,6 @@ def _with_unexplained(shares: Shares, active_ns: int) -> Shares:
 
 def _positive(shares: Shares) -> Shares:
     return {leaf: quantity for leaf, quantity in shares.items() if quantity > 0}
-
-
-def _busy_interval(activity: Activity) -> tuple[int, int]:
-    """Return the busy interval of `activity`: from its start for its busy time, within its bounds."""
-    length_ns = activity.end_ns - activity.start_ns
-    return activity.start_ns, activity.start_ns + min(activity.quantity, length_ns)
 
 
 _Row = TypeVar("_Row")

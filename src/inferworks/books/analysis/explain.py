@@ -14,7 +14,7 @@ figures as named lines (`explain_corrections.py`), with the sum of all.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -127,7 +127,14 @@ def explain(
     shares = _revenue(computation, subject)
     corrections = corrected_for(adjustments, *subject, bounds)
     if not pieces and not shares and not corrections:
-        _refuse_late(subject, adjustments)
+        for adjustment in adjustments:
+            correction = adjustment.correction
+            if f"{subject.kind} {subject.name}" in correction.causes:
+                start, end = map(utc_day, correction.period.span)
+                raise UserError(
+                    f"{subject} came after {correction.period.name} was closed and is in its correction "
+                    f"{adjustment.name}; explain it with: --from {start} --to {end}"
+                )
         raise UserError(
             f"there is no {subject.kind} {subject.name!r} in this statement; "
             f"{_known(computation, subject)}"
@@ -141,18 +148,6 @@ def explain(
         tree.cost(f"cost of {subject}", pieces, subject),
         corrections,
     )
-
-
-def _refuse_late(subject: Subject, adjustments: Iterable[Adjustment]) -> None:
-    """UserError when the subject is a call or a charge that came late."""
-    for adjustment in adjustments:
-        correction = adjustment.correction
-        if f"{subject.kind} {subject.name}" in correction.causes:
-            start, end = map(utc_day, correction.period.span)
-            raise UserError(
-                f"{subject} came after {correction.period.name} was closed and is in its correction "
-                f"{adjustment.name}; explain it with: --from {start} --to {end}"
-            )
 
 
 class _Share(NamedTuple):
@@ -229,7 +224,12 @@ class _Tree:
         """The tree of revenue: what was priced, then calls."""
         grouped: dict[str, list[_Share]] = defaultdict(list)
         for share in shares:
-            grouped[_priced(share.rated)].append(share)
+            rated, price = share.rated, ""
+            item = rated.item.value if rated.unit is None else rated.unit.value
+            if rated.pico_per_unit is not None:
+                own = f" {rated.owed.currency}" if rated.owed else ""
+                price = f" at {format_pico(rated.pico_per_unit * 10**6)}{own} per million"
+            grouped[f"{rated.model} {item}{price}".strip()].append(share)
         parts = [self._priced_node(name, grouped[name]) for name in grouped]
         shown = tuple(parts) if self._bounds.depth else ()
         whole_pico = sum(share.amount_pico for share in shares)
@@ -350,13 +350,3 @@ def _bill_text(charge: Charge) -> str:
         f"{charge.issuer}, {place}: {charge.description} "
         f"({format_pico(charge.amount_pico)} in this span{rate})"
     )
-
-
-def _priced(rated: Rated) -> str:
-    """Return the subject of an amount of revenue, with its price if there is one, as text."""
-    unit = rated.unit.value if rated.unit is not None else rated.item.value
-    price = ""
-    if rated.pico_per_unit is not None:
-        own = f" {rated.owed.currency}" if rated.owed else ""
-        price = f" at {format_pico(rated.pico_per_unit * 10**6)}{own} per million"
-    return f"{rated.model} {unit}{price}".strip()

@@ -16,17 +16,13 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_NS = 86_400 * NS_PER_SECOND
 
 
+@lru_cache(maxsize=65_536)
 def parse_moment_ns(text: str) -> int:
     """Nanoseconds since 1970-01-01 UTC of an ISO 8601 moment; UTC unless it names an offset.
 
     ValueError with a reason when `text` is no such moment.
     """
-    return _moment_ns(text.strip())
-
-
-@lru_cache(maxsize=65_536)
-def _moment_ns(text: str) -> int:
-    match = MOMENT.fullmatch(text)
+    match = MOMENT.fullmatch(text.strip())
     if not match:
         raise ValueError("not a moment; write 2026-11-21T09:00:00Z")
     date, time, fraction, zone = match.groups()

@@ -190,22 +190,19 @@ def sealed_bodies(prefix: str, inputs: Inputs, own: Statement) -> list[Sealable]
     """Inputs, rules and the statement of a period, as they are sealed."""
     bodies: list[Sealable] = []
     for kind in INPUTS:
-        bodies += _sealed(prefix + kind.part, inputs_of(inputs, kind.part))
+        name, rows = prefix + kind.part, inputs_of(inputs, kind.part)
+        if not isinstance(rows, Lines):
+            bodies.append(body_of_set(name, rows))
+            continue
+        lines, names = Spooled(name), Spooled(name + NAMES)  # the names apart, to be looked up
+        for body in rows.bodies():
+            lines.add(canonical(body))
+            names.add(name_of(body))
+        bodies += [lines, names]
     bodies.append(body_of_set(prefix + SEGMENTS, inputs.segments))
     bodies += [body_of(prefix + POLICY, inputs.policy), body_of(prefix + RULES, inputs.rules)]
     bodies.append(body_of(prefix + PREPAID, inputs.prepaid))
     return [*bodies, body_of(prefix + OWN, own)]
-
-
-def _sealed(name: str, inputs: Iterable[Any]) -> Sequence[Sealable]:
-    """One kind of inputs; of those that are too many to hold their names apart too, to be looked up."""
-    if not isinstance(inputs, Lines):
-        return [body_of_set(name, inputs)]
-    lines, names = Spooled(name), Spooled(name + NAMES)
-    for body in inputs.bodies():
-        lines.add(canonical(body))
-        names.add(name_of(body))
-    return [lines, names]
 
 
 def inputs_of(inputs: Inputs | Arrived, part: str) -> Iterable[Any]:

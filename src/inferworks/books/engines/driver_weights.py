@@ -58,7 +58,13 @@ class _Stepped(NamedTuple):
         drivers: MachineDrivers,
     ) -> _Stepped:
         """Return the questions among `active` whose times have steps."""
-        stays = _provisioned(active, drivers)
+        stays = [  # in which machines were provisioned
+            Stay(number, q.replica, inside.start_ns, inside.end_ns)
+            for number, q in active
+            if q.method is Method.STEP_SHARE
+            for provisioned in drivers.provisioned(q.replica, q.node)
+            if (inside := q.span.meet(*provisioned)).length_ns
+        ]
         if not stays:
             return cls([], {})
         pieces = steps.pieces(stays)
@@ -156,17 +162,6 @@ def _totals(engine: Engine, weights: ir.Table) -> dict[int, int]:
     """Return the sum of `weights` of each question."""
     sums = engine.fetch(weights.group_by("question").agg(weight=total(weights.weight)))
     return {row["question"]: int(row["weight"]) for row in sums.to_pylist()}
-
-
-def _provisioned(active: Iterable[tuple[int, Active]], drivers: MachineDrivers) -> list[Stay]:
-    """The times in which machines were provisioned, of questions to be answered by steps."""
-    return [
-        Stay(number, q.replica, inside.start_ns, inside.end_ns)
-        for number, q in active
-        if q.method is Method.STEP_SHARE
-        for provisioned in drivers.provisioned(q.replica, q.node)
-        if (inside := q.span.meet(*provisioned)).length_ns
-    ]
 
 
 def _by_tokens(

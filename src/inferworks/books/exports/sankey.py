@@ -62,7 +62,12 @@ def sankey(
     """
     positive = [flow for flow in flows if flow.amount_pico > 0]
     nodes = _nodes(positive, order, picture.scale_height)
-    labels = list(_label_places(nodes.values()))
+    labels: list[tuple[Node, float]] = []  # each with its baseline
+    lowest: dict[int, float] = {}
+    for node in nodes.values():  # at its middle, unless the label above needs the room
+        y = max(node.y + node.height / 2 + 4.5, lowest.get(node.column, 0.0))
+        lowest[node.column] = y + _LABEL_STEP
+        labels.append((node, y))
     bottom = max((node.y + node.height for node in nodes.values()), default=0.0)
     height = max([bottom, *(y for _, y in labels)]) + _TOP
     step = (picture.width - _NODE_WIDTH) / max(1, len(order) - 1)
@@ -149,12 +154,3 @@ def _bands(
             f'C{middle:.1f},{y1 + h1:.1f} {middle:.1f},{y0 + h0:.1f} {x0:.1f},{y0 + h0:.1f} Z">'
             f"<title>{html_text(text)}</title></path>"
         )
-
-
-def _label_places(nodes: Iterable[Node]) -> Iterable[tuple[Node, float]]:
-    """Each node and the baseline of its label, at its middle unless the label above needs the room."""
-    lowest: dict[int, float] = {}
-    for node in nodes:
-        y = max(node.y + node.height / 2 + 4.5, lowest.get(node.column, 0.0))
-        lowest[node.column] = y + _LABEL_STEP
-        yield node, y
