@@ -23,12 +23,14 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     """Read the regular file at `path`; OSError when it is none, or has more than `most_bytes`."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     descriptor = os.open(path, flags)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    try:  # `open` of a directory's descriptor would neither close it nor name the path
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         data = bytearray()
-        while piece := file.read(most_bytes + 1 - len(data)):
+        while piece := os.read(descriptor, most_bytes + 1 - len(data)):
             data += piece
-        if len(data) > most_bytes:
-            raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
+    finally:
+        os.close(descriptor)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {most_bytes:,} bytes", str(path))
     return bytes(data)
