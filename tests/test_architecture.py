@@ -24,7 +24,7 @@ HOUSE = """
     dialects
     catalog
     config
-    http folder metering
+    http folder sqlite metering
     money units purpose clock supervise ids secrets checksum
     errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage

@@ -8,10 +8,9 @@ attacker who alters a row can alter its checksum.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final
 from zlib import crc32
 
 import msgspec
@@ -19,11 +18,6 @@ import msgspec
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
 _LONG_BYTES: Final = 4096
-
-T = TypeVar("T")
-
-_MISSING: Final = ("no such table: ", "no such column: ")
-"""Beginnings of SQLite's errors when its own page of a table's layout is damaged."""
 
 
 def row_checksum(table: str, row: Sequence[object]) -> int:
@@ -41,23 +35,3 @@ def long_row_checksum(table: str, row: Sequence[object]) -> int:
 @cache
 def _of_name(table: str) -> int:
     return crc32(table.encode())
-
-
-def as_declared(found: object, kind: type[T]) -> T:
-    """`found` in a database, as the type `kind`; `msgspec.ValidationError` when it is of another.
-
-    SQLite gives back a value of any type from any column, and no row where there must be one, when the
-    page says something else than what was written to it.
-    """
-    return msgspec.convert(found, kind, builtin_types=(bytes,))
-
-
-def is_damage(error: sqlite3.Error | UnicodeError | msgspec.DecodeError) -> bool:
-    """Return whether a database whose layout was checked differs from what SQLite wrote.
-
-    Text that is no Unicode has no code, and where SQLite's own message quotes it, Python cannot read that;
-    nor has a value of another type than its column's (`as_declared`).
-    """
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    lacks = code == sqlite3.SQLITE_ERROR and str(error).startswith(_MISSING)
-    return lacks or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -94,9 +94,9 @@ class RememberingBooks(BookStore):
     def _remembered(
         self, asked: tuple[Any, Any, bool], read: Callable[[Any, Any], list[Charge]]
     ) -> list[Charge]:
-        if self._changes != self._db.total_changes:
+        if self._changes != self._db.connection.total_changes:
             self._known.clear()
-            self._changes = self._db.total_changes
+            self._changes = self._db.connection.total_changes
         if asked not in self._known:
             self._known[asked] = read(*asked[:2])
         return list(self._known[asked])

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from inferworks.errors import InferworksError, UserError
+from inferworks.sqlite import remedy, with_remedy
 
 MENDABLE: Final = 2
 """The exit status when the user can mend it."""
@@ -46,18 +47,6 @@ _REMEDIES: Final = {
     errno.ENOENT: "check the name",
     errno.EISDIR: "name a file",
     errno.ENOTDIR: "name a folder",
-}
-_DATABASE_REMEDIES: Final = {
-    sqlite3.SQLITE_FULL: f"the disk is full: {_NO_ROOM}",
-    sqlite3.SQLITE_READONLY: "check the disk and the permissions of the data folder",
-    sqlite3.SQLITE_CANTOPEN: "check the permissions of the data folder, and its limits (ulimit -a)",
-    sqlite3.SQLITE_PERM: "check the permissions of the data folder",
-    sqlite3.SQLITE_BUSY: "another command is at work on it: try again when it is done",
-    sqlite3.SQLITE_LOCKED: "another command is at work on it: try again when it is done",
-    sqlite3.SQLITE_IOERR: "check the disk, its room and its limits (ulimit -a), and try again",
-    sqlite3.SQLITE_NOMEM: "free memory and try again",
-    sqlite3.SQLITE_CORRUPT: "restore the data folder from a backup; inferworks scrub says what is damaged",
-    sqlite3.SQLITE_NOTADB: "restore the data folder from a backup; inferworks scrub says what is damaged",
 }
 _ENGINES: Final = frozenset({"duckdb", "_duckdb", "ibis", "pyarrow"})
 """Packages whose errors are those of an engine of the books."""
@@ -148,11 +137,9 @@ def let_go_of_output() -> None:
 
 
 def _of_database(error: sqlite3.Error) -> Ending | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None or code & 0xFF not in _DATABASE_REMEDIES:
+    if remedy(error) is None:
         return None
-    remedy = _DATABASE_REMEDIES[code & 0xFF]
-    return Ending(f"a database of the data folder cannot be used: {error}; {remedy}", MENDABLE)
+    return Ending(f"a database of the data folder cannot be used: {with_remedy(error)}", MENDABLE)
 
 
 def _named(error: BaseException) -> str:

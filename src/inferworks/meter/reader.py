@@ -25,7 +25,6 @@ from urllib.parse import unquote
 
 import msgspec
 
-from inferworks.checksum import is_damage
 from inferworks.errors import DamagedError, DataFolderError
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step
@@ -50,6 +49,7 @@ from inferworks.meter.tables import (
     Value,
 )
 from inferworks.meter.usage import Checkpoint, Opened, Usage
+from inferworks.sqlite import connect, is_damage
 
 R = TypeVar("R")
 
@@ -363,8 +363,7 @@ def ended(database: sqlite3.Connection, calls: Sequence[CallId]) -> set[CallId]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """A read-only connection to a journal of a version that can be read."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+    database = connect(path, "ro", timeout_s=30)
     try:
         check_version(database, path)
     except BaseException:

@@ -22,7 +22,6 @@ end of the log. Calls that were open then are in the in-flight logs.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -37,6 +36,7 @@ from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.reader import check_version, damaged, reading
 from inferworks.meter.record import Quarantined
 from inferworks.meter.tables import QUARANTINE, SCHEMA_VERSION, TABLES, Table
+from inferworks.sqlite import connect, transaction
 
 _CHUNK: Final = 128
 """Rows of the journal in a piece: less than a millisecond."""
@@ -132,8 +132,7 @@ def set_aside(path: Path) -> list[str]:
     """
     with _Rows(path) as rows:
         damaged_rows = list(rows.damaged_rows())
-    with reading(path), closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with reading(path), closing(connect(path, "rw")) as database, transaction(database):
         for table, row, reason in damaged_rows:
             kept = Quarantined("scrub", table.name, reason, ascii(row), None)
             database.execute(QUARANTINE.insert(1), QUARANTINE.stored(kept))
@@ -142,7 +141,6 @@ def set_aside(path: Path) -> list[str]:
             database.execute(f"DELETE FROM {table.name} WHERE {same}", row[: len(table.names)])
         if damaged_rows:
             database.execute("REINDEX")
-        database.execute("COMMIT")
     return [reason for _, _, reason in damaged_rows]
 
 

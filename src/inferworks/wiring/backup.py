@@ -29,6 +29,7 @@ from inferworks.meter.archive.manifest import MANIFEST_FOLDER
 from inferworks.meter.archive.schema import LAKE_TABLES
 from inferworks.meter.archive.sums import SUMS_FOLDER
 from inferworks.meter.inflight_log import opening_files
+from inferworks.sqlite import connect
 
 _LOG_SUFFIXES: Final = ("-wal", "-shm", "-journal")
 
@@ -95,7 +96,7 @@ def _copy_database(path: Path, to: Path) -> None:
     if not path.exists():
         return
     with (
-        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(connect(path, "ro")) as source,
         closing(sqlite3.connect(to)) as target,
     ):
         source.backup(target)

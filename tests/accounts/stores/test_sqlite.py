@@ -53,7 +53,9 @@ def test_a_strange_file_is_refused(tmp_path: Path) -> None:
     """A file that is no database, or of another version, is refused by name."""
     path = tmp_path / "accounts.db"
     path.write_text("not a database " * 100)
-    with pytest.raises(DataFolderError, match="not a readable accounts file"):
+    with pytest.raises(
+        DataFolderError, match=r"accounts\.db is damaged: file is not a database; restore"
+    ):
         SqliteAccounts(path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:

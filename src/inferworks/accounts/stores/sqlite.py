@@ -34,11 +34,12 @@ from inferworks.accounts.stores.stub import (
     same_plan,
     taken,
 )
-from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.checksum import row_checksum
 from inferworks.errors import DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
+from inferworks.sqlite import Database, is_damage
 
 _VERSION = 8
 _FLAT_PLANS = 1
@@ -174,23 +175,16 @@ class SqliteAccounts:
                 f"{path.parent} has no customers and keys yet; make them with: inferworks up, or "
                 "inferworks keys create; or name the folder that has them with --data"
             )
-        self._path = path
         self._version = _VERSION
         """Version at the last reading: a newer program may have raised it meanwhile."""
         with leaving_none_empty(path):
-            self._open(path, read_only=read_only, newer=newer)
-
-    def _open(self, path: Path, *, read_only: bool, newer: bool) -> None:
-        mode = "ro" if read_only else "rwc"
-        uri = f"{path.resolve().as_uri()}?mode={mode}"
-        try:
-            self._database = sqlite3.connect(
-                uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.OperationalError as error:
-            raise DataFolderError(f"{path}: cannot be opened: {error}") from error
-        self._database.execute("PRAGMA foreign_keys = ON")
-        self._check_version(path, read_only=read_only, newer=newer)
+            self._database = Database(path, read_only=read_only, threads=True)
+            try:
+                self._database.execute("PRAGMA foreign_keys = ON")
+                self._check_version(read_only=read_only, newer=newer)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -344,14 +338,9 @@ class SqliteAccounts:
 
     def check(self) -> tuple[int, list[str]]:
         """Return the number of rows, and faults in any of them or in the file, a line each."""
-        count, findings = 0, []
-        try:
-            messages = self._database.execute("PRAGMA integrity_check(20)").fetchall()
-        except (sqlite3.DatabaseError, UnicodeError) as error:
-            raise self._damaged(error) from error
-        for (message,) in messages:
-            if message != "ok":
-                findings.append(str(self._damaged(message)))
+        count = 0
+        with self._database.translated():
+            findings = self._database.integrity()
         for table in COLUMNS:
             for row in self._rows(table):
                 count += 1
@@ -363,24 +352,18 @@ class SqliteAccounts:
 
     def version(self) -> int:
         """A number that differs after any change, by whichever process."""
-        found = self._database.execute("SELECT count FROM change").fetchall()
         try:
-            [(count,)] = as_declared(found, tuple[tuple[int]])
+            [(count,)] = self._database.found(tuple[tuple[int]], "SELECT count FROM change")
         except msgspec.ValidationError as error:
-            raise self._damaged(error) from error
-        return int(count)
+            raise self._database.damaged(error) from error
+        return count
 
     @contextmanager
     def _change(self) -> Iterator[None]:
         """One transaction, counted."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._database.transaction():
             yield
             self._database.execute("UPDATE change SET count = count + 1")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
 
     def _rows(
         self, table: str, where: str = "", values: tuple[object, ...] = ()
@@ -392,7 +375,7 @@ class SqliteAccounts:
             yield from self._database.execute(query, values)
         except (sqlite3.DatabaseError, UnicodeError) as error:
             if is_damage(error):
-                raise self._damaged(error) from error
+                raise self._database.damaged(error) from error
             raise
 
     def _checked(self, table: str, where: str) -> Iterator[tuple[Any, ...]]:
@@ -404,12 +387,9 @@ class SqliteAccounts:
     def _check(self, table: str, row: tuple[Any, ...]) -> None:
         """Raise DamagedError when `row` is damaged. A newer version may check more columns."""
         if self._version in (_VERSION, _NO_ZONES) and row_checksum(table, row[:-1]) != row[-1]:
-            raise self._damaged(f"{table} {row[0]!a} is not what was written: its checksum differs")
-
-    def _damaged(self, what: object) -> DamagedError:
-        return DamagedError(
-            f"{self._path} is damaged: {what}; restore the data folder from a backup (docs/backup.md)"
-        )
+            raise self._database.damaged(
+                f"{table} {row[0]!a} is not what was written: its checksum differs"
+            )
 
     def _key(self, row: tuple[Any, ...]) -> Key | None:
         """Return the key in `row`; None, and a line in the log, when it is damaged."""
@@ -443,63 +423,46 @@ class SqliteAccounts:
         if found.fetchone() is None:
             raise no_customer(customer)
 
-    def _check_version(self, path: Path, *, read_only: bool, newer: bool) -> None:
+    def _check_version(self, *, read_only: bool, newer: bool) -> None:
         """Lay out a new file; refuse one that another version of this program wrote."""
-        try:
-            (version,) = self._database.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not read_only:
-                self._lay_out()
+        with self._database.translated():
+            version = self._database.version()
+            if not read_only and (version == 0 or version in _OLDER):
+                self._bring_up_to_date()
                 version = _VERSION
-            if version in _OLDER and not read_only:
-                self._upgrade()
-                version = _VERSION
-        except (sqlite3.DatabaseError, UnicodeError) as error:
-            self.close()
-            if is_damage(error):
-                raise DamagedError(
-                    f"{path}: not a readable accounts file: {error}; restore the data folder from a backup"
-                ) from error
-            raise DataFolderError(
-                f"{path}: cannot be used: {error}; check its disk (its room, too) and its permissions"
-            ) from error
         readable = (_VERSION, _NO_ZONES) if read_only else (_VERSION,)
         if version not in readable and not (newer and version > _VERSION):
-            self.close()
             raise DataFolderError(
-                f"{path}: accounts of version {version}, this program reads version {_VERSION}"
+                f"{self._database.path}: accounts of version {version}, this program reads version "
+                f"{_VERSION}"
                 + ("; bring it up to date with: inferworks up" if version in _OLDER else "")
             )
 
-    def _lay_out(self) -> None:
+    def _bring_up_to_date(self) -> None:
+        """Lay out a new file, or bring one of an older version up to date, in one transaction."""
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("BEGIN IMMEDIATE")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in (*filter(str.strip, _SCHEMA.split(";")), *_FACTS):
-                self._database.execute(statement)
-        self._database.execute("COMMIT")
-
-    def _upgrade(self) -> None:
-        """Bring a file of an older version up to date, in one transaction."""
-        self._database.execute("BEGIN IMMEDIATE")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version == _FLAT_PLANS:
-            self._plans_as_terms()
-            self._add_flags("reporter")
-        if version in (_FLAT_PLANS, _NO_MONITORS):
-            self._add_flags("monitor", "log_content")
-        if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
-            self._add_sources()
-        if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
-            self._database.execute(_WITHDRAWN)
-        if version in _OLDER:
-            for statement in _FACTS:
-                self._database.execute(statement)
-        if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}:
-            self._add_checksums()
-        if version in _OLDER:
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        self._database.execute("COMMIT")
+        with self._database.transaction():
+            version = self._database.version()
+            if version == 0:
+                for statement in (*filter(str.strip, _SCHEMA.split(";")), *_FACTS):
+                    self._database.execute(statement)
+                return
+            if version == _FLAT_PLANS:
+                self._plans_as_terms()
+                self._add_flags("reporter")
+            if version in (_FLAT_PLANS, _NO_MONITORS):
+                self._add_flags("monitor", "log_content")
+            if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
+                self._add_sources()
+            if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
+                self._database.execute(_WITHDRAWN)
+            if version in _OLDER:
+                for statement in _FACTS:
+                    self._database.execute(statement)
+            if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}:
+                self._add_checksums()
+            if version in _OLDER:
+                self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _plans_as_terms(self) -> None:
         """Two prices per plan become terms with the same prices."""

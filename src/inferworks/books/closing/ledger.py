@@ -16,14 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
-
-import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.closing.seal import (
@@ -40,17 +36,14 @@ from inferworks.books.closing.seal import (
 )
 from inferworks.books.lines import MANY_LINES, NAMES, Charges, Lines
 from inferworks.books.period import Period, Periods, refuse_overlap
-from inferworks.checksum import as_declared, is_damage, row_checksum
+from inferworks.checksum import row_checksum
 from inferworks.errors import BooksError, DamagedError, DataFolderError, UserError
 from inferworks.folder import leaving_none_empty
-
-T = TypeVar("T")
+from inferworks.sqlite import Database
 
 _VERSION = 2
-_MEMORY = ":memory:"
 _UNCHECKED = 1
 """The version in which declared periods had no checksums, which is read as it is."""
-_BUSY_SECONDS = 10.0
 _SCHEMA = """
 CREATE TABLE record (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE kept (
@@ -71,11 +64,11 @@ class Ledger:
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         """DataFolderError when it cannot be opened, is no ledger.db, or is of another version."""
-        self._path = path or Path(_MEMORY)
-        with leaving_none_empty(self._path):
-            self._db = _connect(path, read_only=read_only)
+        self._path = path
+        with leaving_none_empty(path) if path else contextlib.nullcontext():
+            self._db = Database(path, read_only=read_only)
             try:
-                with self._translated():
+                with self._db.translated():
                     if not read_only:
                         self._prepare()
                     self._check_version()
@@ -100,8 +93,8 @@ class Ledger:
 
     def chain(self) -> list[tuple[str, bytes]]:
         """Every record as it is kept, in order: the hash that stands beside it, and its bytes."""
-        with self._translated():
-            return self._found(
+        with self._db.translated():
+            return self._db.found(
                 list[tuple[str, bytes]], "SELECT sha256, body FROM record ORDER BY number"
             )
 
@@ -110,29 +103,29 @@ class Ledger:
         records = []
         for number, (sha256, body) in enumerate(self.chain()):
             if sha256_of(body) != sha256:
-                raise self._damaged(
+                raise self._db.damaged(
                     f"record {number}: its hash and its content do not belong together"
                 )
             records.append(read_record(body))
             if records[-1].number != number:
-                raise self._damaged(f"record {number} is missing from the chain")
+                raise self._db.damaged(f"record {number} is missing from the chain")
         return records
 
     def head(self) -> tuple[int, str]:
         """The number of the next record, and the hash that it must carry."""
-        with self._translated():
+        with self._db.translated():
             return self._head()
 
     def periods(self) -> Periods:
         """The calendar: what was declared, and what is closed now."""
-        with self._translated():
+        with self._db.translated():
             declared = self._declared()
         closed = sorted(close.period for close in standing(self.records()))
         return Periods(declared, tuple(closed))
 
     def declare(self, period: Period) -> None:
         """Keep a period under its name. UserError when the name or a part of its time is taken."""
-        with self._translated(), self._transaction():
+        with self._db.translated(), self._db.transaction():
             refuse_overlap(period, self._declared())
             row = (period.name, period.start_ns, period.end_ns)
             self._db.execute(
@@ -145,7 +138,7 @@ class Ledger:
         UserError when another record was kept since the caller looked at the head.
         """
         raw = record_bytes(record)
-        with self._translated(), self._transaction():
+        with self._db.translated(), self._db.transaction():
             if self._head() != (record.number, record.previous):
                 raise UserError(
                     "somebody else closed or reopened a period meanwhile; nothing was done, look "
@@ -184,7 +177,7 @@ class Ledger:
     @contextlib.contextmanager
     def again(self) -> Iterator[Ledger]:
         """Return a ledger for a longer-lived user: the same file opened anew; in memory, itself."""
-        if str(self._path) == _MEMORY:
+        if self._path is None:
             yield self
             return
         with Ledger(self._path, read_only=True) as ledger:
@@ -200,11 +193,10 @@ class Ledger:
 
     def check(self) -> list[str]:
         """Return the faults of the file and the declared periods, a line each; the rest has its hashes."""
-        with self._translated():
-            messages = self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
-        findings = [str(self._damaged(text)) for (text,) in messages if text != "ok"]
+        with self._db.translated():
+            findings = self._db.integrity()
         try:
-            with self._translated():
+            with self._db.translated():
                 self._declared()
         except DamagedError as error:
             findings.append(str(error))
@@ -228,39 +220,30 @@ class Ledger:
 
     def _chunk(self, part: Part, at: int) -> bytes | None:
         query = "SELECT body FROM kept WHERE sha256 = ? AND chunk = ?"
-        with self._translated():
-            found = self._found(list[tuple[bytes]], query, part.sha256, at)
+        with self._db.translated():
+            found = self._db.found(list[tuple[bytes]], query, part.sha256, at)
         return found[0][0] if found else None
 
     def _declared(self) -> tuple[Period, ...]:
         """The declared periods, in order. DamagedError when one is not what was written."""
-        column = "checksum" if self._version() > _UNCHECKED else "NULL"
-        rows = self._found(
+        column = "checksum" if self._db.version() > _UNCHECKED else "NULL"
+        rows = self._db.found(
             list[tuple[str, int, int, int | None]],
             f"SELECT name, start_ns, end_ns, {column} FROM period ORDER BY start_ns",
         )
         for name, start_ns, end_ns, checksum in rows:
             if checksum not in (None, row_checksum("period", (name, start_ns, end_ns))):
-                raise self._damaged(
+                raise self._db.damaged(
                     f"period {name!a} is not what was written: its checksum differs"
                 )
         return tuple(Period(start_ns, end_ns, name) for name, start_ns, end_ns, _ in rows)
 
-    def _damaged(self, what: object) -> DamagedError:
-        return DamagedError(
-            f"{self._path} is damaged: {what}; restore the data folder from a backup (docs/backup.md)"
-        )
-
     def _head(self) -> tuple[int, str]:
-        last = self._found(
+        last = self._db.found(
             list[tuple[int, str]],
             "SELECT number, sha256 FROM record ORDER BY number DESC LIMIT 1",
         )
         return (last[0][0] + 1, last[0][1]) if last else (0, FIRST)
-
-    def _found(self, kind: type[T], query: str, *values: object) -> T:
-        """The rows that `query` finds, as the list of type `kind`."""
-        return as_declared(self._db.execute(query, values).fetchall(), kind)
 
     def _keep(self, body: Sealable) -> None:
         for chunk, packed in enumerate(body.packed()):
@@ -271,8 +254,8 @@ class Ledger:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
-            version = self._version()
+        with self._db.transaction():
+            version = self._db.version()
             if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";\n")):
                     self._db.execute(statement)
@@ -284,39 +267,13 @@ class Ledger:
             if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def _version(self) -> int:
-        [[version]] = self._found(list[tuple[int]], "PRAGMA user_version")
-        return version
-
     def _check_version(self) -> None:
-        version = self._version()
+        version = self._db.version()
         if version not in (_UNCHECKED, _VERSION):
             raise DataFolderError(
-                f"{self._path} has layout version {version}, this program reads version {_VERSION}; "
+                f"{self._db.path} has layout version {version}, this program reads version {_VERSION}; "
                 "use the program version that wrote it, or another data folder"
             )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Run a transaction, all or nothing; the write lock is taken at once, so that reads still hold."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """SQLite's errors as ours, in one line."""
-        try:
-            yield
-        except (sqlite3.DatabaseError, UnicodeError, msgspec.DecodeError) as error:
-            if is_damage(error):
-                raise self._damaged(error) from error
-            raise DataFolderError(f"cannot use {self._path}: {error}") from error
 
 
 class _SealedLines(Lines):
@@ -362,13 +319,3 @@ def standing(records: Iterable[Record]) -> list[Close]:
         else:
             closes[record.number] = record
     return list(closes.values())
-
-
-def _connect(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
-    try:
-        if path is None:
-            return sqlite3.connect(_MEMORY, isolation_level=None)
-        uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
-        raise DataFolderError(f"cannot open {path}: {error}") from error

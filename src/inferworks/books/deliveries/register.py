@@ -11,7 +11,6 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,6 +34,7 @@ from inferworks.books.deliveries.saying import (
     together,
 )
 from inferworks.errors import UserError
+from inferworks.sqlite import transaction
 
 _COLUMNS: Final = (
     "number, delivery, file, file_sha256, series, place, revision, state, digest, lines, spans, totals, "
@@ -47,7 +47,6 @@ _invoices = msgspec.json.Decoder(tuple[str, ...]).decode
 _encode = msgspec.json.encode
 
 Load = Callable[[str], Charge]
-Transaction = Callable[[], AbstractContextManager[None]]
 
 
 class _File(NamedTuple):
@@ -68,10 +67,9 @@ _NOT_ALONE: Final = "{file}: not imported, for another part of its delivery was 
 class Register:
     """Deliveries in the database `db`, whose charges `load` reads."""
 
-    def __init__(self, db: sqlite3.Connection, load: Load, transaction: Transaction) -> None:
+    def __init__(self, db: sqlite3.Connection, load: Load) -> None:
         self._db = db
         self._load = load
-        self._transaction = transaction
         self._arrived: list[_File] = []
         self._by, self._at_ns = "", 0
         """Importing user, and the time in nanoseconds."""
@@ -142,7 +140,7 @@ class Register:
 
     def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
         """Settle the question `number`: its file stays out. UserError when it is not open."""
-        with self._transaction():
+        with transaction(self._db):
             found = [asked for asked in self.questions() if asked.number == number]
             if not found:
                 raise UserError(
@@ -155,7 +153,7 @@ class Register:
         self, number: int, reason: str, closed: Closed, by: str, at_ns: int
     ) -> tuple[Import, Changed]:
         """Take the import `number` back: its lines count no more. UserError when it is not in force."""
-        with self._transaction():
+        with transaction(self._db):
             found = self.imports(number)
             if not found:
                 raise UserError(
@@ -210,7 +208,7 @@ class Register:
         """Take in files that share deliveries: all but those that leave a question."""
         left = list(files)
         refused: list[Outcome] = []
-        with self._transaction():
+        with transaction(self._db):
             while left:
                 decided = self._decide(left, answer)
                 asked = _asked(decided)

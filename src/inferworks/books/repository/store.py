@@ -21,12 +21,11 @@ their ids, and are entered in the register as the deliveries that they are.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -52,14 +51,12 @@ from inferworks.books.repository.layout import (
     execute_all,
     insert_all,
 )
-from inferworks.checksum import as_declared, is_damage, long_row_checksum
+from inferworks.checksum import long_row_checksum
 from inferworks.errors import BillError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 from inferworks.garbage import uncollected
+from inferworks.sqlite import Database, as_declared
 
-T = TypeVar("T")
-
-_BUSY_SECONDS = 10.0
 _PAGES = "PRAGMA page_size = 16384"
 """Page size of new books: a bill line takes a kilobyte or two, too much for the usual page."""
 
@@ -84,16 +81,17 @@ class BookStore:
 
         DataFolderError when it cannot be opened, is no books.db, or is of another version.
         """
-        self._path = path
         with leaving_none_empty(path):
-            self._db = _connect(path, read_only=read_only)
-            self._register = Register(self._db, self._kept, self._transaction)
+            self._db = Database(path, read_only=read_only)
+            self._register = Register(self._db.connection, self._kept)
             try:
-                with self._translated():
+                with self._db.translated():
                     if not read_only:
                         self._prepare(currency)
                     self._check_version()
-                    [(self.currency,)] = self._found(tuple[tuple[str]], "SELECT currency FROM meta")
+                    [(self.currency,)] = self._db.found(
+                        tuple[tuple[str]], "SELECT currency FROM meta"
+                    )
             except BaseException:
                 self._db.close()
                 raise
@@ -125,12 +123,12 @@ class BookStore:
 
     def stage_lines(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
         """Stage lines that have their names already, as they are read; return their number."""
-        with self._translated(), uncollected():
+        with self._db.translated(), uncollected():
             return self._register.stage(lines, series)
 
     def unstage(self, place: int) -> None:
         """Forget the files put aside from this place on."""
-        with self._translated():
+        with self._db.translated():
             self._register.unstage(place)
 
     def land(
@@ -145,7 +143,7 @@ class BookStore:
         Lines whose time is `closed` are not changed but reversed. A file whose case is not certain stays
         out, with a question on record; `answer` answers those.
         """
-        with self._translated():
+        with self._db.translated():
             found = self._register.land(answer, closed, by, at_ns)
             return sorted(found, key=lambda outcome: outcome.place)
 
@@ -172,18 +170,18 @@ class BookStore:
 
     def imports(self) -> list[Import]:
         """Every import on record, in order."""
-        with self._translated():
-            return self._register.imports() if self._version() == VERSION else []
+        with self._db.translated():
+            return self._register.imports() if self._db.version() == VERSION else []
 
     def questions(self, *, settled: bool = False) -> list[Asked]:
         """The questions that files left which were not imported."""
-        with self._translated():
-            known = self._version() == VERSION
+        with self._db.translated():
+            known = self._db.version() == VERSION
             return self._register.questions(settled=settled) if known else []
 
     def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
         """Let a question be settled: its file stays out. UserError when it is not open."""
-        with self._translated():
+        with self._db.translated():
             return self._register.settle(number, reason, by, at_ns)
 
     def void(
@@ -193,7 +191,7 @@ class BookStore:
 
         UserError when it is not in force.
         """
-        with self._translated():
+        with self._db.translated():
             return self._register.void(number, reason, closed, by, at_ns)
 
     def add_rates(self, bill: BillFile, rows: Sequence[RateRow], imported_ns: int) -> Imported:
@@ -202,7 +200,7 @@ class BookStore:
         BillError when another rate is here for one of them; then nothing of the file lands. A rate
         never changes: charges were converted by it.
         """
-        with self._translated(), self._transaction():
+        with self._db.translated(), self._db.transaction():
             if self._has_file(bill.sha256):
                 return Imported(0, len(rows), 0)
             fresh, conflicts = self._sorted_rates(rows)
@@ -215,13 +213,13 @@ class BookStore:
 
     def rates(self) -> Rates:
         """Every exchange rate that was imported."""
-        with self._translated():
+        with self._db.translated():
             return Rates(self._rate_rows().values())
 
     def quarantined_rates(self) -> list[tuple[RateRow, RateRow]]:
         """The conflicting rates so far: the one kept, and the one refused."""
-        with self._translated():
-            rows = self._found(
+        with self._db.translated():
+            rows = self._db.found(
                 list[tuple[bytes, bytes]], "SELECT kept, refused FROM rate_quarantine"
             )
             decode = msgspec.json.Decoder(RateRow).decode
@@ -229,7 +227,7 @@ class BookStore:
 
     def charges(self, start_ns: int | None = None, end_ns: int | None = None) -> list[Charge]:
         """The charges whose period meets the span, by id; every charge when no span is given."""
-        with self._translated():
+        with self._db.translated():
             rows = self._db.execute(
                 "SELECT * FROM charges WHERE period_end_ns > ? AND period_start_ns < ? ORDER BY id",
                 (
@@ -251,10 +249,10 @@ class BookStore:
 
         One at a time; to be closed.
         """
-        if self._version() != VERSION:
+        if self._db.version() != VERSION:
             return
         marks = ", ".join("?" * len(issuers))
-        with self._translated():
+        with self._db.translated():
             rows = self._db.execute(
                 "SELECT charges.* FROM deliveries JOIN parts ON delivery = deliveries.number "
                 "JOIN lines ON part = parts.number JOIN charges USING (id) "
@@ -274,13 +272,13 @@ class BookStore:
             SELECT coalesce(max(CASE WHEN period_end_ns <= :now THEN period_end_ns END), 0),
                    coalesce(max(CASE WHEN period_start_ns < :now THEN period_start_ns END),
                             min(period_start_ns), 0) FROM charges"""
-        with self._translated():
+        with self._db.translated():
             over_ns, begun_ns = self._db.execute(query, {"now": now_ns}).fetchone()
         return int(over_ns), int(begun_ns)
 
     def times(self, start_ns: int, end_ns: int) -> list[Times]:
         """The periods of the charges that meet the span, each with how many have it."""
-        with self._translated():
+        with self._db.translated():
             rows = self._db.execute(
                 "SELECT period_start_ns, period_end_ns, COUNT(*) FROM charges "
                 "WHERE period_end_ns > ? AND period_start_ns < ? GROUP BY 1, 2",
@@ -290,7 +288,7 @@ class BookStore:
 
     def ids(self, start_ns: int, end_ns: int) -> list[str]:
         """The ids of the charges whose period meets the span, in order."""
-        with self._translated():
+        with self._db.translated():
             rows = self._db.execute(
                 "SELECT id FROM charges WHERE period_end_ns > ? AND period_start_ns < ?",
                 (start_ns, end_ns),
@@ -299,7 +297,7 @@ class BookStore:
 
     def called(self, ids: Iterable[str]) -> list[Charge]:
         """The charges of these `ids`."""
-        with self._translated():
+        with self._db.translated():
             return list(map(self._kept, ids))
 
     def lines(self, start_ns: int, end_ns: int) -> Generator[tuple[bytes, Glance, int]]:
@@ -308,8 +306,8 @@ class BookStore:
         The BooksError comes after the last.
         """
         with self._reading():
-            known = self._version() == VERSION
-            held = Held(registered(self._db, start_ns, end_ns)) if known else None
+            known = self._db.version() == VERSION
+            held = Held(registered(self._db.connection, start_ns, end_ns)) if known else None
             for body, checksum in self._bodies(start_ns, end_ns):
                 line = glance(body)
                 if held is not None:
@@ -340,12 +338,8 @@ class BookStore:
 
         DamagedError when the file is no whole database any more.
         """
-        with self._translated():
-            findings = [
-                f"{self._path} is damaged: {message}"
-                for (message,) in self._found(list[tuple[str]], "PRAGMA integrity_check(20)")
-                if message != "ok"
-            ]
+        with self._db.translated():
+            findings = self._db.integrity()
             checked = 0
             for table in ("charges", "rates"):
                 for row in self._db.execute(f"SELECT * FROM {table}"):
@@ -358,8 +352,8 @@ class BookStore:
 
     def quarantined(self) -> list[tuple[Charge, Charge]]:
         """Return the conflicts from before there was a register: the line kept, and the line refused."""
-        with self._translated():
-            rows = self._found(
+        with self._db.translated():
+            rows = self._db.found(
                 list[tuple[bytes, bytes]],
                 "SELECT kept, refused FROM quarantine ORDER BY id, file_sha256",
             )
@@ -369,9 +363,8 @@ class BookStore:
         """DamagedError when `row` of `table` is not what was written."""
         is_checked = len(row) != WIDTHS[table] - 1
         if is_checked and long_row_checksum(table, row[:-1]) != row[-1]:
-            raise DamagedError(
-                f"{self._path} is damaged: {table} {row[0]!a} is not what was written: its checksum "
-                "differs; restore the data folder from a backup"
+            raise self._db.damaged(
+                f"{table} {row[0]!a} is not what was written: its checksum differs"
             )
 
     def _charge(self, row: Sequence[Any]) -> Charge:
@@ -383,10 +376,10 @@ class BookStore:
             self._db.execute(setting)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
-            version = self._version()
+        with self._db.transaction():
+            version = self._db.version()
             if version == 0:
-                execute_all(self._db, SCHEMA)
+                execute_all(self._db.connection, SCHEMA)
                 self._db.execute("INSERT INTO meta VALUES (?)", (currency,))
             elif version < VERSION:
                 self._upgrade(version)
@@ -396,22 +389,14 @@ class BookStore:
     def _upgrade(self, version: int) -> None:
         """Bring the layout up to date."""
         if version < 3:
-            add_checksums(self._db, version)
-        execute_all(self._db, DELIVERIES)
-        kinds = dict(self._found(list[tuple[str, str]], "SELECT sha256, kind FROM files"))
+            add_checksums(self._db.connection, version)
+        execute_all(self._db.connection, DELIVERIES)
+        kinds = dict(self._db.found(list[tuple[str, str]], "SELECT sha256, kind FROM files"))
         rows = self._db.execute("SELECT * FROM charges ORDER BY id").fetchall()
         self._register.adopt(kinds, map(self._charge, rows))
 
-    def _version(self) -> int:
-        [[version]] = self._found(list[tuple[int]], "PRAGMA user_version")
-        return version
-
-    def _found(self, kind: type[T], query: str) -> T:
-        """The rows that `query` finds, as the list of type `kind`."""
-        return as_declared(self._db.execute(query).fetchall(), kind)
-
     def _check_version(self) -> None:
-        version = self._version()
+        version = self._db.version()
         if not UNCHECKED <= version <= VERSION:
             older = 0 < version < VERSION
             advice = (
@@ -420,7 +405,7 @@ class BookStore:
                 else ("use the program version that wrote it, or another data folder")
             )
             raise DataFolderError(
-                f"{self._path} has layout version {version}, this program reads version {VERSION}; "
+                f"{self._db.path} has layout version {version}, this program reads version {VERSION}; "
                 f"{advice}"
             )
 
@@ -456,7 +441,9 @@ class BookStore:
     ) -> None:
         self._insert_file(bill, "rates", len(fresh), duplicate, imported_ns)
         insert_all(
-            self._db, "rates", ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh)
+            self._db.connection,
+            "rates",
+            ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh),
         )
 
     def _insert_file(
@@ -470,16 +457,14 @@ class BookStore:
     def _kept(self, id_: str) -> Charge:
         row = self._db.execute("SELECT * FROM charges WHERE id = ?", (id_,)).fetchone()
         if row is None:
-            raise DamagedError(
-                f"{self._path} is damaged: charge {id_!a} is gone; restore the data folder from a backup"
-            )
+            raise self._db.damaged(f"charge {id_!a} is gone")
         return self._charge(row)
 
     def _quarantine_rates(
         self, bill: BillFile, conflicts: list[tuple[RateRow, RateRow]], at_ns: int
     ) -> None:
         encode = msgspec.json.encode
-        with self._translated(), self._transaction():
+        with self._db.translated(), self._db.transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO rate_quarantine VALUES (?, ?, ?, ?)",
                 (
@@ -491,44 +476,12 @@ class BookStore:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """Everything of one moment, whatever is imported meanwhile."""
-        with self._translated():
+        with self._db.translated():
             self._db.execute("BEGIN")
             try:
                 yield
             finally:
                 self._db.execute("COMMIT")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing; the write lock is taken at once, so that what was read still holds."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """SQLite's errors as ours, in one line."""
-        try:
-            yield
-        except (sqlite3.DatabaseError, UnicodeError, msgspec.DecodeError) as error:
-            if is_damage(error):
-                raise DamagedError(
-                    f"{self._path} is damaged: {error}; restore the data folder from a backup"
-                ) from error
-            raise DataFolderError(f"cannot use {self._path}: {error}") from error
-
-
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    try:
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
-        raise DataFolderError(f"cannot open {path}: {error}") from error
 
 
 def _decoded(body: bytes) -> Charge:

@@ -26,7 +26,6 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from inferworks.checksum import is_damage
 from inferworks.errors import DamagedError, DataFolderError, JournalError
 from inferworks.meter.archive.manifest import Head
 from inferworks.meter.archive.schema import DAY_NS, Fact, LakeTable
@@ -42,6 +41,7 @@ from inferworks.meter.reader import (
 )
 from inferworks.meter.tables import ACTIVITY, CAPACITY, SEALING, STEP, USAGE, Table
 from inferworks.meter.usage import Usage
+from inferworks.sqlite import connect, is_damage, transaction
 
 Key: TypeAlias = tuple[str | int, ...]
 
@@ -122,9 +122,7 @@ class SealingJournal:
         if not path.exists():
             raise DataFolderError(f"there is no journal {path}; check the data folder's name")
         with self._told():
-            self._database = sqlite3.connect(
-                path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            self._database = connect(path, "rw", _LOCK_TIMEOUT_S, check_same_thread=False)
         try:
             with self._told():
                 self._prepare()
@@ -224,14 +222,8 @@ class SealingJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._turn:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            finally:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
+        with self._turn, transaction(self._database):
+            yield
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from inferworks.errors import DataFolderError, JournalError, RecordError
 from inferworks.folder import sync_names
@@ -35,6 +35,7 @@ from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
+from inferworks.sqlite import connect, transaction
 
 _LARGEST: Final = 64
 """Rows per statement at most."""
@@ -171,18 +172,13 @@ class SqliteStore:
 
     def _take_back(self, database: sqlite3.Connection, doubtful: Sequence[Usage]) -> None:
         """Remove usages of `doubtful` that are there; write in any case, to test whether that works."""
-        database.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(database):
             database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
             for usage in doubtful:
                 where = (usage.call_id,)
                 row = database.execute("SELECT * FROM usage WHERE call_id = ?", where).fetchone()
                 if row is not None and row == USAGE.stored(usage):
                     database.execute("DELETE FROM usage WHERE call_id = ?", where)
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
 
     def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
         statements = self._statements_for(database, records)
@@ -191,22 +187,12 @@ class SqliteStore:
                 *statements[0]
             )  # by itself it is a transaction, without two calls more
         elif statements:
-            self._transact(database, statements)
+            with transaction(database):
+                for statement in statements:
+                    database.execute(*statement)
         for record in records:
             if type(record) is Usage:
                 self._openings.ended(record.call_id)
-
-    def _transact(
-        self, database: sqlite3.Connection, statements: Sequence[tuple[str, Row]]
-    ) -> None:
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in statements:
-                database.execute(*statement)
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
 
     def _lost(self, error: Exception) -> JournalError:
         return JournalError(f"cannot write beside {self._path}: {error}")
@@ -246,19 +232,14 @@ class SqliteStore:
         return statement
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
     """Return a connection that writes durably, with the tables in place. Mode `rw` makes no file.
 
     The file and its write-ahead log have durable names: SQLite asks for that too, but ignores a failure
     of it, and a commit into a log without a durable name is lost with the power.
     """
-    database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=_LOCK_TIMEOUT_S,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=_PREPARED,
+    database = connect(
+        path, mode, _LOCK_TIMEOUT_S, check_same_thread=False, cached_statements=_PREPARED
     )
     try:
         _create(database)
@@ -290,11 +271,10 @@ def _place(path: Path) -> tuple[int, int] | None:
 
 def _create(database: sqlite3.Connection) -> None:
     """Make the tables, all or none, in a file that is empty."""
-    database.execute("BEGIN IMMEDIATE")
-    if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-        for statement in SCHEMA:
-            database.execute(statement)
-    database.execute("COMMIT")
+    with transaction(database):
+        if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            for statement in SCHEMA:
+                database.execute(statement)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
@@ -302,14 +282,9 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
 
     DataFolderError when it is no journal, or one of a newer version.
     """
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         for statement in MIGRATIONS[check_version(database, path)]:
             database.execute(statement)
         database.execute(
             "UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),)
         )
-        database.execute("COMMIT")
-    finally:
-        if database.in_transaction:
-            database.execute("ROLLBACK")

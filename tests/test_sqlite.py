@@ -1,0 +1,106 @@
+"""The one base of the SQLite files: all or nothing, and each error is one line that says what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from inferworks.errors import DamagedError, DataFolderError
+from inferworks.sqlite import Database, connect, transaction
+
+
+def made(path: Path) -> Path:
+    """Return the path of a database with one empty table."""
+    with closing(Database(path)) as database:
+        database.execute("CREATE TABLE kept (value INTEGER NOT NULL)")
+    return path
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    """What a failed block wrote is gone, and the next transaction begins."""
+    with closing(Database(made(tmp_path / "some.db"))) as database:
+        with pytest.raises(sqlite3.IntegrityError), database.transaction():
+            database.executemany("INSERT INTO kept VALUES (?)", [(1,), (None,)])
+        with database.transaction():
+            database.execute("INSERT INTO kept VALUES (1), (2)")
+        assert database.found(list[tuple[int]], "SELECT value FROM kept") == [(1,), (2,)]
+
+
+def test_a_transaction_that_sqlite_ended_is_over(tmp_path: Path) -> None:
+    """A full disk ends the transaction itself: its error arrives, and the connection is of use again."""
+    with closing(connect(made(tmp_path / "some.db"), "rw")) as database:
+        [pages] = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(sqlite3.OperationalError, match="full"), transaction(database):
+            database.executemany("INSERT INTO kept VALUES (?)", ((n,) for n in range(100_000)))
+        with transaction(database):
+            database.execute("INSERT INTO kept VALUES (1)")
+        assert database.execute("SELECT value FROM kept").fetchall() == [(1,)]
+
+
+INSERT = "INSERT INTO kept VALUES (1)"
+
+
+def test_a_lock_is_waited_for_and_told(tmp_path: Path) -> None:
+    """A file that another process writes to can be used when that has ended, and the error says so."""
+    path = made(tmp_path / "some.db")
+    told = r"cannot use .*some\.db: database is locked; .*try again when it is done"
+    with closing(Database(path)) as one, closing(connect(path, "rw")) as other:
+        one.execute("PRAGMA busy_timeout = 0")
+        with transaction(other), pytest.raises(DataFolderError, match=told), one.translated():
+            one.execute(INSERT)
+        one.execute(INSERT)
+
+
+def test_an_unusable_file_is_told(tmp_path: Path) -> None:
+    """A file that is missing or may not be written is one line with its name and what to do."""
+    with pytest.raises(DataFolderError, match=r"cannot open .*none\.db: .*; check the permissions"):
+        Database(tmp_path / "none.db", read_only=True)
+    path, told = (
+        made(tmp_path / "some.db"),
+        r"cannot use .*some\.db: .*; check the disk and the perm",
+    )
+    with (
+        closing(Database(path, read_only=True)) as database,
+        pytest.raises(DataFolderError, match=told),
+        database.translated(),
+    ):
+        database.execute(INSERT)
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 'text'", "SELECT * FROM lost", "SELECT CAST(x'ff' AS TEXT)"]
+)
+def test_a_damaged_file_is_told(tmp_path: Path, query: str) -> None:
+    """A value of another type, a table that is gone and text that is none are damage: restore it."""
+    told = r"some\.db is damaged: .*; restore the data folder from a backup"
+    with (
+        closing(Database(made(tmp_path / "some.db"))) as database,
+        pytest.raises(DamagedError, match=told),
+        database.translated(),
+    ):
+        database.found(list[tuple[int]], query)
+
+
+def test_a_file_of_noise_is_told(tmp_path: Path) -> None:
+    """A file that is no database is damaged, and named."""
+    path = tmp_path / "some.db"
+    path.write_bytes(b"noise" * 1000)
+    with (
+        closing(Database(path)) as database,
+        pytest.raises(DamagedError, match=r"some\.db is damaged: file is not a database"),
+        database.translated(),
+    ):
+        database.version()
+
+
+def test_without_a_path_it_is_in_memory() -> None:
+    """A database without a path leaves no file, and has a version like any other."""
+    with closing(Database(None)) as database:
+        assert database.version() == 0
+        database.execute("PRAGMA user_version = 3")
+        assert database.version() == 3
+        assert database.integrity() == []
