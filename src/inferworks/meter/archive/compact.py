@@ -52,7 +52,6 @@ from inferworks.meter.archive.seal import (
     ROW_GROUP_ROWS,
     SEGMENT_ROWS,
     check_lake,
-    never,
     put_sums,
     read_segment,
     unsettled,
@@ -112,12 +111,11 @@ def compact(
     *,
     largest_rows: int = LARGEST_ROWS,
     progress: Callable[[Group, int, int], None] = lambda *_: None,
-    stopped: Callable[[], bool] = never,
 ) -> Compacted:
     """Compact small segments of a day, except those `kept` by name, and return the commits.
 
     `seals` is the journal's present record; `progress` gets the number of groups done, and of all, after
-    each. Ends early once `stopped`. LakeError when a segment cannot be read, or the lake cannot be
+    each. LakeError when a segment cannot be read, or the lake cannot be
     written or is another journal's as well; groups committed until then stay.
     """
     before: list[Segment] = []
@@ -127,8 +125,6 @@ def compact(
     _refuse_shared(seals, manifest, lake.url)
     groups = groups_of(manifest, seals, kept, largest_rows)
     for number, group in enumerate(groups):
-        if stopped():
-            break
         progress(group, number, len(groups))
         segment, sums = _merged(lake, group)
         if _commit(lake, group, segment, sums, at_ns):
