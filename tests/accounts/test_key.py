@@ -8,7 +8,7 @@ import re
 import msgspec
 import pytest
 
-from inferworks.accounts.key import DEFAULT_PROJECT, fingerprint, mint
+from inferworks.accounts.key import DEFAULT_PROJECT, Grant, fingerprint, mint
 from inferworks.ids import CustomerId, ProjectId
 from inferworks.purpose import Purpose
 
@@ -46,9 +46,11 @@ def test_allowed_always_holds_the_purpose():
     key, _ = mint(
         ACME,
         1,
+        Grant(
+            purpose=Purpose.TRAIN_INFERENCE,
+            allowed=(Purpose.SERVE_INTERNAL, Purpose.EVALUATE, Purpose.EVALUATE),
+        ),
         project=ProjectId("rollouts"),
-        purpose=Purpose.TRAIN_INFERENCE,
-        allowed=(Purpose.SERVE_INTERNAL, Purpose.EVALUATE, Purpose.EVALUATE),
     )
     assert key.allowed == (Purpose.EVALUATE, Purpose.SERVE_INTERNAL, Purpose.TRAIN_INFERENCE)
 

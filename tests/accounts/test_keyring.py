@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import Key, mint
+from inferworks.accounts.key import Grant, Key, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
@@ -29,7 +29,7 @@ def world(path: Path) -> Iterator[tuple[SqliteAccounts, KeyRing, Key, str]]:
     """Accounts in a file, a key ring that follows it, and a key with its secret."""
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(ACME, 1))
-        key, secret = mint(ACME, 2, allowed=(Purpose.SERVE_FREE,))
+        key, secret = mint(ACME, 2, Grant(allowed=(Purpose.SERVE_FREE,)))
         accounts.add_key(key)
         with closing(FollowedAccounts(path)) as followed, closing(KeyRing(followed)) as ring:
             yield accounts, ring, key, secret

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import Grant, mint
 from inferworks.api.app import ROUTES
 from inferworks.api.wire.openai_chat import decode_chat
 from inferworks.cloud.providers.stub import Script, StubProvider
@@ -539,7 +539,7 @@ def test_a_key_for_something_else_sends_no_body(run: Run) -> None:
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            monitor, secret = mint(A_CUSTOMER, 1, monitor=True)
+            monitor, secret = mint(A_CUSTOMER, 1, Grant(monitor=True))
             house.accounts.add_key(monitor)
             revoked_id, revoked = house.new_key()
             house.revoke(revoked_id)

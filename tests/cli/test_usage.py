@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 from tests.support.command_line import document, invoke, run
 
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import Grant, mint
 from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.reports import read_reports
 from inferworks.books.calendar.moments import parse_moment_ns
@@ -302,9 +302,8 @@ def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def main() -> None:
         async with open_door(StubProvider()) as house:
-            key, secret = mint(
-                CustomerId("acme"), 1, reporter=True, sources=("b",), tells_cost=True
-            )
+            grant = Grant(reporter=True, sources=("b",), tells_cost=True)
+            key, secret = mint(CustomerId("acme"), 1, grant)
             house.accounts.add_key(key)
             house.door.keyring.refresh()
             monkeypatch.setenv("INFERWORKS_API_KEY", secret)

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import Grant, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.config import Config, Data, Engine, Gateway, Log, Observe, Upstream
 from inferworks.folder import DataFolder
@@ -72,7 +72,7 @@ def new_key(folder: DataFolder, **flags: bool) -> str:
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         if A_CUSTOMER not in {known.id for known in accounts.customers()}:
             accounts.add_customer(Customer(A_CUSTOMER, 1))
-        key, secret = mint(A_CUSTOMER, 1, **flags)
+        key, secret = mint(A_CUSTOMER, 1, Grant(**flags))
         accounts.add_key(key)
     return secret
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Final
 
 import msgspec
 
@@ -27,22 +28,13 @@ ANY_SOURCE = "*"
 """Wildcard among the `sources` of a key: every source that no key of another customer names."""
 
 
-class Key(msgspec.Struct, frozen=True):
-    """Record of a key, with its permissions; never the secret."""
+class Grant(msgspec.Struct, frozen=True):
+    """Permissions of a key, and the purpose of its calls."""
 
-    id: KeyId
-    secret_sha256: bytes
-    hint: str
-    """The secret's last four characters, for people to tell keys apart."""
-    name: str
-    customer: CustomerId
-    project: ProjectId
-    purpose: Purpose
+    purpose: Purpose = Purpose.SERVE_PAID
     """Purpose of its calls unless a call says otherwise."""
-    allowed: tuple[Purpose, ...]
-    """The purposes a call may name in `x-inferworks-purpose`; always holds `purpose`."""
-    created_ns: int
-    revoked_ns: int | None = None
+    allowed: tuple[Purpose, ...] = ()
+    """The purposes a call may name in `x-inferworks-purpose`; a key always has `purpose` among them."""
     reporter: bool = False
     """True if it may report for every customer there is, for every purpose, and what is `ours`."""
     monitor: bool = False
@@ -57,39 +49,48 @@ class Key(msgspec.Struct, frozen=True):
     """True if its reports may state a provider's charge for a call."""
 
 
+SERVING: Final = Grant()
+"""Grant of a key that serves paying customers, and may do nothing else."""
+
+
+class Key(Grant, frozen=True, kw_only=True):
+    """Record of a key, with its permissions; never the secret."""
+
+    id: KeyId
+    secret_sha256: bytes
+    hint: str
+    """The secret's last four characters, for people to tell keys apart."""
+    name: str
+    customer: CustomerId
+    project: ProjectId
+    created_ns: int
+    revoked_ns: int | None = None
+
+
 def mint(
     customer: CustomerId,
     created_ns: int,
+    grant: Grant = SERVING,
     *,
     name: str = "",
     project: ProjectId = DEFAULT_PROJECT,
-    purpose: Purpose = Purpose.SERVE_PAID,
-    allowed: tuple[Purpose, ...] = (),
-    reporter: bool = False,
-    monitor: bool = False,
-    log_content: bool = False,
-    sources: tuple[str, ...] = (),
-    ours: bool = False,
-    tells_cost: bool = False,
 ) -> tuple[Key, str]:
-    """A new key and its secret. The secret exists nowhere else: show it once."""
+    """Return a new key and its secret. The secret exists nowhere else: show it once."""
     secret = PREFIX + secrets.token_urlsafe(32)
+    permissions = msgspec.structs.replace(
+        grant,
+        allowed=tuple(sorted({grant.purpose, *grant.allowed})),
+        sources=tuple(sorted(set(grant.sources))),
+    )
     key = Key(
+        **msgspec.structs.asdict(permissions),
         id=KeyId(new_id("key", created_ns)),
         secret_sha256=fingerprint(secret),
         hint=secret[-4:],
         name=name,
         customer=customer,
         project=project,
-        purpose=purpose,
-        allowed=tuple(sorted({purpose, *allowed})),
         created_ns=created_ns,
-        reporter=reporter,
-        monitor=monitor,
-        log_content=log_content,
-        sources=tuple(sorted(set(sources))),
-        ours=ours,
-        tells_cost=tells_cost,
     )
     return key, secret
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Key, mint
+from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Grant, Key, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
@@ -111,16 +111,18 @@ def create(
         key, secret = mint(
             customer_id(customer),
             now_ns,
+            Grant(
+                purpose=Purpose(purpose),
+                allowed=tuple(Purpose(text) for text in allow),
+                reporter=reporter,
+                monitor=monitor,
+                log_content=log_content,
+                sources=sources or ((ANY_SOURCE,) if reporter else ()),
+                ours=ours,
+                tells_cost=tells_cost,
+            ),
             name=name,
             project=ProjectId(project),
-            purpose=Purpose(purpose),
-            allowed=tuple(Purpose(text) for text in allow),
-            reporter=reporter,
-            monitor=monitor,
-            log_content=log_content,
-            sources=sources or ((ANY_SOURCE,) if reporter else ()),
-            ours=ours,
-            tells_cost=tells_cost,
         )
         accounts.add_key(key)
     if as_json:

@@ -25,7 +25,7 @@ import msgspec
 import uvloop
 
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import mint
+from inferworks.accounts.key import Grant, mint
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.base import Accounts
 from inferworks.books.accounting.policy import load_policy
@@ -223,9 +223,8 @@ def open_accounts(
         plan = None if price is None else PricePlan.per_token(customer, now_ns, CURRENCY, *price)
         accounts.add_customer(Customer(customer, now_ns), plan)
         sources = reporting.get(customer, ())
-        key, secrets[customer] = mint(
-            customer, now_ns, purpose=purpose, allowed=allowed, sources=sources, ours=bool(sources)
-        )
+        grant = Grant(purpose=purpose, allowed=allowed, sources=sources, ours=bool(sources))
+        key, secrets[customer] = mint(customer, now_ns, grant)
         accounts.add_key(key)
     return secrets
 

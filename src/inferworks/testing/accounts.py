@@ -7,7 +7,7 @@ import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, fingerprint, mint
+from inferworks.accounts.key import ANY_SOURCE, Grant, fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan, plan_at
 from inferworks.accounts.stores.base import Accounts
@@ -125,7 +125,7 @@ def _check_credits(accounts: Accounts) -> None:
 
 
 def _check_keys(accounts: Accounts) -> None:
-    key, secret = mint(ACME, 5, name="laptop", allowed=(Purpose.SERVE_FREE,))
+    key, secret = mint(ACME, 5, Grant(allowed=(Purpose.SERVE_FREE,)), name="laptop")
     with pytest.raises(UserError, match="no customer nobody"):
         accounts.add_key(mint(CustomerId("nobody"), 5)[0])
     ring = KeyRing(accounts)
@@ -148,9 +148,9 @@ def _check_keys(accounts: Accounts) -> None:
 def _check_flags(accounts: Accounts) -> None:
     """Check that the permissions of a key are kept with it."""
     flagged = [
-        mint(ACME, 6, monitor=True)[0],
-        mint(ACME, 7, log_content=True, reporter=True)[0],
-        mint(ACME, 8, sources=("b", "a, é"), ours=True, tells_cost=True)[0],
+        mint(ACME, 6, Grant(monitor=True))[0],
+        mint(ACME, 7, Grant(log_content=True, reporter=True))[0],
+        mint(ACME, 8, Grant(sources=("b", "a, é"), ours=True, tells_cost=True))[0],
     ]
     for key in flagged:
         accounts.add_key(key)
@@ -161,8 +161,8 @@ def _check_sources(accounts: Accounts) -> None:
     """A source belongs to one customer, also when its key was revoked; one of all is one of them."""
     other = CustomerId("burns")
     accounts.add_customer(Customer(other, 1))
-    first, secret = mint(ACME, 9, sources=("gateway-b",))
-    anything, reporter = mint(other, 10, sources=(ANY_SOURCE,))
+    first, secret = mint(ACME, 9, Grant(sources=("gateway-b",)))
+    anything, reporter = mint(other, 10, Grant(sources=(ANY_SOURCE,)))
     for key in (first, anything):
         accounts.add_key(key)
     accounts.revoke_key(first.id, 11)
@@ -170,9 +170,9 @@ def _check_sources(accounts: Accounts) -> None:
     for sources in (("c", "gateway-b"), (ANY_SOURCE,)):
         customer = ACME if ANY_SOURCE in sources else other
         with pytest.raises(UserError, match="belongs to customer"):
-            accounts.add_key(mint(customer, 12, sources=sources)[0])
+            accounts.add_key(mint(customer, 12, Grant(sources=sources))[0])
     assert accounts.version() == before
-    after, _ = mint(ACME, 13, sources=("gateway-b",))
+    after, _ = mint(ACME, 13, Grant(sources=("gateway-b",)))
     accounts.add_key(after)
     ring = KeyRing(accounts)
     assert ring.customers == {ACME, other}

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import ANY_SOURCE, mint
+from inferworks.accounts.key import ANY_SOURCE, Grant, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.admission import ConcurrencyLimiter
@@ -134,10 +134,10 @@ class InProcessGateway:
         customer: CustomerId = A_CUSTOMER,
         **rights: Any,
     ) -> tuple[str, str]:
-        """Another key, and its customer if need be: its id and its secret. `rights` as in `mint`."""
+        """Another key, and its customer if need be: its id and its secret. `rights` as in `Grant`."""
         if customer not in {known.id for known in self.accounts.customers()}:
             self.accounts.add_customer(Customer(customer, 1))
-        key, secret = mint(customer, 1, purpose=purpose, allowed=allowed, **rights)
+        key, secret = mint(customer, 1, Grant(purpose=purpose, allowed=allowed, **rights))
         self.accounts.add_key(key)
         self.door.keyring.refresh()
         return key.id, secret
@@ -325,9 +325,11 @@ def _accounts() -> tuple[StubAccounts, str]:
     key, secret = mint(
         A_CUSTOMER,
         1,
-        allowed=(Purpose.TRAIN_INFERENCE, Purpose.TRAIN_GRADIENT),
-        sources=(ANY_SOURCE,),
-        ours=True,
+        Grant(
+            allowed=(Purpose.TRAIN_INFERENCE, Purpose.TRAIN_GRADIENT),
+            sources=(ANY_SOURCE,),
+            ours=True,
+        ),
     )
     accounts.add_key(key)
     return accounts, secret

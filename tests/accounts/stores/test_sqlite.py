@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, customer_id
-from inferworks.accounts.key import ANY_SOURCE, Key, mint
+from inferworks.accounts.key import ANY_SOURCE, Grant, Key, mint
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
@@ -114,7 +114,7 @@ def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
     path = tmp_path / "accounts.db"
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(CustomerId("acme"), 1))
-        reporter, _ = mint(CustomerId("acme"), 2, reporter=True)
+        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True))
         accounts.add_key(reporter)
     with closing(sqlite3.connect(path)) as database:
         for name in ("monitor", "log_content", "sources", "ours", "tells_cost"):
@@ -122,7 +122,7 @@ def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 2")
     with pytest.raises(DataFolderError, match="inferworks up"):
         SqliteAccounts(path, read_only=True)
-    monitor, _ = mint(CustomerId("acme"), 3, monitor=True)
+    monitor, _ = mint(CustomerId("acme"), 3, Grant(monitor=True))
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_key(monitor)
         had = msgspec.structs.replace(reporter, sources=(ANY_SOURCE,), tells_cost=True)
@@ -134,7 +134,7 @@ def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> Non
     path = tmp_path / "accounts.db"
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(CustomerId("acme"), 1))
-        reporter, _ = mint(CustomerId("acme"), 2, reporter=True)
+        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True))
         plain, _ = mint(CustomerId("acme"), 3)
         for key in (reporter, plain):
             accounts.add_key(key)
