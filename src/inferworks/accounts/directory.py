@@ -222,7 +222,8 @@ def directory_of(facts: Iterable[CustomerFact]) -> Directory:
 
 def refuse_circle(directory: Directory, merge: Merge) -> None:
     """UserError when a customer would count as itself by way of `merge`, at its moment or later."""
-    after = msgspec.structs.replace(directory, merges=_in_order((*directory.merges, merge)))
+    merges = sorted((*directory.merges, merge), key=lambda one: one.from_ns)
+    after = msgspec.structs.replace(directory, merges=tuple(merges))
     edges = {one.from_ns for one in after.merges if one.from_ns >= merge.from_ns}
     for at_ns in sorted(edges):
         seen, customer = {merge.customer}, after.into(merge.customer, at_ns)
@@ -234,10 +235,6 @@ def refuse_circle(directory: Directory, merge: Merge) -> None:
                 f"{merge.into} counts as {merge.customer} itself from {_day(at_ns)} on; a customer "
                 "cannot be merged with one that was merged with it"
             )
-
-
-def _in_order(merges: Iterable[Merge]) -> tuple[Merge, ...]:
-    return tuple(sorted(merges, key=lambda merge: merge.from_ns))
 
 
 def _within(at_ns: int, stretches: Iterable[Counted]) -> bool:

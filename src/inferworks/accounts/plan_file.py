@@ -101,16 +101,15 @@ def read_plan(
 def _terms(file: _PlanFile) -> Terms:
     return Terms(
         currency=file.currency,
-        prices=tuple(_price(row, file.currency) for row in file.price),
+        prices=tuple(
+            Price(row.unit, _scheme(row, file.currency), row.models, row.included)
+            for row in file.price
+        ),
         subscription_pico=parse_pico(file.subscription),
         minimum_pico=parse_pico(file.minimum),
         discounts=tuple(map(_discount, file.discount)),
         name=file.name,
     )
-
-
-def _price(row: _Price, currency: str) -> Price:
-    return Price(row.unit, _scheme(row, currency), row.models, row.included)
 
 
 def _scheme(row: _Price, currency: str) -> Scheme:

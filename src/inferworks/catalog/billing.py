@@ -229,13 +229,10 @@ class Billing:
 
     def _formed(self, row: SellerRow) -> _FormedRow:
         names, services, providers = (
-            frozenset(form for name in given for form in self._forms_of(name))
+            frozenset(form for name in given for form in _name_forms(name, self._legal_forms))
             for given in (row.names, row.services, row.providers)
         )
         return _FormedRow(names, services, providers, row.family)
-
-    def _forms_of(self, name: str) -> Iterator[str]:
-        return _name_forms(name, self._legal_forms)
 
     def _read(self, text: str, family: str) -> Said:
         if len(text) > _LONGEST:

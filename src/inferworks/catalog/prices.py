@@ -204,7 +204,7 @@ class PriceList:
         seller = self._provider(provider)
         if seller is None:
             return None
-        for name in dict.fromkeys((model, _dashed_date(model))):
+        for name in dict.fromkeys((model, _COMPACT_DATE.sub(_dashed, model))):
             listed = self._listed(seller, name)
             if listed is not None:
                 return seller.id, listed
@@ -261,12 +261,8 @@ def _in_force(prices: Iterable[DatedRates], at_ns: int) -> dict[Unit, ListRate]:
     return next(active, listed[0]).rates if listed else {}
 
 
-def _dashed_date(model: str) -> str:
-    """`model` with a compact date (`-20251211`) written out (`-2025-12-11`), as the lists have it."""
-    return _COMPACT_DATE.sub(_dashed, model)
-
-
 def _dashed(match: re.Match[str]) -> str:
+    """A compact date (`-20251211`) written out (`-2025-12-11`), as the lists have it."""
     dash, *date = match.groups()
     try:
         return f"{dash}{dt.date(*map(int, date)).isoformat()}"

@@ -245,7 +245,8 @@ def take_in(cursor: SpoolCursor, lines: Sequence[Line]) -> list[Record]:
             case StateLine(state=state, at_ns=at_ns):
                 timeline.append(Since(max(at_ns, timeline[-1].at_ns), State(state)))
             case StepLine() as step if step.seq > last_seq and step.start_ns >= free_ns:
-                steps.append(_step(cursor.replica, step))
+                of_step = (step.seq, step.start_ns, step.duration_ns, step.calls)
+                steps.append(Step(cursor.replica, *of_step))
                 free_ns, last_seq = step.start_ns + step.duration_ns, step.seq
             case ClockLine(from_ns=from_ns, to_ns=to_ns):
                 until_ns = max(from_ns, free_ns, timeline[-1].at_ns)
@@ -295,10 +296,6 @@ def _capacity(
 ) -> Iterator[Capacity]:
     for from_ns, until_ns in hours(cursor.covered_ns, end_ns):
         yield from capacity_rows(cursor.replica, cursor.node, from_ns, until_ns, timeline, steps)
-
-
-def _step(replica: ReplicaId, line: StepLine) -> Step:
-    return Step(replica, line.seq, line.start_ns, line.duration_ns, line.calls)
 
 
 def _quarantined(

@@ -145,7 +145,10 @@ class Ledger:
                     "again with: inferworks books periods"
                 )
             for body in bodies:
-                self._keep(body)
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)",
+                    ((body.part.sha256, *chunk) for chunk in enumerate(body.packed())),
+                )
             self._db.execute(
                 "INSERT INTO record VALUES (?, ?, ?)", (record.number, sha256_of(raw), raw)
             )
@@ -244,12 +247,6 @@ class Ledger:
             "SELECT number, sha256 FROM record ORDER BY number DESC LIMIT 1",
         )
         return (last[0][0] + 1, last[0][1]) if last else (0, FIRST)
-
-    def _keep(self, body: Sealable) -> None:
-        for chunk, packed in enumerate(body.packed()):
-            self._db.execute(
-                "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", (body.part.sha256, chunk, packed)
-            )
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -201,7 +201,8 @@ class BookStore:
         never changes: charges were converted by it.
         """
         with self._db.translated(), self._db.transaction():
-            if self._has_file(bill.sha256):
+            known = self._db.execute("SELECT 1 FROM files WHERE sha256 = ?", (bill.sha256,))
+            if known.fetchone() is not None:
                 return Imported(0, len(rows), 0)
             fresh, conflicts = self._sorted_rates(rows)
             if not conflicts:
@@ -409,10 +410,6 @@ class BookStore:
                 f"{advice}"
             )
 
-    def _has_file(self, sha256: str) -> bool:
-        found = self._db.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone()
-        return found is not None
-
     def _sorted_rates(
         self, rows: Sequence[RateRow]
     ) -> tuple[list[RateRow], list[tuple[RateRow, RateRow]]]:
@@ -439,19 +436,14 @@ class BookStore:
     def _insert_rates(
         self, bill: BillFile, fresh: list[RateRow], duplicate: int, imported_ns: int
     ) -> None:
-        self._insert_file(bill, "rates", len(fresh), duplicate, imported_ns)
+        self._db.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
+            (bill.sha256, bill.name, "rates", imported_ns, len(fresh), duplicate),
+        )
         insert_all(
             self._db.connection,
             "rates",
             ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh),
-        )
-
-    def _insert_file(
-        self, bill: BillFile, kind: str, accepted: int, duplicate: int, imported_ns: int
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
-            (bill.sha256, bill.name, kind, imported_ns, accepted, duplicate),
         )
 
     def _kept(self, id_: str) -> Charge:

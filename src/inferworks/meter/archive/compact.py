@@ -26,6 +26,7 @@ and one late row would make a month be read).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -98,7 +99,7 @@ def groups_of(
     return [
         Group(*of, chosen)
         for of, segments in sorted(found.items())
-        for chosen in _fitting(sorted(segments, key=_by_time), largest_rows)
+        for chosen in _fitting(sorted(segments, key=attrgetter("start_ns", "name")), largest_rows)
         if len(chosen) > 1
     ]
 
@@ -166,10 +167,6 @@ def prune(
     return names
 
 
-def _by_time(segment: Segment) -> tuple[int, str]:
-    return segment.start_ns, segment.name
-
-
 def _fitting(segments: Iterable[Segment], largest_rows: int) -> Iterator[tuple[Segment, ...]]:
     """`segments` in runs of as many rows as one segment may have."""
     run: list[Segment] = []
@@ -188,7 +185,10 @@ def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:
     order = ("opened_ns", "call_id") if table.name == "usage" else table.key
     rows = pa.concat_tables(_rows(lake, table, group.segments))
     rows = rows.sort_by([(name, "ascending") for name in order])
-    made = written_segment(table, first.start_ns // DAY_NS, _in_groups(rows), first.journal)
+    groups = (
+        rows.slice(begin, ROW_GROUP_ROWS) for begin in range(0, rows.num_rows, ROW_GROUP_ROWS)
+    )
+    made = written_segment(table, first.start_ns // DAY_NS, groups, first.journal)
     assert made is not None, "a segment has rows"
     segment, data = made
     lake.put(segment.name, data)
@@ -205,11 +205,6 @@ def _rows(lake: LakeStore, table: LakeTable, segments: Sequence[Segment]) -> Ite
             continue
         for batch in file.iter_batches(ROW_GROUP_ROWS):  # of a former version
             yield pa.Table.from_batches([batch_of(table, list(records_of(table, batch)))])
-
-
-def _in_groups(rows: pa.Table) -> Iterator[pa.Table]:
-    for begin in range(0, rows.num_rows, ROW_GROUP_ROWS):
-        yield rows.slice(begin, ROW_GROUP_ROWS)
 
 
 def _check_same(lake: LakeStore, table: LakeTable, keys: pa.Table, segment: Segment) -> None:
