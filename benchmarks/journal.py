@@ -136,7 +136,7 @@ def _bare_sqlite(path: Path, rows: int) -> Figures:
     """Write the same rows through `executemany`, in groups, on one thread and without waiters."""
     usage = make_usage()
     ids = [new_call_id() for _ in range(rows)]
-    usage_rows = [USAGE.to_row(replace(usage, call_id=id_)) for id_ in ids]
+    usage_rows = [USAGE.stored(replace(usage, call_id=id_)) for id_ in ids]
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
