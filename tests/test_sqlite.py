@@ -20,7 +20,7 @@ def made(path: Path) -> Path:
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
-    """What a failed block wrote is gone, and the next transaction begins."""
+    """Rows that a failed block wrote are gone, and the next transaction begins."""
     with closing(Database(made(tmp_path / "some.db"))) as database:
         with pytest.raises(sqlite3.IntegrityError), database.transaction():
             database.executemany("INSERT INTO kept VALUES (?)", [(1,), (None,)])

@@ -28,7 +28,7 @@ def test_nothing_is_neither_bought_nor_paid_back() -> None:
 
 @pytest.mark.parametrize("expires_ns", [100, 99])
 def test_credit_is_usable_for_some_time(expires_ns: int) -> None:
-    """It cannot expire as it is bought, nor before."""
+    """Credit cannot expire as it is bought, nor before."""
     with pytest.raises(UserError, match="cannot expire before it is bought"):
         credit(5, expires_ns)
 

@@ -36,7 +36,7 @@ def test_a_split_of_many_is_many_splits(values: list[int], weights: dict[str, in
 @settings(max_examples=30)
 @given(st.lists(ANY, min_size=1, max_size=3), WEIGHTS)
 def test_large_amounts_are_split_one_by_one(values: list[int], weights: dict[str, int]) -> None:
-    """Where the product would not fit into 64 bits the parts are the same."""
+    """Parts are the same where the product would not fit into 64 bits."""
     check_split(values, weights)
 
 

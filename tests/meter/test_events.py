@@ -50,7 +50,7 @@ def call_data(**fields: Any) -> CallData:
 @settings(max_examples=30)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_call_keeps_the_name_under_which_it_was_reported(source: str, id_: str) -> None:
-    """Whatever signs are in it; two names never become one."""
+    """A name with any signs comes back; two names never become one."""
     usage = call_of(source, id_, call_data())
     assert name_of(usage) == (source, id_)
     assert reported_call_id(source, id_) != reported_call_id(f"{source}/{id_}", "")
@@ -70,7 +70,7 @@ def test_a_call_of_our_own_has_no_source() -> None:
     ],
 )
 def test_a_call_comes_out_of_its_envelope(data: CallData) -> None:
-    """What is written as an event is read as the same call."""
+    """A call that is written as an event is read as the same call."""
     usage = call_of("elsewhere", "1", data)
     event = envelope(usage)
     assert (event["type"], event["source"], event["id"]) == (events.CALL_TYPE, "elsewhere", "1")

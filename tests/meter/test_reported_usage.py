@@ -18,7 +18,7 @@ from inferworks.meter.usage import Confidence, Tokens
     ],
 )
 def test_confidence(kind: dict[str, bool], amid: Confidence, at_end: Confidence) -> None:
-    """What is told amid an answer is a count; at its end it is a report, unless it is our own."""
+    """Usage amid an answer is a count; at its end it is a report, unless it is our own."""
     usage = ReportedUsage(Tokens(1, 1), **kind)
     assert usage.confidence(whole=False) is amid
     assert usage.confidence(whole=True) is at_end

@@ -35,6 +35,6 @@ def test_each_value_is_counted_once_and_summed(values: list[int]) -> None:
 def test_bounds_rise_from_the_least_to_the_most(
     bounds: tuple[int, ...], least: int, most: int
 ) -> None:
-    """They are strictly rising, as Prometheus asks, and those that OpenTelemetry advises."""
+    """Bounds are strictly rising, as Prometheus asks, and those that OpenTelemetry advises."""
     assert list(bounds) == sorted(set(bounds))
     assert (bounds[0], bounds[-1]) == (least, most)

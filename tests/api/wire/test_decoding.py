@@ -31,7 +31,7 @@ def refused(body: bytes) -> CallError:
 
 
 def test_a_request_is_read() -> None:
-    """Whatever else is in it, small or large."""
+    """A small or a large body is read, and what else is in it is no hindrance."""
     assert decode_json(b'{"model": "m", "more": [1, {"a": "\xc3\xa4"}]}', read) == Asked("m")
     large = b'{"model": "m", "text": "' + "ä".encode() * LARGE_BYTES + b'"}'
     assert decode_json(large, read) == Asked("m")

@@ -14,7 +14,7 @@ ESTIMATE = replace(a_charge("estimate", "12.50", (0, 100)), quantity="3")
 
 
 def standing_pico(charges: list[Charge]) -> int:
-    """What the estimates come to together."""
+    """Sum of the estimates that stand, in picounits."""
     return sum(charge.amount_pico for charge in charges)
 
 
@@ -53,7 +53,7 @@ def test_a_bill_reverses_and_its_void_books_again() -> None:
 def test_whatever_comes_and_goes_the_estimate_stands_once_or_not_at_all(
     looks: list[bool],
 ) -> None:
-    """It stands while there is no bill; looking twice posts nothing; all names differ."""
+    """An estimate stands while there is no bill; looking twice posts nothing; all names differ."""
     sealed = [ESTIMATE]
     for is_billed in looks:
         sealed = posted(sealed, is_billed=is_billed)

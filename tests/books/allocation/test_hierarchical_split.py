@@ -31,7 +31,7 @@ def by_model(leaf: Leaf) -> tuple[tuple[str, ...], ...]:
 @settings(max_examples=30)
 @given(st.integers(-(10**15), 10**15), LEAVES)
 def test_sums_of_a_finer_split_are_the_coarser_split(total: int, weights: dict[Leaf, int]) -> None:
-    """What a customer bears is the same whether or not the models and calls below are looked at."""
+    """A customer bears the same whether or not the models and calls below are looked at."""
     parts = split_down(total, weights, by_model)
     assert sum(parts.values()) == total
     customers: Counter[str] = Counter()
@@ -46,7 +46,7 @@ def test_sums_of_a_finer_split_are_the_coarser_split(total: int, weights: dict[L
 @settings(max_examples=30)
 @given(st.integers(-(10**15), 10**15), LEAVES)
 def test_a_leaf_without_weight_bears_nothing(total: int, weights: dict[Leaf, int]) -> None:
-    """Whatever the others bear, and each leaf has its part, in the order of the weights."""
+    """Each leaf has its part in the order of the weights, and one without weight has zero."""
     parts = split_down(total, weights, by_model)
     assert list(parts) == list(weights)
     assert all(not part for leaf, part in parts.items() if not weights[leaf])

@@ -24,7 +24,7 @@ def test_a_time_that_there_was_once_is_utc() -> None:
 
 
 def test_a_time_that_there_was_twice_is_the_first_and_known() -> None:
-    """It keeps clock and offset, by which `settled` finds it."""
+    """The text keeps clock and offset, by which `settled` finds it."""
     text = moment("2026-10-25T02:30:00")
     assert text == "2026-10-25T02:30:00+02:00"
     assert TWICE.search(text)

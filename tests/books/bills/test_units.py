@@ -41,7 +41,7 @@ def test_units(text: str, unit: str, name: str, ours: str) -> None:
 
 
 def test_a_sign_is_turned() -> None:
-    """Where what is owed is written with a minus, in any unit."""
+    """An amount owed that is written with a minus has its sign turned, in any unit."""
     assert amount("-12.50", "", sign=-1) == "12.50"
     assert amount("300", "cents", sign=-1) == "-3.00"
 

@@ -53,7 +53,7 @@ def test_an_amount_is_shown_in_hundredths(pico: int, text: str) -> None:
 @settings(max_examples=30)
 @given(MOMENTS)
 def test_moments(at_ns: int) -> None:
-    """What is written is read again to the nanosecond; seconds around it are whole."""
+    """A written moment is read again to the nanosecond; seconds around it are whole."""
     assert parse_moment_ns(moment_text(at_ns)) == at_ns
     below, above = second_below(at_ns), second_above(at_ns)
     assert below <= at_ns <= above

@@ -34,7 +34,7 @@ def test_work_is_done_in_another_thread() -> None:
 
 
 def test_an_error_comes_back_as_it_was() -> None:
-    """What the work raises is raised where it is awaited."""
+    """An exception of the work is raised where it is awaited."""
 
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):

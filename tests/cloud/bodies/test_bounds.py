@@ -46,7 +46,7 @@ def test_what_is_in_strings_does_not_count(value: Any) -> None:
 
 
 def test_a_string_that_never_ends_holds_what_follows() -> None:
-    """What is cut off within a string has no values after it."""
+    """A text that is cut off within a string has no values after it."""
     assert excess(b'["' + b",[" * 100, Bounds(1, 1)) is None
     assert excess(b'["\\"' + b",[" * 100, Bounds(1, 1)) is None
 

@@ -17,7 +17,7 @@ SEARCH = {"type": "web_search"}
 
 
 def found(tools: list[Any] | None, choice: Any = None) -> tuple[Offered, list[str]]:
-    """What is offered of a chat with these tools, and what is left out."""
+    """Return the tools that are offered of a chat, and the names of what is left out."""
     request = {"model": "m", "messages": [], "tools": tools, "tool_choice": choice}
     omissions = Omissions()
     chat = msgspec.convert(request, FullChatRequest)
@@ -37,7 +37,7 @@ def test_functions_are_offered_and_other_tools_named() -> None:
 
 
 def test_no_tools_is_no_tools() -> None:
-    """Whether the field is missing or empty, with a choice that asks for nothing."""
+    """A missing and an empty field are the same, with a choice that asks for nothing."""
     for tools in (None, []):
         assert names(found(tools, "auto")[0]) == []
         assert found(tools, "none")[0].choice == "none"
@@ -50,7 +50,7 @@ def test_a_function_can_be_forced() -> None:
 
 
 def test_allowed_tools_are_a_choice_among_functions() -> None:
-    """It is made here: the others are not offered, and the mode is the choice."""
+    """The choice is made here: other tools are not offered, and the mode is the choice."""
     allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [G]}}
     given, _ = found([F, G], allowed)
     assert (names(given), given.choice) == (["g"], "required")

@@ -33,7 +33,7 @@ RULES = FieldRules(
 
 
 def sorted_out(lenient: bool = False, **fields: Any) -> tuple[dict[str, Any], list[str]]:
-    """What passes of these fields, and what is left out and named."""
+    """Return the fields that pass, and the names of those that are left out."""
     omissions = Omissions(lenient)
     kept = passed(json.dumps(fields).encode(), RULES, omissions)
     return {name: json.loads(bytes(value)) for name, value in kept.items()}, omissions.names
@@ -69,7 +69,7 @@ def test_names_are_the_callers() -> None:
 
 
 def test_a_request_that_is_none_is_the_callers_fault() -> None:
-    """What is no JSON, no text, or nested beyond reason."""
+    """A body that is no JSON, no text, or nested beyond reason is refused."""
     for body in (b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(CallError, match="cannot be read") as refused:
             read_request(body, msgspec.json.decode)
@@ -77,7 +77,7 @@ def test_a_request_that_is_none_is_the_callers_fault() -> None:
 
 
 def test_an_answer_that_is_no_object_is_unreadable() -> None:
-    """What is an object is read as far as it fits."""
+    """An object is read as far as it fits; anything else is unreadable."""
 
     class Told(msgspec.Struct):
         text: str = ""
@@ -90,7 +90,7 @@ def test_an_answer_that_is_no_object_is_unreadable() -> None:
 
 
 def test_a_call_put_over_leaves_its_headers_behind() -> None:
-    """It asks for usage, names what was left out before and now, and speaks the other dialect."""
+    """The request asks for usage, names what was left out before and now, and speaks the other dialect."""
     call = msgspec.structs.replace(make_call(), headers=((b"a", b"b"),), left_out=("x",))
     put = asked_as(call, Operation.MESSAGES, b"{}", Omissions(names=["y"]))
     assert (put.operation, put.body, put.headers) == (Operation.MESSAGES, b"{}", ())

@@ -34,7 +34,7 @@ def test_those_at_the_head_become_the_system() -> None:
 
 
 def test_one_amid_the_messages_is_marked_in_the_users_turn() -> None:
-    """Where the system has no turns there, in its order."""
+    """An instruction is marked in its order where the system has no turns of its own."""
     said = [turn("user", "hi"), turn("system", "be brief"), turn("assistant", "ok")]
     assert placed(said, amid=False)[1] == [
         turn("user", "hi", "<system>be brief</system>"), turn("assistant", "ok"),
@@ -52,7 +52,7 @@ def test_one_before_the_assistant_has_its_own_turn_where_it_may() -> None:
 
 
 def test_results_of_tools_come_first() -> None:
-    """They follow their calls, whatever stood between."""
+    """Results follow their calls, whatever stood between."""
     said = [turn("assistant", "call"), turn("user", "wait"), turn("tool", "1"), turn("tool", "2")]
     _, turns = placed(said, amid=False)
     assert turns[1:] == [turn("user", "1", "2"), turn("user", "wait")]

@@ -34,7 +34,7 @@ def test_an_error_is_read(data: bytes, status: int, words: str) -> None:
 
 @pytest.mark.parametrize("text", [b"", b" null ", b"{ }", b"[]", b'""', b"0", b"false"])
 def test_values_that_say_nothing(text: bytes) -> None:
-    """Whatever white space is in them."""
+    """Empty values say nothing, with white space or without."""
     assert is_empty(text)
     assert is_empty(msgspec.Raw(text))
 
