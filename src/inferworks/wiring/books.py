@@ -54,6 +54,7 @@ def book_settings(config: Config) -> Settings:
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
         accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        change_accounts=lambda: closing(SqliteAccounts(folder.accounts)),
         object_store=lake_at,
         record_usage=lambda reports: record_usage(reports, folder),
         clock=SystemClock(),

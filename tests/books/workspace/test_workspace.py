@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from inferworks.accounts.customer import Customer
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.bills.base import bill_file
 from inferworks.books.deliveries.record import State
@@ -21,6 +22,7 @@ from inferworks.books.workspace.workspace import Workspace
 from inferworks.clock import SimClock
 from inferworks.errors import BillError, DataFolderError, UserError
 from inferworks.folder import DataFolder
+from inferworks.ids import CustomerId
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.money import parse_pico
@@ -53,6 +55,7 @@ def workspace_of(folder: DataFolder, notes: list[str], at_ns: int = JANUARY_NS) 
         folder=folder,
         lake=MemoryLake,
         accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
+        change_accounts=lambda: closing(SqliteAccounts(folder.accounts)),
         object_store=lake_at,
         record_usage=lambda reports: record_usage(reports, folder),
         clock=SimClock(at_ns),
@@ -181,6 +184,23 @@ def test_bills_agree_with_invoices(tmp_path: Path) -> None:
     assert not workspace.reconcile(period="2026-12").agrees
     with pytest.raises(UserError, match="name a file of invoices"):
         workspace.reconcile()
+
+
+def test_credit_is_entered_refunded_and_voided(folder: DataFolder) -> None:
+    """No more is refunded than is left, the excess is told, and a void leaves nothing to refund."""
+    workspace = workspace_of(folder, [])
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_customer(Customer(CustomerId("acme"), 0))
+    bought = workspace.enter_credit("acme", parse_pico("100"), NOVEMBER_NS).credit
+    refund = workspace.enter_credit("acme", parse_pico("-130"), DECEMBER_NS, reason="ended")
+    assert (refund.credit.amount_pico, refund.excess_pico) == (parse_pico("-100"), parse_pico("30"))
+    assert refund.counts_for == "acme"
+    workspace.void_credit(refund.credit.id, "entered by mistake")
+    [wallet] = workspace.wallets()
+    assert wallet.closing_pico == bought.amount_pico
+    assert [one.voided_ns is None for one in workspace.credits("acme")] == [True, False]
+    with pytest.raises(UserError, match="is yet to come"):
+        workspace.enter_credit("acme", parse_pico("1"), JANUARY_NS + 1)
 
 
 def test_a_mapping_is_drafted(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the lake of the folder."""
     accounts: Callable[[], AbstractContextManager[Accounts]]
     """Opens the accounts of the folder for reading, where there are any."""
+    change_accounts: Callable[[], AbstractContextManager[Accounts]]
+    """Opens the accounts of the folder for changes."""
     object_store: Callable[[str], LakeStore]
     """Opens the object store at a URL that bills are imported from."""
     record_usage: Callable[[Sequence[Reported]], Received]

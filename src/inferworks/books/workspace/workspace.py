@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from inferworks.accounts.credit import Credit
+from inferworks.accounts.customer import customer_id
 from inferworks.accounts.directory import Directory
+from inferworks.books.accounting.prepaid import Wallet
 from inferworks.books.accruals.api_estimates import Accuracy
 from inferworks.books.allocation.step_down import Received, received
 from inferworks.books.analysis.breakdown import USUAL_BOUNDS, Bounds
@@ -53,6 +56,12 @@ from inferworks.books.exports.journal import Journal
 from inferworks.books.period import Period, Periods, declared, late_texts
 from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.books.statement.statement import Statement
+from inferworks.books.workspace.credit import (
+    CreditEntry,
+    enter_credit,
+    void_credit,
+    wallets_of,
+)
 from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.default_period import running_period, select_period
 from inferworks.books.workspace.gathering import (
@@ -256,6 +265,46 @@ class Workspace(Statements):
 
         spelling = (options or ImportOptions()).spelling
         return reconcile(self.settings, invoices, period, spelling)
+
+    # Prepaid credit
+
+    def wallets(self, at_ns: int | None = None) -> list[Wallet]:
+        """Return the prepaid credit of all customers who had some by a moment: bought, used, left.
+
+        DataFolderError when there are no customers.
+        """
+        return wallets_of(self.settings, self.settings.clock.now_ns() if at_ns is None else at_ns)
+
+    def credits(self, customer: str) -> list[Credit]:
+        """Return a customer's purchases and refunds of credit by date, voided ones too."""
+        with self.settings.accounts() as accounts:
+            found = [*accounts.credits(), *accounts.voided_credits()]
+        own = (one for one in found if one.customer == customer_id(customer))
+        return sorted(own, key=lambda one: (one.bought_ns, one.id))
+
+    def enter_credit(
+        self,
+        customer: str,
+        amount_pico: int,
+        paid_ns: int | None = None,
+        expires: dt.date | None = None,
+        reason: str = "",
+    ) -> CreditEntry:
+        """Enter a purchase of credit or, with a negative amount, a refund of at most what is left.
+
+        It is paid now where no moment is given, and expires at the beginning of a day of the customer's
+        time zone. UserError for a payment that is yet to come or in a closed period, for a customer who is
+        unknown or pays in another currency than that of the books, and when nothing is left to refund.
+        """
+        name = customer_id(customer)
+        return enter_credit(self.settings, name, amount_pico, paid_ns, expires, reason)
+
+    def void_credit(self, credit_id: str, reason: str) -> Credit:
+        """Void a purchase or refund of credit, which stays on record.
+
+        UserError when there is none of that id, or its period is closed.
+        """
+        return void_credit(self.settings, credit_id, reason)
 
     # Analyses
 
