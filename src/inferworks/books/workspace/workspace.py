@@ -94,7 +94,7 @@ class Verified(NamedTuple):
     """The result of an audit."""
 
     findings: list[str]
-    """Sentences on whatever is not as it was sealed."""
+    """Differences from what was sealed, a sentence each."""
     closes: int
     """Closes that were checked; 0 where anything was found."""
 
@@ -354,7 +354,10 @@ class Workspace(Statements):
     def beside(
         self, query: Query, now: Statement, name: str, engine: str | None = None
     ) -> Comparison:
-        """Return `now`, the statement of `query`, beside that of a period or of one of `WORDS`."""
+        """Return `now`, the statement of `query`, beside that of another time, with the causes of change.
+
+        `name` is a period, or previous, year-before or year-to-date.
+        """
         if name not in WORDS:
             then = query._replace(period=name, start_ns=None, end_ns=None, provisional="")
             return comparison(now, self.statement(then, engine), name)
@@ -436,7 +439,7 @@ class Workspace(Statements):
         """Close a period: compute its statement, check it, and seal it with its inputs.
 
         `accept` is a reason to leave out what is in quarantine; with `begin` the books begin here.
-        UserError when it is not its turn, BooksError when a theorem does not hold.
+        UserError when an earlier period is open, BooksError when an invariant does not hold.
         """
         settings, now_ns = self.settings, self.settings.clock.now_ns()
         with self._ledger(read_only=False) as ledger, settings.folder.keep_lake(changing=False):
@@ -459,7 +462,7 @@ class Workspace(Statements):
     def verify(self, period: str | None = None, head: str | None = None) -> Verified:
         """Check the chain of closes, and recompute every closed period, or one.
 
-        `head` is a hash that was written down and must be there. UserError when the period was never
+        `head` is a hash noted earlier, which must be in the chain. UserError when the period was never
         closed.
         """
         with self._ledger() as ledger:
@@ -505,13 +508,12 @@ class Workspace(Statements):
         beside: str | None = None,
         budget: Path | None = None,
     ) -> Sequence[ExportFile]:
-        """Return the files of the books in the format `form`, one of `FORMATS`.
+        """Return the files of the books in a format: focus, csv, parquet, json or html.
 
-        The report takes another time and a budget beside the statement; see `beside` and `against`.
+        Only html, the report, takes another time and a budget; see `beside` and `against`.
         """
-        plan = (
-            None if budget is None else open_ours(budget, COLUMNS)
-        )  # a wrong file is refused first
+        # opened first, so that a wrong file is refused before anything is computed
+        plan = None if budget is None else open_ours(budget, COLUMNS)
         books = self.books(query, seller)
         now = books.statement
         books = msgspec.structs.replace(
@@ -530,9 +532,10 @@ class Workspace(Statements):
         decimals: int | None = None,
         zone: dt.tzinfo = dt.UTC,
     ) -> tuple[Journal, Sequence[ExportFile]]:
-        """Return the journal for a general ledger in the format `form`, one of `JOURNALS`, and its files.
+        """Return the journal for a general ledger, and its files in a format.
 
-        `chart` is the configured chart of accounts, or the one that ships, where none is given.
+        The formats are hledger, beancount, quickbooks, xero and netsuite. Without `chart` the configured
+        chart of accounts is used, or the shipped one.
         """
         if chart is None and self.settings.chart is not None:
             chart = load_chart(self.settings.chart)
@@ -543,13 +546,13 @@ class Workspace(Statements):
         return journal_files(form, statements, chart, decimals, zone, closed_ns)
 
     def note_corrections(self, query: Query, later: Sequence[LaterCorrection]) -> None:
-        """Note where a closed period was corrected, of a result that leaves that out."""
+        """Note the periods with corrections of a closed one, for a result that leaves them out."""
         if later:
             where = ", ".join(sorted({one.booked_in.name for one in later}))
             self._note(f"{query.period} is as it was sealed; its corrections are in {where}.")
 
     def customers(self) -> Directory:
-        """Return the directory of customers: as whom they count, and what they are called."""
+        """Return the directory of customers: their names, and those merged into others."""
         return customers_of(self.settings)
 
     def _statements(self, query: Query) -> tuple[Statement, ...]:
