@@ -13,8 +13,8 @@
 | 9 Two labels | test_invariants | `invariants.two_labels` |
 | 10 Balance | test_invariants | `invariants.balance` |
 | 11 Views agree | here, test_views | `invariants.views_agree` |
-| 12 Closed is closed | test_close, test_period | worlds: closed_stays_closed and more; `audit` |
-| 13 Again | test_invariants, test_close | worlds: in_any_order; `audit` draws every close up again |
+| 12 Closed is closed | test_close, test_prior_period | worlds: closed_stays_closed and more; `audit` |
+| 13 Again | test_invariants, test_seal | worlds: in_any_order; `audit` draws every close up again |
 | 14 Provenance | test_rating | `invariants.provenance`; worlds: every_call_earns_once |
 | 15 Fair | test_invariants | worlds: alike_costs_alike |
 | 16 Delivery | deliveries/test_landing | `deliveries.validate.delivery`; worlds |

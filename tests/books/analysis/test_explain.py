@@ -6,20 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tests.support.explained import GAAP, RULES, USD, company
 
-from inferworks.books.accounting.policy import load_policy
 from inferworks.books.analysis.breakdown import Bounds, Node
 from inferworks.books.analysis.explain import Explanation, explain, parse_subject
-from inferworks.books.calendar.span import Span
-from inferworks.books.statement.computation import Computation, Inputs, compute, shipped_rules
+from inferworks.books.statement.computation import Computation, Inputs, compute
 from inferworks.books.statement.invariants import validate
-from inferworks.books.statement.statement import Dimension, Statement, build_statement, whole_span
+from inferworks.books.statement.statement import Dimension, build_statement, whole_span
 from inferworks.errors import BooksError, UserError
 from inferworks.testing.books import World, a_company, worlds
 
-GAAP = load_policy("gaap")
-RULES = shipped_rules()
-USD = 10**12
 WIDE = Bounds(depth=9, width=10**6)
 thorough = settings(max_examples=30)
 
@@ -30,11 +26,6 @@ def worked_out(world: World) -> Computation:
     workings = compute(Inputs(*world, GAAP, "USD", span, RULES))
     validate(workings)
     return workings
-
-
-def company() -> Computation:
-    """The workings of the small company."""
-    return compute(Inputs(*a_company(), GAAP, "USD", Span(0, 1_000), RULES))
 
 
 def explained(subject: str, bounds: Bounds = WIDE) -> Explanation:
@@ -193,50 +184,6 @@ def test_an_explanation_that_does_not_sum_is_an_error() -> None:
         explain(whole, parse_subject(f"charge:{item.charge.id}"), WIDE)
 
 
-NOWHERE = {"(unused capacity)": (0, 10)}
-"""The time when nothing was on the node: nobody says where that is."""
-
-
-def drawn() -> Statement:
-    """The statement of the small company."""
-    return build_statement(company())
-
-
-@pytest.mark.parametrize(
-    ("dimension", "expected"),
-    [
-        ("provider", {"own": (140, 126), "solora": (30, 20), "(no provider)": (0, 64), **NOWHERE}),
-        ("region", {"eu": (140, 126), "us": (30, 20), "(no region)": (0, 64), **NOWHERE}),
-        ("chip", {"gpu-a": (140, 126), "(no chip)": (30, 84), **NOWHERE}),
-        (
-            "pool",
-            {
-                "machines": (0, 100),
-                "people": (0, 50),
-                "providers": (0, 20),
-                "storage": (0, 40),
-                "web": (0, 10),
-                "(revenue)": (170, 0),
-            },
-        ),
-        ("day", {"1970-01-01": (170, 170), "(unused capacity)": (0, 50)}),
-    ],
-)
-def test_cuts_by_hand(dimension: str, expected: dict[str, tuple[int, int]]) -> None:
-    """Revenue and cost in tenths.
-
-    The replica's idle time stands with its region and chip: 8 of machine, 4 of repair, 0.60 of traffic.
-    """
-    rows = {
-        row.name: (
-            row.revenue_pico * 10 // USD,
-            (row.cost_of_revenue_pico + row.research_and_development_pico) * 10 // USD,
-        )
-        for row in drawn().by(dimension)
-    }
-    assert rows == expected
-
-
 @pytest.mark.slow
 @thorough
 @given(worlds())
@@ -246,10 +193,3 @@ def test_the_parts_beside_a_line_sum_to_it(world: World) -> None:
     assert {backed.line for backed in statement.backed} == set(statement.lines)
     for backed in statement.backed:
         assert sum(part.amount_pico for part in backed.parts) == backed.line.amount_pico
-
-
-def test_json_is_cut_by_what_is_asked_for() -> None:
-    """Customers, models and purposes always; a region when asked."""
-    document = drawn().to_json(Dimension.REGION)
-    assert {"customers", "models", "purposes", "regions"} <= set(document)
-    assert "regions" not in drawn().to_json()

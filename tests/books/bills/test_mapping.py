@@ -5,27 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.command_line import invoke
+from tests.support.mappings import READERS, charges, knows, told
 
-from inferworks.books.bills.base import BillFile, bill_file, header_of, no_progress, read_rows
+from inferworks.books.bills.base import bill_file, no_progress, read_rows
 from inferworks.books.bills.detect import reader_for, understood
 from inferworks.books.bills.draft import draft
-from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import BillMapping, load_mapping, read_mapping, shipped
-from inferworks.books.bills.payroll import PayrollReader
-from inferworks.books.bills.spelling import Told
-from inferworks.books.bills.timesheet import TimesheetReader
-from inferworks.books.charge import Charge
 from inferworks.errors import BillError, NoBillError
 from inferworks.money import format_pico
 
-READERS = (FocusBillReader(), TimesheetReader(), PayrollReader())
 DOCUMENT = Path(__file__).parents[3] / "docs" / "mappings.md"
 BILL = """\
 title = "a test"
@@ -43,24 +37,6 @@ InvoiceIssuerName = "A"
 def mapping(cost: str = '"cost"', start: str = '"day"', more: str = "") -> BillMapping:
     """A mapping of a bill."""
     return read_mapping("test.toml", BILL.format(cost=cost, start=start) + more)
-
-
-def knows(header: Sequence[str]) -> bool:
-    """Return whether `header` is of a file of our own."""
-    return any(reader.recognises(header) for reader in READERS)
-
-
-def told(text: str, given: BillMapping, form: Told | None = None) -> BillFile:
-    """The file as its mapping makes it."""
-    raw = text.encode(given.form.encoding or "utf-8")
-    bill = bill_file("bill.csv", raw, given.form.encoding)
-    return understood(bill, knows, form or Told(), shipped(), given)
-
-
-def charges(text: str, given: BillMapping, form: Told | None = None) -> tuple[Charge, ...]:
-    """The charges of the file."""
-    bill = told(text, given, form)
-    return reader_for(bill, READERS).read(bill, "USD", no_progress)
 
 
 def cost(text: str, how: str, column: str = "cost") -> str:
@@ -293,52 +269,6 @@ def test_the_document_names_every_mapping_and_line() -> None:
         assert f"`{known.name}`" in text
     for name in (*BillMapping.__struct_fields__, "unix_ns", "h:mm:ss", "otherwise", "in_name"):
         assert name == "name" or name in text, name
-
-
-def test_a_draft_is_a_mapping_once_it_is_completed() -> None:
-    """A completed draft loads and reads the file."""
-    text = "date,instance,hours,cost_cents,region\n2026-11-01,i-1,24,4800,us\n2026-11-02,i-1,24,4800,us\n"
-    header, *rows = [line.split(",") for line in text.splitlines()]
-    drafted = draft("bill.csv", header, [dict(zip(header, row, strict=True)) for row in rows])
-    with pytest.raises(BillError, match="is still to be filled in"):
-        read_mapping("draft.toml", drafted)
-    done = drafted.replace('InvoiceIssuerName = "?"', 'InvoiceIssuerName = "A"')
-    done = done.replace('BillingCurrency = "?"', 'BillingCurrency = "USD"')
-    lines = charges(text, read_mapping("draft.toml", done))
-    assert [format_pico(line.amount_pico) for line in lines] == ["48.00", "48.00"]
-    assert {(line.resource_id, line.region_id, line.quantity) for line in lines} == {
-        ("i-1", "us", "24")
-    }
-
-
-def test_a_draft_is_valid_whatever_the_columns_are_called() -> None:
-    """Nothing in it is an escape to a terminal, and its names are those of the file."""
-    odd = 'cost "\\\x1b[2J\u202e\x7f'
-    text = draft("odd\x1b.csv", [odd, "day"], [{odd: "1", "day": "2026-11-01"}])
-    assert text.isascii() or all(letter.isprintable() or letter == "\n" for letter in text)
-    assert "\x1b" not in text
-    done = text.replace('"?"', '"USD"')
-    assert read_mapping("d.toml", done).columns["BilledCost"] == odd
-
-
-def test_map_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A known export has its mapping written; a file of our own needs none; nothing is written over."""
-    monkeypatch.chdir(tmp_path)
-    Path("oai.csv").write_text(
-        "start_time,end_time,amount_value,amount_currency,line_item,project_id,organization_id\n"
-        "1793491200,1793577600,0.5,usd,x,p,o\n"
-    )
-    done = invoke("books", "map", "oai.csv", "--output", "mine.toml")
-    assert done.exit_code == 0, done.output
-    assert load_mapping(Path("mine.toml")).title.startswith("OpenAI costs")
-    again = invoke("books", "map", "oai.csv", "--output", "mine.toml")
-    assert "is there already" in str(again.exception)
-    Path("focus.csv").write_text("BilledCost,ChargePeriodStart\n")
-    assert "needs no mapping" in str(invoke("books", "map", "focus.csv").exception)
-    assert (
-        header_of(told(Path("oai.csv").read_text(), load_mapping(Path("mine.toml"))))[0]
-        == "BilledCost"
-    )
 
 
 ODD = st.sampled_from(

@@ -42,7 +42,6 @@ from inferworks.books.statement.computation import (
 )
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.statement import Dimension, build_statement
-from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.facts import NO_FACTS, Facts
 from inferworks.meter.usage import Tokens, Usage
@@ -85,9 +84,6 @@ OCTOBER, NOVEMBER, DECEMBER = (
     between("2026-11-01", "2026-12-01"),
     between("2026-12-01", "2027-01-01"),
 )
-
-
-# --- months ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,9 +182,6 @@ def test_a_month_is_what_the_clock_shows(zone: str, moment: int) -> None:
     ]
     assert shown[0].strftime("%Y-%m") == shown[1].strftime("%Y-%m")
     assert shown[1].day == 1
-
-
-# --- what is owed ---------------------------------------------------------------------------------------
 
 
 def zoned(*zones: tuple[str, int, str]) -> Calendars:
@@ -345,9 +338,6 @@ def test_three_clocks() -> None:
     assert [list(sums.values()) for sums in booked] == [[1080, 1200, 1080], [100, 100, 40]]
 
 
-# --- statements, credit, merges, engines ----------------------------------------------------------------
-
-
 def worked(
     directory: Directory,
     calls: Sequence[Usage],
@@ -462,9 +452,6 @@ def test_relations_count_by_the_same_clocks() -> None:
         )
 
 
-# --- on the command line --------------------------------------------------------------------------------
-
-
 HEADER = "source,id,provider,model,customer,purpose,start,end,input_tokens,output_tokens\n"
 USED = [
     ("2025-10-10T12:00:00", 8),
@@ -560,9 +547,6 @@ def test_a_company_with_customers_on_three_clocks(
     assert "Asia/Kolkata" in run("customers", "list").output
 
 
-# --- names ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "name"),
     [("Europe/Berlin", "Europe/Berlin"), ("europe/berlin", "Europe/Berlin"), ("utc", "UTC")],
@@ -570,19 +554,3 @@ def test_a_company_with_customers_on_three_clocks(
 def test_zones_are_spelled_as_they_are_listed(text: str, name: str) -> None:
     """A zone's name is found in any case."""
     assert zone_name(text) == name
-
-
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [
-        ("Europe/Berln", "did you mean Europe/Berlin?"),
-        ("New York", "did you mean America/New_York?"),
-        ("Kolkata", "did you mean Asia/Kolkata?"),
-        ("+01:00", "write one like Europe/Berlin"),
-    ],
-)
-def test_a_zone_that_is_not_known_is_refused_with_the_nearest(text: str, hint: str) -> None:
-    """The nearest zone is found by its whole name, or by its city."""
-    with pytest.raises(UserError) as caught:
-        zone_name(text)
-    assert hint in str(caught.value)

@@ -23,11 +23,6 @@ def test_every_format_keeps_the_promises(form: str, books: Books) -> None:
     check_exporter(exporter(form), books)
 
 
-def test_the_stub_keeps_the_promises(books: Books) -> None:
-    """The fake is held to what the real ones are."""
-    check_exporter(StubExporter({"a.txt": "one", "b.txt": "two"}), books)
-
-
 @pytest.mark.parametrize("form", FORMATS)
 def test_empty_books_can_be_exported(form: str, books: Books) -> None:
     """A span in which nothing happened is a file too."""

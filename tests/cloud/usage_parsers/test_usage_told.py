@@ -10,16 +10,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.readers import RESPONSE_EXAMPLE, read, reader_of
 
 from inferworks.cloud.bodies.lenient import with_whole_letters
-from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.routing.token_estimate import whole_usage
-from inferworks.cloud.usage_parsers.base import Reader
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.errors import UpstreamError
-from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Items, Tokens
 from inferworks.testing.providers import make_call
 
@@ -42,22 +40,6 @@ CHAT_EXAMPLE = {
     },
     "service_tier": "default",
 }
-RESPONSE_EXAMPLE = {
-    "id": "resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b",
-    "object": "response",
-    "status": "completed",
-    "error": None,
-    "model": "gpt-4.1-2025-04-14",
-    "output": [{"type": "message", "role": "assistant", "content": []}],
-    "usage": {
-        "input_tokens": 328,
-        "input_tokens_details": {"cached_tokens": 128, "cache_write_tokens": 100},
-        "output_tokens": 52,
-        "output_tokens_details": {"reasoning_tokens": 30},
-        "total_tokens": 380,
-    },
-    "service_tier": "priority",
-}
 EMBEDDING_EXAMPLE = {
     "object": "list",
     "data": [{"object": "embedding", "embedding": [0.0023064255, -0.0093279], "index": 0}],
@@ -74,16 +56,6 @@ OURS = {
     "output_reasoning_tokens": "reasoning",
 }
 """Name of each count in genai-prices -> ours."""
-
-
-def reader_of(operation: Operation) -> Reader:
-    """A fresh reader, as the provider would make it."""
-    return openai_operations()[operation].reader(make_call())
-
-
-def read(operation: Operation, answer: object) -> Chunk:
-    """A whole answer, read."""
-    return reader_of(operation).whole(json.dumps(answer).encode())
 
 
 @pytest.mark.parametrize(
@@ -247,58 +219,12 @@ def test_what_tools_of_the_upstream_did_is_counted(change: dict[str, Any], items
     assert (told.items, told.service_tier) == (items, "priority")
 
 
-def test_a_failed_response_is_an_answer() -> None:
-    """A failed response was worked on: it passes, and its usage is told."""
-    failed = {**RESPONSE_EXAMPLE, "status": "failed", "error": {"code": "server_error"}}
-    chunk = read(Operation.RESPONSES, failed)
-    assert chunk.last
-    assert chunk.told is not None
-    event = (
-        b"event: response.failed\ndata: "
-        + json.dumps({"type": "response.failed", "response": failed}).encode()
-        + b"\n\n"
-    )
-    streamed = reader_of(Operation.RESPONSES).event(event)
-    assert (streamed.last, streamed.told, streamed.data) == (True, chunk.told, event)
-
-
 @pytest.mark.parametrize("operation", sorted(openai_operations().keys() - {Operation.SPEECH}))
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"usage":', b"\xff", b'{"error":{"message":"no"}}'])
 def test_an_error_is_no_answer(operation: Operation, data: bytes) -> None:
     """An error in the clothes of an answer, and what cannot be read, fail the attempt."""
     with pytest.raises(UpstreamError):
         reader_of(operation).whole(data)
-
-
-def test_a_stream_of_responses_is_counted_along() -> None:
-    """Each delta is a token at least; the count is marked as ours until the upstream tells."""
-    reader = reader_of(Operation.RESPONSES)
-    delta = b'event: x\ndata: {"type":"response.output_text.delta","delta":"%s"}\n\n'
-    first, long = reader.event(delta % b"a"), reader.event(delta % (b"a" * 40))
-    assert first.told is not None
-    assert long.told is not None
-    assert (first.told.tokens.output, long.told.tokens.output) == (1, 11)
-    assert long.told.is_estimate
-    assert reader.event(b": ping\n\n").told is None
-    other = b'data: {"type":"response.new.thing","delta":{"x":1},"response":{"usage":null}}\n\n'
-    assert reader.event(other) == Chunk(other)
-
-
-def test_half_a_letter_in_a_response_passes() -> None:
-    """As it came, and what is counted along and told is read."""
-    reader = reader_of(Operation.RESPONSES)
-    response = {"object": "response", "output": [{"text": "\ud83d"}],
-                "usage": {"input_tokens": 10, "output_tokens": 2}}  # fmt: skip
-    for body in (
-        {"type": "response.output_text.delta", "delta": "\ud83d"},
-        {"type": "response.completed", "response": response},
-    ):
-        event = f"data: {json.dumps(body)}\n\n".encode()
-        chunk = reader.event(event)
-        assert chunk.data == event
-        assert chunk.told is not None
-    assert chunk.told == ReportedUsage(Tokens(10, 2))
-    assert reader.whole(json.dumps(response).encode()).told == ReportedUsage(Tokens(10, 2))
 
 
 @given(st.text(st.sampled_from('\\u"\ud83d\ude00x\n\U0001f600'), max_size=12))
