@@ -28,7 +28,6 @@ WHERE_THEY_STAND = {
     "units.py": "names them",
     "meter/usage.py": "counts them",
     "meter/events.py": "declares what others report, for the API's description",
-    "cloud/usage_parsers/clamped.py": "takes the counts of a provider as keyword arguments",
 }
 
 
