@@ -222,7 +222,8 @@ class PricingTable:
                 return _total(kept.tariff, reported, free=opened.purpose not in EARNING)
         if reported.cost_pico is not None:
             return reported.cost_pico, reported.currency
-        return _total(self._list_of(opened, seller), reported)
+        listed = self._list_of(opened, seller)
+        return None if listed is None else _total(listed, reported)
 
     def cost(self, opened: Opened, seller: str, reported: ReportedUsage) -> Cost | None:
         """The same, with what it is made of."""

@@ -161,7 +161,7 @@ class Journal:
 
         RecordError when this record is refused, JournalError when nothing can be made durable now.
         """
-        refusal = self._refusal()
+        refusal = self._trouble or self._ended
         if refusal is not None:
             raise _again(refusal)
         try:
