@@ -63,6 +63,11 @@ class Response:
             self._coding = coding_of(self._coding) or None
             self._pieces = None
 
+    @property
+    def plain(self) -> UpstreamConnection | None:
+        """Connection from which the body may be taken as it comes; None where it has to be decoded."""
+        return self._connection if self._coding is None else None
+
     async def pieces(self, timeout_s: float) -> AsyncIterator[bytes]:
         """The body, piece by piece; UpstreamError when it breaks off or stalls for `timeout_s`."""
         while piece := await self.next_piece(timeout_s):

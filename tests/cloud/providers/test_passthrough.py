@@ -28,6 +28,8 @@ DONE = b"data: [DONE]\n\n"
 class Body:
     """The body of an answer, in the pieces that come."""
 
+    plain = None
+
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = iter(pieces)
 

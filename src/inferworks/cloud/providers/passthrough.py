@@ -291,6 +291,8 @@ class _Events:
     ) -> None:
         self.ended = False
         self._response = response
+        self._plain = response.plain
+        """Connection from which an answer that is not compressed is taken without another coroutine."""
         self._between_bytes_s = between_bytes_s
         self._reader = reader
         self._read = reader.event
@@ -328,7 +330,13 @@ class _Events:
             if self._ready or self._unread:
                 await asyncio.sleep(0)  # others have their turn
             while not self._ready:
-                piece = self._unread or await self._response.next_piece(self._between_bytes_s)
+                piece = self._unread
+                if not piece and (plain := self._plain) is not None:
+                    while not plain.buffered_bytes and not plain.complete:
+                        await plain.news(self._between_bytes_s)
+                    piece = plain.take()
+                elif not piece:
+                    piece = await self._response.next_piece(self._between_bytes_s)
                 if piece:
                     self._split(piece)
                 elif not self._is_cut():
