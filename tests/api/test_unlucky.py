@@ -70,7 +70,7 @@ UPSTREAMS: dict[str, tuple[type[Scripted], Callable[..., Any], Callable[[HttpCli
     ),
     "converse": (
         ConverseAnswer, open_bedrock,
-        lambda client: _translating(client, Profile("cloud", BEDROCK.spoken), _AWS),
+        lambda client: _translating(client, Profile("cloud", BEDROCK.operations), _AWS),
     ),
 }  # fmt: skip
 """Dialect -> its script, its fake and who asks it."""

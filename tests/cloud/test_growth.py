@@ -120,10 +120,10 @@ def test_a_translation(translation) -> None:
 
 OPERATIONS = {
     "openai": openai_operations(running_usage=True),
-    "anthropic": ANTHROPIC.spoken,
+    "anthropic": ANTHROPIC.operations,
     "amazon": amazon_operations(),
     "google": vertex_operations(openai_operations()),
-    "stability": STABILITY.spoken,
+    "stability": STABILITY.operations,
 }
 
 

@@ -30,7 +30,7 @@ def test_the_late_are_told_in_turn() -> None:
         for number in (3, 0, 4, 1, 2):
             deadlines.members.add(waiters[number])
             waiters[number].deadline = now + 0.01 * (number + 1)
-            deadlines.heed(waiters[number].deadline)
+            deadlines.expect(waiters[number].deadline)
         async with asyncio.timeout(5.0):
             while len(late_ones) < 5:
                 await asyncio.sleep(0.001)
@@ -50,13 +50,13 @@ def test_who_is_no_longer_waiting_is_not_late() -> None:
         deadlines.members.update((met, put_off, kept))
         for waiter in (met, put_off, kept):
             waiter.deadline = now + 0.01
-            deadlines.heed(waiter.deadline)
+            deadlines.expect(waiter.deadline)
         met.deadline, put_off.deadline = NEVER, now + 60.0
         async with asyncio.timeout(5.0):
             while not late_ones:
                 await asyncio.sleep(0.001)
         assert late_ones == [kept]
-        assert deadlines.rings_at == put_off.deadline
+        assert deadlines.fires_at == put_off.deadline
         deadlines.close()
         assert deadlines._timer is None
 

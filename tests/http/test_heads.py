@@ -167,7 +167,7 @@ async def read(segments: Sequence[bytes], *, recognise: bool) -> list[object]:
         if not recognise:
             connection._known = None
             connection._parser = httptools.HttpResponseParser(connection)
-        connection.ask(b"")
+        connection.send(b"")
         connection.data_received(segment)
         answer = Response(connection)
         body = connection.take()

@@ -467,14 +467,14 @@ def test_who_has_shown_a_key_gives_way_last(kit):
             sending[1].write(POST + b"content-length: 2\r\n\r\n")
             await kit.until(lambda: len(world.server.connections) == 2)
             await asyncio.sleep(0.01)
-            strangers = [await world.open() for _ in range(20)]
+            unauthenticated = [await world.open() for _ in range(20)]
             await kit.until(lambda: len(world.server.connections) <= 3)
             for reader, writer in (known, sending):
                 writer.write(
                     b"hi" if writer is sending[1] else POST + b"content-length: 2\r\n\r\nhi"
                 )
                 await reader.readuntil(b"hi")
-            for _, writer in [known, sending, *strangers]:
+            for _, writer in [known, sending, *unauthenticated]:
                 await kit.shut(writer)
             await world.alone()
 

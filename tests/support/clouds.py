@@ -45,7 +45,7 @@ def bedrock_key() -> Credential:
 def stage_bedrock(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Chats put in the words of Converse, signed, and sent to a fake that checks the signature."""
     opening = bedrock.open_bedrock(scripted(ConverseAnswer, script, first_events=1))
-    return staged(script, opening, _speaking(BEDROCK.spoken, bedrock_key()), tells_along=False)
+    return staged(script, opening, _speaking(BEDROCK.operations, bedrock_key()), tells_along=False)
 
 
 def stage_bedrock_claude(script: Script) -> AbstractAsyncContextManager[Stage]:
@@ -64,8 +64,8 @@ def stage_azure(script: Script) -> AbstractAsyncContextManager[Stage]:
 async def stage_azure_deployments(script: Script) -> AsyncIterator[Stage]:
     """The API of deployments and versions, with a token."""
     opening = azure.open_azure(scripted(Answer, script, first_events=2))
-    spoken = deployed(openai_operations(), azure.API_VERSION)
-    async with staged(script, opening, _speaking(spoken, AZURE_TOKEN), tells_along=False) as stage:
+    specs = deployed(openai_operations(), azure.API_VERSION)
+    async with staged(script, opening, _speaking(specs, AZURE_TOKEN), tells_along=False) as stage:
         origin = msgspec.structs.replace(stage.offer.origin, base_path="/openai")
         yield replace(stage, offer=msgspec.structs.replace(stage.offer, origin=origin))
 
@@ -73,8 +73,8 @@ async def stage_azure_deployments(script: Script) -> AsyncIterator[Stage]:
 def stage_gemini(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Gemini on Vertex, with a token."""
     opening = vertex.open_gemini(scripted(Answer, script, first_events=1))
-    spoken = gemini_operations(openai_operations())
-    return staged(script, opening, _speaking(spoken, VERTEX_TOKEN), tells_along=False)
+    specs = gemini_operations(openai_operations())
+    return staged(script, opening, _speaking(specs, VERTEX_TOKEN), tells_along=False)
 
 
 def stage_vertex_claude(script: Script) -> AbstractAsyncContextManager[Stage]:
@@ -88,10 +88,10 @@ def _message_answer(script: Script) -> MessageAnswer:
 
 
 def _speaking(
-    spoken: Mapping[Operation, OperationSpec], credential: Credential
+    specs: Mapping[Operation, OperationSpec], credential: Credential
 ) -> Callable[[HttpClient], Provider]:
-    """Return a factory of providers for `spoken` and its translations."""
-    profile = Profile("cloud", spoken)
+    """Return a factory of providers for `specs` and its translations."""
+    profile = Profile("cloud", specs)
     return lambda client: TranslatingProvider(
         PassthroughProvider(client, profile, credential), TRANSLATIONS
     )

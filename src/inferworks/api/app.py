@@ -125,7 +125,9 @@ def app(context: AppContext) -> Handler:
             call_error, style = as_call_error(error), style_of(exchange)
             is_in_doubt = isinstance(error, JournalError | DamagedError)
             if is_in_doubt:  # nobody may look for a record by it
-                exchange.beside = [pair for pair in exchange.beside if pair[0] != CALL_ID]
+                exchange.extra_headers = [
+                    pair for pair in exchange.extra_headers if pair[0] != CALL_ID
+                ]
             if not exchange.is_call or is_in_doubt:
                 _refused(context, exchange, call_error, identify(exchange, style))
             # Where an answer has begun there is nothing to say: the server cuts what is not finished.
@@ -136,7 +138,7 @@ def app(context: AppContext) -> Handler:
 
 async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
     """Have the answer say whether its page may see it. True when no more is asked, and it is answered."""
-    exchange.beside = cors.allowing(exchange.headers)
+    exchange.extra_headers = cors.allowing(exchange.headers)
     if exchange.method != "OPTIONS":
         return False
     said = cors.preflight(exchange.headers)

@@ -57,7 +57,10 @@ def identify(exchange: Exchange, style: ErrorStyle) -> str:
     """Return the id of a request; give it a new one, also in the answer's head, if it has none yet."""
     if not exchange.request_id:
         exchange.request_id = new_id("req")
-        exchange.beside = (*exchange.beside, (style.id_header, exchange.request_id.encode()))
+        exchange.extra_headers = (
+            *exchange.extra_headers,
+            (style.id_header, exchange.request_id.encode()),
+        )
     return exchange.request_id
 
 

@@ -54,7 +54,11 @@ def inference_endpoint(form: Form, model: str = "") -> Endpoint:
         exchange.is_call = True
         arrived = _Arrived(new_call_id(at_ns), at_ns, key, exchange)
         exchange.request_id, name = arrived.call_id, arrived.call_id.encode()
-        exchange.beside = (*exchange.beside, (CALL_ID, name), (form.errors.id_header, name))
+        exchange.extra_headers = (
+            *exchange.extra_headers,
+            (CALL_ID, name),
+            (form.errors.id_header, name),
+        )
         if context.traces is not None:
             context.traces.begin(arrived.call_id, headers.get(b"traceparent"))
         request, purpose = _NOT_READ, key.purpose

@@ -258,7 +258,7 @@ class ResponseWriter:
             headers.append((LEFT_OUT, reply.left_out.encode()))
         if not context.answer_headers:
             return headers
-        headers += reply.beside
+        headers += reply.forwarded
         since_ns = recorder.clock.now_ns() - recorder.opened.opened_ns
         overhead_us = max(0, since_ns - self._upstream_ns) // 1000
         headers.append((b"x-inferworks-provider", destination.provider.encode()))

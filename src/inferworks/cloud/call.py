@@ -69,8 +69,8 @@ class Reply(msgspec.Struct, frozen=True):
     """Nanoseconds until a refusal wants to be asked again, where it says so."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""
-    beside: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers with the upstream's rate limits and its own id of the request (`told_beside`)."""
+    forwarded: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers with the upstream's rate limits and its own id of the request (`forwarded_headers`)."""
     is_over: Callable[[], bool] = _is_not_over
     """Return True when the upstream has ended its answer, though its usage may still come."""
     left_out: str = ""

@@ -83,7 +83,7 @@ class _Pool:
         self.idle.clear()
         self._deadlines.close()
 
-    def kept(self, origin: Origin) -> UpstreamConnection | None:
+    def take_idle(self, origin: Origin) -> UpstreamConnection | None:
         """A kept connection, the last one used first."""
         kept = self.idle.get(origin)
         now = asyncio.get_running_loop().time()
@@ -112,7 +112,7 @@ class _Pool:
             why = f"its certificate is not trusted ({error.verify_message})"
             raise UpstreamError(f"no connection to {where}: {why}", sent=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
-            why, ours = _words(error, tls=origin.tls), _is_ours(error)
+            why, ours = _describe(error, tls=origin.tls), _is_local(error)
             raise UpstreamError(
                 f"no connection to {where}: {why}", sent=False, ours=ours
             ) from error
@@ -153,15 +153,15 @@ async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLCont
         except ssl.SSLError:
             raise  # it did take it
         except OSError as error:
-            if _is_ours(error):
+            if _is_local(error):
                 raise  # nor could another be tried
-            refused.append(_words(error, tls=origin.tls))
+            refused.append(_describe(error, tls=origin.tls))
         else:
             return
     raise OSError("; ".join(dict.fromkeys(refused)) or "its name has no address")
 
 
-def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
+def _describe(error: OSError | UnicodeError, *, tls: bool) -> str:
     """Describe a connection error in words; OSError may have none."""
     match error:
         case ssl.SSLError(reason=reason):
@@ -176,7 +176,7 @@ def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
             return str(error) or type(error).__name__
 
 
-def _is_ours(error: OSError | UnicodeError) -> bool:
+def _is_local(error: OSError | UnicodeError) -> bool:
     """Return True when this machine has no descriptor or memory left, so that no upstream was asked."""
     return isinstance(error, OSError) and error.errno in _NOTHING_LEFT
 
@@ -200,7 +200,7 @@ async def _addresses(origin: Origin) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-class _Asking(AbstractAsyncContextManager[Response]):
+class _Request(AbstractAsyncContextManager[Response]):
     """One request. A class and not a generator: that would add a fifth to the CPU time of a call."""
 
     __slots__ = ("_connection", "_origin", "_pool", "_request", "_timeouts")
@@ -214,13 +214,13 @@ class _Asking(AbstractAsyncContextManager[Response]):
         self._timeouts = timeouts
 
     async def __aenter__(self) -> Response:
-        connection = self._pool.kept(self._origin) or await self._pool.connect(self._origin)
+        connection = self._pool.take_idle(self._origin) or await self._pool.connect(self._origin)
         self._connection = connection
         try:
             timeouts = self._timeouts
-            connection.ask(self._request, timeouts.first_byte_s, timeouts.answer_s)
+            connection.send(self._request, timeouts.first_byte_s, timeouts.answer_s)
             while not connection.status:
-                await connection.news()
+                await connection.more()
         except BaseException:
             self._pool.give_back(self._origin, connection)
             raise
@@ -271,7 +271,7 @@ class HttpClient:
             request = b"%b%b%b\r\n" % (start, length, fields), body
         else:
             request = (b"%b%b%b\r\n%b" % (start, length, fields, body),)
-        return _Asking(self._pool, origin, request, self._timeouts)
+        return _Request(self._pool, origin, request, self._timeouts)
 
     def close(self) -> None:
         """Drop every kept connection, and keep none from now on."""

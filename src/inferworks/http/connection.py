@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._turn: asyncio.Future[None] | None = None
         """Future that the task awaits while there is nothing to answer."""
         self._writable: asyncio.Future[None] | None = None
-        self._deaf = False
+        self._ignores_input = False
         """True when further bytes are ignored: the last request was read, or refused."""
         self._lingers = False
         """True while the handler goes on though its client has left."""
@@ -82,14 +82,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         connections = self._shared.connections
         beyond = len(connections) - self._limits.connections
-        room = self._shared.room
-        gives_way = room.made_by(connections, self._loop.time()) if beyond >= 0 else None
+        evictions = self._shared.evictions
+        evicted = evictions.choose(connections, self._loop.time()) if beyond >= 0 else None
         connections.add(self)
-        room.strangers[self] = None
+        evictions.unauthenticated[self] = None
         if self._shared.closing:
             self._close()
-        elif gives_way is not None:
-            gives_way.abort()
+        elif evicted is not None:
+            evicted.abort()
         elif beyond >= _TURNED_AWAY:
             self.abort()
         elif beyond >= 0:
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._task.cancel()
         self._shared.connections.discard(self)
-        self._shared.room.strangers.pop(self, None)
+        self._shared.evictions.unauthenticated.pop(self, None)
         self._shared.something_ended()
 
     def eof_received(self) -> None:
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
 
         A whole request whose head is the one before's is run without the parser.
         """
-        if self._deaf:
+        if self._ignores_input:
             return
         if self._exchange is not None:
             self._keep(data)
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         if known is not None and not self._reader.receiving:
             body = known.body_in(data)
             if body is not None and len(body) <= self._limits.body_bytes:
-                exchange = Exchange(self, known.said, body)
+                exchange = Exchange(self, known.parsed, body)
                 if len(body) != known.body_bytes:
                     exchange.headers = with_length(exchange.headers, len(body))
                 self._run(exchange)
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
         parser = None if reader.receiving else reader.parser
         start = 0
         while start < len(data):
-            if self._deaf:
+            if self._ignores_input:
                 return
             if self._exchange is not None:
                 self._keep(data[start:])
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
             reader.feed(data[start:end])
             start = end
         if parser is reader.parser:
-            alone = self._exchange is not None and not self._waiting and not self._deaf
+            alone = self._exchange is not None and not self._waiting and not self._ignores_input
             self._known = reader.learned(data) if alone else None
 
     def _keep(self, data: bytes) -> None:
@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
             if not self._sending.more(1):
                 message = "too many requests of one key are being sent at once; try again later"
                 return self._refusal_of(503, message)
-            self._shared.room.strangers.pop(self, None)
+            self._shared.evictions.unauthenticated.pop(self, None)
         self._owner = admission.owner
         return admission
 
@@ -226,7 +226,7 @@ class Connection(asyncio.Protocol):
         self._has_sent()
         exchange = Exchange(self, head, body)
         exchange.held = held
-        self._deaf = not exchange.keep_alive
+        self._ignores_input = not exchange.keep_alive
         if self._exchange is None:
             self._run(exchange)
         else:
@@ -238,9 +238,9 @@ class Connection(asyncio.Protocol):
 
     def turn_away(self, refused: Refused) -> None:
         """Answer so when the turn comes, and close; what else comes is ignored."""
-        if self._deaf:
+        if self._ignores_input:
             return
-        self._deaf = True
+        self._ignores_input = True
         self._reader.drop()
         self._has_sent()
         if self._exchange is None:
@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
 
     def shut(self) -> None:
         """End the connection now if nothing runs on it, else after the running exchange."""
-        self._deaf = True
+        self._ignores_input = True
         if self._exchange is None:
             self._close()
 
@@ -416,12 +416,12 @@ class Connection(asyncio.Protocol):
 
     def _refusal_of(self, status: int, message: str) -> Refused:
         """Write a refusal by the server itself."""
-        return self._shared.refusal(status, message, self._reader.asked)
+        return self._shared.refusal(status, message, self._reader.head)
 
     def _send_refusal(self, refused: Refused) -> None:
         if self._transport is None:
             return
-        self._deaf = True
+        self._ignores_input = True
         status, content_type, body, headers = refused
         length = b"%d" % len(body)
         fields = ((b"content-length", length), (b"content-type", content_type), *headers)

@@ -19,7 +19,7 @@ from typing import Protocol
 NEVER = float("inf")
 
 
-class Waiting(Protocol):
+class HasDeadline(Protocol):
     """Object with a deadline."""
 
     deadline: float
@@ -34,28 +34,28 @@ class Deadlines:
     """Tells its `members` when they are late. Used in one event loop; `close` it with the last of them."""
 
     def __init__(self) -> None:
-        self.members: set[Waiting] = set()
+        self.members: set[HasDeadline] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self.rings_at = NEVER
-        """Time at which the timer fires; a deadline that is no earlier needs no call of `heed`."""
+        self.fires_at = NEVER
+        """Time at which the timer fires; a deadline that is no earlier needs no call of `expect`."""
 
-    def heed(self, deadline: float) -> None:
+    def expect(self, deadline: float) -> None:
         """A member has set its deadline to `deadline`."""
-        if deadline < self.rings_at:
+        if deadline < self.fires_at:
             self.close()
-            self.rings_at = deadline
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._ring)
+            self.fires_at = deadline
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._fire)
 
     def close(self) -> None:
         """Stop the timer."""
-        self.rings_at = NEVER
+        self.fires_at = NEVER
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _ring(self) -> None:
+    def _fire(self) -> None:
         self.close()
         now = asyncio.get_running_loop().time()
         for member in [member for member in self.members if member.deadline <= now]:
             member.late()
-        self.heed(min((member.deadline for member in self.members), default=NEVER))
+        self.expect(min((member.deadline for member in self.members), default=NEVER))

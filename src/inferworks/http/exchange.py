@@ -90,20 +90,20 @@ The argument cancels the handler after all. A server that stops calls it when it
 class Exchange:
     """One request and its answer. `headers` has lower-case names; `body` is complete."""
 
-    __slots__ = ("_carrier", "_chunked", "_head", "beside", "body", "finished", "headers", "held",
+    __slots__ = ("_carrier", "_chunked", "_head", "body", "extra_headers", "finished", "headers", "held",
                  "is_call", "keep_alive", "method", "on_leave", "path", "query", "request_id", "started",
                  "status")  # fmt: skip
 
-    def __init__(self, carrier: Carrier, asked: RequestHead, body: bytes) -> None:
-        self.method = asked.method
-        self.path = asked.path
-        self.query = asked.query
-        self.headers = asked.headers
+    def __init__(self, carrier: Carrier, head: RequestHead, body: bytes) -> None:
+        self.method = head.method
+        self.path = head.path
+        self.query = head.query
+        self.headers = head.headers
         self.body = body
-        self.keep_alive = asked.keep_alive
+        self.keep_alive = head.keep_alive
         self.on_leave: OnLeave | None = None
         """Function called when the client leaves; with none, the handler is cancelled at once."""
-        self.beside: Headers = ()
+        self.extra_headers: Headers = ()
         """Headers that the answer has besides its own, whatever it will be."""
         self.request_id = ""
         """Identifier of this request that the client is told; empty until it is known."""
@@ -114,7 +114,7 @@ class Exchange:
         self.held: Held | None = None
         """Bytes counted for `body`, if it is large."""
         self.status = 0
-        self._chunked = asked.chunked
+        self._chunked = head.chunked
         self._head = b""
         self._carrier = carrier
 
@@ -191,8 +191,8 @@ class Exchange:
 
     def _begin(self, status: int, headers: Headers) -> bytes:
         assert not self.started, "an exchange is answered once"
-        if self.beside:
-            headers = (*headers, *self.beside)
+        if self.extra_headers:
+            headers = (*headers, *self.extra_headers)
         head = self._carrier.head(status, headers, keep_alive=self.keep_alive)
         self.started = True
         self.status = status

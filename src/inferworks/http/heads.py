@@ -39,15 +39,15 @@ _MOST_DIGITS: Final = 16
 
 
 class KnownHead(Generic[T]):
-    """A head that the parser has read, and what it said, so that it can be recognised."""
+    """A head that the parser has read, and what it parsed, so that it can be recognised."""
 
-    __slots__ = ("_after", "_after_bytes", "_before", "_before_bytes", "body_bytes", "said")
+    __slots__ = ("_after", "_after_bytes", "_before", "_before_bytes", "body_bytes", "parsed")
 
-    def __init__(self, before: bytes, after: bytes, body_bytes: int, said: T) -> None:
+    def __init__(self, before: bytes, after: bytes, body_bytes: int, parsed: T) -> None:
         """`before` and `after` the digits of the content length; `after` empty: no body at all."""
-        self.said = said
+        self.parsed = parsed
         self.body_bytes = body_bytes
-        """The size of the body that came with it; of what was said, only this may differ."""
+        """The size of the body that came with it; of what was parsed, only this may differ."""
         self._before = before
         self._before_bytes = len(before)
         self._after = after
@@ -69,16 +69,16 @@ class KnownHead(Generic[T]):
         return None
 
 
-def learn(data: bytes, content_length: bytes | None, said: T) -> KnownHead[T] | None:
+def learn(data: bytes, content_length: bytes | None, parsed: T) -> KnownHead[T] | None:
     """The head of `data`, which the parser took for one whole message and nothing more.
 
-    `said` is what it found in that head.
+    `parsed` is what it found in that head.
     `content_length` is that header as the parser gave it, None when there was none and no body either.
     None when the message is not of the plain kind that can be recognised.
     """
     head_bytes = data.find(_END) + len(_END)
     if content_length is None:
-        return KnownHead(data, b"", 0, said) if head_bytes == len(data) else None
+        return KnownHead(data, b"", 0, parsed) if head_bytes == len(data) else None
     head = data[:head_bytes]
     found = _LENGTH.search(head)
     if found is None or found[1] != content_length:
@@ -86,7 +86,7 @@ def learn(data: bytes, content_length: bytes | None, said: T) -> KnownHead[T] | 
     body_bytes = len(data) - head_bytes
     if body_bytes != int(content_length):
         return None
-    return KnownHead(head[: found.start(1)], head[found.end(1) :], body_bytes, said)
+    return KnownHead(head[: found.start(1)], head[found.end(1) :], body_bytes, parsed)
 
 
 def with_length(headers: Mapping[bytes, bytes], body_bytes: int) -> dict[bytes, bytes]:

@@ -77,7 +77,7 @@ class Receiver(Protocol):
 class RequestReader:
     """Reads what one client sends. The parser calls the `on_` methods, the connection the others."""
 
-    asked: RequestHead
+    head: RequestHead
     """Head of the last request; empty until that has come."""
     _target: bytes
     _headers: dict[bytes, bytes]
@@ -123,7 +123,7 @@ class RequestReader:
             return None
         if self._header_bytes + _LENGTH_BYTES > min(self._limits.header_bytes, _LEARNED_BYTES):
             return None
-        return learn(data, self._headers.get(b"content-length"), self.asked)
+        return learn(data, self._headers.get(b"content-length"), self.head)
 
     def on_message_begin(self) -> None:
         """The first byte of a request starts its clock."""
@@ -155,7 +155,7 @@ class RequestReader:
         """Refuse what is not to be taken before its body is."""
         self._head_read = True
         self._check_head()
-        self.asked = self._head_said()
+        self.head = self._parsed_head()
         length = self._headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in self._headers:
             self._look_at_body(int(length) if length.isdigit() else 0)
@@ -182,7 +182,7 @@ class RequestReader:
         self.receiving = False
         held, self._held = self._held, None
         body, self._body = self._body.getvalue(), BytesIO()
-        self._receiver.received(self.asked, body, held)
+        self._receiver.received(self.head, body, held)
 
     def _feed(self, data: bytes) -> bytes:
         """Feed the parser once; returns what is to be fed again, after an offer that was declined."""
@@ -243,7 +243,7 @@ class RequestReader:
         self._most_bytes = self._limits.body_bytes
         if length > self._most_bytes:
             raise self._too_large()
-        admission = self._receiver.admit(self.asked)
+        admission = self._receiver.admit(self.head)
         if isinstance(admission, Refused):
             raise _NotTaken(admission.status, "", admission)
         if admission.body_bytes is not None and admission.body_bytes < self._most_bytes:
@@ -251,7 +251,7 @@ class RequestReader:
         if length > self._most_bytes:
             raise self._too_large()
 
-    def _head_said(self) -> RequestHead:
+    def _parsed_head(self) -> RequestHead:
         """Return the head of this request as the parser read it."""
         path, _, query = self._target.partition(b"?")
         return RequestHead(
@@ -266,7 +266,7 @@ class RequestReader:
     def _reset(self) -> None:
         """Prepare for the next message."""
         self.receiving = True
-        self.asked = _NOTHING_ASKED
+        self.head = _NO_HEAD
         self._head_read = False
         self._target = b""
         self._headers = {}
@@ -287,7 +287,7 @@ class RequestReader:
         return _NotTaken(413, f"the body is larger than {self._most_bytes} bytes")
 
 
-_NOTHING_ASKED = RequestHead("", "", "", {})
+_NO_HEAD = RequestHead("", "", "", {})
 _OTHER_VERSION = "this server speaks HTTP/1.1 and HTTP/1.0 only"
 
 

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Generic, TypeVar
 
 from inferworks.http.budget import Budget, Places
+from inferworks.http.eviction import Evictable, Evictions
 from inferworks.http.exchange import Admission, Admit, Handler, Refused, RequestHead
 from inferworks.http.heads import Headers
-from inferworks.http.room import Guest, Room
 
-C = TypeVar("C", bound=Guest)
+C = TypeVar("C", bound=Evictable)
 """A connection."""
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -37,7 +37,7 @@ _MORE_SAID: dict[int, Headers] = {405: ((b"allow", b""),), 503: ((b"retry-after"
 """Headers that a refusal has besides those of every answer."""
 
 
-def plain_refusal(status: int, message: str, _asked: RequestHead) -> Refused:
+def plain_refusal(status: int, message: str, _head: RequestHead) -> Refused:
     """A refusal by the server itself, as text."""
     body = f"{status} {message}\n".encode()
     return Refused(status, b"text/plain; charset=utf-8", body, _MORE_SAID.get(status, ()))
@@ -68,7 +68,7 @@ class Shared(Generic[C]):
     budget: Budget = field(init=False)
     sending: Places = field(init=False)
     """Connections on which a body is being sent."""
-    room: Room[C] = field(default_factory=Room)
+    evictions: Evictions[C] = field(default_factory=Evictions)
     connections: set[C] = field(default_factory=set)
     running: set[C] = field(default_factory=set)
     """Connections that a handler runs for; the client of one may have left."""

@@ -17,7 +17,7 @@ Two kinds of waiting are bounded. A silence is as long as nothing comes that the
 framing, of heads that do not end and of interim answers do not break it. And what must have come by a
 certain time, the head or the whole answer, is late even if bytes never stop coming and nobody waits.
 
-Whoever reads takes what is there (`take`), and only when nothing is there awaits `news`, a bare future:
+Whoever reads takes what is there (`take`), and only when nothing is there awaits `more`, a bare future:
 an answer that came in one segment, as small ones do, is read without a coroutine for each layer.
 """
 
@@ -79,7 +79,7 @@ class Response:
             return await self._next_decoded(self._coding, timeout_s)
         connection = self._connection
         while not connection.buffered_bytes and not connection.complete:
-            await connection.news(timeout_s)
+            await connection.more(timeout_s)
         return connection.take()
 
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
@@ -96,7 +96,7 @@ class Response:
                 raise _too_large(limit_bytes)
             if connection.complete:
                 return whole.getvalue()
-            await connection.news(timeout_s)
+            await connection.more(timeout_s)
 
     async def _read_decoded(self, timeout_s: float, limit_bytes: int) -> bytes:
         whole = BytesIO()
@@ -119,7 +119,7 @@ class Response:
                     self._inflater.end()
                     return b""
                 else:
-                    await self._connection.news(timeout_s)
+                    await self._connection.more(timeout_s)
         except ValueError as error:
             raise UnreadableError(error) from error
         await asyncio.sleep(0)  # it may stand for a thousand times its size: others have their turn
@@ -203,7 +203,7 @@ class UpstreamConnection(asyncio.Protocol):
         if known is None or body is None:
             self._parse(data)
         else:
-            self.status, self.headers = known.said
+            self.status, self.headers = known.parsed
             if len(body) != known.body_bytes:
                 self.headers = with_length(self.headers, len(body))
             if body:
@@ -303,7 +303,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- what the client calls
 
-    def ask(
+    def send(
         self, request: Sequence[bytes], first_byte_s: float = NEVER, answer_s: float = NEVER
     ) -> None:
         """Send one request, given in pieces. Not waited for: the answer may come before all of it has left.
@@ -322,11 +322,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadlines.members.add(
             self
         )  # not before: uvloop tells no end of one given up as it was made
-        if due_at < self._deadlines.rings_at:
-            self._deadlines.heed(due_at)
+        if due_at < self._deadlines.fires_at:
+            self._deadlines.expect(due_at)
         self._transport.writelines(request)
 
-    def news(self, timeout_s: float | None = None) -> asyncio.Future[None]:
+    def more(self, timeout_s: float | None = None) -> asyncio.Future[None]:
         """Return a future that is done when more has come. UpstreamError when nothing more will."""
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
@@ -341,8 +341,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._silent_at = silent_at = self._loop.time() + timeout_s
         if silent_at < self.deadline:  # which is what is due, while nobody waits
             self.deadline = silent_at
-            if silent_at < self._deadlines.rings_at:  # it may have rung while nobody waited
-                self._deadlines.heed(silent_at)
+            if silent_at < self._deadlines.fires_at:  # it may have rung while nobody waited
+                self._deadlines.expect(silent_at)
         return waiter
 
     def take(self) -> bytes:

@@ -60,15 +60,15 @@ def _entra(identity: Identity) -> Credential:
 
 def amazon_operations() -> Operations:
     """Converse, and Anthropic's operations as Bedrock wants them."""
-    return {**BEDROCK.spoken, **bedrock_messages()}
+    return {**BEDROCK.operations, **bedrock_messages()}
 
 
-def azure_operations(account: Account, spoken: Operations) -> Operations:
-    """OpenAI's operations as `spoken`, at Azure's addresses of the version that its row names, if any."""
+def azure_operations(account: Account, specs: Operations) -> Operations:
+    """OpenAI's operations as `specs`, at Azure's addresses of the version that its row names, if any."""
     version = account.row.api_version
-    return deployed(spoken, version) if version else spoken
+    return deployed(specs, version) if version else specs
 
 
-def vertex_operations(spoken: Operations) -> Operations:
-    """OpenAI's operations as `spoken`, and Anthropic's as Vertex wants them."""
-    return {**gemini_operations(spoken), **vertex_messages()}
+def vertex_operations(specs: Operations) -> Operations:
+    """OpenAI's operations as `specs`, and Anthropic's as Vertex wants them."""
+    return {**gemini_operations(specs), **vertex_messages()}

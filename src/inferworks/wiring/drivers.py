@@ -56,7 +56,7 @@ def _anthropic(client: HttpClient, account: Account) -> Provider:
 
 
 def _azure(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, azure_operations(account, _spoken(account)))
+    return _speaking(client, account, azure_operations(account, _openai_operations(account)))
 
 
 def _bedrock(client: HttpClient, account: Account) -> Provider:
@@ -64,7 +64,7 @@ def _bedrock(client: HttpClient, account: Account) -> Provider:
 
 
 def _openai(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, _spoken(account))
+    return _speaking(client, account, _openai_operations(account))
 
 
 def _stability(client: HttpClient, account: Account) -> Provider:
@@ -72,13 +72,13 @@ def _stability(client: HttpClient, account: Account) -> Provider:
 
 
 def _vertex(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, vertex_operations(_spoken(account)))
+    return _speaking(client, account, vertex_operations(_openai_operations(account)))
 
 
-def _speaking(client: HttpClient, account: Account, spoken: Operations) -> PassthroughProvider:
-    """Return a provider for `account` with those of the operations `spoken` that its row names."""
+def _speaking(client: HttpClient, account: Account, specs: Operations) -> PassthroughProvider:
+    """Return a provider for `account` with those of the operations `specs` that its row names."""
     named = account.row.operations
-    own = {operation: how for operation, how in spoken.items() if operation in named}
+    own = {operation: how for operation, how in specs.items() if operation in named}
     return _passing(client, account, Profile(account.name, own))
 
 
@@ -89,7 +89,7 @@ def _passing(client: HttpClient, account: Account, profile: Profile) -> Passthro
     return PassthroughProvider(client, own, credential_of(account))
 
 
-def _spoken(account: Account) -> Operations:
+def _openai_operations(account: Account) -> Operations:
     """OpenAI's operations, asked for and counted as the row of `account` says."""
     row = account.row
     return openai_operations(

@@ -50,7 +50,7 @@ _FOR_METRICS = Limits(body_bytes=4096, connections=100)
 class Parts:
     """The parts of a running platform that can be read."""
 
-    gate: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     health: Health
     journal: Journal
     service: Service
@@ -60,12 +60,12 @@ class Parts:
     def read(self) -> Gauges:
         """Read the gauges now."""
         return Gauges(
-            calls_running=self.gate.running,
+            calls_running=self.limiter.running,
             connections=len(self.server.connections),
-            drains=len(self.service.door.drains),
+            drains=len(self.service.context.drains),
             attempts_running=self.health.loads(),
             breakers={offer: str(state) for offer, state in self.health.states().items()},
-            replicas=self.service.door.catalogue.status(),
+            replicas=self.service.context.catalogue.status(),
             journal_queue=self.journal.queued,
             journal_failed=self.journal.failed,
             loop_stood_ns=self.supervisor.stood_ns,
@@ -113,7 +113,7 @@ class Observing:
                 watch(usage)
 
     def _models(self) -> Sequence[str]:
-        return self.parts.service.door.catalogue.models() if self.parts else ()
+        return self.parts.service.context.catalogue.models() if self.parts else ()
 
     def _read(self) -> Gauges:
         readings = self.parts.read() if self.parts else Gauges()

@@ -101,39 +101,39 @@ async def open_platform(
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     supervisor = Supervisor(clock)
-    async with AsyncExitStack() as house:
-        await house.enter_async_context(ending(supervisor.pulse(clock)))
-        door_socket = house.enter_context(_port(config.gateway.host, config.gateway.port))
-        metrics_socket = house.enter_context(metrics_port(config.observe))
-        house.enter_context(folder.hold())
-        accounts = house.enter_context(closing(SqliteAccounts(folder.accounts)))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(ending(supervisor.pulse(clock)))
+        gateway_socket = stack.enter_context(_port(config.gateway.host, config.gateway.port))
+        metrics_socket = stack.enter_context(metrics_port(config.observe))
+        stack.enter_context(folder.hold())
+        accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
-        traces = await house.enter_async_context(tracing(config.observe, environment))
+        traces = await stack.enter_async_context(tracing(config.observe, environment))
         transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes, supervisor)
-        house.enter_context(closing(transcripts))
+        stack.enter_context(closing(transcripts))
         observing = Observing(config.observe, clock, transcripts, traces)
-        journal = house.enter_context(open_journal(folder, turn, observing.commits))
+        journal = stack.enter_context(open_journal(folder, turn, observing.commits))
         writer = supervisor.task("journal", partial(_watch, journal), vital=True)
-        await house.enter_async_context(ending(writer))
+        await stack.enter_async_context(ending(writer))
         left_open = await close_left_open(journal, folder, clock)
-        await house.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
-        house.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
-        client = house.enter_context(closing(HttpClient()))
+        await stack.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
+        stack.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
+        client = stack.enter_context(closing(HttpClient()))
         token = new_token()
-        fleet = await house.enter_async_context(
+        fleet = await stack.enter_async_context(
             running_fleet(config, folder, journal, clock, supervisor, token)
         )
         first_key = _first_key(accounts, clock)
-        followed = house.enter_context(closing(FollowedAccounts(folder.accounts)))
-        keyring = house.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
+        followed = stack.enter_context(closing(FollowedAccounts(folder.accounts)))
+        keyring = stack.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
         await start_threads()
         fitted = _said_fit(fit(config.gateway, this_machine()))
         most = fitted.calls
         of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
-        gate = ConcurrencyLimiter(most, of_a_key)
+        limiter = ConcurrencyLimiter(most, of_a_key)
         drains = Drains(_drain_limits(config.leave))
         tariffs = PricingTable(followed, lambda: planner.rates.newest)
-        access = house.enter_context(access_log(config.log, tariffs, supervisor))
+        access = stack.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
         meter = _meter(config, journal, clock, observing)
         health = Health(clock.carried(), plan.breaker)
@@ -142,9 +142,9 @@ async def open_platform(
 
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
-        def door(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
+        def context(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
             router = Router(health, catalogue.policy)
-            parts = (keyring, gate, meter, journal, catalogue, providers, router, clock)
+            parts = (keyring, limiter, meter, journal, catalogue, providers, router, clock)
             return AppContext(
                 *parts,
                 drains=drains,
@@ -159,7 +159,7 @@ async def open_platform(
                 on_refused=None if access is None else access.take,
             )
 
-        service = house.enter_context(Service(plan, fleet, own, door))
+        service = stack.enter_context(Service(plan, fleet, own, context))
         server = HttpServer(
             service,
             limits=fitted.limits,
@@ -168,16 +168,16 @@ async def open_platform(
             on_error=_report,
             sweep=Sweep(supervisor),
         )
-        observing.parts = Parts(gate, health, journal, service, server, supervisor)
+        observing.parts = Parts(limiter, health, journal, service, server, supervisor)
         observing.tell(left_open)
         looks = supervisor.every(_LOOK_S, "keys", keyring.look)
-        await house.enter_async_context(ending(looks))
+        await stack.enter_async_context(ending(looks))
         looks = supervisor.every(_LOOK_S, "prices", partial(to_thread, tariffs.refresh))
-        await house.enter_async_context(ending(looks))
-        await house.enter_async_context(
+        await stack.enter_async_context(ending(looks))
+        await stack.enter_async_context(
             showing_metrics(metrics_socket, observing.board, _report, supervisor)
         )
-        port = await house.enter_async_context(_listening(config, server, door_socket, gate))
+        port = await stack.enter_async_context(_listening(config, server, gateway_socket, limiter))
 
         async def apply(changed: Config) -> None:
             fresh = _said(await planner.plan(changed))
@@ -185,10 +185,12 @@ async def open_platform(
             health.use(fresh.breaker)
 
         _said(plan)
-        reload = await house.enter_async_context(reloading(source, config, apply, supervisor))
+        reload = await stack.enter_async_context(reloading(source, config, apply, supervisor))
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url)
-        yield Platform(url, service.door.catalogue.models(), folder, first_key, reload, supervisor)
+        yield Platform(
+            url, service.context.catalogue.models(), folder, first_key, reload, supervisor
+        )
 
 
 def _said(plan: Plan) -> Plan:
@@ -255,14 +257,14 @@ def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing)
 
 @asynccontextmanager
 async def _listening(
-    config: Config, server: HttpServer, bound: socket.socket, gate: ConcurrencyLimiter
+    config: Config, server: HttpServer, bound: socket.socket, limiter: ConcurrencyLimiter
 ) -> AsyncIterator[int]:
     """Have `server` listen; leaving says so at `/readyz` for a while, then lets running answers finish."""
     port = await server.listen(bound)
     try:
         yield port
     finally:
-        gate.closing = True
+        limiter.closing = True
         await asyncio.sleep(config.gateway.drain_wait_s)
         dropped = await server.stop(config.gateway.drain_s)
         if dropped:

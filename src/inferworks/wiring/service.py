@@ -40,12 +40,12 @@ class Service(AbstractContextManager["Service"]):
     """The handler of every request; closing it drops all connections to upstreams."""
 
     def __init__(
-        self, plan: Plan, replicas: OwnReplicas, own: Provider, make_door: MakeDoor
+        self, plan: Plan, replicas: OwnReplicas, own: Provider, make_context: MakeDoor
     ) -> None:
         """Serve `replicas` by the provider `own`, whatever the plan."""
         self._replicas = replicas
         self._own = own
-        self._make_door = make_door
+        self._make_context = make_context
         self._lines: dict[Account, _Line] = {}
         self.put(plan)
 
@@ -54,10 +54,10 @@ class Service(AbstractContextManager["Service"]):
         lines = {account: self._lines.get(account) or _open(account) for account in plan.accounts}
         gone = [line for account, line in self._lines.items() if account not in lines]
         providers = {OWN: self._own} | {a.name: line.provider for a, line in lines.items()}
-        self.door = self._make_door(Catalogue(plan, self._replicas), providers)
+        self.context = self._make_context(Catalogue(plan, self._replicas), providers)
         self.plan = plan
-        self._handle = app(self.door)
-        self._admit = admit(self.door)
+        self._handle = app(self.context)
+        self._admit = admit(self.context)
         self._lines = lines
         for line in gone:
             line.client.close()

@@ -19,7 +19,7 @@ from inferworks.cloud.routing.route import (
     SERVED,
     SLOW,
     UNREAD,
-    UNSAID,
+    UNTRANSLATED,
     AttemptOutcome,
     AttemptResult,
     Route,
@@ -116,15 +116,15 @@ def test_what_is_tried(
 @pytest.mark.parametrize(
     ("results", "expected"),
     [
-        ([UNSAID], "ab"),
-        ([UNSAID, SERVED, SERVED], "ab"),
-        ([UNSAID, FINAL, FINAL], "ab"),
-        ([UNSAID] * 9, "abcdefyz"),
-        ([UNSAID] * 6 + [SERVED], "abcdefy"),
-        ([UNSAID] * 6 + [ELSEWHERE, UNSAID], "abcdefyz"),
-        ([UNSAID] * 5 + [ELSEWHERE], "abcdef"),
-        ([UNSAID, ELSEWHERE, UNSAID, ELSEWHERE, ELSEWHERE], "abcde"),
-        ([ELSEWHERE, ELSEWHERE, UNSAID, UNSAID, ELSEWHERE], "abcde"),
+        ([UNTRANSLATED], "ab"),
+        ([UNTRANSLATED, SERVED, SERVED], "ab"),
+        ([UNTRANSLATED, FINAL, FINAL], "ab"),
+        ([UNTRANSLATED] * 9, "abcdefyz"),
+        ([UNTRANSLATED] * 6 + [SERVED], "abcdefy"),
+        ([UNTRANSLATED] * 6 + [ELSEWHERE, UNTRANSLATED], "abcdefyz"),
+        ([UNTRANSLATED] * 5 + [ELSEWHERE], "abcdef"),
+        ([UNTRANSLATED, ELSEWHERE, UNTRANSLATED, ELSEWHERE, ELSEWHERE], "abcde"),
+        ([ELSEWHERE, ELSEWHERE, UNTRANSLATED, UNTRANSLATED, ELSEWHERE], "abcde"),
     ],
 )
 @pytest.mark.parametrize("deadline_s", [None, 60.0])
@@ -170,9 +170,9 @@ def test_each_fallback_can_be_reached(
 @pytest.mark.parametrize(
     ("results", "expected"),
     [
-        ([UNSAID, ELSEWHERE, ELSEWHERE, ELSEWHERE], "abbb"),
-        ([ELSEWHERE, UNSAID, ELSEWHERE, ELSEWHERE], "abaa"),
-        ([UNSAID, UNSAID, UNSAID], "ab"),
+        ([UNTRANSLATED, ELSEWHERE, ELSEWHERE, ELSEWHERE], "abbb"),
+        ([ELSEWHERE, UNTRANSLATED, ELSEWHERE, ELSEWHERE], "abaa"),
+        ([UNTRANSLATED, UNTRANSLATED, UNTRANSLATED], "ab"),
     ],
 )
 def test_what_cannot_be_asked_is_not_asked_again(
@@ -188,7 +188,7 @@ def test_the_first_that_can_be_asked_is_so_whatever_its_breaker_says() -> None:
     for deadline_s in (None, 60.0):
         policy, sight = RoutePolicy(deadline_s=deadline_s), Seen(retry={"b": 1, "c": 1})
         route = attempts(offers("abc"), policy, sight, 0)
-        assert tried(drive(route, [UNSAID, ELSEWHERE])) == "ab"
+        assert tried(drive(route, [UNTRANSLATED, ELSEWHERE])) == "ab"
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,8 @@ FAILED = {
     name: AttemptResult(AttemptOutcome.ELSEWHERE, None, make_offer(offer_id=name)) for name in "abc"
 }
 UNSAID_BY = {
-    name: AttemptResult(AttemptOutcome.UNSAID, None, make_offer(offer_id=name)) for name in "abc"
+    name: AttemptResult(AttemptOutcome.UNTRANSLATED, None, make_offer(offer_id=name))
+    for name in "abc"
 }
 
 
@@ -360,11 +361,11 @@ UNSAID_BY = {
         ([SLOW, UNREAD_BY_A, SLOW], "aba."),
         ([SLOW, UNREAD_BY_A, UNREAD_BY_A, FAILED["b"]], "aba.c"),
         ([UNREAD, SLOW, FAILED["a"], SERVED], "aab."),
-        ([UNSAID, SLOW, SERVED], "abc"),
+        ([UNTRANSLATED, SLOW, SERVED], "abc"),
         ([SLOW, UNSAID_BY["b"], SLOW, SERVED], "abc."),
         ([SLOW, UNSAID_BY["b"], UNSAID_BY["c"], SERVED], "abc."),
         ([SLOW, UNSAID_BY["b"], FAILED["a"], SERVED], "abc."),
-        ([UNSAID, UNSAID, SLOW, ELSEWHERE], "abc."),
+        ([UNTRANSLATED, UNTRANSLATED, SLOW, ELSEWHERE], "abc."),
     ],
 )
 def test_a_slow_call_is_hedged_once(results: list[AttemptResult], expected: str) -> None:
@@ -394,7 +395,9 @@ def test_the_hedging_delay_is_given_to_the_driver() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([SERVED, FINAL, ELSEWHERE, LACKS, UNREAD, UNSAID, SLOW]), max_size=12),
+    st.lists(
+        st.sampled_from([SERVED, FINAL, ELSEWHERE, LACKS, UNREAD, UNTRANSLATED, SLOW]), max_size=12
+    ),
     st.integers(0, 4),
     st.integers(1, 5),
     st.integers(1, 3),
@@ -422,7 +425,7 @@ def test_every_route_keeps_its_bounds(
         running -= result.outcome in (
             AttemptOutcome.ELSEWHERE,
             AttemptOutcome.LACKS,
-            AttemptOutcome.UNSAID,
+            AttemptOutcome.UNTRANSLATED,
         )
         ended = result in (SERVED, FINAL)
         try:
@@ -430,5 +433,5 @@ def test_every_route_keeps_its_bounds(
         except StopIteration:
             step = None
     unread = results.count(UNREAD)
-    assert len(names) <= n_attempts + unread + results.count(UNSAID)
+    assert len(names) <= n_attempts + unread + results.count(UNTRANSLATED)
     assert all(names.count(name) <= tries + bool(unread) for name in names)

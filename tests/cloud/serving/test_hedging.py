@@ -38,7 +38,7 @@ from inferworks.testing.upstream import Answer, Fault, open_upstream
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 GOOD, SLOW, NEVER = Script(), Script(token_s=0.2), Script(token_s=60.0)
-UNSAID = Script(unsaid="it has no word for that")
+UNTRANSLATED = Script(unsaid="it has no word for that")
 LACKS = Script(status=400, code="unsupported_value")
 HEDGED = RoutePolicy(strategy=Strategy.FALLBACK, hedge_after_ms=20.0, hedge_share=1.0)
 PROMPT = Tokens(input=prompt_tokens(make_call()))
@@ -124,12 +124,12 @@ def outcomes(legs: Sequence[Leg]) -> list[str]:
         ([SLOW, Script(unreachable=True)], ["b failed", "a answered"]),
         ([Script(breaks_after=0, token_s=0.1), SLOW], ["a failed", "b answered"]),
         ([Script(status=500), NEVER, GOOD], ["a failed", "b cancelled", "c answered"]),
-        ([UNSAID, GOOD], ["b answered"]),
-        ([NEVER, UNSAID, GOOD], ["a cancelled", "c answered"]),
-        ([SLOW, UNSAID], ["a answered"]),
-        ([SLOW, UNSAID, UNSAID], ["a answered"]),
-        ([UNSAID, NEVER, UNSAID, GOOD], ["b cancelled", "d answered"]),
-        ([UNSAID, UNSAID, UNSAID, Script(status=500)], ["d failed"]),
+        ([UNTRANSLATED, GOOD], ["b answered"]),
+        ([NEVER, UNTRANSLATED, GOOD], ["a cancelled", "c answered"]),
+        ([SLOW, UNTRANSLATED], ["a answered"]),
+        ([SLOW, UNTRANSLATED, UNTRANSLATED], ["a answered"]),
+        ([UNTRANSLATED, NEVER, UNTRANSLATED, GOOD], ["b cancelled", "d answered"]),
+        ([UNTRANSLATED, UNTRANSLATED, UNTRANSLATED, Script(status=500)], ["d failed"]),
         ([LACKS, GOOD], ["a refused", "b answered"]),
         ([SLOW, LACKS], ["b refused", "a answered"]),
         ([LACKS, LACKS], ["a refused", "b answered"]),

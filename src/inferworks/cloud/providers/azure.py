@@ -26,12 +26,12 @@ from inferworks.cloud.providers.passthrough import OperationSpec
 
 
 def deployed(
-    spoken: Mapping[Operation, OperationSpec], api_version: str
+    specs: Mapping[Operation, OperationSpec], api_version: str
 ) -> Mapping[Operation, OperationSpec]:
-    """OpenAI's operations as `spoken`, at the paths of deployments and in one version of the API."""
+    """OpenAI's operations as `specs`, at the paths of deployments and in one version of the API."""
     return {
-        operation: replace(how, path="/deployments/", place=_place(how.path, api_version))
-        for operation, how in spoken.items()
+        operation: replace(spec, path="/deployments/", place=_place(spec.path, api_version))
+        for operation, spec in specs.items()
     }
 
 

@@ -26,7 +26,7 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.credentials.base import Credential
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.told_beside import USUAL, told_beside
+from inferworks.cloud.providers.forwarded_headers import USUAL, forwarded_headers
 from inferworks.cloud.routing.retry_after import retry_after_ns
 from inferworks.cloud.usage_parsers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
 from inferworks.errors import RefusalError, UpstreamError
@@ -98,7 +98,7 @@ class Profile:
     """Profile of one API: its operations, headers and limits."""
 
     name: str
-    spoken: Mapping[Operation, OperationSpec]
+    operations: Mapping[Operation, OperationSpec]
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Headers sent with every request, unless the caller sends another value of its own."""
     between_bytes_s: float = 120.0
@@ -112,7 +112,7 @@ class PassthroughProvider:
 
     def __init__(self, client: HttpClient, profile: Profile, credential: Credential) -> None:
         self.name = profile.name
-        self.operations: Set[Operation] = frozenset(profile.spoken)
+        self.operations: Set[Operation] = frozenset(profile.operations)
         """Operations that the profile has a path for."""
         self._client = client
         self._profile = profile
@@ -153,7 +153,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
 
     async def __aenter__(self) -> Reply:
         call, offer, profile = self._call, self._offer, self._profile
-        spec = profile.spoken[call.operation]
+        spec = profile.operations[call.operation]
         path = spec.path + spec.place(call, offer) if spec.place else spec.path
         is_large = len(call.body) > LARGE_BYTES
         body = await aside(spec.write, call, offer) if is_large else spec.write(call, offer)
@@ -174,7 +174,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
                 Nothing(),
                 retry_after_ns(response.headers) if response.status >= 300 else None,
                 self._answer_headers() if profile.answer_headers else (),
-                () if response.headers.keys() <= USUAL else told_beside(response.headers),
+                () if response.headers.keys() <= USUAL else forwarded_headers(response.headers),
             )
         except RefusalError as error:
             return self._refused(spec, error)
@@ -205,10 +205,15 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             content_type = _STREAM
         splitter = framing.splitter()
         events = _Events(response, self._profile.between_bytes_s, reader, splitter)
-        first, beside = await events.first(), told_beside(response.headers)
+        first, forwarded = await events.first(), forwarded_headers(response.headers)
         self._events = events
         return Reply(
-            response.status, content_type, first, events, beside=beside, is_over=events.is_over
+            response.status,
+            content_type,
+            first,
+            events,
+            forwarded=forwarded,
+            is_over=events.is_over,
         )
 
     async def _begin_otherwise(
@@ -217,22 +222,22 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         """The answer to a stream that is not framed as one."""
         response = self._response
         if spec.may_be_whole:
-            whole, beside = await self._whole(spec, reader), told_beside(response.headers)
-            return Reply(response.status, content_type, whole, Nothing(), beside=beside)
+            whole, forwarded = await self._whole(spec, reader), forwarded_headers(response.headers)
+            return Reply(response.status, content_type, whole, Nothing(), forwarded=forwarded)
         if spec.pieces is None or content_type.lower().startswith(_WORDS):
             whole = await self._whole(spec, reader)  # which raises if it is an error after all
             raise _no_stream(whole)
         pieces = spec.pieces(self._call)
         self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
-        first, beside = await anext(self._events), told_beside(response.headers)
-        return Reply(response.status, content_type, first, self._events, beside=beside)
+        first, forwarded = await anext(self._events), forwarded_headers(response.headers)
+        return Reply(response.status, content_type, first, self._events, forwarded=forwarded)
 
     def _refused(self, spec: OperationSpec, error: RefusalError) -> Reply:
         """The error that was told of in an answer, as if its status had come."""
         first = self._refusal(spec, error.status, error.body)
         headers = self._response.headers
-        again_ns, beside = retry_after_ns(headers), told_beside(headers)
-        return Reply(error.status, _JSON, first, Nothing(), again_ns, beside=beside)
+        again_ns, forwarded = retry_after_ns(headers), forwarded_headers(headers)
+        return Reply(error.status, _JSON, first, Nothing(), again_ns, forwarded=forwarded)
 
     def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers of the answer that go to the caller."""
@@ -320,7 +325,7 @@ class _Events:
     def __aiter__(self) -> _Events:
         return self
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Chunk:  # noqa: C901 waits here, not in a coroutine for each piece
         if self.ended:
             raise StopAsyncIteration
         if self._error is not None:
@@ -333,7 +338,7 @@ class _Events:
                 piece = self._unread
                 if not piece and (plain := self._plain) is not None:
                     while not plain.buffered_bytes and not plain.complete:
-                        await plain.news(self._between_bytes_s)
+                        await plain.more(self._between_bytes_s)
                     piece = plain.take()
                 elif not piece:
                     piece = await self._response.next_piece(self._between_bytes_s)

@@ -49,12 +49,12 @@ def vertex_messages() -> Mapping[Operation, OperationSpec]:
 
 
 def gemini_operations(
-    spoken: Mapping[Operation, OperationSpec],
+    specs: Mapping[Operation, OperationSpec],
 ) -> Mapping[Operation, OperationSpec]:
-    """OpenAI's operations as `spoken`, for models that need a publisher; errors in OpenAI's words."""
+    """OpenAI's operations as `specs`, for models that need a publisher; errors in OpenAI's words."""
     return {
-        operation: replace(how, write=_published(how.write), refusal=google_as_openai)
-        for operation, how in spoken.items()
+        operation: replace(spec, write=_published(spec.write), refusal=google_as_openai)
+        for operation, spec in specs.items()
     }
 
 

@@ -122,21 +122,21 @@ class Health:
         self.now_ns = clock.now_ns
         """The clock, in nanoseconds."""
         self._policy = policy or BreakerPolicy()
-        self._standings: dict[OfferId, OfferHealth] = {}
+        self._by_offer: dict[OfferId, OfferHealth] = {}
         self.random = Random(seed).random  # noqa: S311 spreads load, keeps no secret
 
     def use(self, policy: BreakerPolicy) -> None:
         """Go by another policy from now on; what is open stays open."""
         self._policy = policy
-        for standing in self._standings.values():
-            standing.breaker.policy = policy
+        for health in self._by_offer.values():
+            health.breaker.policy = policy
 
     def of(self, offer: Offer) -> OfferHealth:
         """Return the health of `offer`."""
-        standing = self._standings.get(offer.id)
-        if standing is None:
-            standing = self._standings[offer.id] = OfferHealth(self._policy)
-        return standing
+        health = self._by_offer.get(offer.id)
+        if health is None:
+            health = self._by_offer[offer.id] = OfferHealth(self._policy)
+        return health
 
     def running(self, offer: Offer) -> int:
         """Calls running at `offer`."""
@@ -157,9 +157,9 @@ class Health:
 
     def loads(self) -> Mapping[OfferId, int]:
         """Calls running at every offer, for whoever watches."""
-        return {offer: standing.running for offer, standing in self._standings.items()}
+        return {offer: health.running for offer, health in self._by_offer.items()}
 
     def states(self) -> Mapping[OfferId, BreakerState]:
         """The state of every breaker, for whoever watches."""
         now_ns = self.now_ns()
-        return {offer: s.breaker.state(now_ns) for offer, s in self._standings.items()}
+        return {offer: s.breaker.state(now_ns) for offer, s in self._by_offer.items()}

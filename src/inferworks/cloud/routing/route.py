@@ -71,11 +71,11 @@ class AttemptOutcome(Enum):
     """A refusal that any other offer would repeat."""
     ELSEWHERE = auto()
     """A failure before an answer; another offer may do better."""
-    UNSAID = auto()
+    UNTRANSLATED = auto()
     """A call that could not be translated for the offer. Nothing was sent, and it was no attempt."""
     LACKS = auto()
     """A refusal of a feature that the model does not have, such as a field; another model may have it."""
-    UNFIT = auto()
+    UNDELIVERABLE = auto()
     """A paid answer that cannot be handed on; another attempt would cost again."""
     SLOW = auto()
     """No answer yet in the time that the step gave it. The attempt still runs."""
@@ -101,9 +101,9 @@ SERVED = AttemptResult(AttemptOutcome.SERVED)
 FINAL = AttemptResult(AttemptOutcome.FINAL)
 ELSEWHERE = AttemptResult(AttemptOutcome.ELSEWHERE)
 UNREAD = AttemptResult(AttemptOutcome.ELSEWHERE, unread=True)
-UNSAID = AttemptResult(AttemptOutcome.UNSAID)
+UNTRANSLATED = AttemptResult(AttemptOutcome.UNTRANSLATED)
 LACKS = AttemptResult(AttemptOutcome.LACKS)
-UNFIT = AttemptResult(AttemptOutcome.UNFIT)
+UNDELIVERABLE = AttemptResult(AttemptOutcome.UNDELIVERABLE)
 SLOW = AttemptResult(AttemptOutcome.SLOW)
 
 
@@ -156,7 +156,7 @@ def _one_by_one(
             left, fallback = policy.attempts, offer.fallback
         if left and (first or state.passes(offer)):
             result = yield Step(offer)
-            if result.outcome is AttemptOutcome.UNSAID:
+            if result.outcome is AttemptOutcome.UNTRANSLATED:
                 continue
             if result.unread:
                 result = yield Step(offer)
@@ -210,9 +210,9 @@ class _Attempts:
             elif result.outcome is AttemptOutcome.LACKS:
                 self._never_again(result.offer or self._running[-1])
                 step = self._after_failure(result)
-            elif result.outcome is AttemptOutcome.UNSAID:
-                step = self._after_unsaid(result)
-            elif result.outcome is AttemptOutcome.UNFIT:
+            elif result.outcome is AttemptOutcome.UNTRANSLATED:
+                step = self._after_untranslated(result)
+            elif result.outcome is AttemptOutcome.UNDELIVERABLE:
                 self._running.remove(result.offer or self._running[-1])
                 step = self._wait() if self._running else None
             else:
@@ -237,7 +237,7 @@ class _Attempts:
         """Drop the tries of `refused` that are left."""
         self._ahead = [(tries, offer) for tries, offer in self._ahead if offer.id != refused.id]
 
-    def _after_unsaid(self, result: AttemptResult) -> Step | None:
+    def _after_untranslated(self, result: AttemptResult) -> Step | None:
         """Ask another offer in place of one that the call could not be translated for."""
         unsaid = result.offer or self._running[-1]
         self._running.remove(unsaid)

@@ -19,9 +19,9 @@ from inferworks.cloud.routing.route import (
     FINAL,
     LACKS,
     SERVED,
-    UNFIT,
+    UNDELIVERABLE,
     UNREAD,
-    UNSAID,
+    UNTRANSLATED,
     AttemptOutcome,
     AttemptResult,
 )
@@ -35,8 +35,8 @@ from inferworks.meter.usage import Confidence, Outcome, Tokens
 from inferworks.redact import redacted
 from inferworks.units import NS_PER_SECOND
 
-_PASSING_TROUBLE = frozenset({408, 429})
-_OUR_FAULT = frozenset({401, 402, 403, 404, 407})
+_TRANSIENT = frozenset({408, 429})
+_CONFIGURATION = frozenset({401, 402, 403, 404, 407})
 """Statuses of an upstream that are about our configuration or our account there, never about the
 caller's request; a redirection is another."""
 _FAILED_THERE = frozenset({424})
@@ -106,7 +106,7 @@ class Attempt:
             if answer.left_out:
                 self.leg.left_out = answer.left_out
         except (UpstreamError, CallError) as error:  # CallError: untranslatable, nothing was sent
-            self.answer = alone(error)
+            self.answer = detached(error)
         except BaseException:
             self.over()
             raise
@@ -116,7 +116,7 @@ class Attempt:
         answer, began_ns, health = self.answer, self._began_ns, self._health
         is_served = isinstance(answer, Reply) and answer.status < 300
         result = SERVED if is_served else judge(answer)
-        if result.outcome is AttemptOutcome.SERVED or result.outcome is AttemptOutcome.UNFIT:
+        if result.outcome in (AttemptOutcome.SERVED, AttemptOutcome.UNDELIVERABLE):
             opened = self._recorder.opened
             health.answered(began_ns, now_ns, (opened.customer, opened.key_id))
         elif isinstance(answer, CallError):
@@ -214,11 +214,11 @@ def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
         if answer.status < 300:
             return SERVED
     elif isinstance(answer, UntranslatableError):
-        return UNFIT
+        return UNDELIVERABLE
     elif isinstance(answer, UpstreamError):
         return UNREAD if answer.unread else ELSEWHERE
     else:
-        return UNSAID
+        return UNTRANSLATED
     if answer.lacks or lacking(answer.status, answer.first.data) is not None:
         return LACKS
     if _is_about_the_call(answer.status):
@@ -229,7 +229,7 @@ def judge(answer: Reply | UpstreamError | CallError) -> AttemptResult:
 
 def _is_about_the_call(status: int) -> bool:
     """Return True when a status blames the request, so that any other offer would refuse it too."""
-    return 400 <= status < 500 and status not in _PASSING_TROUBLE | _OUR_FAULT | _FAILED_THERE
+    return 400 <= status < 500 and status not in _TRANSIENT | _CONFIGURATION | _FAILED_THERE
 
 
 def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> CallError:
@@ -249,13 +249,13 @@ def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> Cal
     if isinstance(answer, UpstreamError):
         return CallError(502, "The model's server could not be reached or broke off before it answered.",
                          kind="server_error", code="upstream_unreachable")  # fmt: skip
-    if answer.status in _PASSING_TROUBLE:
+    if answer.status in _TRANSIENT:
         return CallError(429, "The model's server is at its limit; try again later.",
                          kind="rate_limit_error", code="upstream_busy", retry_after_s=again_s)  # fmt: skip
     if answer.status == 503 and again_s is not None:
         return CallError(503, "The model's server is overloaded; try again later.",
                          kind="server_error", code="upstream_busy", retry_after_s=again_s)  # fmt: skip
-    if answer.status in _OUR_FAULT or 300 <= answer.status < 400:
+    if answer.status in _CONFIGURATION or 300 <= answer.status < 400:
         return CallError(502, "The model's server does not let this gateway in, or has not what was asked "
                          "of it; the operator finds the reason in the log.",
                          kind="server_error", code="upstream_failed")  # fmt: skip
@@ -263,14 +263,14 @@ def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> Cal
                      kind="server_error", code="upstream_failed")  # fmt: skip
 
 
-def told(answer: Reply | UpstreamError) -> str:
+def description_of(answer: Reply | UpstreamError) -> str:
     """A failed attempt in the log's terms."""
     if isinstance(answer, Reply):
-        return f"answered with status {answer.status}{_words(answer.first.data)}"
+        return f"answered with status {answer.status}{_error_text(answer.first.data)}"
     return f"failed: {answer}"
 
 
-def _words(data: bytes) -> str:
+def _error_text(data: bytes) -> str:
     """Return the words of an error body, shortened for a log."""
     words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
     return f": {redacted(words[:200])}" if words else ""
@@ -299,10 +299,10 @@ def untranslatable() -> CallError:
     )
 
 
-Alone = TypeVar("Alone", bound=UpstreamError | CallError)
+Detached = TypeVar("Detached", bound=UpstreamError | CallError)
 
 
-def alone(error: Alone) -> Alone:
+def detached(error: Detached) -> Detached:
     """`error` without what led to it, which holds the frames that hold the attempt.
 
     Such a circle, with all that was sent and read, would stay until Python looks for cycles, and a gateway

@@ -94,7 +94,7 @@ class HedgedCall:
         winner: HedgedAttempt | None = None
         try:
             while step is not None and winner is None:
-                winner, step = await self._take(step)
+                winner, step = await self._carry_out(step)
             await self._stop()
         except BaseException:  # above all: the client has left
             if winner is not None:
@@ -111,32 +111,32 @@ class HedgedCall:
         self._route = _nobody_else(self._running)
         next(self._route)
 
-    async def _take(self, step: Step) -> tuple[HedgedAttempt | None, Step | None]:
+    async def _carry_out(self, step: Step) -> tuple[HedgedAttempt | None, Step | None]:
         """Do one step; return the attempt that won with it, or the next step."""
         if step.wait_ns:
             await self._clock.sleep(step.wait_ns / NS_PER_SECOND)
         if step.offer is not None:
             self._running.append(HedgedAttempt(self._start(step.offer, bool(self._running))))
-        racer = await self._news(step.slow_after_ns)
-        if racer is None:
+        hedged = await self._first_done(step.slow_after_ns)
+        if hedged is None:
             return None, self._next(SLOW)
-        result = racer.attempt.judge(self._clock.now_ns())
-        self._running.remove(racer)
+        result = hedged.attempt.judge(self._clock.now_ns())
+        self._running.remove(hedged)
         if result.outcome in ANSWERS:
-            return racer, None
-        of_whom = msgspec.structs.replace(result, offer=racer.attempt.offer)
+            return hedged, None
+        of_whom = msgspec.structs.replace(result, offer=hedged.attempt.offer)
         lacks = result.outcome is AttemptOutcome.LACKS
         following = self._next(of_whom) if lacks else None
         if lacks and following is None:
-            return racer, None
-        self._failed(racer.attempt, result)
-        await racer.release()
+            return hedged, None
+        self._failed(hedged.attempt, result)
+        await hedged.release()
         return None, following if lacks else self._next(of_whom)
 
-    async def _news(self, slow_after_ns: int | None) -> HedgedAttempt | None:
+    async def _first_done(self, slow_after_ns: int | None) -> HedgedAttempt | None:
         """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""
-        waits: set[asyncio.Future[None]] = {racer.begun for racer in self._running}
-        waits |= {racer.task for racer in self._running}
+        waits: set[asyncio.Future[None]] = {hedged.begun for hedged in self._running}
+        waits |= {hedged.task for hedged in self._running}
         timer = None
         if slow_after_ns is not None:
             timer = asyncio.ensure_future(self._clock.sleep(slow_after_ns / NS_PER_SECOND))
@@ -146,11 +146,11 @@ class HedgedCall:
         finally:
             if timer is not None:
                 timer.cancel()
-        for racer in self._running:
-            if racer.begun.done():
-                return racer
-            if racer.task.done():
-                racer.task.result()  # it ended before it began: with an error that is no upstream's
+        for hedged in self._running:
+            if hedged.begun.done():
+                return hedged
+            if hedged.task.done():
+                hedged.task.result()  # it ended before it began: with an error that is no upstream's
         return None
 
     def _next(self, result: AttemptResult) -> Step | None:
@@ -161,33 +161,33 @@ class HedgedCall:
 
     async def _stop(self) -> None:
         """Cancel whoever still runs, and wait for it."""
-        tasks = {racer.task for racer in self._running}
+        tasks = {hedged.task for hedged in self._running}
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for racer in self._running:
-            _forget_cancellation(racer.task)
-            racer.attempt.over()  # a task that is cancelled before its first turn does nothing itself
+        for hedged in self._running:
+            _forget_cancellation(hedged.task)
+            hedged.attempt.over()  # a task that is cancelled before its first turn does nothing itself
 
     def _settle_left(self) -> None:
         """End the legs of those that the client has left, the main one last."""
-        for racer in reversed(self._running):
-            racer.attempt.cut_off(Outcome.CANCELLED)
+        for hedged in reversed(self._running):
+            hedged.attempt.cut_off(Outcome.CANCELLED)
 
     def _settle_losers(self, *, won: bool) -> None:
         """End the legs of those that were stopped."""
         now_ns = self._clock.now_ns()
         self.timed_out = bool(self._running) and not won
-        for racer in self._running:
+        for hedged in self._running:
             if won:
-                racer.attempt.outrun(now_ns)
+                hedged.attempt.outrun(now_ns)
             else:
-                racer.attempt.timed_out(now_ns)
+                hedged.attempt.timed_out(now_ns)
 
 
 def _forget_cancellation(task: asyncio.Task[None]) -> None:
-    """Take from a task the error it was cancelled with, which holds the frame that holds its racer."""
+    """Take from a task the error it was cancelled with, which holds the frame that holds its attempt."""
     if task.cancelled():
         with suppress(asyncio.CancelledError):
             task.result()

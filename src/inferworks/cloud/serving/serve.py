@@ -22,7 +22,7 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.route import ANSWERS, AttemptOutcome, AttemptResult, Route, Step
-from inferworks.cloud.serving.attempt import Attempt, failure_of, told
+from inferworks.cloud.serving.attempt import Attempt, description_of, failure_of
 from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.usage_parsers.in_band import refusal
@@ -158,7 +158,9 @@ class Serving(AbstractAsyncContextManager[Reply]):
             soonest_ns = self._retry_after_ns
             self._retry_after_ns = again_ns if soonest_ns is None else min(again_ns, soonest_ns)
         self._failure = failure_of(attempt.answer, self._retry_after_ns)
-        _log.warning("call %s: %s %s", self._call.id, attempt.offer.id, told(attempt.answer))
+        _log.warning(
+            "call %s: %s %s", self._call.id, attempt.offer.id, description_of(attempt.answer)
+        )
         attempt.failed()
 
     def _given_up(self) -> CallError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from inferworks.http.room import Room
+from inferworks.http.eviction import Evictions
 
 
 @dataclass(eq=False)
-class Guest:
+class Evictable:
     """A connection, as far as giving way goes; counts how often it is looked at."""
 
     idle_now: bool
@@ -26,41 +26,41 @@ class Guest:
 def test_order() -> None:
     """Strangers in the order they came, then the known that are late soonest; who is busy never goes."""
     chance = random.Random(3)
-    room: Room[Guest] = Room()
-    strangers = [Guest(chance.random() < 0.7, chance.random()) for _ in range(200)]
-    known = [Guest(chance.random() < 0.7, chance.random()) for _ in range(200)]
-    left = {*strangers, *known}
-    room.strangers.update(dict.fromkeys(strangers))
+    room: Evictions[Evictable] = Evictions()
+    unauthenticated = [Evictable(chance.random() < 0.7, chance.random()) for _ in range(200)]
+    known = [Evictable(chance.random() < 0.7, chance.random()) for _ in range(200)]
+    left = {*unauthenticated, *known}
+    room.unauthenticated.update(dict.fromkeys(unauthenticated))
     gone = []
-    while (guest := room.made_by(left, 0.0)) is not None:
+    while (guest := room.choose(left, 0.0)) is not None:
         left.remove(guest)
         gone.append(guest)
     idle = [guest for guest in known if guest.idle_now]
     assert gone == [
-        *(guest for guest in strangers if guest.idle_now),
+        *(guest for guest in unauthenticated if guest.idle_now),
         *sorted(idle, key=lambda guest: guest.deadline),
     ]
 
 
 def test_a_stranger_that_came_later_goes_before_the_known() -> None:
     """A list made before a stranger came is no reason to drop a guest that is known."""
-    room: Room[Guest] = Room()
-    known = [Guest(True, float(n)) for n in range(3)]
-    assert room.made_by(known, 0.0) is known[0]
-    newcomer = Guest(True, 100.0)
-    room.strangers[newcomer] = None
-    assert room.made_by([*known[1:], newcomer], 0.0) is newcomer
-    assert room.made_by(known[1:], 0.0) is known[1]
+    room: Evictions[Evictable] = Evictions()
+    known = [Evictable(True, float(n)) for n in range(3)]
+    assert room.choose(known, 0.0) is known[0]
+    newcomer = Evictable(True, 100.0)
+    room.unauthenticated[newcomer] = None
+    assert room.choose([*known[1:], newcomer], 0.0) is newcomer
+    assert room.choose(known[1:], 0.0) is known[1]
 
 
 def test_who_has_become_busy_meanwhile() -> None:
     """A guest that has begun something since it was found, or was answered again, is passed over."""
-    guests = [Guest(True, float(n)) for n in range(4)]
-    room: Room[Guest] = Room()
-    assert room.made_by(guests, 0.0) is guests[0]
+    guests = [Evictable(True, float(n)) for n in range(4)]
+    room: Evictions[Evictable] = Evictions()
+    assert room.choose(guests, 0.0) is guests[0]
     guests[1].idle_now = False
     guests[2].deadline = 50.0
-    assert room.made_by(guests[1:], 0.0) is guests[3]
+    assert room.choose(guests[1:], 0.0) is guests[3]
 
 
 def test_work_for_each_newcomer_is_bounded() -> None:
@@ -68,13 +68,13 @@ def test_work_for_each_newcomer_is_bounded() -> None:
     newcomers = 1000
     for idle in (True, False):
         for are_strangers in (True, False):
-            guests = [Guest(idle, float(n)) for n in range(2000)]
+            guests = [Evictable(idle, float(n)) for n in range(2000)]
             left = set(guests)
-            room: Room[Guest] = Room()
+            room: Evictions[Evictable] = Evictions()
             if are_strangers:
-                room.strangers.update(dict.fromkeys(guests))
+                room.unauthenticated.update(dict.fromkeys(guests))
             for _ in range(newcomers):
-                guest = room.made_by(left, 0.0)
+                guest = room.choose(left, 0.0)
                 if guest is not None:
                     left.remove(guest)
             assert sum(guest.looks for guest in guests) / newcomers < 70
@@ -82,8 +82,8 @@ def test_work_for_each_newcomer_is_bounded() -> None:
 
 def test_nobody_is_held() -> None:
     """Guests that were found are held by nobody here."""
-    room: Room[Guest] = Room()
-    guests = [Guest(True, float(n)) for n in range(3)]
-    assert room.made_by(guests, 0.0) is guests[0]
+    room: Evictions[Evictable] = Evictions()
+    guests = [Evictable(True, float(n)) for n in range(3)]
+    assert room.choose(guests, 0.0) is guests[0]
     guests.clear()
-    assert room.made_by(guests, 0.0) is None
+    assert room.choose(guests, 0.0) is None

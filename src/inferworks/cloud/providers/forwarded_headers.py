@@ -36,7 +36,7 @@ USUAL: Final = frozenset(
 """Headers that are never passed on; most engines answer with no others."""
 
 
-def told_beside(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+def forwarded_headers(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """The `headers` of an answer that go on to the caller."""
     if headers.keys() <= USUAL:
         return ()
