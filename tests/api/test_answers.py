@@ -379,7 +379,7 @@ def test_an_error_amid_a_stream_ends_it(run: Run, path: str, code: int) -> None:
         body = events(HI, {**HI, "usage": USAGE}, {"error": {**ERROR, "type": "x", "code": code}})
         async with answering(body) as (house, _):
             answer = await ask(house, path, body)
-            assert b"broke off its answer" in answer.body
+            assert b"ended its answer early" in answer.body
             assert (b"the context is too long" in answer.body) is (code == 400)
             (usage,) = await house.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())

@@ -328,7 +328,7 @@ def test_too_many_calls_of_one_key(run: Run) -> None:
                 await asyncio.sleep(0.005)
             refused = await house.chat(GOOD)
             assert (refused.status, error_of(refused)["code"]) == (429, "too_many_calls")
-            assert "of this key" in error_of(refused)["message"]
+            assert "with this key" in error_of(refused)["message"]
             assert (await house.chat(GOOD, secret=other)).status == 200
             assert [(await call).status for call in running] == [200, 200]
             assert (await house.chat(GOOD)).status == 200

@@ -185,7 +185,7 @@ def test_silence_before_the_head(kit):
     async def main():
         async with kit.upstream(_silent) as (_, origin):
             client = HttpClient(Timeouts(first_byte_s=0.05))
-            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.05 s") as caught:
+            with pytest.raises(UpstreamError, match=r"sent no data for 0\.05 s") as caught:
                 await fetch(client, origin)
             assert caught.value.sent
 
@@ -197,7 +197,7 @@ def test_silence_in_a_body_without_length(kit):
 
     async def main():
         async with kit.upstream(_stalls) as (client, origin):
-            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.05 s"):
+            with pytest.raises(UpstreamError, match=r"sent no data for 0\.05 s"):
                 async with client.stream("GET", origin, "/x") as response:
                     await response.read(0.05, 1000)
 
@@ -216,7 +216,7 @@ def test_upstream_that_reads_nothing(kit):
     async def main():
         async with kit.upstream(script) as (_, origin):
             client = HttpClient(Timeouts(first_byte_s=0.1))
-            with pytest.raises(UpstreamError, match="sent nothing"):
+            with pytest.raises(UpstreamError, match="sent no data"):
                 async with client.stream("POST", origin, "/x", body=bytes(20_000_000)):
                     raise AssertionError
             done.set()
@@ -257,7 +257,7 @@ def test_no_connection(kit):
             "http://a..invalid",
             f"https://127.0.0.1:{free_port()}",
         ):
-            with pytest.raises(UpstreamError, match="no connection to") as caught:
+            with pytest.raises(UpstreamError, match="could not connect to") as caught:
                 await fetch(client, Origin.parse(address))
             assert not caught.value.sent
         client.close()
@@ -297,7 +297,7 @@ def test_a_name_that_is_looked_up_for_too_long(kit):
         complaints: list[str] = []
         loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
         client = HttpClient(Timeouts(connect_s=1e-6))
-        with pytest.raises(UpstreamError, match=r"no-such-host\.invalid in") as caught:
+        with pytest.raises(UpstreamError, match=r"no-such-host\.invalid within") as caught:
             await fetch(client, Origin.parse("http://no-such-host.invalid"))
         assert not caught.value.sent
         del caught
@@ -328,7 +328,7 @@ def test_a_name_with_several_addresses(kit, monkeypatch):
         with pytest.raises(UpstreamError, match=r"^[^;]*refused$"):
             await fetch(client, nobody)
         monkeypatch.setattr("inferworks.http.client._addresses", none)
-        with pytest.raises(UpstreamError, match="its name has no address"):
+        with pytest.raises(UpstreamError, match="its host name has no address"):
             await fetch(client, nobody)
 
     kit.run(main())
@@ -343,7 +343,7 @@ def test_tls_with_one_who_does_not_speak_it(kit):
 
     async def main():
         async with kit.upstream(script) as (client, origin):
-            with pytest.raises(UpstreamError, match="no connection to") as caught:
+            with pytest.raises(UpstreamError, match="could not connect to") as caught:
                 await fetch(client, Origin(origin.host, origin.port, tls=True, base_path=""))
             assert not caught.value.sent
 
@@ -397,9 +397,7 @@ def test_header_with_a_line_break_is_not_sent(kit, value):
 
     async def main():
         origin = Origin.parse(f"http://127.0.0.1:{free_port()}")
-        with pytest.raises(
-            UpstreamError, match=r"line break in the headers \['x-api-key'\]"
-        ) as caught:
+        with pytest.raises(UpstreamError, match=r"request headers \['x-api-key'\]") as caught:
             async with HttpClient().stream("GET", origin, "/", [(b"x-api-key", value)]):
                 raise AssertionError
         assert not caught.value.sent
@@ -414,7 +412,7 @@ def test_path_that_is_none_is_not_sent(kit, path):
 
     async def main():
         origin = Origin.parse(f"http://127.0.0.1:{free_port()}")
-        with pytest.raises(UpstreamError, match="not a path"):
+        with pytest.raises(UpstreamError, match="invalid request path"):
             async with HttpClient().stream("GET", origin, path):
                 raise AssertionError
 
@@ -489,7 +487,7 @@ def test_kept_connection_whose_end_is_under_way(kit, reset):
         await upstream.serve(client, calls=2)
         assert len(client._pool.idle[upstream.origin]) == 2
         upstream.end(reset=reset)
-        with pytest.raises(UpstreamError, match="just as it was used again") as caught:
+        with pytest.raises(UpstreamError, match="just as it was reused") as caught:
             await fetch(client, upstream.origin)
         assert (caught.value.unread, caught.value.sent) == (True, True)
         assert not client._pool.idle.get(upstream.origin), "what waited longer is gone too"
@@ -827,7 +825,8 @@ def test_a_head_that_does_not_come(kit, start, drop):
         async with kit.upstream(dripping(start, drop)) as (_, origin):
             client = HttpClient(Timeouts(first_byte_s=0.1))
             with pytest.raises(
-                UpstreamError, match=r"sent no whole head .* in 0\.1 s|not HTTP"
+                UpstreamError,
+                match=r"did not send complete response headers within 0\.1 s|not HTTP",
             ) as caught:
                 await asyncio.wait_for(fetch(client, origin), 2.0)
             assert caught.value.sent
@@ -845,7 +844,7 @@ def test_bytes_that_are_no_body_are_silence(kit, start, drop):
             kit.upstream(dripping(start, drop)) as (client, origin),
             client.stream("GET", origin, "/x") as response,
         ):
-            with pytest.raises(UpstreamError, match=r"sent nothing for 0\.1 s|not HTTP"):
+            with pytest.raises(UpstreamError, match=r"sent no data for 0\.1 s|not HTTP"):
                 await asyncio.wait_for(response.read(0.1, 1000), 2.0)
 
     kit.run(main())
@@ -868,7 +867,7 @@ def test_an_answer_ends_in_its_time(kit, start, drop, every_s, reads):
                     while await response.next_piece(10.0):
                         pass
 
-            with pytest.raises(UpstreamError, match="not done in its time") as caught:
+            with pytest.raises(UpstreamError, match="did not finish its answer in time") as caught:
                 await asyncio.wait_for(read(), 2.0)
             assert caught.value.sent
             assert caught.value.gave_up
@@ -949,8 +948,8 @@ def test_a_silence_ends_though_its_timer_rang_while_nobody_waited(kit):
             reading = asyncio.ensure_future(response.next_piece(0.05))
             await asyncio.sleep(0.01)
             connection.data_received(b"x")  # the reader is woken, and has not run yet
-            connection._deadlines._ring()
-            with pytest.raises(UpstreamError, match="sent nothing for"):
+            connection._deadlines._fire()
+            with pytest.raises(UpstreamError, match="sent no data for"):
                 await asyncio.wait_for(reading, 2.0)
 
     kit.run(main())

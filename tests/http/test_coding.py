@@ -82,7 +82,7 @@ def test_a_whole_body(coding, pack, plain: bytes) -> None:
 @pytest.mark.parametrize(("coding", "data"), BAD.values(), ids=BAD)
 def test_a_body_that_is_not_what_it_says(coding: bytes, data: bytes) -> None:
     """A body that is not of its coding is refused, from its first byte to its last."""
-    with pytest.raises(ValueError, match="it "):
+    with pytest.raises(ValueError, match=r"coding|compressed"):
         b"".join(decoded(data, coding))
 
 
@@ -183,7 +183,9 @@ def test_answers_that_come_packed(kit, coding: bytes, chunk_bytes: int, pieces: 
 @pytest.mark.parametrize("pieces", [False, True])
 def test_answers_that_cannot_be_read(kit, coding: bytes, body: bytes, pieces: bool) -> None:
     """The upstream has answered, and the words say why nobody can read it."""
-    with pytest.raises(UnreadableError, match="the answer cannot be read: it ") as caught:
+    with pytest.raises(
+        UnreadableError, match=r"the answer cannot be read: .*(coding|compressed)"
+    ) as caught:
         ask(kit, answer(coding, body), pieces=pieces)
     assert caught.value.worked
 

@@ -86,7 +86,7 @@ def test_sizes_that_cannot_be() -> None:
     """A message beyond the limit, or shorter than its own headers, is refused at its prelude."""
     with pytest.raises(ValueError, match="larger than 10 bytes"):
         MessageSplitter(limit_bytes=10).feed(ONE)
-    with pytest.raises(ValueError, match="longer than itself"):
+    with pytest.raises(ValueError, match="longer than the event"):
         MessageSplitter().feed(prelude(20, 100))
 
 

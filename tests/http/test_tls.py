@@ -72,7 +72,7 @@ def server_context(certificate: Path, version: ssl.TLSVersion | None = None) -> 
 
 
 async def why_not(kit, port: int, tls: ssl.SSLContext) -> str:
-    """Reason why there is no connection to the upstream at `port`."""
+    """Reason why there is could not connect to the upstream at `port`."""
     client = HttpClient(Timeouts(connect_s=2.0), tls=tls)
     origin = Origin("127.0.0.1", port, tls=True, base_path="")
     with pytest.raises(UpstreamError) as caught:

@@ -27,10 +27,10 @@ class ConcurrencyLimiter:
         """Count one call of `key` that begins; CallError 429 if too many run. Each ends with `leave`."""
         of_key = self._of_key.get(key, 0)
         if self.running >= self._limit:
-            raise _full(f"More than {self._limit} calls are running; try again later.")
+            raise _full(f"{self._limit} calls are running, which is the limit; try again later.")
         if of_key >= self._per_key:
             raise _full(
-                f"More than {self._per_key} calls of this key are running; try again later."
+                f"{self._per_key} calls with this key are running, which is the limit; try again later."
             )
         self.running += 1
         self._of_key[key] = of_key + 1

@@ -66,7 +66,7 @@ def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:
     text = named.decode("latin-1")
     if text not in set(Purpose):
         known = ", ".join(Purpose)
-        raise CallError(400, f"Unknown purpose {text[:80]!r}; known are: {known}.",
+        raise CallError(400, f"Unknown purpose {text[:80]!r}; use one of: {known}.",
                         code="unknown_purpose", param="x-inferworks-purpose")  # fmt: skip
     if text not in key.allowed:
         raise CallError(403, f"This key may not be used for {text}.", kind="permission_error",

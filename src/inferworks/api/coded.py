@@ -28,8 +28,8 @@ def check_coding(headers: Mapping[bytes, bytes]) -> bytes:
     if coding and not can_decode(coding):
         raise CallError(
             415,
-            f"The content-encoding {coding[:80].decode('latin-1')!r} is not taken; known are "
-            f"{TAKEN.decode()}, one at a time, or none.",
+            f"The content-encoding {coding[:80].decode('latin-1')!r} is not supported; use one of "
+            f"{TAKEN.decode()}, or send the body uncompressed.",
             code="unsupported_content_encoding",
         )
     return coding
@@ -76,5 +76,5 @@ def _not_so(coding: bytes, error: ValueError) -> CallError:
 
 
 def _no_room() -> CallError:
-    message = "Too much is being received at once; try again later."
+    message = "The gateway is receiving too much data at once; try again later."
     return CallError(503, message, kind="server_error", code="no_room")

@@ -107,14 +107,16 @@ class _Pool:
                 await _open(connection, origin, self._tls if origin.tls else None)
         except TimeoutError as error:
             seconds = self._timeouts.connect_s
-            raise UpstreamError(f"no connection to {where} in {seconds:g} s", sent=False) from error
+            raise UpstreamError(
+                f"could not connect to {where} within {seconds:g} s", sent=False
+            ) from error
         except ssl.SSLCertVerificationError as error:
             why = f"its certificate is not trusted ({error.verify_message})"
-            raise UpstreamError(f"no connection to {where}: {why}", sent=False) from error
+            raise UpstreamError(f"could not connect to {where}: {why}", sent=False) from error
         except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
             why, ours = _describe(error, tls=origin.tls), _is_local(error)
             raise UpstreamError(
-                f"no connection to {where}: {why}", sent=False, ours=ours
+                f"could not connect to {where}: {why}", sent=False, ours=ours
             ) from error
         return connection
 
@@ -158,7 +160,7 @@ async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLCont
             refused.append(_describe(error, tls=origin.tls))
         else:
             return
-    raise OSError("; ".join(dict.fromkeys(refused)) or "its name has no address")
+    raise OSError("; ".join(dict.fromkeys(refused)) or "its host name has no address")
 
 
 def _describe(error: OSError | UnicodeError, *, tls: bool) -> str:
@@ -263,7 +265,7 @@ class HttpClient:
             # A key read from a file, say: it would be read as more headers or as a second request.
             bad = [name.decode("latin-1") for name, value in headers if _BREAK.search(name + value)]
             raise UpstreamError(
-                f"a line break in the headers {bad} for an upstream", sent=False
+                f"request headers {bad} contain a line break", sent=False
             ) from error
         length = b"content-length: %d\r\n" % len(body) if body or method != "GET" else b""
         request: tuple[bytes, ...]
@@ -283,5 +285,5 @@ def _start(method: str, origin: Origin, path: str) -> bytes:
     """The first lines of a request, which are few and the same for many."""
     target = f"{origin.base_path}{path}"
     if not _TARGET.fullmatch(target):
-        raise UpstreamError(f"not a path that can be asked for: {target[:200]!r}", sent=False)
+        raise UpstreamError(f"invalid request path: {target[:200]!r}", sent=False)
     return f"{method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\n{_PLAIN}".encode("ascii")

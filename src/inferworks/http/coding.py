@@ -68,7 +68,7 @@ class Inflater:
 
     def __init__(self, coding: bytes) -> None:
         if coding not in (b"gzip", b"deflate"):
-            raise ValueError(f"it came in a coding that is not taken ({coding[:40]!r})")
+            raise ValueError(f"unsupported content coding ({coding[:40]!r})")
         self._is_gzip = coding == b"gzip"
         self._inside: zlib._Decompress | None = None
         """Decompressor of the member that has begun and is not whole."""
@@ -80,12 +80,12 @@ class Inflater:
             for start in range(0, len(data), _STEP_BYTES):
                 yield from self._step(data[start : start + _STEP_BYTES])
         except zlib.error as error:
-            raise ValueError(f"it is not what its coding says ({error})") from error
+            raise ValueError(f"the data does not match its content coding ({error})") from error
 
     def end(self) -> None:
         """Nothing more comes."""
         if self._inside is not None:
-            raise ValueError("it ends before its coding does")
+            raise ValueError("the compressed data is truncated")
 
     def _step(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -102,9 +102,9 @@ class Inflater:
     def _begin(self, first: int) -> zlib._Decompress:
         """A decoder of the next member, whose first byte is `first`."""
         if self._members and not self._is_gzip:
-            raise ValueError("it goes on behind its end")
+            raise ValueError("data follows the end of the compressed stream")
         if self._members == _MOST_MEMBERS:
-            raise ValueError(f"it is made of more than {_MOST_MEMBERS:,} parts")
+            raise ValueError(f"the compressed data has more than {_MOST_MEMBERS:,} members")
         self._members += 1
         # Deflate has a head by its standard, and with some servers it has none.
         has_head = first & 0x8F == 0x08
@@ -119,4 +119,4 @@ def _zstd(data: bytes) -> Iterator[bytes]:
             while piece := stream.read(PIECE_BYTES):
                 yield piece
     except OSError as error:
-        raise ValueError(f"it is not what its coding says ({error})") from error
+        raise ValueError(f"the data does not match its content coding ({error})") from error

@@ -211,7 +211,9 @@ class Connection(asyncio.Protocol):
         if admission.owner is not None:
             self._sending = Held(self._shared.sending, admission.owner)
             if not self._sending.more(1):
-                message = "too many requests of one key are being sent at once; try again later"
+                message = (
+                    "too many requests with this key are being received at once; try again later"
+                )
                 return self._refusal_of(503, message)
             self._shared.evictions.unauthenticated.pop(self, None)
         self._owner = admission.owner

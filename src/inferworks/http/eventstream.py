@@ -86,7 +86,7 @@ class MessageSplitter:
     def check_end(self) -> None:
         """ValueError when the body ends in the middle of a message."""
         if self._rest:
-            raise ValueError("the stream ended amid an event, before its last event")
+            raise ValueError("the stream ended in the middle of an event")
 
     def _size(self, data: bytes, start: int) -> int:
         """The size of the message at `start`; 0 when it is not whole yet."""
@@ -96,11 +96,11 @@ class MessageSplitter:
         size: int
         size, headers_bytes, wanted = _PRELUDE.unpack_from(data, start)
         if crc32(data[start : start + 8]) != wanted:
-            raise ValueError("an event's prelude does not have the checksum that it claims")
+            raise ValueError("checksum mismatch in an event's prelude")
         if size > self._limit_bytes:
             raise ValueError(f"an event is larger than {self._limit_bytes} bytes")
         if size < _LEAST_BYTES + headers_bytes:
-            raise ValueError("an event's headers are longer than itself")
+            raise ValueError("an event's headers are longer than the event")
         if headers_bytes > _MOST_HEADER_BYTES:
             raise ValueError(f"an event's headers are larger than {_MOST_HEADER_BYTES} bytes")
         if len(data) - start >= size:
@@ -113,7 +113,7 @@ def _message(data: bytes) -> Message:
     """The one message that `data` is, its prelude checked already."""
     end = len(data) - _SUM.size
     if crc32(data[:end]) != _SUM.unpack_from(data, end)[0]:
-        raise ValueError("an event does not have the checksum that it claims")
+        raise ValueError("checksum mismatch in an event")
     headers_end = _PRELUDE.size + _PRELUDE.unpack_from(data)[1]
     return Message(dict(_headers(data[_PRELUDE.size : headers_end])), data[headers_end:end])
 

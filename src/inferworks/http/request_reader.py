@@ -172,7 +172,9 @@ class RequestReader:
             if self._held is None:
                 self._held = self._receiver.hold()
             if not self._held.more(len(body)):
-                raise _NotTaken(503, "too much is being received at once; try again later")
+                raise _NotTaken(
+                    503, "the server is receiving too much data at once; try again later"
+                )
         self._body.write(body)
 
     def on_message_complete(self) -> None:
@@ -198,7 +200,7 @@ class RequestReader:
                 case _NotTaken(status=status, message=message):
                     self._receiver.refuse(status, message)
                 case MemoryError():
-                    self._receiver.refuse(503, "there is no memory for this now; try again later")
+                    self._receiver.refuse(503, "out of memory; try again later")
                 case _ if str(error) == _NO_SUCH_VERSION:
                     self._receiver.refuse(505, _OTHER_VERSION)
                 case _:
@@ -226,17 +228,17 @@ class RequestReader:
         if version not in _VERSIONS:
             raise _NotTaken(505, _OTHER_VERSION)
         if self.parser.get_method() == b"CONNECT":
-            raise _NotTaken(405, "this server is no proxy: there is nothing to CONNECT to")
+            raise _NotTaken(405, "this server is not a proxy and does not support CONNECT")
         if version == "1.1" and b"host" not in headers:
-            raise _NotTaken(400, "a request of HTTP/1.1 must name its host")
+            raise _NotTaken(400, "an HTTP/1.1 request must have a host header")
         if not _HOST.fullmatch(headers.get(b"host", b"")):
-            raise _NotTaken(400, "the host header names no host")
+            raise _NotTaken(400, "the host header is invalid")
         if not self._target.startswith(b"/") and self._target != b"*":
             raise _NotTaken(400, "the request target must be a path")
         if b"transfer-encoding" in headers and version == "1.0":
-            raise _NotTaken(400, "HTTP/1.0 has no transfer encodings")
+            raise _NotTaken(400, "HTTP/1.0 does not support transfer encodings")
         if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            raise _NotTaken(501, "the only transfer encoding understood is chunked")
+            raise _NotTaken(501, "the only supported transfer encoding is chunked")
 
     def _look_at_body(self, length: int) -> None:
         """Refuse a body that is not to be taken: `length` bytes, 0 where that is not told."""

@@ -218,11 +218,11 @@ class UpstreamConnection(asyncio.Protocol):
         """Fail the answer: a deadline has passed."""
         self._late = self._error is None
         if self.deadline == self._whole_at:
-            why = "was not done in its time for a whole answer"
+            why = "did not finish its answer in time"
         elif self.status or self._untouched:
-            why = f"sent nothing for {self._timeout_s:g} s"
+            why = f"sent no data for {self._timeout_s:g} s"
         else:
-            why = f"sent no whole head of an answer in {self._timeout_s:g} s"
+            why = f"did not send complete response headers within {self._timeout_s:g} s"
         self._due_at = NEVER
         self._fail(f"{self._where} {why}")
         self._wake()
@@ -232,7 +232,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _when_it_ended(self) -> str:
         if self.unread:
-            return "that was kept, just as it was used again"
+            return "just as it was reused"
         return "mid-answer" if self.status else "before it answered"
 
     # --- reading an answer

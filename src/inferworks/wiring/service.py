@@ -25,7 +25,7 @@ from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.plan import OWN, Plan
 from inferworks.wiring.upstreams import Account, tls_of
 
-MakeDoor = Callable[[Catalogue, Mapping[str, Provider]], AppContext]
+MakeContext = Callable[[Catalogue, Mapping[str, Provider]], AppContext]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Service(AbstractContextManager["Service"]):
     """The handler of every request; closing it drops all connections to upstreams."""
 
     def __init__(
-        self, plan: Plan, replicas: OwnReplicas, own: Provider, make_context: MakeDoor
+        self, plan: Plan, replicas: OwnReplicas, own: Provider, make_context: MakeContext
     ) -> None:
         """Serve `replicas` by the provider `own`, whatever the plan."""
         self._replicas = replicas

@@ -209,7 +209,7 @@ def test_a_stream_that_breaks(run: Run, fault: Fault) -> None:
                 "type": "error",
                 "error": {
                     "type": "api_error",
-                    "message": "The model's server broke off its answer.",
+                    "message": "The model's server ended its answer early.",
                 },
                 "request_id": answer.headers["request-id"],
             }

@@ -83,7 +83,7 @@ def test_a_stream_of_pictures_that_breaks_off(run: Run) -> None:
             stream = await client.images.generate(
                 model=A_MODEL, prompt="A cat.", stream=True, partial_images=2
             )
-            with pytest.raises(openai.APIError, match="broke off"):
+            with pytest.raises(openai.APIError, match="ended its answer early"):
                 _ = [event async for event in stream]
             (usage,) = await house.usages()
             assert (usage.outcome, usage.items) == (Outcome.FAILED, NO_ITEMS)

@@ -149,7 +149,7 @@ BREAKS = {
     Fault.CLOSE: "before its last event",
     Fault.GARBAGE: "cannot be read",
     Fault.ERROR_EVENT: "an error of status 500",
-    Fault.HANG: "sent nothing for 0.2 s",
+    Fault.HANG: "sent no data for 0.2 s",
 }
 
 

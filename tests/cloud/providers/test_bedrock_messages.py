@@ -142,7 +142,7 @@ BREAKS = {
     Fault.CLOSE: "before its last event",
     Fault.GARBAGE: "checksum|before its last event",
     Fault.ERROR_EVENT: "modelStreamErrorException",
-    Fault.HANG: "sent nothing for 0.2 s",
+    Fault.HANG: "sent no data for 0.2 s",
 }
 
 

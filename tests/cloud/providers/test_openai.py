@@ -122,7 +122,7 @@ BREAKS = {
         Answer(fault=Fault.ERROR_EVENT, fault_after=3),
         "of status 500: The server had",
     ),
-    "hang": (Answer(fault=Fault.HANG, fault_after=3), "sent nothing for 0.1 s"),
+    "hang": (Answer(fault=Fault.HANG, fault_after=3), "sent no data for 0.1 s"),
 }
 
 

@@ -470,7 +470,7 @@ def test_what_failed_is_logged_for_us(run: Run, caplog: pytest.LogCaptureFixture
         with caplog.at_level(logging.WARNING):
             await legs_of(UNREACHABLE, refuses(401), GOOD)
         assert [record.getMessage() for record in caplog.records] == [
-            "call call_1: a failed: no connection to a",
+            "call call_1: a failed: could not connect to a",
             "call call_1: b answered with status 401: refused by the stub",
         ]
 

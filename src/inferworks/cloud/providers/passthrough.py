@@ -440,7 +440,7 @@ def _says_nothing(chunk: Chunk) -> bool:
 
 def _no_stream(whole: Chunk) -> UpstreamError:
     """Return the error for a whole answer where a stream was asked for; its reported usage is kept."""
-    error = UpstreamError("it was asked for a stream and sent something else", sent=True)
+    error = UpstreamError("a stream was requested and something else was sent", sent=True)
     error.told = whole.told
     return error
 

@@ -72,7 +72,7 @@ class StubProvider:
             raise CallError(400, script.unsaid, code="unsupported_parameter")
         self.calls.append(call)
         if script.unreachable:
-            raise UpstreamError(f"no connection to {offer.id}", sent=False)
+            raise UpstreamError(f"could not connect to {offer.id}", sent=False)
         if script.untranslatable:
             error = UntranslatableError("the stub says so")
             error.told = ReportedUsage(Tokens(script.input_tokens, len(script.words)))

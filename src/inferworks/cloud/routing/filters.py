@@ -82,7 +82,7 @@ def _free(offers: Sequence[Offer], state: RoutingState) -> list[Offer]:
 
 
 def _full(model: ModelId) -> CallError:
-    return CallError(429, f"Every offer of {model} runs as many calls as it may; try again later.",
+    return CallError(429, f"Every offer of {model} is at its limit of concurrent calls; try again later.",
                      kind="rate_limit_error", code="offers_full", retry_after_s=1)  # fmt: skip
 
 

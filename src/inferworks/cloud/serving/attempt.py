@@ -239,15 +239,15 @@ def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> Cal
     """
     again_s = None if retry_after_ns is None else max(1, ceil(retry_after_ns / NS_PER_SECOND))
     if isinstance(answer, UpstreamError) and answer.ours:
-        return CallError(503, "The gateway has no room for another connection; try again later.",
+        return CallError(503, "The gateway is out of file descriptors or memory; try again later.",
                          kind="server_error", code="no_room")  # fmt: skip
     if isinstance(answer, UntranslatableError):
         return untranslatable()
     if isinstance(answer, UpstreamError) and answer.worked:
-        return CallError(502, "The model's server has answered with something that cannot be read.",
+        return CallError(502, "The model's server sent an answer that cannot be parsed.",
                          kind="server_error", code="upstream_failed")  # fmt: skip
     if isinstance(answer, UpstreamError):
-        return CallError(502, "The model's server could not be reached or broke off before it answered.",
+        return CallError(502, "The model's server could not be reached or did not answer.",
                          kind="server_error", code="upstream_unreachable")  # fmt: skip
     if answer.status in _TRANSIENT:
         return CallError(429, "The model's server is at its limit; try again later.",
@@ -283,9 +283,9 @@ def broken_off(error: UpstreamError) -> CallError:
     """
     if isinstance(error, UntranslatableError):
         return untranslatable()
-    said = "The model's server broke off its answer."
+    said = "The model's server ended its answer early."
     if isinstance(error, RefusalError) and error.words and _is_about_the_call(error.status):
-        said = f"The model's server broke off its answer: {redacted(error.words)}"
+        said = f"The model's server ended its answer early: {redacted(error.words)}"
     return CallError(502, said, kind="server_error", code="upstream_failed")
 
 
@@ -293,7 +293,7 @@ def untranslatable() -> CallError:
     """Return the error for an answer that could not be translated, which is a fault of this gateway."""
     return CallError(
         500,
-        "The model has answered, and this gateway failed to put the answer into the words of this API.",
+        "The model answered, but this gateway could not convert the answer to the format of this API.",
         kind="server_error",
         code="untranslatable_answer",
     )

@@ -129,7 +129,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
         if self._answering is not None:
             return _reply(self._answering.attempt)
         if hedged.timed_out:
-            raise CallError(504, "The model's server did not begin to answer in time.",
+            raise CallError(504, "The model's server did not start to answer in time.",
                             kind="server_error", code="upstream_timeout")  # fmt: skip
         raise self._given_up()
 
