@@ -315,7 +315,7 @@ def test_so_much_is_said_amid_a_call_and_no_more(run: Run) -> None:
         body = events(piece('{"city":', name="f"), *[words] * 4, piece('"Bonn"}'), STOP, TOLD)
         async with answering(body) as (house, _):
             answer = await ask(house, "/v1/messages", body)
-            assert b"failed to put the answer into the words of this API" in answer.body
+            assert b"could not convert the answer to the format of this API" in answer.body
 
     run(main())
 
@@ -424,7 +424,7 @@ def test_what_we_cannot_translate_is_told_so(run: Run, path: str, body: bytes) -
     async def main() -> None:
         async with answering(body) as (house, asked):
             answer = await ask(house, path, body)
-            assert b"failed to put the answer into the words of this API" in answer.body
+            assert b"could not convert the answer to the format of this API" in answer.body
             (usage,) = await house.usages()
             assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "untranslatable_answer")
             assert (asked(), usage.tokens, usage.legs[0].tokens) == (1, Tokens(), USED)

@@ -454,7 +454,7 @@ def test_what_we_cannot_translate_is_our_failure(run: Run) -> None:
             assert leg.confidence is Confidence.REPORTED
         async with world(Script(untranslatable=True)) as (here, _):
             for number in range(30):
-                with pytest.raises(CallError, match="failed to put the answer into the words"):
+                with pytest.raises(CallError, match="could not convert the answer to the format"):
                     async with here.served(f"call_{number}"):
                         pass
             assert here.health.states() == {"a": BreakerState.CLOSED}
