@@ -51,7 +51,7 @@ def test_a_customer_counts_as_another_from_a_moment_until_another() -> None:
 
 
 def test_merges_follow_each_other() -> None:
-    """Who counts as burns counts as acme once burns does; the stretches of a customer adjoin."""
+    """Customers that count as burns count as acme once burns does; the stretches of a customer adjoin."""
     directory = merged((CORVID, 10, BURNS), (BURNS, 20, ACME))
     assert [directory.survivor(CORVID, at) for at in (5, 10, 20)] == [CORVID, BURNS, ACME]
     assert directory.counted() == (
@@ -65,7 +65,7 @@ def test_merges_follow_each_other() -> None:
 @settings(max_examples=40)
 @given(MERGES, st.integers(0, 10))
 def test_stretches_say_what_each_moment_says(merges: list[Merge], at_ns: int) -> None:
-    """Whatever was recorded, circles included: whoever counts as another does so in one stretch."""
+    """A customer counts as another in one stretch, whatever was recorded, circles included."""
     directory = Directory(tuple(sorted(merges, key=lambda merge: merge.from_ns)))
     for customer in (ACME, BURNS, CORVID):
         within = [
@@ -115,7 +115,7 @@ def plan(customer: CustomerId, at_ns: int, currency: str = "USD") -> PricePlan:
 
 
 def test_a_merged_customer_has_no_plan_of_its_own() -> None:
-    """It ends with the merge, is as it was after it, and callers pay by the other's meanwhile."""
+    """A plan ends with the merge, is as it was after it, and callers pay by the other's meanwhile."""
     directory = merged((BURNS, 10, ACME), (BURNS, 20, BURNS))
     plans = (
         plan(ACME, 0, "AAA"),
@@ -138,7 +138,7 @@ def test_a_merged_customer_has_no_plan_of_its_own() -> None:
 
 
 def test_credit_counts_for_the_customer_that_its_buyer_has_become() -> None:
-    """What was bought before stays; values of others are the same."""
+    """Credit bought before stays; values of others are the same."""
     directory = merged((BURNS, 10, ACME))
     early, late = (Credit(f"c{at}", BURNS, at, 5, "USD") for at in (9, 10))
     counted = directory.credits([early, late])

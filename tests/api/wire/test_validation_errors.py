@@ -100,7 +100,7 @@ def test_a_body_that_is_no_object_is_no_json_of_ours() -> None:
 
 
 def test_a_value_that_looks_like_a_place_is_none() -> None:
-    """What a caller wrote stands before the place, and is cut where it is long."""
+    """A caller's value stands before the place, and is cut where it is long."""
     error = refusal(colour="x - at `$.model`")
     assert error.param == "colour"
     assert len(str(refusal(colour="y" * 10_000))) < 200
@@ -109,7 +109,7 @@ def test_a_value_that_looks_like_a_place_is_none() -> None:
 @settings(max_examples=40)
 @given(st.text())
 def test_every_complaint_has_a_refusal(text: str) -> None:
-    """Whatever the decoder says, there is a status and a message."""
+    """A status and a message are given, whatever the decoder says."""
     error = invalid(text)
     assert error.status == 400
     assert str(error)

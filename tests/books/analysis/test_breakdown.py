@@ -24,7 +24,7 @@ def node(label: str, *parts: int) -> Node:
 
 
 def test_the_largest_parts_are_shown_and_the_others_summed() -> None:
-    """Whatever their sign; of equals by name; what was never kept is counted too."""
+    """Amounts are kept whatever their sign, equals by name; others are counted too."""
     shown = bounded(node("a", 1, -5, 3, 5), Bounds(width=2))
     assert [(part.label, part.amount_pico) for part in shown.parts] == [
         ("a1", -5), ("a3", 5), ("and 2 more", 4),

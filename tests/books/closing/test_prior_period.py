@@ -1,4 +1,4 @@
-"""What arrives late for a closed period: a correction in the open one, once."""
+"""Late charges for a closed period: a correction in the open one, once."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_a_name_tells_the_part(name: str, place: str) -> None:
 
 
 def test_parts_of_one_export_have_one_series() -> None:
-    """Whatever their number and random text; another folder, beginning or end is another export."""
+    """A series has any number of parts and random text; another folder, beginning or end is another."""
     one, other = (series_of("f", f"bill-part-{number}.csv.gz")[0] for number in (1, 2))
     assert one == other
     assert series_of("f", "bill-part-1.csv")[0] == one

@@ -57,7 +57,7 @@ def test_lots_together() -> None:
 
 
 def test_a_question_says_what_each_answer_comes_to() -> None:
-    """What is here and what would be, with either option, and where the two overlap."""
+    """Rows here and rows to come, with either option, and where the two overlap."""
     text = question_text("A Cloud's November", ONE, MORE, {"USD": Total("3", 3 * 10**12)})
     assert text.startswith(
         "a.csv: its 1 line (1.40 USD) of A Cloud's November overlap 2 lines of b.csv"

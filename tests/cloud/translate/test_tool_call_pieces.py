@@ -67,7 +67,7 @@ def test_an_id_that_is_made_up_with_every_piece() -> None:
 
 
 def test_a_name_that_is_repeated_without_ids() -> None:
-    """It begins another call once the arguments are whole, and goes on while they are not."""
+    """A piece begins another call once the arguments are whole, and goes on while they are not."""
     assert calls(piece(0, "", "f", '{"a"'), piece(0, "", "f", ": 1}")) == [("", "f", '{"a": 1}')]
     assert calls(piece(0, "", "f", "{}"), piece(0, "", "f", '{"b": 2}')) == [
         ("", "f", "{}"), ("", "f", '{"b": 2}'),
@@ -79,5 +79,5 @@ def test_a_name_that_is_repeated_without_ids() -> None:
     [('{"a": 1}', False), ('{"a": ', True), ("", False), ("plain", False), (" {", True)],
 )
 def test_arguments_that_were_cut(text: str, cut: bool) -> None:
-    """What begins as an object and is none; a text or nothing is not cut."""
+    """Arguments that begin as an object and are none; a text or nothing is not cut."""
     assert taken(piece(0, "c", "f", text))[0].are_cut is cut
