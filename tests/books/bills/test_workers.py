@@ -38,7 +38,7 @@ from inferworks.books.bills.workers import (
 )
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
-from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
+from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
 from inferworks.books.repository.store import BookStore
 from inferworks.errors import BillError
 
@@ -126,7 +126,7 @@ def a_bill(form: str, found: Sequence[Row], *, assuming: bool = False) -> BillFi
     return understood(bill, READER.recognises, given=mapping, assuming=assuming)
 
 
-def read(bill: BillFile, others: int, rates: Rates = RATES) -> list[ArrivingLine]:
+def read(bill: BillFile, others: int, rates: Rates = RATES) -> list[ArrivingLines]:
     """Lines read of the bill with so many workers."""
     lines = READER.lines(bill, "USD", no_progress, rates, others, 0)
     with closing(lines):
@@ -164,7 +164,7 @@ def test_what_several_read_is_what_one_reads(
     """The same lines in the same order, with the same names, bodies and checksums."""
     bill = a_bill(form, rows())
     alone = read(bill, 0)
-    assert len(alone) == LINES
+    assert sum(map(len, alone)) == LINES
     assert not started
     assert read(bill, others) == alone
     assert len(started) == others
@@ -223,8 +223,8 @@ def test_a_damaged_file_is_refused_with_what_was_read_before_it(
     met = []
     lines = READER.lines(bill, "USD", no_progress, RATES, 1, 0)
     with pytest.raises(BillError, match="damaged"), closing(lines):  # noqa: PT012
-        for line in lines:
-            met.append(line)
+        for some in lines:
+            met += some.charges()
     assert len(met) == 9 * 7
 
 
@@ -233,7 +233,7 @@ def test_a_short_file_and_a_single_core_start_no_process(
 ) -> None:
     """A process takes longer to start than a short file to read."""
     bill = a_bill("csv", rows())
-    assert len(list(READER.lines(bill, "USD", no_progress, RATES, 2))) == LINES
+    assert sum(map(len, READER.lines(bill, "USD", no_progress, RATES, 2))) == LINES
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     assert spare_workers() == 0
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
@@ -249,7 +249,7 @@ def test_a_worker_that_is_killed_ends_the_import_and_nothing_lands(
     """The import is refused in one line."""
     bill = a_bill("csv", rows(2_000))
 
-    def killing(lines: Iterator[ArrivingLine]) -> Iterator[ArrivingLine]:
+    def killing(lines: Iterator[ArrivingLines]) -> Iterator[ArrivingLines]:
         for line in lines:
             if started:
                 started[0].kill()
@@ -356,11 +356,14 @@ def test_a_batch_comes_as_it_went(row: Row, lines: int, why: str) -> None:
     assert found == batch._replace(numbers=list(batch.numbers))
 
 
-@given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(-(10**30), 10**30)), max_size=4), PROBLEMS)
+@given(
+    st.lists(st.tuples(TEXTS, TEXTS, st.integers(-(10**30), 10**30)), min_size=1, max_size=4),
+    PROBLEMS,
+)
 def test_what_was_read_comes_as_it_went(told: list[tuple[str, str, int]], problem: Problem) -> None:
     """A worker's answer arrives as it was read."""
     [like] = READER.read(a_bill("csv", rows(1)), "USD", no_progress, RATES)
-    lines = list(arriving_lines("focus", [changed(like, *one) for one in told]))
+    [lines] = arriving_lines("focus", [changed(like, *one) for one in told])
     given_ = Read(3, lines, (problem,), (), [problem], {"EUR": problem})
     assert decoded_answer(encoded_answer(given_)) == given_
 

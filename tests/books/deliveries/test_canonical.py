@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.deliveries.canonical import decimal_text, delivery_of, line_of
+from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
+from inferworks.books.deliveries.canonical import decimal_text
 from inferworks.books.repository.store import BookStore
 
 HEADER = (
@@ -71,7 +72,12 @@ TOLD = {
     "ChargePeriodEnd": "2026-11-04",
     "InvoiceIssuerName": "A Cloud",
 }
-OTHER = ("SkuId", "Tags", "ListCost", "BillingAccountId", "x_More", "SubAccountId")
+OTHER = (
+    "SkuId", "Tags", "ListCost", "BillingAccountId", "x_More", "SubAccountId", "InvoiceId",
+    "ChargeCategory", "ChargeClass", "ChargeDescription", "CommitmentDiscountStatus", "ConsumedQuantity",
+    "ConsumedUnit", "ProviderName", "RegionId", "ResourceId", "ResourceType", "ServiceCategory",
+    "ServiceName", "x_LineId", "BillingPeriodStart",
+)  # fmt: skip
 
 
 @given(st.lists(st.tuples(*[CELLS] * len(OTHER)), min_size=1, max_size=6))
@@ -80,11 +86,31 @@ def test_a_line_has_one_name_read_by_columns_or_on_its_own(rows: list[tuple[str,
     file = io.StringIO()
     csv.writer(file).writerows([(*TOLD, *OTHER), *((*TOLD.values(), *row) for row in rows)])
     bill = bill_file("a.csv", file.getvalue().encode())
-    lines = list(FocusBillReader().lines(bill, "USD", no_progress))
-    assert len(lines) == len(rows)
-    for one in lines:
-        delivery = delivery_of("focus", one.charge)
-        assert (one.delivery, one.line) == (delivery, line_of(delivery, one.charge))
+    [read, *more] = FocusBillReader().lines(bill, "USD", no_progress)
+    [alone] = arriving_lines("focus", read.charges())
+    assert len(read) == len(rows)
+    assert not any(map(len, more))
+    assert by_line(read) == by_line(alone)
+    assert dict(zip(read.deliveries, read.sums, strict=True)) == dict(
+        zip(alone.deliveries, alone.sums, strict=True)
+    )
+
+
+def by_line(lines: ArrivingLines) -> list[tuple[object, ...]]:
+    """All that stands in the books of each line, with its sort."""
+    return list(
+        zip(
+            [lines.deliveries[place] for place in lines.places],
+            [lines.sorts[place] for place in lines.sort_places],
+            *lines.lines,
+            lines.starts_ns,
+            lines.ends_ns,
+            lines.bodies,
+            lines.checksums,
+            lines.amounts_pico,
+            strict=True,
+        )
+    )
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 30))

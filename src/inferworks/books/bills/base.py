@@ -34,7 +34,7 @@ from inferworks.books.bills.twice import settled
 from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.charge import Charge
 from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
-from inferworks.books.deliveries.arriving import ArrivingLine
+from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.errors import BillError, MoneyError, NoBillError
 from inferworks.money import parse_pico, rounded_pico
@@ -119,8 +119,8 @@ class LineReader(BillReader, Protocol):
         progress: Progress,
         rates: Rates = NO_RATES,
         workers: int = 0,
-    ) -> Generator[ArrivingLine]:
-        """Yield the lines of `read` with their names; raise BillError after the last. To be closed.
+    ) -> Generator[ArrivingLines]:
+        """Yield the lines of `read`, some at a time; raise BillError after the last. To be closed.
 
         Of a long file, as many processes as there are `workers` read beside this one.
         """
@@ -293,7 +293,7 @@ def cell_text(cell: str) -> str | None:
     return unicodedata.normalize("NFC", text)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def money_in(text: str) -> Money:
     """The amount in `text`, rounded once; MoneyError when it is none."""
     pico, rest = rounded_pico(text)

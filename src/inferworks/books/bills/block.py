@@ -1,15 +1,18 @@
 """Some rows of a file, read column by column: `Cells` for many rows at once.
 
 A bill of a million lines has a few hundred different texts in most of its columns. Each text is parsed
-once for all the rows that have it, and a row costs no more than a look-up. Problems of a cell are noted
-for each row, as by `Cells`.
+and encoded once for all the rows that have it, and a row costs no more than a look-up. What was found is
+kept from block to block (`Memory`). Problems of a cell are noted for each row, as by `Cells`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import repeat
-from typing import TypeVar
+from collections.abc import Callable, Collection, Hashable, Sequence
+from functools import partial
+from operator import gt
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from inferworks.books.bills.base import Choice, Money, Problem, cell_text, money_in
 from inferworks.books.bills.tables import Batch, Table, worked
@@ -17,15 +20,68 @@ from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.deliveries.canonical import (
     ABOUT,
     NOT_CARRIED,
-    Columns,
     about_column,
     carried_column,
-    joined,
 )
 from inferworks.errors import MoneyError
 from inferworks.spreadsheet import restored
 
+_MOST_KNOWN: Final = 4_096
+"""Results of one function that are kept from block to block."""
+_encode = msgspec.json.Encoder().encode
+
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+class Memo(dict[K, T], Generic[K, T]):
+    """Results of `make`, kept for as long as they are asked for again."""
+
+    def __init__(self, make: Callable[[K], T]) -> None:
+        super().__init__()
+        self._make = make
+        self._asked, self._repeats = 0, True
+
+    def __missing__(self, key: K) -> T:
+        found = self[key] = self._make(key)
+        return found
+
+    def each(self, keys: Sequence[K]) -> list[T]:
+        """Return the result for each of `keys`."""
+        if not self._repeats:
+            return list(map(self._make, keys))
+        found = list(map(self.__getitem__, keys))
+        self._asked += len(keys)
+        if len(self) > _MOST_KNOWN:
+            self._repeats = self._asked > 2 * len(self)
+            self._asked = 0
+            self.clear()
+        return found
+
+
+class Memory:
+    """Results that are kept for the next blocks of a file, by function and column."""
+
+    def __init__(self) -> None:
+        self._memos: dict[tuple[str, Callable[..., Any]], Memo[Any, Any]] = {}
+        self.reasons: dict[str, dict[str, str]] = {}
+        """Reasons against cells that cannot be read, by column and text."""
+
+    def each(
+        self,
+        column: str,
+        make: Callable[..., T],
+        keys: Sequence[K],
+        bound: Callable[[K], T] | None = None,
+    ) -> list[T]:
+        """Return `make` of each of `keys`, texts of `column` or what was found of them.
+
+        `make` is a function that outlives the block; `bound` is the same with what else it needs.
+        """
+        memo = self._memos.get((column, make))
+        if memo is None:
+            memo = self._memos[column, make] = Memo(bound or make)
+        return memo.each(keys)
 
 
 class Block:
@@ -37,12 +93,13 @@ class Block:
         table: Table,
         batch: Batch,
         problems: list[Problem],
+        memory: Memory,
     ) -> None:
         self.numbers = batch.numbers
+        self.memory = memory
         self._columns = batch.columns
         self._file, self._table, self._problems = file, table, problems
         self._known: dict[str, list[str | None]] = {}
-        self._codes: dict[str, tuple[Sequence[str], Sequence[int]]] = {}
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -67,20 +124,8 @@ class Block:
         return self._columns.get(column) or [""] * len(self)
 
     def each(self, column: str, make: Callable[[str], T]) -> list[T]:
-        """Return `make` of each cell of `column`; it is called once for each text."""
-        texts, places = self._coded(column)
-        made = list(map(make, texts))
-        if len(made) == len(self):
-            return made
-        return made * len(self) if len(made) == 1 else list(map(made.__getitem__, places))
-
-    def _coded(self, column: str) -> tuple[Sequence[str], Sequence[int]]:
-        """The different texts of `column`, and which of them stands in each row."""
-        if column not in self._codes:
-            cells = self.cells(column)
-            place = {text: n for n, text in enumerate(dict.fromkeys(cells))}
-            self._codes[column] = list(place), list(map(place.__getitem__, cells))
-        return self._codes[column]
+        """Return `make`, which outlives the block, of each cell of `column`."""
+        return self.memory.each(column, make, self.cells(column))
 
     def optional(self, column: str) -> list[str | None]:
         """The texts in `column`; None where it is empty, NULL or not there."""
@@ -109,11 +154,13 @@ class Block:
 
     def optional_money_pico(self, column: str) -> list[int | None]:
         """Return the amounts in picounits; None where a cell is empty."""
-        return self._read(column, lambda text: money_in(text).pico, None)
+        return self._read(column, _pico_in, None)
 
     def period_ns(self, start: str, end: str) -> tuple[list[int], list[int]]:
         """The periods between the moments in two columns; they must have a length."""
         starts_ns, ends_ns = self._moment_ns(start), self._moment_ns(end)
+        if all(starts_ns) and all(ends_ns) and all(map(gt, ends_ns, starts_ns)):  # type: ignore[arg-type]
+            return starts_ns, ends_ns  # type: ignore[return-value]
         for at, (start_ns, end_ns) in enumerate(zip(starts_ns, ends_ns, strict=True)):
             if start_ns is not None and end_ns is not None and end_ns <= start_ns:
                 self.note(at, end, f"must be after {start} {self.cells(start)[at]!r}")
@@ -122,6 +169,8 @@ class Block:
     def choice(self, column: str, known: type[Choice], usual: Sequence[Choice]) -> list[Choice]:
         """The one of `known` that `column` names in each row; the `usual` one where it is empty."""
         found = self.optional(column)
+        if not any(found):
+            return list(usual)
         names = {name.value: name for name in known}
         self.note_where(
             [at for at, text in enumerate(found) if text is not None and text not in names],
@@ -130,40 +179,37 @@ class Block:
         )
         return [names.get(text or "", one) for text, one in zip(found, usual, strict=True)]
 
-    def unread(self, read: Collection[str]) -> list[tuple[tuple[str, str], ...]]:
-        """The columns that are not in `read` and not empty, by name."""
-        pairs = [self._pairs(name) for name in sorted(self._columns) if name not in read]
-        filled = [column for column in pairs if any(column)]
-        if not filled:
-            return [()] * len(self)
-        rows = zip(*filled, strict=True)
-        if all(map(all, filled)):
-            return list(rows)
-        return [tuple(filter(None, row)) for row in rows]
-
-    def columns(self, read: Collection[str]) -> Iterator[Columns]:
-        """The JSON of the columns that are not in `read`, of each row, for the names of lines."""
+    def unread(self, read: Collection[str]) -> list[bytes]:
+        """The JSON of the columns that are not in `read` and not empty, by name."""
         names = [name for name in sorted(self._columns) if name not in read]
-        about = [self._told(name, about_column) for name in names if name in ABOUT]
-        carried = [self._told(name, carried_column) for name in names if name not in NOT_CARRIED]
-        return map(Columns, self._joined(about), self._joined(carried))
+        return self._joined(names, _pair)
 
-    def _told(self, name: str, make: Callable[[str, str], bytes]) -> list[bytes]:
-        def told(cell: str) -> bytes:
+    def about(self, read: Collection[str]) -> list[bytes]:
+        """The JSON of those of them that tell what a line is about, without its brackets."""
+        names = [name for name in sorted(self._columns) if name not in read and name in ABOUT]
+        return self._joined(names, about_column)
+
+    def carried(self, read: Collection[str]) -> list[bytes]:
+        """The JSON of those of them that a line carries, without its brackets."""
+        names = [name for name in sorted(self._columns) if name not in {*read, *NOT_CARRIED}]
+        return self._joined(names, carried_column)
+
+    def _joined(self, names: Sequence[str], make: Callable[[str, str], bytes]) -> list[bytes]:
+        """The JSON that `make` gives of columns and their texts, those left out that have none."""
+
+        def bound(name: str, cell: str) -> bytes:
             text = cell_text(cell)
             return make(name, text) if text else b""
 
-        return self.each(name, told)
-
-    def _joined(self, columns: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
-        return map(joined, zip(*columns, strict=True)) if columns else repeat(b"", len(self))
-
-    def _pairs(self, name: str) -> list[tuple[str, str] | None]:
-        def pair(cell: str) -> tuple[str, str] | None:
-            text = cell_text(cell)
-            return (name, text) if text else None
-
-        return self.each(name, pair)
+        each = self.memory.each
+        columns = [each(name, make, self.cells(name), partial(bound, name)) for name in names]
+        filled = [column for column in columns if any(column)]
+        if not filled:
+            return [b""] * len(self)
+        rows = zip(*filled, strict=True)
+        if all(map(all, filled)):
+            return list(map(b",".join, rows))
+        return [b",".join(filter(None, row)) for row in rows]
 
     def _moment_ns(self, column: str) -> list[int | None]:
         self._require(column)
@@ -176,7 +222,7 @@ class Block:
 
     def _read(self, column: str, read: Callable[[str], T], otherwise: T) -> list[T]:
         """Return `read` of each text; `otherwise` where it is empty, or fails and is noted."""
-        reasons: dict[str, str] = {}
+        reasons = self.memory.reasons.setdefault(column, {})
 
         def tried(cell: str) -> T:
             text = cell_text(cell)
@@ -186,12 +232,20 @@ class Block:
                 reasons[cell] = str(error)
                 return otherwise
 
-        made = self.each(column, tried)
+        made = self.memory.each(column, read, self.cells(column), tried)
         if reasons:
             for at, cell in enumerate(self.cells(column)):
                 if cell in reasons:
                     self.note(at, column, reasons[cell])
         return made
+
+
+def _pico_in(text: str) -> int | None:
+    return money_in(text).pico
+
+
+def _pair(name: str, text: str) -> bytes:
+    return _encode((name, text))
 
 
 def missing(texts: Sequence[str | None]) -> list[int]:

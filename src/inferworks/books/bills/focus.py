@@ -19,9 +19,13 @@ sample) it is part of the line's subject. The equality of two lines: `deliveries
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import msgspec
 
 from inferworks.books.allocation.departments import SHIPPED, Departments, tags_of
 from inferworks.books.bills.base import (
@@ -30,26 +34,35 @@ from inferworks.books.bills.base import (
     Problem,
     Progress,
     as_ours,
+    cell_text,
     header_of,
     misshapen,
     origins_of,
     refuse,
     require_columns,
 )
-from inferworks.books.bills.block import Block, missing
-from inferworks.books.bills.tables import Batch, Table, open_table, worked
+from inferworks.books.bills.block import Block, Memory, missing
+from inferworks.books.bills.tables import Batch, Table, open_table
 from inferworks.books.bills.workers import ROWS_ALONE, Read, read_in_order
-from inferworks.books.charge import Charge, ChargeId, NaturalClass
+from inferworks.books.charge import Charge, NaturalClass
 from inferworks.books.currency import NO_RATES, Rates
-from inferworks.books.deliveries.arriving import ArrivingLine, arriving_line
+from inferworks.books.deliveries.arriving import COMMITMENT_STATUS, TAGS, ArrivingLines, Sort
 from inferworks.books.deliveries.canonical import (
     ACCOUNT,
     FOCUS,
     PERIOD,
+    Delivery,
+    about_line,
     billing_day,
-    focus_delivery,
+    decimal_text,
+    is_unnamed,
+    is_waiting,
+    normal,
     numbered,
 )
+from inferworks.books.deliveries.columns import LineColumns, coded, lines_of
+
+_encode = msgspec.json.Encoder().encode
 
 _REQUIRED = (
     "BilledCost",
@@ -60,7 +73,6 @@ _REQUIRED = (
 _OURS = frozenset({"x_RevenueItem", "x_ChargeId"})
 """Columns that only a bill of our own has: what is no formula there is read back (`formula`)."""
 _DEPARTMENT = "x_Department"
-_UNNAMED = ChargeId("")
 _LINE_NAMES = ("x_LineId", "Id")
 _ISSUERS = ("InvoiceIssuerName", "ServiceProviderName", "ProviderName")
 _PROVIDERS = (
@@ -111,7 +123,7 @@ class FocusBillReader:
     ) -> tuple[Charge, ...]:
         """The charges of `bill`; BillError with every bad cell."""
         lines = self.lines(bill, currency, progress, rates)
-        return numbered(self.kind, tuple(line.charge for line in lines))
+        return numbered(self.kind, [one for some in lines for one in some.charges()])
 
     def lines(
         self,
@@ -121,8 +133,8 @@ class FocusBillReader:
         rates: Rates = NO_RATES,
         workers: int = 0,
         rows_alone: int = ROWS_ALONE,
-    ) -> Generator[ArrivingLine]:
-        """The lines of `bill`, one by one; BillError with every bad cell after the last. To be closed.
+    ) -> Generator[ArrivingLines]:
+        """The lines of `bill`, some at a time; BillError with every bad cell after the last. To be closed.
 
         After `rows_alone` rows as many processes as there are `workers` read beside this one.
         """
@@ -139,7 +151,7 @@ class FocusBillReader:
                 problems += (one.traced(origins) if origins else one for one in read.noted)
                 problems += read.unconverted
                 unrated = {**read.unrated, **unrated}
-                yield from read.lines
+                yield read.lines
                 rows += read.rows
                 progress(rows)
         refuse([*problems, *unrated.values()])
@@ -166,34 +178,19 @@ class _Job(NamedTuple):
     def reader(self) -> Callable[[Batch], Read]:
         """Return a function that reads batches of the bill, each by itself."""
         given: list[Batch] = []
+        memory = Memory()
         table = as_ours(self.table._replace(batches=iter(given.pop, None)), self.bill)
 
         def read(batch: Batch) -> Read:
             given.append(batch)
             ours = next(table.batches)
             problems: list[Problem] = []
-            block = Block(self.bill.name, table, ours, problems)
+            block = Block(self.bill.name, table, ours, problems, memory)
             if self.is_ours:
                 block = block.restored()
             conversion = Conversion("BillingCurrency", self.currency, self.rates)
-            charges = map(conversion.of, _charges(self.bill, block, self.departments))
-            lines = [
-                arriving_line(
-                    focus_delivery(
-                        charge.issuer, account or "", period or "", charge.period_start_ns
-                    ),
-                    charge,
-                    columns,
-                )
-                for charge, account, period, columns in zip(
-                    charges,
-                    block.optional(ACCOUNT),
-                    block.optional(PERIOD),
-                    block.columns(_READ),
-                    strict=True,
-                )
-                if charge is not None
-            ]
+            columns = _columns(self.bill, block, self.departments)
+            lines = lines_of(columns, self.currency, conversion.of)
             bad_rows = tuple(misshapen(self.bill.name, table, ours))
             rows = len(ours.numbers) + len(ours.misshapen)
             return Read(rows, lines, bad_rows, problems, conversion.problems, conversion.unrated)
@@ -201,81 +198,166 @@ class _Job(NamedTuple):
         return read
 
 
-def _charges(bill: BillFile, block: Block, departments: Departments) -> Iterator[Charge]:
+class _Billed(NamedTuple):
+    """Account, billing period and invoice of a line."""
+
+    delivery: Delivery
+    delivery_json: bytes
+    issuer: bytes
+    invoice: bytes
+    told_invoice: str
+    told_invoice_json: bytes
+
+
+def _billed(told: tuple[str | None, str | None, str | None, str]) -> _Billed:
+    """Before an invoice is issued, the account and the month that it will be for stand for its number."""
+    issuer, account, number, day = told
+    delivery = Delivery(FOCUS, issuer or "", normal(account or ""), day)
+    invoice = number or f"{account or ''}/{day}"
+    told_invoice = "" if is_waiting(invoice, delivery.account) else invoice
+    return _Billed(
+        delivery,
+        _encode(delivery),
+        _encode(delivery.issuer),
+        _encode(invoice),
+        told_invoice,
+        _encode(told_invoice),
+    )
+
+
+def _sort(told: tuple[Any, ...]) -> Sort:
+    provider, issuer, service_name, service_category, charge_category, *rest = told
+    return Sort(
+        provider,
+        issuer or "",
+        service_name or "",
+        service_category or "Other",
+        charge_category or "Usage",
+        *rest,
+    )
+
+
+def _day(told: tuple[str | None, int]) -> str:
+    return billing_day(told[0] or "", told[1])
+
+
+def _line_json(line: str | None) -> bytes:
+    return b"" if is_unnamed(line or "") else _encode(line)
+
+
+def _about_line_json(line: str | None) -> bytes:
+    return _encode(about_line(line or ""))
+
+
+def _text_json(cell: str) -> bytes:
+    return _encode(cell_text(cell) or "")
+
+
+def _optional_json(cell: str) -> bytes:
+    return _encode(cell_text(cell) or None)
+
+
+def _category_json(cell: str) -> bytes:
+    return _encode(cell_text(cell) or "Other")
+
+
+def _charge_category_json(cell: str) -> bytes:
+    return _encode(cell_text(cell) or "Usage")
+
+
+def _quantity_json(cell: str) -> bytes:
+    text = cell_text(cell)
+    return _encode(decimal_text(text) if text else None)
+
+
+def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColumns:
+    each = block.memory.each
     starts_ns, ends_ns = block.period_ns("ChargePeriodStart", "ChargePeriodEnd")
     issuers, amounts = block.first(*_ISSUERS), block.money("BilledCost")
     block.note_where(missing(issuers), _ISSUERS[0], "must not be empty: it says whom we owe")
+    days = each("", _day, list(zip(block.optional(PERIOD), starts_ns, strict=True)))
+    told = zip(issuers, block.optional(ACCOUNT), block.optional("InvoiceId"), days, strict=True)
+    billed = each("", _billed, list(told))
+    lines = block.first(*_LINE_NAMES)
+    natural_classes = _natural_classes(block)
+    effective = block.optional_money_pico("EffectiveCost")
+    exacts = [amount.exact for amount in amounts]
+    amounts_pico = [amount.pico for amount in amounts]
+    currencies = block.text("BillingCurrency")
+    providers = [one or "" for one in block.first(*_PROVIDERS)]
+    named = _named_departments(block, departments)
     optional = block.optional
-    columns = (
-        block.numbers,
-        issuers,
-        _invoices(block, starts_ns),
-        block.first(*_LINE_NAMES),
-        block.first(*_PROVIDERS),
-        optional("ServiceCategory"),
-        optional("ServiceName"),
-        optional("ResourceId"),
-        optional("ResourceType"),
-        optional("ChargeDescription"),
-        _natural_classes(block),
-        optional("ChargeCategory"),
-        optional("ChargeClass"),
+    sorts, sort_places = coded(
+        list(
+            zip(
+                providers, issuers, optional("ServiceName"), optional("ServiceCategory"),
+                optional("ChargeCategory"), optional("ResourceType"), named, natural_classes,
+                optional(COMMITMENT_STATUS), optional(TAGS), strict=True,
+            )
+        )
+    )  # fmt: skip
+    fields: dict[str, Iterable[bytes]] = {
+        "issuer": [one.issuer for one in billed],
+        "invoice": [one.invoice for one in billed],
+        "file": repeat(_encode(bill.name)),
+        "file_sha256": repeat(_encode(bill.sha256)),
+        "row": [b"%d" % number for number in block.numbers],
+        "provider": each("", _encode, providers),
+        "service_category": block.each("ServiceCategory", _category_json),
+        "service_name": block.each("ServiceName", _text_json),
+        "resource_id": block.each("ResourceId", _optional_json),
+        "resource_type": block.each("ResourceType", _optional_json),
+        "description": block.each("ChargeDescription", _text_json),
+        "natural_class": each("", _encode, natural_classes),
+        "charge_category": block.each("ChargeCategory", _charge_category_json),
+        "charge_class": block.each("ChargeClass", _optional_json),
+        "period_start_ns": [b"%d" % start_ns for start_ns in starts_ns],
+        "period_end_ns": [b"%d" % end_ns for end_ns in ends_ns],
+        "amount_pico": [b"%d" % pico for pico in amounts_pico],
+        "effective_pico": [b"null" if pico is None else b"%d" % pico for pico in effective],
+        "currency": block.each("BillingCurrency", _text_json),
+        "quantity": block.each("ConsumedQuantity", _optional_json),
+        "unit": block.each("ConsumedUnit", _optional_json),
+        "other": [b"[%b]" % other for other in block.unread(_READ)],
+        "region_id": block.each("RegionId", _optional_json),
+        "foreign": repeat(b"null"),
+        "department": each("", _encode, named),
+        "exact": [_encode(exact) for exact in exacts] if any(exacts) else repeat(b"null"),
+    }
+    return LineColumns(
+        bill.name,
+        bill.sha256,
+        [one.delivery for one in billed],
+        list(map(_sort, sorts)),
+        sort_places,
+        currencies,
+        [one.delivery_json for one in billed],
+        fields,
+        each("", _line_json, lines),
+        each("", _about_line_json, lines),
         starts_ns,
         ends_ns,
-        amounts,
-        block.optional_money_pico("EffectiveCost"),
-        block.text("BillingCurrency"),
-        optional("ConsumedQuantity"),
-        optional("ConsumedUnit"),
-        block.unread(_READ),
-        optional("RegionId"),
-        _named_departments(block, departments),
+        amounts_pico,
+        exacts,
+        [_encode(exact and decimal_text(exact)) for exact in exacts]
+        if any(exacts)
+        else repeat(b"null"),
+        [b"None" if pico is None else b"%d" % pico for pico in effective],
+        block.each("ConsumedQuantity", _quantity_json),
+        [one.told_invoice for one in billed],
+        [one.told_invoice_json for one in billed],
+        block.about(_READ),
+        block.carried(_READ),
     )
-    for (
-        number, issuer, invoice, line, provider, category, service, resource, resource_type, description,
-        natural_class, charge_category, charge_class, start_ns, end_ns, amount, effective_pico, currency,
-        quantity, unit, other, region, department,
-    ) in zip(*columns, strict=True):  # fmt: skip
-        yield Charge(
-            id=_UNNAMED,
-            issuer=issuer or "",
-            invoice=invoice,
-            line=line or "",
-            file=bill.name,
-            file_sha256=bill.sha256,
-            row=number,
-            provider=provider or "",
-            service_category=category or "Other",
-            service_name=service or "",
-            resource_id=resource,
-            resource_type=resource_type,
-            description=description or "",
-            natural_class=natural_class,
-            charge_category=charge_category or "Usage",
-            charge_class=charge_class,
-            period_start_ns=start_ns,
-            period_end_ns=end_ns,
-            amount_pico=amount.pico,
-            effective_pico=effective_pico,
-            currency=currency,
-            quantity=quantity,
-            unit=unit,
-            other=other,
-            region_id=region,
-            department=department,
-            exact=amount.exact,
-        )
 
 
 def _named_departments(block: Block, departments: Departments) -> list[str | None]:
     """The departments in the bill's own column. One that a tag names stays there, and is only looked at."""
-
-    def tagged(text: str) -> str | None:
-        tags = tags_of(text)
-        return next((tags[key] for key in departments.tags if tags.get(key)), None)
-
     named = block.optional(_DEPARTMENT)
-    by_tag = block.each("Tags", tagged) if departments.tags else []
+    by_tag: list[str | None] = []
+    if departments.tags:
+        tagged = partial(_tagged, departments)
+        by_tag = block.memory.each("Tags", _tagged, block.cells("Tags"), tagged)
     for column, names in (("Tags", by_tag), (_DEPARTMENT, named)):
         for at, name in enumerate(names) if any(names) else ():
             if name is not None and departments.find(name) is None:
@@ -283,20 +365,15 @@ def _named_departments(block: Block, departments: Departments) -> list[str | Non
     return named
 
 
-def _invoices(block: Block, starts_ns: Sequence[int]) -> list[str]:
-    """The invoices' ids; before one is issued, the account and the month it will be for."""
+def _tagged(departments: Departments, text: str) -> str | None:
+    tags = tags_of(text)
+    return next((tags[key] for key in departments.tags if tags.get(key)), None)
 
-    def invoice(told: tuple[str | None, str | None, str | None, int]) -> str:
-        number, account, period, start_ns = told
-        return number or f"{account or ''}/{billing_day(period or '', start_ns)}"
 
-    told = map(block.optional, ("InvoiceId", "BillingAccountId", "BillingPeriodStart"))
-    return worked(list(zip(*told, starts_ns, strict=True)), invoice)
+def _usual_class(category: str) -> NaturalClass:
+    return _NATURAL_CLASS.get(cell_text(category) or "Other", NaturalClass.PURCHASED_COMPUTE)
 
 
 def _natural_classes(block: Block) -> list[NaturalClass]:
-    usual = [
-        _NATURAL_CLASS.get(category or "Other", NaturalClass.PURCHASED_COMPUTE)
-        for category in block.optional("ServiceCategory")
-    ]
+    usual = block.each("ServiceCategory", _usual_class)
     return block.choice("x_NaturalClass", NaturalClass, usual)

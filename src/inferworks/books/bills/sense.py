@@ -11,7 +11,7 @@ of depreciation reach both ways by their nature. Work may exceed the length of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -41,6 +41,10 @@ class Doubts:
         self._earliest_ns, self._latest_ns = now_ns - _BACK_NS, now_ns + _AHEAD_NS
         self._far_off: dict[bool, list[int]] = {}
         self._long: list[Charge] = []
+
+    def are_near(self, starts_ns: Sequence[int], ends_ns: Sequence[int]) -> bool:
+        """Return True if the times of some lines raise no doubt."""
+        return max(starts_ns) <= self._latest_ns and min(ends_ns) >= self._earliest_ns
 
     def look_at(self, charge: Charge) -> None:
         """Look at one line of the file."""

@@ -39,7 +39,7 @@ import msgspec
 from inferworks.books.bills.base import Problem
 from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.tables import Batch
-from inferworks.books.deliveries.arriving import ArrivingLine, packed, unpacked
+from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.errors import BillError
 
 _MOST_WORKERS: Final = 3
@@ -64,7 +64,7 @@ class Read(NamedTuple):
     """Lines and problems read from a batch."""
 
     rows: int
-    lines: Sequence[ArrivingLine]
+    lines: ArrivingLines
     misshapen: Sequence[Problem]
     noted: Sequence[Problem]
     """Problems of cells, by the columns that the reader knows."""
@@ -285,15 +285,12 @@ def decoded(batch: bytes | bytearray) -> Batch:
 
 def encoded_answer(read: Read | Exception) -> bytes:
     """Return a result or an error as bytes for `decoded_answer`."""
-    if isinstance(read, Read):
-        return pickle.dumps((packed(read.lines), *read._replace(lines=())))
     return pickle.dumps(read)
 
 
 def decoded_answer(answer: bytes | bytearray) -> Read:
     """Return the contents that a worker read; raise its error."""
-    found = pickle.loads(answer)  # noqa: S301 - by a process of ours
+    found: Read | Exception = pickle.loads(answer)  # noqa: S301 - by a process of ours
     if isinstance(found, Exception):
         raise found
-    lines, *read = found
-    return Read(*read)._replace(lines=unpacked(lines))
+    return found

@@ -11,13 +11,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import groupby, islice, repeat
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from inferworks.books.charge import Charge
+from inferworks.books.charge import Charge, NaturalClass
 from inferworks.books.deliveries.canonical import (
-    Columns,
     Delivery,
     Line,
     decimal_text,
@@ -41,11 +42,13 @@ CREATE INDEX temp.arriving_by_name
 ON arriving (part, name, carried, about, id, period_start_ns, period_end_ns, amount_pico)"""
 """Index with all columns that are read of many lines at once; bodies are read once, when taken over."""
 DIGEST_BITS: Final = 96
+COMMITMENT_STATUS: Final = "CommitmentDiscountStatus"
+TAGS: Final = "Tags"
 _BATCH = 200
-"""Rows that are written at once, while they are at hand."""
+"""Lines that are named and written together, while they are at hand."""
 _BODY_BYTES = 2_048
 _encoder = msgspec.json.Encoder()
-_decode = msgspec.json.Decoder(Charge).decode
+decoded = msgspec.json.Decoder(Charge).decode
 
 
 class Total(msgspec.Struct):
@@ -76,92 +79,175 @@ class Arrival(NamedTuple):
     file_sha256: str
 
 
-class ArrivingLine(NamedTuple):
-    """A line of a file that is being imported."""
+class Sort(NamedTuple):
+    """Facts that decide on notes and questions about a line: few lines of a bill differ in all of them."""
 
-    charge: Charge
-    """The charge; its id is the name of the line."""
-    delivery: Delivery
-    line: Line
-    row: tuple[Any, ...]
-    """Row of the table `charges`, with its checksum."""
-
-
-def arriving_line(
-    delivery: Delivery, charge: Charge, columns: Columns | None = None
-) -> ArrivingLine:
-    """`charge`, of this `delivery`; `columns` are its own, where they are known."""
-    line = line_of(delivery, charge, columns)
-    named = with_id(charge, line.name)
-    return ArrivingLine(named, delivery, line, charge_row(named))
+    provider: str
+    issuer: str
+    service_name: str
+    service_category: str
+    charge_category: str
+    resource_type: str | None
+    department: str | None
+    natural_class: NaturalClass
+    commitment_status: str | None
+    tags: str | None
 
 
-def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLine]:
-    """Each of `charges`, of a file of this `kind`."""
-    return (arriving_line(delivery_of(kind, charge), charge) for charge in charges)
+class ArrivingLines(NamedTuple):
+    """Some lines of a file that is being imported, one after the other, column by column."""
+
+    file: str
+    file_sha256: str
+    deliveries: Sequence[Delivery]
+    places: Sequence[int]
+    """Of each line the place of its delivery."""
+    sorts: Sequence[Sort]
+    sort_places: Sequence[int]
+    """Of each line the place of its sort."""
+    lines: tuple[Sequence[str], Sequence[str], Sequence[str]]
+    """Of each line (`canonical.Line`) its name, which is its id here, its subject and what it carries."""
+    starts_ns: Sequence[int]
+    ends_ns: Sequence[int]
+    bodies: Sequence[bytes]
+    """The charges as JSON."""
+    checksums: Sequence[int]
+    """Checksums of the rows of `charges`."""
+    amounts_pico: Sequence[str]
+    sums: Sequence[PartSum]
+    """Of each delivery the sum of these lines."""
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    def charge(self, place: int) -> Charge:
+        """Return the charge at this place."""
+        return decoded(self.bodies[place])
+
+    def charges(self) -> Iterator[Charge]:
+        """The charges one by one."""
+        return map(decoded, self.bodies)
 
 
-class _Packed(msgspec.Struct, array_like=True):
-    """Lines as they go from one process to another."""
-
-    deliveries: list[Delivery]
-    lines: list[tuple[int, Line, bytes, int]]
-    """Each line with the place of its delivery, its body and its checksum."""
-
-
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(_Packed).decode
+def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLines]:
+    """`charges` of a file of this `kind`."""
+    for _, of_file in groupby(charges, attrgetter("file", "file_sha256")):
+        while some := list(islice(of_file, _BATCH)):
+            yield _arriving(kind, some)
 
 
-def packed(lines: Iterable[ArrivingLine]) -> bytes:
-    """`lines` for `unpacked` in another process."""
-    places: dict[Delivery, int] = {}
-    found = [
-        (places.setdefault(one.delivery, len(places)), one.line, one.row[4], one.row[5])
-        for one in lines
+def _arriving(kind: str, charges: Sequence[Charge]) -> ArrivingLines:
+    deliveries = [delivery_of(kind, charge) for charge in charges]
+    lines = list(map(line_of, deliveries, charges))
+    rows = [
+        charge_row(with_id(charge, line.name)) for charge, line in zip(charges, lines, strict=True)
     ]
-    return _pack(_Packed(list(places), found))
+    sums: dict[Delivery, PartSum] = {}
+    for delivery, charge, line in zip(deliveries, charges, lines, strict=True):
+        sums.setdefault(delivery, PartSum()).add(line, charge)
+    numbers = {delivery: place for place, delivery in enumerate(sums)}
+    names, abouts, carried, _ = zip(*lines, strict=True)
+    return ArrivingLines(
+        charges[0].file,
+        charges[0].file_sha256,
+        list(sums),
+        [numbers[delivery] for delivery in deliveries],
+        list(map(sort_of, charges)),
+        range(len(charges)),
+        (names, abouts, carried),
+        [charge.period_start_ns for charge in charges],
+        [charge.period_end_ns for charge in charges],
+        [row[4] for row in rows],
+        [row[5] for row in rows],
+        [str(charge.amount_pico) for charge in charges],
+        list(sums.values()),
+    )
 
 
-def unpacked(raw: bytes) -> list[ArrivingLine]:
-    """The lines that were packed."""
-    deliveries, lines = msgspec.structs.astuple(_unpack(raw))
-    found = []
-    for place, line, body, checksum in lines:
-        charge = _decode(body)
-        row = (charge.id, charge.file_sha256, charge.period_start_ns, charge.period_end_ns)
-        found.append(ArrivingLine(charge, deliveries[place], line, (*row, body, checksum)))
-    return found
+def sort_of(charge: Charge) -> Sort:
+    """Return the sort of a line."""
+    told = dict(charge.other)
+    return Sort(
+        charge.provider,
+        charge.issuer,
+        charge.service_name,
+        charge.service_category,
+        charge.charge_category,
+        charge.resource_type,
+        charge.department,
+        charge.natural_class,
+        told.get(COMMITMENT_STATUS),
+        told.get(TAGS),
+    )
 
 
-class _Sum:
+class PartSum:
     """Running sum of a part while its lines come in."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
         self.digest = self.lines = 0
         self.spans: set[tuple[int, int]] = set()
         self.invoices: set[str] = set()
         self.pico: dict[str, int] = {}
         self.left: dict[str, Decimal] = {}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PartSum) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     def add(self, line: Line, charge: Charge) -> None:
         """Count one line."""
-        self.invoices.add(line.invoice)
         billed = charge if charge.foreign is None else charge.foreign
-        self.digest = (self.digest + int(line.name[4:], 16)) % (1 << DIGEST_BITS)
-        self.lines += 1
-        self.spans.add((charge.period_start_ns, charge.period_end_ns))
-        self.pico[billed.currency] = self.pico.get(billed.currency, 0) + billed.amount_pico
-        if charge.exact is not None:
-            rounded = EXACT.scaleb(Decimal(billed.amount_pico), -12)
-            left = EXACT.subtract(Decimal(charge.exact), rounded)
-            self.left[billed.currency] = EXACT.add(self.left.get(billed.currency, Decimal(0)), left)
+        self.count(
+            billed.currency,
+            [line.name],
+            [line.invoice],
+            [charge.period_start_ns],
+            [charge.period_end_ns],
+            [billed.amount_pico],
+            [charge.exact],
+        )
 
-    def part(self, series: str, place: str) -> Part:
-        """Return the lines as a part, the `place` in its `series`."""
+    def count(
+        self,
+        currency: str,
+        names: Sequence[str],
+        invoices: Sequence[str],
+        starts_ns: Sequence[int],
+        ends_ns: Sequence[int],
+        amounts_pico: Sequence[int],
+        exacts: Sequence[str | None],
+    ) -> None:
+        """Count lines billed in `currency`, given column by column."""
+        numbers = [int(name[4:], 16) for name in names]
+        self.digest = (self.digest + sum(numbers)) % (1 << DIGEST_BITS)
+        self.lines += len(names)
+        self.invoices.update(invoices)
+        self.spans.update(zip(starts_ns, ends_ns, strict=True))
+        self.pico[currency] = self.pico.get(currency, 0) + sum(amounts_pico)
+        if any(exacts):
+            for pico, exact in zip(amounts_pico, exacts, strict=True):
+                if exact is not None:
+                    left = EXACT.subtract(Decimal(exact), EXACT.scaleb(Decimal(pico), -12))
+                    self.left[currency] = EXACT.add(self.left.get(currency, Decimal(0)), left)
+
+    def merge(self, other: PartSum) -> None:
+        """Count the lines of `other`."""
+        self.digest = (self.digest + other.digest) % (1 << DIGEST_BITS)
+        self.lines += other.lines
+        self.spans |= other.spans
+        self.invoices |= other.invoices
+        for currency, pico in other.pico.items():
+            self.pico[currency] = self.pico.get(currency, 0) + pico
+        for currency, left in other.left.items():
+            self.left[currency] = EXACT.add(self.left.get(currency, Decimal(0)), left)
+
+    def part(self, number: int, series: str, place: str) -> Part:
+        """Return the lines as the part of this `number`, the `place` in its `series`."""
         spans, invoices = merged(self.spans), tuple(sorted(self.invoices))
-        return Part(self.number, self.digest, self.lines, spans, series, place, invoices)
+        return Part(number, self.digest, self.lines, spans, series, place, invoices)
 
     def totals(self) -> Totals:
         """Return the totals of the lines by currency."""
@@ -193,42 +279,47 @@ def rounding_pico(total: Total) -> int:
 
 
 def stage(
-    db: sqlite3.Connection, lines: Iterable[ArrivingLine], series: tuple[str, str], first: int
+    db: sqlite3.Connection, given: Iterable[ArrivingLines], series: tuple[str, str], first: int
 ) -> list[Arrival]:
-    """Stage `lines` of one file; return the arrivals of each delivery.
+    """Stage the lines of one file; return the arrivals of each delivery.
 
-    Parts are numbered from `first` down. Whatever `lines` raises leaves no row behind.
+    Parts are numbered from `first` down. Whatever `given` raises leaves no row behind.
     """
-    sums: dict[Delivery, _Sum] = {}
-    rows: list[Sequence[Any]] = []
+    sums: dict[Delivery, PartSum] = {}
+    numbers: dict[Delivery, int] = {}
     file = file_sha256 = ""
     try:
-        for charge, delivery, line, row in lines:
-            total = sums.get(delivery)
-            if total is None:
-                total = sums[delivery] = _Sum(first - len(sums))
-                file, file_sha256 = charge.file, charge.file_sha256
-            total.add(line, charge)
-            rows.append((total.number, *line[:3], *row, str(charge.amount_pico)))
-            if len(rows) == _BATCH:
-                _insert(db, rows)
-                rows.clear()
-        _insert(db, rows)
+        for some in given:
+            if not numbers.keys() >= set(some.deliveries):
+                file, file_sha256 = some.file, some.file_sha256
+            for delivery, total in zip(some.deliveries, some.sums, strict=True):
+                numbers.setdefault(delivery, first - len(numbers))
+                sums.setdefault(delivery, PartSum()).merge(total)
+            parts = [numbers[delivery] for delivery in some.deliveries]
+            names, abouts, carried = some.lines
+            db.executemany(
+                "INSERT INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                zip(
+                    map(parts.__getitem__, some.places), names, abouts, carried, names,
+                    repeat(some.file_sha256), some.starts_ns, some.ends_ns, some.bodies, some.checksums,
+                    some.amounts_pico, strict=False,
+                ),
+            )  # fmt: skip
     except BaseException:
-        discard(db, [total.number for total in sums.values()])
+        discard(db, numbers.values())
         raise
     return [
-        Arrival(delivery, one.part(*series), one.totals(), file, file_sha256)
+        Arrival(delivery, one.part(numbers[delivery], *series), one.totals(), file, file_sha256)
         for delivery, one in sums.items()
     ]
 
 
 def totals_of(lines: Iterable[tuple[Line, Charge]], like: Part) -> tuple[Part, Totals]:
     """Return lines as a part of their own, of the series and place of `like`; and their totals."""
-    total = _Sum(like.number)
+    total = PartSum()
     for line, charge in lines:
         total.add(line, charge)
-    return total.part(like.series, like.place), total.totals()
+    return total.part(like.number, like.series, like.place), total.totals()
 
 
 def charge_row(charge: Charge) -> tuple[Any, ...]:
@@ -248,7 +339,3 @@ def charge_row(charge: Charge) -> tuple[Any, ...]:
 def discard(db: sqlite3.Connection, parts: Iterable[int]) -> None:
     """Forget the lines of `parts`."""
     db.executemany("DELETE FROM arriving WHERE part = ?", ((part,) for part in parts))
-
-
-def _insert(db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-    db.executemany("INSERT INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -96,15 +96,6 @@ class Delivery(NamedTuple):
         return f"{self.kind} {self.account}{line}"
 
 
-class Columns(NamedTuple):
-    """The columns of a line without a field of their own, as JSON for the names of the line."""
-
-    about: bytes
-    """Columns that tell the subject of the line."""
-    carried: bytes
-    """Columns that the line carries."""
-
-
 class Line(NamedTuple):
     """A line by its content."""
 
@@ -118,7 +109,7 @@ class Line(NamedTuple):
     """The number of its invoice; empty while there is none."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def canonical(text: str) -> str:
     """`text` as it is compared: a moment as nanoseconds, a number as its decimal, else NFC.
 
@@ -138,14 +129,14 @@ def canonical(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def normal(text: str) -> str:
     """`text` in NFC, without outer space."""
     text = text.strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def decimal_text(text: str) -> str:
     """The one way to write the number in `text`: 1.0, 1.00 and 1E0 are "1"."""
     if (short := _SHORT.fullmatch(text)) is not None:
@@ -178,8 +169,8 @@ def delivery_of(kind: str, charge: Charge) -> Delivery:
     """The delivery that `charge`, of a file of this `kind`, belongs to."""
     if kind == FOCUS:
         told = dict(charge.other)
-        columns = told.get(ACCOUNT, ""), told.get(PERIOD, "")
-        return focus_delivery(charge.issuer, *columns, charge.period_start_ns)
+        day = billing_day(told.get(PERIOD, ""), charge.period_start_ns)
+        return Delivery(FOCUS, charge.issuer, normal(told.get(ACCOUNT, "")), day)
     person = dict(charge.other).get("person", "")
     span = f"{moment_text(charge.period_start_ns)}/{moment_text(charge.period_end_ns)}"
     if kind == "timesheet":  # known by what it is about, however an older program named its line
@@ -194,12 +185,6 @@ def delivery_of(kind: str, charge: Charge) -> Delivery:
 
 
 @lru_cache(maxsize=65_536)
-def focus_delivery(issuer: str, account: str, period: str, charged_ns: int) -> Delivery:
-    """The delivery of a line of a bill by what its columns say."""
-    return Delivery(FOCUS, issuer, normal(account), billing_day(period, charged_ns))
-
-
-@lru_cache(maxsize=65_536)
 def billing_day(text: str, charged_ns: int) -> str:
     """The day on which a billing period begins; without one, the month in which the charge begins."""
     try:
@@ -210,23 +195,24 @@ def billing_day(text: str, charged_ns: int) -> str:
 
 def told_invoice(delivery: Delivery, charge: Charge) -> str:
     """The number of the invoice; empty before one is issued, when its account and month stand for it."""
-    waiting = delivery.kind == FOCUS and _is_waiting(charge.invoice, delivery.account)
+    waiting = delivery.kind == FOCUS and is_waiting(charge.invoice, delivery.account)
     return "" if waiting else charge.invoice
 
 
 @lru_cache(maxsize=65_536)
-def _is_waiting(invoice: str, account: str) -> bool:
+def is_waiting(invoice: str, account: str) -> bool:
+    """Return True if `invoice` is no number, but the `account` and the month that it will be for."""
     prefix = f"{account}/"
     rest = invoice.removeprefix(prefix)
     return invoice.startswith(prefix) and (not rest or MOMENT.fullmatch(rest) is not None)
 
 
-def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) -> Line:
-    """Return the canonical line of `charge` in `delivery`; `columns` are its own, if known."""
+def line_of(delivery: Delivery, charge: Charge) -> Line:
+    """Return the canonical line of `charge` in `delivery`."""
     billed = charge if charge.foreign is None else charge.foreign
     about = (
         delivery,
-        "" if charge.line.startswith(_UNNAMED[0]) else charge.line,
+        about_line(charge.line),
         charge.period_start_ns,
         charge.charge_category,
         charge.charge_class,
@@ -238,6 +224,7 @@ def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) 
         charge.region_id,
         charge.unit,
         billed.currency,
+        [(name, normal(text)) for name, text in charge.other if name in ABOUT],
     )
     said = (
         charge.period_end_ns,
@@ -247,28 +234,33 @@ def line_of(delivery: Delivery, charge: Charge, columns: Columns | None = None) 
         decimal_text(charge.quantity) if charge.quantity else None,
     )
     invoice = told_invoice(delivery, charge)
-    carried = (invoice, charge.provider, charge.natural_class, charge.department)
-    if columns is None:
-        columns = Columns(
-            joined(about_column(*told) for told in charge.other if told[0] in ABOUT),
-            joined(carried_column(*told) for told in charge.other if told[0] not in NOT_CARRIED),
-        )
-    digest = hashlib.sha256(_with_columns(about, columns.about))
+    carried = (
+        invoice,
+        charge.provider,
+        charge.natural_class,
+        charge.department,
+        [(name, canonical(text)) for name, text in charge.other if name not in NOT_CARRIED],
+    )
+    return line_of_json(_encode(about), _encode(said), _encode(carried), invoice)
+
+
+def about_line(line: str) -> str:
+    """The name of a line as it tells lines apart; empty for one that its bill did not name."""
+    return "" if line.startswith(_UNNAMED[0]) else line
+
+
+def is_unnamed(line: str) -> bool:
+    """Return True if this is the name of a line that its bill did not name, before it is given one."""
+    return line in _UNNAMED
+
+
+def line_of_json(about: bytes, said: bytes, carried: bytes, invoice: str) -> Line:
+    """The line whose subject, values and carried columns these are."""
+    digest = hashlib.sha256(about)
     about_name = digest.hexdigest()[:16]
-    digest.update(_encode(said))
+    digest.update(said)
     name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
-    more = hashlib.sha256(_with_columns(carried, columns.carried))
-    return Line(name, about_name, more.hexdigest()[:16], invoice)
-
-
-def _with_columns(values: tuple[object, ...], columns: bytes) -> bytes:
-    """The JSON of `values` and, as the last of them, of an array of `columns`."""
-    return b"%b,[%b]]" % (_encode(values)[:-1], columns)
-
-
-def joined(columns: Iterable[bytes]) -> bytes:
-    """The JSON of several columns, those left out that have none."""
-    return b",".join(filter(None, columns))
+    return Line(name, about_name, hashlib.sha256(carried).hexdigest()[:16], invoice)
 
 
 def about_column(column: str, text: str) -> bytes:
@@ -291,8 +283,7 @@ def id_of(name: ChargeId, ordinal: int) -> ChargeId:
 
 def with_id(charge: Charge, name: ChargeId, ordinal: int = 1) -> Charge:
     """`charge` with the id of that one among the lines called `name`."""
-    line = name[4:20] if charge.line in _UNNAMED else charge.line
-    line = f"about:{line}" if charge.line in _UNNAMED else line
+    line = f"about:{name[4:20]}" if is_unnamed(charge.line) else charge.line
     if ordinal > 1:
         line = f"{line}#{ordinal}"
     return msgspec.structs.replace(charge, id=id_of(name, ordinal), line=line)

@@ -19,10 +19,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from inferworks.books.deliveries.arriving import ArrivingLine
+from inferworks.books.charge import Charge
+from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.deliveries.canonical import (
     FOCUS,
     PERIOD,
+    Delivery,
     billing_day,
     delivery_of,
     line_of,
@@ -35,18 +37,21 @@ JOIN lines ON lines.part = parts.number
 WHERE kind = ? AND issuer = ? AND account = ? AND period = ? AND parts.state = 'in force' AND name = ?"""
 
 
-def counted_once(db: sqlite3.Connection, lines: Iterable[ArrivingLine]) -> Iterator[ArrivingLine]:
-    """Yield `lines`; BillError at one that is in force under the month of its usage."""
-    for one in lines:
-        charge, delivery = one.charge, one.delivery
-        by_usage = billing_day("", charge.period_start_ns)
-        if delivery.kind == FOCUS and delivery.period != by_usage:
-            _check(db, one)
-        yield one
+def counted_once(db: sqlite3.Connection, given: Iterable[ArrivingLines]) -> Iterator[ArrivingLines]:
+    """Yield what is `given`; BillError at a line that is in force under the month of its usage."""
+    for some in given:
+        told = list(zip(some.places, some.starts_ns, strict=True))
+        odd = {one for one in set(told) if _is_elsewhere(some.deliveries[one[0]], one[1])}
+        for place in (place for place, one in enumerate(told) if one in odd) if odd else ():
+            _check(db, some.deliveries[some.places[place]], some.charge(place))
+        yield some
 
 
-def _check(db: sqlite3.Connection, one: ArrivingLine) -> None:
-    charge, told = one.charge, one.delivery
+def _is_elsewhere(delivery: Delivery, start_ns: int) -> bool:
+    return delivery.kind == FOCUS and delivery.period != billing_day("", start_ns)
+
+
+def _check(db: sqlite3.Connection, told: Delivery, charge: Charge) -> None:
     other = tuple(pair for pair in charge.other if pair[0] != PERIOD)
     untold = msgspec.structs.replace(charge, other=other)
     by_usage = delivery_of(FOCUS, untold)

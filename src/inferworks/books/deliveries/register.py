@@ -17,7 +17,7 @@ import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries import arriving
-from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, ArrivingLine, Total, Totals
+from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, ArrivingLines, Total, Totals
 from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of
 from inferworks.books.deliveries.comparing import Lines
 from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, Step, Verdict, decide
@@ -74,7 +74,7 @@ class Register:
         self._by, self._at_ns = "", 0
         """Importing user, and the time in nanoseconds."""
 
-    def stage(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
+    def stage(self, lines: Iterable[ArrivingLines], series: tuple[str, str]) -> int:
         """Stage the lines of one file and return their number; `land` decides on them."""
         if not self._arrived:
             self._db.execute("DROP TABLE IF EXISTS temp.arriving")

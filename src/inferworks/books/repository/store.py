@@ -33,7 +33,7 @@ from inferworks.books.bills.base import BillFile
 from inferworks.books.calendar.span import Times
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow, Rates
-from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
+from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
 from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
@@ -121,7 +121,7 @@ class BookStore:
         """
         return self.stage_lines(arriving_lines(kind, charges), series)
 
-    def stage_lines(self, lines: Iterable[ArrivingLine], series: tuple[str, str]) -> int:
+    def stage_lines(self, lines: Iterable[ArrivingLines], series: tuple[str, str]) -> int:
         """Stage lines that have their names already, as they are read; return their number."""
         with self._db.translated(), uncollected():
             return self._register.stage(lines, series)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from inferworks.books.accounting.tax import is_tax, recoverable
+from inferworks.books.accounting.tax import TAX, is_tax, recoverable
 from inferworks.books.bills.payroll import is_nobodys
 from inferworks.books.bills.sense import Doubts
-from inferworks.books.charge import Charge
+from inferworks.books.charge import STAFF_TIME, Charge
+from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.workspace.import_result import line_count
 from inferworks.money import format_pico
 
@@ -30,8 +31,19 @@ class FileNotes:
         """Add a note of the file's reader."""
         self._texts.append(text)
 
-    def check(self, charge: Charge) -> None:
-        """Check one line of the file."""
+    def check(self, lines: ArrivingLines) -> None:
+        """Check lines of the file: pay, tax and those of times far off one by one."""
+        told = {
+            place
+            for place, sort in enumerate(lines.sorts)
+            if sort.service_name == STAFF_TIME or sort.charge_category == TAX
+        }
+        are_near = not lines or self._doubts.are_near(lines.starts_ns, lines.ends_ns)
+        for place, sort in enumerate(lines.sort_places) if told or not are_near else ():
+            if sort in told or not are_near:
+                self._check(lines.charge(place))
+
+    def _check(self, charge: Charge) -> None:
         self._doubts.look_at(charge)
         if is_nobodys(charge):
             self._unassigned_pay_lines += 1

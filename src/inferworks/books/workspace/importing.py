@@ -38,7 +38,7 @@ from inferworks.books.bills.spelling import SpelledOtherwiseError
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.bills.workers import spare_workers
-from inferworks.books.deliveries.arriving import ArrivingLine, arriving_lines
+from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
 from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import Outcome, State
 from inferworks.books.period import late_texts
@@ -246,7 +246,7 @@ class _Import:
             now_ns = self._settings.clock.now_ns()
             notes = FileNotes(bill.name, store.currency, self._settings.recoverable_taxes, now_ns)
             given = bill, store.currency, rows_read, store.rates()
-            lines: Iterable[ArrivingLine]
+            lines: Iterable[ArrivingLines]
             if isinstance(reader, DepreciationReader):
                 open_ns = calendar_of(self._settings.folder).closed_until_ns
                 known = KnownAssets(store.charges(), open_ns, notes.add)
@@ -262,12 +262,12 @@ class _Import:
         read_already = bill._replace(raw=b"")  # a folder of bills is not in memory all at once
         return _Staged(read_already, reader.kind, count, tuple(notes.texts()))
 
-    def _checked(self, lines: Iterable[ArrivingLine], notes: FileNotes) -> Iterator[ArrivingLine]:
+    def _checked(self, lines: Iterable[ArrivingLines], notes: FileNotes) -> Iterator[ArrivingLines]:
         """Yield `lines` unchanged, checking each for notes and questions."""
-        for line in lines:
-            notes.check(line.charge)
-            self.unexplained.look_at(line.charge)
-            yield line
+        for some in lines:
+            notes.check(some)
+            self.unexplained.look_at(some)
+            yield some
 
     def _import_rates(self, bill: BillFile, rows_read: RowsRead) -> ImportedFile:
         rows = rates.read_rates(bill, rows_read)
@@ -409,12 +409,13 @@ def _series(source: SourceFile, bill: BillFile) -> tuple[str, str]:
 
 
 def _counted(
-    lines: Iterable[ArrivingLine], bill: BillFile, source: SourceFile
-) -> Iterator[ArrivingLine]:
+    lines: Iterable[ArrivingLines], bill: BillFile, source: SourceFile
+) -> Iterator[ArrivingLines]:
     """Yield `lines` unchanged; BillError when they are not as many as a manifest says."""
     count = bill.left_out
-    for count, line in enumerate(lines, start=bill.left_out + 1):  # noqa: B007 - counted
-        yield line
+    for some in lines:
+        count += len(some)
+        yield some
     rows = source.part.part.rows if source.part else None
     if source.part and rows is not None and count != rows:
         raise BillError(

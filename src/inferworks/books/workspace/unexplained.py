@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from inferworks.books.allocation.billed_usage import Sold, sale_of
 from inferworks.books.calendar.span import Span, merged
 from inferworks.books.charge import Charge
+from inferworks.books.deliveries.arriving import ArrivingLines, Sort, sort_of
 from inferworks.books.statement.unexplained_lines import open_questions
 from inferworks.books.workspace.estimating import estimated, is_api_bill_under
 from inferworks.books.workspace.gathering import charges_of, rules_of
@@ -29,15 +30,23 @@ class Unexplained:
         self._rules = rules_of(settings, None)
         self._billing = billing_of(self._rules.billing)
         self._is_api_bill = is_api_bill_under(self._rules)
-        self._sorts: dict[tuple[str | None, ...], bool] = {}
+        self._sorts: dict[Sort, bool] = {}
         self._spans: set[tuple[int, int]] = set()
         self._files: set[str] = set()
 
-    def look_at(self, charge: Charge) -> None:
-        """Look at one line while it is imported."""
-        if self._is_unexplained(charge):
-            self._spans.add((charge.period_start_ns, charge.period_end_ns))
-            self._files.add(charge.file_sha256)
+    def look_at(self, lines: ArrivingLines) -> None:
+        """Look at lines while they are imported."""
+        unexplained = set()
+        for place, sort in enumerate(lines.sorts):
+            found = self._sorts.get(sort)
+            if found is None:
+                found = self._look_up(sort, lines.charge(lines.sort_places.index(place)))
+            if found:
+                unexplained.add(place)
+        if unexplained:
+            spans = zip(lines.sort_places, lines.starts_ns, lines.ends_ns, strict=True)
+            self._spans.update((start, end) for sort, start, end in spans if sort in unexplained)
+            self._files.add(lines.file_sha256)
 
     def questions(self) -> list[str]:
         """Return the questions on those lines, where calls of their time have no bill."""
@@ -72,27 +81,15 @@ class Unexplained:
         return open_questions([*lines, *booked], unexplained, self._billing)
 
     def _is_unexplained(self, charge: Charge) -> bool:
-        """Looked up once for all lines that are alike in what decides it: a bill has few sorts of them."""
-        other = dict(charge.other)
-        sort = (
-            charge.provider,
-            charge.issuer,
-            charge.service_name,
-            charge.service_category,
-            charge.charge_category,
-            charge.resource_type,
-            charge.department,
-            other.get("CommitmentDiscountStatus"),
-            other.get("Tags"),
-        )
+        sort = sort_of(charge)
         found = self._sorts.get(sort)
-        if found is None:
-            if len(self._sorts) == _MOST_SORTS:
-                self._sorts.clear()
-            found = not self._is_known(charge) and self._is_api_bill(charge)
-            self._sorts[sort] = found
-        return found
+        return self._look_up(sort, charge) if found is None else found
 
-    def _is_known(self, charge: Charge) -> bool:
+    def _look_up(self, sort: Sort, charge: Charge) -> bool:
+        """Return True if `charge` is unexplained, and so all lines of its sort."""
+        if len(self._sorts) == _MOST_SORTS:
+            self._sorts.clear()
         names = (charge.provider, charge.issuer, charge.service_name)
-        return self._billing.seller(*names).known
+        found = not self._billing.seller(*names).known and self._is_api_bill(charge)
+        self._sorts[sort] = found
+        return found
