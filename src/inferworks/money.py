@@ -31,6 +31,7 @@ EXACT = Context(
 )
 """Arithmetic that adds and scales amounts of any precision, and never rounds but when told to."""
 
+_NOTHING = Decimal(0)
 _MILLION = 10**6
 _LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
@@ -143,7 +144,7 @@ def rounded_pico(text: str) -> tuple[int, Decimal]:
         pico = int(whole + fraction.ljust(12, "0"))
         if abs(pico) >= _LIMIT:
             raise MoneyError(f"amount {text!r} is too large")
-        return pico, Decimal(0)
+        return pico, _NOTHING
     number = Decimal(stripped)
     scaled = EXACT.scaleb(number, 12)
     nearest = EXACT.to_integral_value(scaled)

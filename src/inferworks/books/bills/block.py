@@ -7,8 +7,7 @@ kept from block to block (`Memory`). Problems of a cell are noted for each row, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from operator import gt
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,8 +19,8 @@ from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.books.deliveries.canonical import (
     ABOUT,
     NOT_CARRIED,
-    about_column,
-    carried_column,
+    canonical,
+    normal,
 )
 from inferworks.errors import MoneyError
 from inferworks.spreadsheet import restored
@@ -39,21 +38,23 @@ class Memo(dict[K, T], Generic[K, T]):
 
     def __init__(self, make: Callable[[K], T]) -> None:
         super().__init__()
-        self._make = make
-        self._asked, self._repeats = 0, True
+        self.make = make
+        self.repeats = True
+        """True unless most of what is asked for is new: that is made for its block alone."""
+        self._asked = 0
 
     def __missing__(self, key: K) -> T:
-        found = self[key] = self._make(key)
+        found = self[key] = self.make(key)
         return found
 
     def each(self, keys: Sequence[K]) -> list[T]:
         """Return the result for each of `keys`."""
-        if not self._repeats:
-            return list(map(self._make, keys))
+        if not self.repeats:
+            return list(map(self.make, keys))
         found = list(map(self.__getitem__, keys))
         self._asked += len(keys)
         if len(self) > _MOST_KNOWN:
-            self._repeats = self._asked > 2 * len(self)
+            self.repeats = self._asked > 2 * len(self)
             self._asked = 0
             self.clear()
         return found
@@ -67,6 +68,18 @@ class Memory:
         self.reasons: dict[str, dict[str, str]] = {}
         """Reasons against cells that cannot be read, by column and text."""
 
+    def memo(
+        self, column: str, make: Callable[..., T], bound: Callable[[K], T] | None = None
+    ) -> Memo[K, T]:
+        """Return the results of `make` for `column`.
+
+        `make` is a function that outlives the block; `bound` is the same with what else it needs.
+        """
+        memo = self._memos.get((column, make))
+        if memo is None:
+            memo = self._memos[column, make] = Memo(bound or make)
+        return memo
+
     def each(
         self,
         column: str,
@@ -74,14 +87,8 @@ class Memory:
         keys: Sequence[K],
         bound: Callable[[K], T] | None = None,
     ) -> list[T]:
-        """Return `make` of each of `keys`, texts of `column` or what was found of them.
-
-        `make` is a function that outlives the block; `bound` is the same with what else it needs.
-        """
-        memo = self._memos.get((column, make))
-        if memo is None:
-            memo = self._memos[column, make] = Memo(bound or make)
-        return memo.each(keys)
+        """Return `make` of each of `keys`, texts of `column` or what was found of them."""
+        return self.memo(column, make, bound).each(keys)
 
 
 class Block:
@@ -97,7 +104,7 @@ class Block:
     ) -> None:
         self.numbers = batch.numbers
         self.memory = memory
-        self._columns = batch.columns
+        self._columns = _shared(batch.columns)
         self._file, self._table, self._problems = file, table, problems
         self._known: dict[str, list[str | None]] = {}
 
@@ -182,27 +189,37 @@ class Block:
     def unread(self, read: Collection[str]) -> list[bytes]:
         """The JSON of the columns that are not in `read` and not empty, by name."""
         names = [name for name in sorted(self._columns) if name not in read]
-        return self._joined(names, _pair)
+        return self._joined(names, _json)
 
     def about(self, read: Collection[str]) -> list[bytes]:
         """The JSON of those of them that tell what a line is about, without its brackets."""
         names = [name for name in sorted(self._columns) if name not in read and name in ABOUT]
-        return self._joined(names, about_column)
+        return self._joined(names, _normal_json)
 
     def carried(self, read: Collection[str]) -> list[bytes]:
         """The JSON of those of them that a line carries, without its brackets."""
         names = [name for name in sorted(self._columns) if name not in {*read, *NOT_CARRIED}]
-        return self._joined(names, carried_column)
+        return self._joined(names, _canonical_json)
 
-    def _joined(self, names: Sequence[str], make: Callable[[str, str], bytes]) -> list[bytes]:
-        """The JSON that `make` gives of columns and their texts, those left out that have none."""
+    def _joined(self, names: Sequence[str], make: Callable[[str], bytes]) -> list[bytes]:
+        """The JSON of pairs of a column and what `make` gives of its cell, unless that is nothing."""
+        made: dict[int, list[bytes]] = {}
 
-        def bound(name: str, cell: str) -> bytes:
-            text = cell_text(cell)
-            return make(name, text) if text else b""
+        def pair(begin: bytes, value: bytes) -> bytes:
+            return b"%b%b]" % (begin, value) if value else b""
 
-        each = self.memory.each
-        columns = [each(name, make, self.cells(name), partial(bound, name)) for name in names]
+        def pairs(name: str) -> list[bytes]:
+            cells, begin = self._columns[name], b"[%b," % _encode(name)
+            memo: Memo[str, bytes] = self.memory.memo(
+                name, make, lambda cell: pair(begin, make(cell))
+            )
+            if memo.repeats:
+                return memo.each(cells)
+            if id(cells) not in made:  # of equal columns, which are one
+                made[id(cells)] = list(map(make, cells))
+            return [pair(begin, value) for value in made[id(cells)]]
+
+        columns = map(pairs, names)
         filled = [column for column in columns if any(column)]
         if not filled:
             return [b""] * len(self)
@@ -244,8 +261,32 @@ def _pico_in(text: str) -> int | None:
     return money_in(text).pico
 
 
-def _pair(name: str, text: str) -> bytes:
-    return _encode((name, text))
+def _shared(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """`columns`, those that are equal as one: bills say costs, quantities and names several times."""
+    known: dict[tuple[str, ...], list[Sequence[str]]] = {}
+    found = {}
+    for name, cells in columns.items():
+        alike = known.setdefault((*cells[:1], *cells[-1:]), [])
+        same = next((other for other in alike if other == cells), None)
+        if same is None:
+            alike.append(cells)
+        found[name] = cells if same is None else same
+    return found
+
+
+def _json(cell: str) -> bytes:
+    text = cell_text(cell)
+    return _encode(text) if text else b""
+
+
+def _normal_json(cell: str) -> bytes:
+    text = cell_text(cell)
+    return _encode(normal(text)) if text else b""
+
+
+def _canonical_json(cell: str) -> bytes:
+    text = cell_text(cell)
+    return _encode(canonical(text)) if text else b""
 
 
 def missing(texts: Sequence[str | None]) -> list[int]:

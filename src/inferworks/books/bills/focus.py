@@ -296,12 +296,12 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
             )
         )
     )  # fmt: skip
-    fields: dict[str, Iterable[bytes]] = {
+    fields: dict[str, Iterable[bytes | int]] = {
         "issuer": [one.issuer for one in billed],
         "invoice": [one.invoice for one in billed],
         "file": repeat(_encode(bill.name)),
         "file_sha256": repeat(_encode(bill.sha256)),
-        "row": [b"%d" % number for number in block.numbers],
+        "row": block.numbers,
         "provider": each("", _encode, providers),
         "service_category": block.each("ServiceCategory", _category_json),
         "service_name": block.each("ServiceName", _text_json),
@@ -311,9 +311,9 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
         "natural_class": each("", _encode, natural_classes),
         "charge_category": block.each("ChargeCategory", _charge_category_json),
         "charge_class": block.each("ChargeClass", _optional_json),
-        "period_start_ns": [b"%d" % start_ns for start_ns in starts_ns],
-        "period_end_ns": [b"%d" % end_ns for end_ns in ends_ns],
-        "amount_pico": [b"%d" % pico for pico in amounts_pico],
+        "period_start_ns": starts_ns,
+        "period_end_ns": ends_ns,
+        "amount_pico": amounts_pico,
         "effective_pico": [b"null" if pico is None else b"%d" % pico for pico in effective],
         "currency": block.each("BillingCurrency", _text_json),
         "quantity": block.each("ConsumedQuantity", _optional_json),

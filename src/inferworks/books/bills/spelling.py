@@ -312,6 +312,10 @@ def _plain_batches(batches: Iterable[Batch], sorts: Mapping[str, Sort]) -> Itera
         for sort, is_plain in _IS_PLAIN.items():
             columns = (column for column, its in sorts.items() if its is sort)
             texts = set[str]().union(*(batch.columns.get(column, ()) for column in columns))
+            together = "\n".join(texts)
+            are_lines = sort in _ARE_PLAIN and together.count("\n") < len(texts)
+            if are_lines and _ARE_PLAIN[sort].fullmatch(together):
+                continue
             for text in map(str.strip, texts):
                 if not is_plain(text) and text not in NOTHING:
                     raise SpelledOtherwiseError
@@ -331,6 +335,14 @@ _IS_PLAIN: Final = {
     Sort.MOMENT: _is_plain_moment,
     Sort.CURRENCY: str.isupper,
 }
+_ARE_PLAIN: Final = {
+    sort: re.compile(rf"(?:{one})?(?:\n(?:{one})?)*")
+    for sort, one in (
+        (Sort.NUMBER, PLAIN_NUMBER.pattern),
+        (Sort.MOMENT, _ISO.pattern.replace("?P<offset>", "")),
+    )
+}
+"""Texts that are plain or empty, on lines of their own: as all are in most files, and seen at once."""
 
 
 class _Seen(NamedTuple):

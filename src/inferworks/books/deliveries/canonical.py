@@ -115,8 +115,8 @@ def canonical(text: str) -> str:
 
     A number that begins with a needless zero is text: the name of something.
     """
-    if (short := _SHORT.fullmatch(text)) is not None:
-        return _short_text(short)
+    if _SHORT.fullmatch(text) is not None:
+        return decimal_text(text)
     text = normal.__wrapped__(text)
     if text[:1].isdigit() or text[:1] in ("+", "-", "."):
         if _DECIMAL.fullmatch(text):
@@ -261,16 +261,6 @@ def line_of_json(about: bytes, said: bytes, carried: bytes, invoice: str) -> Lin
     digest.update(said)
     name = ChargeId(f"chg_{digest.hexdigest()[:_ID_DIGITS]}")
     return Line(name, about_name, hashlib.sha256(carried).hexdigest()[:16], invoice)
-
-
-def about_column(column: str, text: str) -> bytes:
-    """The JSON of a column of `ABOUT` and its text."""
-    return _encode((column, normal(text)))
-
-
-def carried_column(column: str, text: str) -> bytes:
-    """The JSON of a column that is carried, and its text."""
-    return _encode((column, canonical(text)))
 
 
 def id_of(name: ChargeId, ordinal: int) -> ChargeId:

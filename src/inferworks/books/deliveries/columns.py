@@ -29,7 +29,11 @@ from inferworks.checksum import long_row_checksum
 _ABOUT: Final = b"[%b,%b,%d,%b,%b,%b,%b,%b,%b,%b,%b,%b,%b,[%b]]"
 _SAID: Final = b'[%d,"%d",%b,"%b",%b]'
 _CARRIED: Final = b"[%b,%b,%b,%b,[%b]]"
-_BODY: Final = b"{%b}" % b",".join(b'"%b":%%b' % name.encode() for name in Charge.__struct_fields__)
+_NUMBERS: Final = frozenset({"row", "period_start_ns", "period_end_ns", "amount_pico"})
+_BODY: Final = b"{%b}" % b",".join(
+    (b'"%b":%%d' if name in _NUMBERS else b'"%b":%%b') % name.encode()
+    for name in Charge.__struct_fields__
+)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -44,8 +48,8 @@ class LineColumns(NamedTuple):
     sort_places: Sequence[int]
     currencies: Sequence[str]
     deliveries_json: Sequence[bytes]
-    fields: Mapping[str, Iterable[bytes]]
-    """The JSON of the fields of `Charge`, but of `id` and `line`."""
+    fields: Mapping[str, Iterable[bytes | int]]
+    """The fields of `Charge`, but `id` and `line`: JSON, or numbers where there is always one."""
     lines: Sequence[bytes]
     """The JSON of the name that the bill gives the line; empty where it gives none."""
     about_lines: Sequence[bytes]

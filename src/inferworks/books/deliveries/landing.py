@@ -69,6 +69,9 @@ CREATE TABLE questions (
     UNIQUE (file_sha256, delivery)
 );
 """
+PERIODS: Final = "CREATE INDEX charges_by_period ON charges (period_start_ns, period_end_ns)"
+_MANY: Final = 10_000
+"""Lines for which an index is rather built anew than kept, where they are most of the charges."""
 _PAIRS: Final = """
 CREATE TEMP TABLE pairs (
     row INTEGER NOT NULL, part INTEGER NOT NULL, carried TEXT NOT NULL,
@@ -360,12 +363,14 @@ class Landing:
     def _changed(self, parts: Sequence[int], gone: Counter[str]) -> dict[int, int]:
         """Count the lines of each arriving part that stand instead of one that is `gone`, by its about."""
         changed = dict.fromkeys(parts, 0)
+        if not gone:
+            return changed
         left = gone.copy()
         rows = self._db.execute(
             f"SELECT part, about, COUNT(*) FROM arriving WHERE part IN ({_listed(parts)}) "
             "GROUP BY part, about"
         )
-        for part, about, number in rows if gone else ():
+        for part, about, number in rows:
             found = min(number, left.get(about, 0))
             changed[part] += found
             left[about] -= found
@@ -392,12 +397,25 @@ class Landing:
         """Take over what is left of the arriving parts: how many, their sum, and those that are late."""
         parts = _listed(numbers)
         self._tell_apart(parts)
+        is_rebuilt = self._are_most(parts)
+        if is_rebuilt:  # in the order of ids, each line would fall on another page of it
+            self._db.execute("DROP INDEX IF EXISTS charges_by_period")
         self._db.execute(  # their ids are put in order, and not the kilobyte of each
             "INSERT INTO charges SELECT line.id, file_sha256, period_start_ns, period_end_ns, body, "
             f"checksum FROM (SELECT rowid AS row FROM arriving WHERE part IN ({parts}) ORDER BY id) "
             "CROSS JOIN arriving AS line ON line.rowid = row"
         )
+        if is_rebuilt:
+            self._db.execute(PERIODS)
         return {part: self._added(part, number) for part, number in numbers.items()}
+
+    def _are_most(self, parts: str) -> bool:
+        """Return True if there are many lines in arriving `parts`, and not more charges than these."""
+        [(lines,)] = self._db.execute(f"SELECT COUNT(*) FROM arriving WHERE part IN ({parts})")
+        [(charges,)] = self._db.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM charges LIMIT ?)", (lines + 1,)
+        )
+        return bool(lines >= _MANY and charges <= lines)
 
     def _added(self, part: int, number: int) -> Changed:
         self._db.execute(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from inferworks.books.charge import Charge
+from inferworks.books.deliveries.landing import PERIODS
 from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
 from inferworks.checksum import row_checksum
 
@@ -38,7 +39,7 @@ CREATE TABLE charges (
     period_start_ns INTEGER NOT NULL, period_end_ns INTEGER NOT NULL, body BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX charges_by_period ON charges (period_start_ns, period_end_ns);
+{PERIODS};
 CREATE TABLE quarantine (
     id TEXT NOT NULL, file_sha256 TEXT NOT NULL, at_ns INTEGER NOT NULL,
     kept BLOB NOT NULL, refused BLOB NOT NULL, PRIMARY KEY (id, file_sha256)

@@ -57,7 +57,7 @@ from inferworks.folder import leaving_none_empty
 from inferworks.garbage import uncollected
 from inferworks.sqlite import Database, as_declared
 
-_PAGES = "PRAGMA page_size = 16384"
+_PAGES = "PRAGMA page_size = 16384", "PRAGMA temp.page_size = 8192"
 """Page size of new books: a bill line takes a kilobyte or two, too much for the usual page."""
 
 
@@ -373,7 +373,7 @@ class BookStore:
         return _decoded(as_declared(row[4], bytes))
 
     def _prepare(self, currency: str) -> None:
-        for setting in (_PAGES, *_CACHES):
+        for setting in (*_PAGES, *_CACHES):
             self._db.execute(setting)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
