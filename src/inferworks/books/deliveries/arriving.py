@@ -4,6 +4,10 @@ Lines go to a temporary table as they are read, so that a bill of a million line
 table is on the disk beside the books and goes with the connection. A row there is a row of `charges`,
 ready to be taken over, with the columns that the decision needs: part, name, about, carried
 (`canonical.Line`).
+
+Until then lines are columns (`ArrivingLines`), summed by who read them and with a list of their sorts. So
+nobody on the way has to make an object of each line, or to decode it; who has a question about lines asks
+it of each sort, or of the few lines that it is about.
 """
 
 from __future__ import annotations
