@@ -71,6 +71,18 @@ def test_what_is_taken_as_it_is_would_be_so_after_a_survey(
     assert survey.spelling() == Spelling()
 
 
+@pytest.mark.parametrize("cell", ["1\n2", "1\n", " 1 ", "1\n,5", "\n"])
+def test_lines_of_a_cell_are_not_cells(cell: str) -> None:
+    """A cell of two numbers is none, and white space around one is none of it."""
+    raw = f'BilledCost\n5\n"{cell}"\n'.encode()
+    table = assumed_plain(open_table("a.csv", raw, PLAIN), {"BilledCost": Sort.NUMBER})
+    if len(cell.split()) < 2:
+        assert sum(len(batch.numbers) for batch in table.batches) == 2
+    else:
+        with pytest.raises(SpelledOtherwiseError):
+            list(table.batches)
+
+
 HEADER = (
     "BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,ResourceId\n"
 )

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from inferworks.books.bills import tables, workers
+from inferworks.books.bills import block, tables, workers
 from inferworks.books.bills.base import BillFile, Problem, bill_file, no_progress
 from inferworks.books.bills.detect import understood
 from inferworks.books.bills.focus import FocusBillReader
@@ -169,6 +170,27 @@ def test_what_several_read_is_what_one_reads(
     assert read(bill, others) == alone
     assert len(started) == others
     assert all(process.returncode is not None for process in started)
+
+
+@pytest.mark.usefixtures("short_batches")
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_what_is_kept_of_former_batches_changes_nothing(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines and problems are the same however little is kept, and where nothing repeats itself."""
+    found = rows()
+    for at in (3, 40, 41, 90):
+        found[at]["BilledCost"] = "much"
+    bill, told = a_bill("csv", found), []
+    for known in (1_000, most):
+        monkeypatch.setattr(block, "_MOST_KNOWN", known)
+        lines = READER.lines(bill, "USD", no_progress, RATES)
+        met = list(islice(lines, 18))
+        with pytest.raises(BillError) as error:
+            list(lines)
+        told.append((met, str(error.value)))
+    assert told[0] == told[1]
+    assert len(told[0][1].splitlines()) == 4
 
 
 @pytest.mark.slow

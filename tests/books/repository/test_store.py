@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from inferworks.books.bills.base import BillFile, bill_file
 from inferworks.books.charge import Charge
 from inferworks.books.currency import RateRow
+from inferworks.books.deliveries import landing
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.books.repository.store import BookStore
 from inferworks.errors import BillError, DamagedError, DataFolderError
@@ -126,6 +127,30 @@ def test_an_import_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
             store.add(a_file("a.csv"), KIND, broken(), 1)
         assert (store.charges(), store.imports()) == ([], [])
         assert store.add(a_file("a.csv"), KIND, lines("1", "2"), 1).accepted == 2
+
+
+def test_an_index_that_is_built_anew_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bill of most of the lines builds the index of periods after them; one that fails leaves it."""
+    path = tmp_path / "books.db"
+
+    def schema() -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            return sorted(db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+    with BookStore(path) as store:
+        before = schema()
+        monkeypatch.setattr(landing, "_MANY", 2)
+        assert store.add(a_file("a.csv"), KIND, lines("1", "2", "3"), 1).accepted == 3
+        assert schema() == before
+        assert len(store.charges(0, 2)) == 2
+        monkeypatch.setattr(landing.Landing, "_added", None)
+        with pytest.raises(TypeError):
+            store.add(a_file("b.csv"), KIND, lines(*"123456789")[3:], 1)
+        assert schema() == before
+        assert len(store.charges()) == 3
 
 
 def test_charges_by_span(tmp_path: Path) -> None:

@@ -271,6 +271,7 @@ def _quantity_json(cell: str) -> bytes:
 
 
 def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColumns:
+    """The columns of all lines of `block`, also of those that have a problem, which refuse the file."""
     each = block.memory.each
     starts_ns, ends_ns = block.period_ns("ChargePeriodStart", "ChargePeriodEnd")
     issuers, amounts = block.first(*_ISSUERS), block.money("BilledCost")
@@ -325,29 +326,31 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
         "exact": [_encode(exact) for exact in exacts] if any(exacts) else repeat(b"null"),
     }
     return LineColumns(
-        bill.name,
-        bill.sha256,
-        [one.delivery for one in billed],
-        list(map(_sort, sorts)),
-        sort_places,
-        currencies,
-        [one.delivery_json for one in billed],
-        fields,
-        each("", _line_json, lines),
-        each("", _about_line_json, lines),
-        starts_ns,
-        ends_ns,
-        amounts_pico,
-        exacts,
-        [_encode(exact and decimal_text(exact)) for exact in exacts]
-        if any(exacts)
-        else repeat(b"null"),
-        [b"None" if pico is None else b"%d" % pico for pico in effective],
-        block.each("ConsumedQuantity", _quantity_json),
-        [one.told_invoice for one in billed],
-        [one.told_invoice_json for one in billed],
-        block.about(_READ),
-        block.carried(_READ),
+        file=bill.name,
+        file_sha256=bill.sha256,
+        deliveries=[one.delivery for one in billed],
+        sorts=list(map(_sort, sorts)),
+        sort_places=sort_places,
+        currencies=currencies,
+        deliveries_json=[one.delivery_json for one in billed],
+        fields=fields,
+        lines=each("", _line_json, lines),
+        about_lines=each("", _about_line_json, lines),
+        starts_ns=starts_ns,
+        ends_ns=ends_ns,
+        amounts_pico=amounts_pico,
+        exacts=exacts,
+        exacts_json=(
+            [_encode(exact and decimal_text(exact)) for exact in exacts]
+            if any(exacts)
+            else repeat(b"null")
+        ),
+        effective=[b"None" if pico is None else b"%d" % pico for pico in effective],
+        quantities=block.each("ConsumedQuantity", _quantity_json),
+        invoices=[one.told_invoice for one in billed],
+        invoices_json=[one.told_invoice_json for one in billed],
+        about=block.about(_READ),
+        carried=block.carried(_READ),
     )
 
 
