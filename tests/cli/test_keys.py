@@ -12,8 +12,6 @@ from tests.support.command_line import document, invoke, refusal, run
 
 from inferworks.accounts.key import Key, fingerprint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.init import TEMPLATE
-from inferworks.config import Config, load
 from inferworks.folder import DataFolder
 
 
@@ -74,20 +72,3 @@ def test_all_keys_of_a_customer_are_revoked_at_once() -> None:
     for arguments in ([], [other, "--customer", "acme"]):
         result = invoke("keys", "revoke", *arguments)
         assert (result.exit_code, "name one key, or --customer" in result.output) == (2, True)
-
-
-def test_a_configuration_to_begin_with_is_one_that_is_good() -> None:
-    """The file as it is says the defaults; with its comments made settings, it is good as well."""
-    assert "is written" in run("init").stdout
-    assert load(Path("inferworks.toml"), {}) == Config()
-    assert "is there already" in refusal("init")
-    lines = TEMPLATE.splitlines()
-    settings = [
-        line.removeprefix("# ") if line.startswith(("# [[", "# ")) and ("=" in line or "[[" in line)
-        else line
-        for line in lines
-    ]  # fmt: skip
-    Path("whole.toml").write_text("\n".join(settings))
-    config = load(Path("whole.toml"), {})
-    assert [upstream.name for upstream in config.upstream] == ["openai", "ours"]
-    assert config.model[0].offers == ("openai/gpt-5-mini", "ours/llama-3.3-70b")

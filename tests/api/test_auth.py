@@ -1,0 +1,112 @@
+"""Authentication: the key of a request by any of the headers that clients send, and its call's purpose."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from inferworks.accounts.key import SERVING, Grant, Key, mint
+from inferworks.api.auth import PURPOSE, authenticate, purpose_of
+from inferworks.errors import CallError
+from inferworks.ids import CustomerId
+from inferworks.purpose import Purpose
+
+
+class Ring:
+    """Keys by their secrets."""
+
+    def __init__(self, *, fresh: bool = True) -> None:
+        self.fresh = fresh
+        self.keys: dict[str, Key] = {}
+
+    def new(self, grant: Grant = SERVING) -> str:
+        """The secret of a new key."""
+        key, secret = mint(CustomerId("acme"), 1, grant)
+        self.keys[secret] = key
+        return secret
+
+    def find(self, secret: str) -> Key | None:
+        """The key of `secret`."""
+        return self.keys.get(secret)
+
+
+def refused(ring: Ring, headers: dict[bytes, bytes], **how: bool) -> tuple[int, str | None]:
+    """Status and code of a refusal."""
+    with pytest.raises(CallError) as error:
+        authenticate(headers, ring, **how)
+    return error.value.status, error.value.code
+
+
+def test_a_key_by_each_header() -> None:
+    """A bearer token in any case, Anthropic's header and Azure's; blanks around it do not count."""
+    ring = Ring()
+    secret = ring.new().encode()
+    for headers in (
+        {b"authorization": b"Bearer " + secret},
+        {b"authorization": b"bearer  " + secret + b" "},
+        {b"x-api-key": secret},
+        {b"api-key": b" " + secret},
+        {b"authorization": b"Bearer " + secret, b"x-api-key": secret},
+        {b"authorization": b"Basic eA==", b"x-api-key": secret},
+        {b"authorization": b"Bearer " + secret, b"api-key": b" "},
+    ):
+        assert authenticate(headers, ring) is ring.keys[secret.decode()]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {b"authorization": b"Bearer"}, {b"authorization": b"Basic eA=="}, {b"x-api-key": b" "}],
+)
+def test_no_key(headers: dict[bytes, bytes]) -> None:
+    """The answer says how to send one."""
+    with pytest.raises(CallError, match="You didn't provide an API key") as error:
+        authenticate(headers, Ring())
+    assert error.value.status == 401
+
+
+def test_two_keys_in_one_request_are_no_key() -> None:
+    """It could be charged to either; even where both are good."""
+    ring = Ring()
+    one, other = ring.new().encode(), ring.new().encode()
+    with pytest.raises(CallError, match="name two different API keys"):
+        authenticate({b"authorization": b"Bearer " + one, b"api-key": other}, ring)
+    with pytest.raises(CallError, match="name two different API keys"):
+        authenticate({b"x-api-key": one, b"api-key": other}, ring)
+
+
+def test_unknown_and_revoked_keys() -> None:
+    """Bytes that are no text are unknown, too."""
+    ring = Ring()
+    assert refused(ring, {b"x-api-key": b"iw_x"}) == (401, "invalid_api_key")
+    assert refused(ring, {b"x-api-key": b"\xff\x00"}) == (401, "invalid_api_key")
+    secret = ring.new()
+    key = ring.keys[secret]
+    ring.keys[secret] = msgspec.structs.replace(key, revoked_ns=2)
+    assert refused(ring, {b"x-api-key": secret.encode()}) == (401, "invalid_api_key")
+
+
+def test_monitors_read_metrics_and_callers_do_not() -> None:
+    """Each key for its own; metrics are read while keys cannot be checked, calls are not made."""
+    ring = Ring()
+    caller, monitor = ring.new().encode(), ring.new(Grant(monitor=True)).encode()
+    assert refused(ring, {b"x-api-key": monitor}) == (403, "monitor_key")
+    assert refused(ring, {b"x-api-key": caller}, monitor=True) == (403, "not_a_monitor_key")
+    ring.fresh = False
+    assert refused(ring, {b"x-api-key": caller}) == (503, "keys_not_fresh")
+    assert authenticate({b"x-api-key": monitor}, ring, monitor=True).monitor
+
+
+def test_a_purpose_is_the_keys_unless_one_is_named_that_it_allows() -> None:
+    """A name that is none is a mistake, one that is not allowed a refusal."""
+    grant = Grant(Purpose.SERVE_PAID, allowed=(Purpose.EVALUATE,))
+    key, _ = mint(CustomerId("acme"), 1, grant)
+    assert purpose_of({}, key) is Purpose.SERVE_PAID
+    assert purpose_of({PURPOSE: b"evaluate"}, key) is Purpose.EVALUATE
+    for named, status, code in (
+        (b"fun", 400, "unknown_purpose"),
+        (b"", 400, "unknown_purpose"),
+        (b"support", 403, "purpose_not_allowed"),
+    ):
+        with pytest.raises(CallError) as error:
+            purpose_of({PURPOSE: named}, key)
+        assert (error.value.status, error.value.code) == (status, code)
