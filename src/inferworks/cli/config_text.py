@@ -47,10 +47,10 @@ def _lines(head: str, fields: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    """A TOML value. A JSON string is a TOML string too, and so are its numbers and booleans."""
+    """A TOML value. JSON's strings, all but one sign, numbers and booleans are TOML's too."""
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.asdict(value).items()
         return f"{{ {', '.join(f'{name} = {_value(field)}' for name, field in fields)} }}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"[{', '.join(map(_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
