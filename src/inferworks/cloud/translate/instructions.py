@@ -64,8 +64,9 @@ def _heard(run: Sequence[Turn], *, amid: bool) -> list[Turn]:
 def _as_user(turn: Turn) -> Turn:
     """A turn in the user's; an instruction is marked."""
     role, blocks = turn
-    return "user", [_marked(block) for block in blocks] if role == "system" else blocks
-
-
-def _marked(block: Fields) -> Fields:
-    return {**block, "text": f"<system>{block['text']}</system>"} if "text" in block else block
+    if role != "system":
+        return "user", blocks
+    return "user", [
+        {**block, "text": f"<system>{block['text']}</system>"} if "text" in block else block
+        for block in blocks
+    ]

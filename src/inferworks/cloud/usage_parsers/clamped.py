@@ -15,6 +15,14 @@ from inferworks.meter.usage import Tokens
 
 def clamped(told: Tokens) -> Tokens:
     """`told`, none of whose counts is negative, with each part as large as its total leaves room for."""
+    if (  # as nearly always
+        told.cache_read + told.cache_write <= told.input
+        and told.cache_write_1h <= told.cache_write
+        and told.reasoning <= told.output
+        and told.input_audio + told.input_image <= told.input
+        and told.output_audio + told.output_image <= told.output
+    ):
+        return told
     cache_read = min(told.cache_read, told.input)
     cache_write = min(told.cache_write, told.input - cache_read)
     input_audio = min(told.input_audio, told.input)

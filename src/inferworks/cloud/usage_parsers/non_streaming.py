@@ -76,27 +76,13 @@ class RerankReader(WholeReader):
         ranking = _read(data, _read_ranking)
         meta = ranking.meta or RankingMeta()
         billed = meta.billed_units or BilledUnits()
-        tokens = _ranking_tokens(ranking.usage, meta.tokens, billed)
+        places = (ranking.usage, billed, meta.tokens)
+        counts = (_tokens_of(place) for place in places if place is not None)
+        tokens = next((count for count in counts if count is not None), None)
         if tokens is None and billed.search_units is None:
             return None
-        return ReportedUsage(tokens or NO_TOKENS, _searches(billed))
-
-
-def _searches(billed: BilledUnits) -> Items:
-    """Search units are whole; Cohere writes them as decimals."""
-    units = math.ceil(billed.search_units or 0)
-    return Items(searches=units) if units else NO_ITEMS
-
-
-def _ranking_tokens(
-    usage: PromptUsage | None, counted: BilledUnits | None, billed: BilledUnits
-) -> Tokens | None:
-    """The tokens of a ranking from the first place that tells any."""
-    for told in (usage, billed, counted):
-        tokens = None if told is None else _tokens_of(told)
-        if tokens is not None:
-            return tokens
-    return None
+        units = math.ceil(billed.search_units or 0)  # whole, though Cohere writes them as decimals
+        return ReportedUsage(tokens or NO_TOKENS, Items(searches=units) if units else NO_ITEMS)
 
 
 def _tokens_of(told: PromptUsage | BilledUnits) -> Tokens | None:

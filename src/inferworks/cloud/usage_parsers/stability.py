@@ -27,7 +27,9 @@ class StableImageReader:
     def whole(self, data: bytes) -> Chunk:
         """The picture, as bytes or in JSON."""
         if data.startswith(b"{"):  # no picture begins so
-            _check(data)
+            image = fitted_or_unreadable(data, MeteredPicture).image
+            if not image or not isinstance(image, str):
+                raise UpstreamError("the answer has no picture", sent=True)
         elif not data:
             raise UpstreamError("the answer is empty", sent=True)
         return Chunk(data, _ONE_IMAGE, last=True)
@@ -39,10 +41,3 @@ class StableImageReader:
     def ended(self) -> Chunk | None:
         """Return None: this answer is never streamed."""
         return None
-
-
-def _check(data: bytes) -> None:
-    """UpstreamError when the JSON in `data` has no picture."""
-    image = fitted_or_unreadable(data, MeteredPicture).image
-    if not image or not isinstance(image, str):
-        raise UpstreamError("the answer has no picture", sent=True)

@@ -87,7 +87,8 @@ class EngineApi:
         if request.model != self._engine.model:
             message = f"the model {request.model!r} does not exist"
             raise CallError(404, message, code="model_not_found", param="model")
-        ask = to_ask(request, _call_id(exchange))
+        given = exchange.headers.get(CALL_ID_HEADER)
+        ask = to_ask(request, CallId(given.decode("latin-1")) if given else new_call_id())
         async with self._engine.generate(ask) as answer:
             tally = Tally(answer.prompt_tokens, ask.choices)
             if request.stream:
@@ -122,8 +123,3 @@ class EngineApi:
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // NS_PER_SECOND
-
-
-def _call_id(exchange: Exchange) -> CallId:
-    given = exchange.headers.get(CALL_ID_HEADER)
-    return new_call_id() if not given else CallId(given.decode("latin-1"))

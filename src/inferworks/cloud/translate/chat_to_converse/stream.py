@@ -1,7 +1,7 @@
 """A stream of Bedrock's Converse as one of OpenAI's chat completions.
 
-The events come as `readers.converse` writes them, the kind of each around its payload. Most of Converse's
-deltas are a delta of OpenAI's; the end of a block says two things more, as with Anthropic's streams:
+The events come as `usage_parsers.converse` writes them, the kind of each around its payload. Most of
+Converse's deltas are a delta of OpenAI's; the end of a block says two things more, as with Anthropic's:
 thoughts come again with their signature, which the model wants to see in the next turn, and a call of a
 tool that had no input gets its `{}`. `messageStop` has the reason, `metadata` the usage, which is told in
 an event of its own to those who asked.

@@ -1,6 +1,6 @@
 """A client of OpenAI's chat completions, served by Amazon Bedrock's Converse.
 
-The request is put over in `chat_to_converse_request`, a stream in `chat_to_converse_stream`; here are the
+The request is put over in `request`, a stream in `stream`; here are the
 whole answer, the refusal and the translation that holds them together. Converse names neither the answer
 nor the model, so an answer has the call's id and the model's name as the caller wrote it.
 """
@@ -24,7 +24,7 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_message, openai_error
-from inferworks.dialects.bedrock_converse import ANSWERS, Answer, Block, ToolUse
+from inferworks.dialects.bedrock_converse import ANSWERS, Answer, Block
 from inferworks.dialects.finish_reasons import converse_finish_reason
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -92,7 +92,15 @@ def _said(blocks: list[Block]) -> Fields:
     uses = [block.tool_use for block in blocks if block.tool_use]
     answers = [use.arguments for use in uses if use.name == JSON_TOOL]
     text = "".join(answers or [block.said for block in blocks])
-    calls = [_tool_call(use) for use in uses if use.name != JSON_TOOL]
+    calls = [
+        {
+            "id": use.tool_use_id,
+            "type": "function",
+            "function": {"name": use.name, "arguments": use.arguments},
+        }
+        for use in uses
+        if use.name != JSON_TOOL
+    ]
     thoughts = [block.reasoning_content for block in blocks if block.reasoning_content]
     thought = "".join(t.reasoning_text.text for t in thoughts if t.reasoning_text)
     signed = [block for reasoning in thoughts for block in thinking_blocks(reasoning)]
@@ -102,8 +110,3 @@ def _said(blocks: list[Block]) -> Fields:
     set_if(said, "thinking_blocks", signed or None)
     set_if(said, "tool_calls", calls or None)
     return said
-
-
-def _tool_call(tool_use: ToolUse) -> Fields:
-    function = {"name": tool_use.name, "arguments": tool_use.arguments}
-    return {"id": tool_use.tool_use_id, "type": "function", "function": function}

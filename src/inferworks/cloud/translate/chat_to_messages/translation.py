@@ -1,6 +1,6 @@
 """A client of OpenAI's chat completions, served by an upstream that speaks Anthropic's messages.
 
-The request is put over in `chat_to_messages_request`, a stream in `chat_to_messages_stream`; here are the
+The request is put over in `request`, a stream in `stream`; here are the
 whole answer, the refusal and the translation that holds them together.
 """
 
@@ -98,7 +98,14 @@ def _said(blocks: list[AnswerBlock]) -> Fields:
     answers = [block.arguments for block in blocks if block.name == JSON_TOOL]
     texts = answers or [block.text for block in blocks if block.type == "text"]
     uses = [block for block in blocks if block.type == "tool_use" and block.name != JSON_TOOL]
-    calls = [_tool_call(block) for block in uses]
+    calls = [
+        {
+            "id": use.id,
+            "type": "function",
+            "function": {"name": use.name, "arguments": use.arguments},
+        }
+        for use in uses
+    ]
     thoughts = [block for block in blocks if block.type in {"thinking", "redacted_thinking"}]
     content = "".join(texts) if texts or not calls else None
     said: Fields = {"role": "assistant", "content": content, "refusal": None}
@@ -106,8 +113,3 @@ def _said(blocks: list[AnswerBlock]) -> Fields:
     set_if(said, "thinking_blocks", [signed(block) for block in thoughts] or None)
     set_if(said, "tool_calls", calls or None)
     return said
-
-
-def _tool_call(block: AnswerBlock) -> Fields:
-    function = {"name": block.name, "arguments": block.arguments}
-    return {"id": block.id, "type": "function", "function": function}

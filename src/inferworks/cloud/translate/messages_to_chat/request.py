@@ -90,9 +90,14 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
     request = read_request(call.body, read_full_messages)
     if request.thread is not None:
         raise CallError(400, _NO_THREAD, code=THREAD_UNSUPPORTED, param="thread")
+    messages: list[Fields] = []
+    if request.system:
+        system = _content(as_blocks(request.system), "system")
+        messages.append({"role": "system", "content": system})
+    messages += _messages(request.messages, omissions)
     fields: Fields = {
         "model": request.model,
-        "messages": [*_system(request.system), *_messages(request.messages, omissions)],
+        "messages": messages,
         "max_tokens": request.max_tokens,
         **passed(call.body, _RULES, omissions),
     }
@@ -201,10 +206,6 @@ def _tool_choice(choice: ToolChoice) -> str | Fields:
 
 
 # --- messages
-
-
-def _system(system: str | list[ContentBlock] | None) -> list[Fields]:
-    return [{"role": "system", "content": _content(as_blocks(system), "system")}] if system else []
 
 
 def _messages(turns: Sequence[Turn], omissions: Omissions) -> list[Fields]:

@@ -1,6 +1,6 @@
 """A client of Anthropic's, served by an upstream that speaks OpenAI's chat completions.
 
-The request is put over in `messages_to_chat_request`, a stream in `messages_to_chat_stream`; here are the
+The request is put over in `request`, a stream in `stream`; here are the
 whole answer, the refusal and the translation that holds them together.
 """
 

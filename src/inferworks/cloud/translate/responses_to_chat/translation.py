@@ -1,6 +1,6 @@
 """A client of OpenAI's responses, served by an upstream that speaks its chat completions.
 
-The request is put over in `responses_to_chat_request`, a stream in `responses_to_chat_stream`; here are the
+The request is put over in `request`, a stream in `stream`; here are the
 whole answer and the translation that holds them together.
 """
 
