@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from inferworks.demo.scenario import UNKNOWN_MODEL, Ending, PlannedCall
+from inferworks.dialects.openai_chat import COMPLETIONS, Choice
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Response, Timeouts
 from inferworks.http.sse import DONE, EventSplitter, event_data
@@ -124,35 +125,23 @@ async def _answer_text(response: Response, call: PlannedCall) -> tuple[str, bool
         body = await response.read(_STALL_S, _LIMIT_BYTES)
         if response.status != 200:
             return body.decode(), False
-        return "".join(choice.message.content or "" for choice in _chunk(body).choices), True
+        return "".join(choice.message.written for choice in _choices(body)), True
     splitter, texts, whole = EventSplitter(), list[str](), False
     async for piece in response.pieces(_STALL_S):
         for event in splitter.feed(piece):
             data = event_data(event)
             whole = whole or data == DONE
             if data and data != DONE:
-                texts += [choice.delta.content or "" for choice in _chunk(data).choices]
+                texts += [choice.delta.written for choice in _choices(data)]
     return "".join(texts), whole
 
 
-class _Said(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Said = msgspec.field(default_factory=_Said)
-    delta: _Said = msgspec.field(default_factory=_Said)
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice]
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
-def _chunk(data: bytes) -> _Answer:
+def _choices(data: bytes) -> Sequence[Choice]:
+    """The choices of an answer or an event. UpstreamError when it cannot be read, or has none."""
     try:
-        return _decode(data)
+        choices = COMPLETIONS.decode(data).choices
     except msgspec.DecodeError as error:
         raise UpstreamError(f"an answer cannot be read: {data[:200]!r}", sent=True) from error
+    if choices is None:
+        raise UpstreamError(f"an answer cannot be read: {data[:200]!r}", sent=True)
+    return choices

@@ -36,6 +36,21 @@ class OpenAIError(msgspec.Struct, frozen=True):
     error: OpenAIErrorFields
 
 
+class OpenAIRefusalFields(msgspec.Struct):
+    """Object in `error` as any vendor of the dialect writes it, where any of it may be missing."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str = ""
+
+
+class OpenAIRefusal(msgspec.Struct):
+    """A refusal as any vendor of the dialect writes it."""
+
+    error: OpenAIRefusalFields = msgspec.field(default_factory=OpenAIRefusalFields)
+
+
 def openai_error_type(status: int) -> str:
     """OpenAI's error type for an HTTP status."""
     if status == 429:

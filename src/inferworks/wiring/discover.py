@@ -15,6 +15,7 @@ import msgspec
 
 from inferworks.catalog.providers import ProviderRow
 from inferworks.config import Upstream
+from inferworks.dialects.openai_models import ListedModel, ListedModels
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin, Timeouts
 
@@ -27,17 +28,6 @@ _OWNERS = {
     "organization_owner": "lm-studio",
 }  # fmt: skip
 """Value of `owned_by` in an engine's models -> its row."""
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A model as `GET /v1/models` lists it."""
-
-    id: str
-    owned_by: str = ""
-
-
-class _Models(msgspec.Struct, frozen=True):
-    data: tuple[Listed, ...]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -73,7 +63,7 @@ def unknown_to(configured: Iterable[Upstream], found: Iterable[Found]) -> list[U
 
 async def models_at(
     client: HttpClient, origin: Origin, headers: Sequence[tuple[bytes, bytes]] = ()
-) -> tuple[Listed, ...]:
+) -> tuple[ListedModel, ...]:
     """The models that `origin` lists; UpstreamError when it lists none."""
     async with client.stream("GET", origin, "/models", headers) as response:
         body = await response.read(_TIMEOUTS.between_bytes_s, _LARGEST_BYTES)
@@ -82,7 +72,7 @@ async def models_at(
                 f"GET /models was answered with status {response.status}", sent=True
             )
     try:
-        return msgspec.json.decode(body, type=_Models).data
+        return msgspec.json.decode(body, type=ListedModels).data
     except msgspec.DecodeError as error:
         raise UpstreamError(f"its list of models cannot be read: {error}", sent=True) from error
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from inferworks.api.wire.base import ModelList
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "inferworks"}
+from inferworks.dialects.openai_models import Model, Models
 
 
 def _one(name: str) -> bytes:
-    return msgspec.json.encode(_model(name))
+    return msgspec.json.encode(Model(name))
 
 
 def _several(names: Sequence[str], _query: str) -> bytes:
-    return msgspec.json.encode({"object": "list", "data": [_model(name) for name in names]})
+    return msgspec.json.encode(Models("list", [Model(name) for name in names]))
 
 
 OPENAI_MODELS = ModelList(_one, _several)

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from inferworks.cloud.bodies.lenient import leniently
+from inferworks.dialects.errors import OpenAIRefusal
 from inferworks.errors import CallError
 
 _CODES: Final = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
@@ -23,23 +24,12 @@ _OF_OUR_MODEL: Final = frozenset({"model_not_found", "deploymentnotfound", "depl
 _LONGEST_BYTES: Final = 64 * 1024
 
 
-class _Error(msgspec.Struct):
-    message: str = ""
-    type: str = ""
-    code: str = ""
-    param: str = ""
-
-
-class _Body(msgspec.Struct):
-    error: _Error = msgspec.field(default_factory=_Error)
-
-
 def lacking(status: int, data: bytes) -> CallError | None:
     """The refusal in an error body, if it tells of what the asked model alone does not have."""
     if status not in (400, 404, 422) or len(data) > _LONGEST_BYTES:
         return None
     try:
-        error = leniently(data, _Body).error
+        error = leniently(data, OpenAIRefusal).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     code = error.code.lower()

@@ -20,6 +20,7 @@ from inferworks.dialects.openai_chat import (
     EnginePart,
     EngineStreamOptions,
 )
+from inferworks.dialects.openai_models import Model, Models
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import Finish, GenerationRequest, Message, Role, TextDelta
 from inferworks.ids import CallId
@@ -101,8 +102,7 @@ def encode_error(error: CallError) -> bytes:
 
 def encode_models(model: str, created_s: int) -> bytes:
     """The body of the list of models, which has one."""
-    row = {"id": model, "object": "model", "created": created_s, "owned_by": "inferworks"}
-    return _JSON.encode({"object": "list", "data": [row]})
+    return _JSON.encode(Models("list", [Model(model, created=created_s)]))
 
 
 class Tally:
