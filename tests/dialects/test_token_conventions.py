@@ -1,4 +1,4 @@
-"""Conventions by which providers count, their own totals as witness, and their own costs."""
+"""Conventions by which providers count, and their own totals as witness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,15 +15,12 @@ from inferworks.cloud.providers.openai import openai_operations
 from inferworks.cloud.usage_parsers.anthropic import MessagesReader
 from inferworks.cloud.usage_parsers.base import Reader
 from inferworks.cloud.usage_parsers.converse import ConverseReader
-from inferworks.cloud.usage_parsers.priced import told_cost
 from inferworks.dialects.token_conventions import AS_OPENAI, Counting, whole_output
 from inferworks.errors import UpstreamError
 from inferworks.meter.usage import Tokens
 from inferworks.testing.providers import make_call
 
 ADDED = Counting(reasoning="added")
-TICKS = Counting(cost_field="usage.cost_in_usd_ticks", cost_pico=100)
-DOLLARS = Counting(cost_field="usage.cost")
 
 
 def reader_of(operation: Operation, counting: Counting) -> Reader:
@@ -201,73 +197,3 @@ def test_the_cache_is_found_where_it_stands(place: dict[str, Any], cached: int) 
     told = reader_of(Operation.CHAT, AS_OPENAI).whole(answer).told
     assert told is not None
     assert (told.tokens.input, told.tokens.cache_read) == (10, cached)
-
-
-@pytest.mark.parametrize(
-    ("data", "pico"),
-    [
-        (b'{"usage":{"cost":0.00014}}', 140_000_000),
-        (b'{"usage":{"cost":1.4e-04}}', 140_000_000),
-        (b'{"usage":{"cost":"0.25"}}', 250_000_000_000),
-        (b'{"usage":{"cost":0}}', 0),
-        (b'{"usage":{"cost":0.0000000000005}}', 0),
-        (b'{"usage":{"cost":0.0000000000015}}', 2),
-        (b'{"response":{"usage":{"cost":2}}}', 2 * 10**12),
-        (b'{"usage":{"cost":null}}', None),
-        (b'{"usage":{"cost":{"total":1}}}', None),
-        (b'{"usage":{"cost":-1}}', None),
-        (b'{"usage":{"cost":1e300}}', None),
-        (b'{"usage":{"cost":1e999999999}}', None),
-        (b'{"usage":{"cost":"NaN"}}', None),
-        (b'{"usage":{"cost":"Infinity"}}', None),
-        (b'{"usage":{"cost":true}}', None),
-        (b'{"usage":null}', None),
-        (b'{"usage":[1]}', None),
-        (b"[]", None),
-        (b"", None),
-    ],
-)
-def test_a_cost_is_read_exactly(data: bytes, pico: int | None) -> None:
-    """Every digit counts, an explicit zero is a cost, and what is no amount is none."""
-    assert told_cost(data, ["usage", "cost"], 10**12) == pico
-
-
-def test_ticks_are_read_in_answers_and_in_streams() -> None:
-    """Ticks of xAI as published: 232,856,000 are 0.0232856 dollars, whichever way they come."""
-    usage = {
-        "prompt_tokens": 10120,
-        "completion_tokens": 1499,
-        "total_tokens": 14428,
-        "prompt_tokens_details": {"cached_tokens": 128},
-        "completion_tokens_details": {"reasoning_tokens": 2809},
-        "cost_in_usd_ticks": 232_856_000,
-    }
-    whole = json.dumps({"choices": [{}], "usage": usage}).encode()
-    event = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
-    for counting in (TICKS, msgspec.structs.replace(TICKS, reasoning="added")):
-        reader = reader_of(Operation.CHAT, counting)
-        for chunk in (reader.whole(whole), reader.event(event)):
-            assert chunk.told is not None
-            assert chunk.told.cost_pico == 23_285_600_000
-            assert chunk.told.tokens == Tokens(10120, 4308, cache_read=128, reasoning=2809)
-    ended = {"type": "response.completed", "response": {"usage": {"input_tokens": 1, "cost": 0.5}}}
-    last = reader_of(Operation.RESPONSES, DOLLARS).event(
-        b"data: %b\n\n" % json.dumps(ended).encode()
-    )
-    assert last.told is not None
-    assert last.told.cost_pico == 5 * 10**11
-
-
-def test_without_a_cost_nothing_is_made_up() -> None:
-    """An answer that tells none has none; a count of our own along the way has none either."""
-    reader = reader_of(Operation.CHAT, DOLLARS)
-    told = reader.whole(b'{"choices":[{}],"usage":{"prompt_tokens":1}}').told
-    assert told is not None
-    assert told.cost_pico is None
-    assert reader.whole(b'{"choices":[{}]}').told is None
-    assert reader.event(b'data: {"choices":[{"index":0}]}\n\n').told is None
-    assert reader.event(b"data: [DONE]\n\n").last
-    delta = b'data: {"type":"x","delta":"abc","usage":{"cost":1}}\n\n'
-    along = reader_of(Operation.RESPONSES, DOLLARS).event(delta).told
-    assert along is not None
-    assert (along.is_estimate, along.cost_pico) == (True, None)
