@@ -65,7 +65,7 @@ def test_no_key(headers: dict[bytes, bytes]) -> None:
 
 
 def test_two_keys_in_one_request_are_no_key() -> None:
-    """It could be charged to either; even where both are good."""
+    """Two keys are refused even where both are good: the call could be charged to either."""
     ring = Ring()
     one, other = ring.new().encode(), ring.new().encode()
     with pytest.raises(CallError, match="name two different API keys"):

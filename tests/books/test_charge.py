@@ -28,7 +28,7 @@ PARTS = st.tuples(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
 def test_two_lines_have_one_id_only_if_they_have_one_name(
     one: tuple[str, str, str], other: tuple[str, str, str]
 ) -> None:
-    """Whatever stands in the parts, none runs into the next."""
+    """No part runs into the next, whatever stands in them."""
     assert (charge_id(*one) == charge_id(*other)) == (one == other)
 
 

@@ -66,7 +66,7 @@ def test_a_book_of_a_span_alone_is_cut_to_it() -> None:
 
 
 def test_months_are_given_with_the_plans_before() -> None:
-    """What a month has come to by its last plan begins with its first."""
+    """The sum of a month by its last plan begins with its first."""
     book = PlanBook([plan(1, "AAA"), plan(10, "BBB"), plan(20, "CCC")], NOVEMBER)
     last = book.period(ACME, NOVEMBER.end_ns - 1)
     assert last is not None

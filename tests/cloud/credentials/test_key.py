@@ -21,5 +21,5 @@ def test_a_key_is_added_behind_what_is_sent() -> None:
 
 
 def test_no_credential_adds_nothing() -> None:
-    """What is sent is what was given."""
+    """The key is sent as it was given."""
     assert asyncio.run(NoCredential().headers("GET", "http://h", SENT, b"")) == SENT
