@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferworks.checksum import as_declared, is_damage, long_row_checksum, row_checksum
+from inferworks.checksum import long_row_checksum, row_checksum
+from inferworks.sqlite import as_declared, is_damage
 
 ROWS = st.lists(st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(), max_size=5)
 
