@@ -26,7 +26,7 @@ from inferworks.books.analysis.bridge import Bridge, bridge
 from inferworks.books.analysis.budget import COLUMNS, Against, against, read_budget
 from inferworks.books.analysis.comparatives import WORDS, Comparison, beside, comparison
 from inferworks.books.analysis.explain import Explanation, explain, parse_subject
-from inferworks.books.analysis.forecast import Forecast, forecast
+from inferworks.books.analysis.forecast import DAY_NS, Forecast, forecast
 from inferworks.books.analysis.method_comparison import Distances, distances
 from inferworks.books.analysis.policy_comparison import Comparison as PolicyComparison
 from inferworks.books.analysis.policy_comparison import compare
@@ -121,6 +121,17 @@ class Forecasted(NamedTuple):
     statement: Statement
     """The statement until then."""
     forecast: Forecast
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on the forecast; one of them where a day or more counts as unused after earlier usage."""
+        notes = list(self.forecast.notes)
+        if 0 < self.used_ns <= self.until_ns - DAY_NS:
+            notes.append(
+                f"Nothing is recorded as used after {utc_text(self.used_ns)}, and the rate counts that as "
+                "no use: where records are still to come, give the end of complete ones with --until."
+            )
+        return notes
 
 
 class Workspace(Statements):

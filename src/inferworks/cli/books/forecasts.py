@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from inferworks.books.analysis.comparatives import CAPTIONS
-from inferworks.books.analysis.forecast import DAY_NS, METHODS, Forecast
+from inferworks.books.analysis.forecast import METHODS, Forecast
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.period import Period
 from inferworks.cli.books.dates import moments
@@ -60,28 +59,16 @@ def show_forecast(
       inferworks books forecast --period 2026-11 --policy marginal --json
     """
     workspace, until_ns = workspace_of(config_path, data_path), moments(None, until)[1]
-    whole, at_ns, used_ns, statement, found = workspace.forecast(
-        period, until_ns, policy, pools_path
-    )
-    said = [*found.notes, *_unused(used_ns, at_ns)]
+    found = workspace.forecast(period, until_ns, policy, pools_path)
     if as_json:
-        notes = ["Provisional: a forecast.", *said, *statement.notes]
-        print_json({"period": whole.name, **found.to_json(), "notes": notes})
+        notes = ["Provisional: a forecast.", *found.notes, *found.statement.notes]
+        print_json({"period": found.period.name, **found.forecast.to_json(), "notes": notes})
     else:
-        _print(found, whole)
-        for note in said:
+        _print(found.forecast, found.period)
+        for note in found.notes:
             say(f"Note: {note}")
-        for note in statement.notes:
+        for note in found.statement.notes:
             say(f"Note, so far: {note}")
-
-
-def _unused(used_ns: int, until_ns: int) -> Iterator[str]:
-    """Yield a note if a day or more before `until_ns` counts as unused after earlier usage."""
-    if 0 < used_ns <= until_ns - DAY_NS:
-        yield (
-            f"Nothing is recorded as used after {utc_text(used_ns)}, and the rate counts that as no "
-            "use: where more is still to be recorded, say until when all is, with --until."
-        )
 
 
 def _print(found: Forecast, whole: Period) -> None:
