@@ -141,21 +141,21 @@ async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
     exchange.extra_headers = cors.allowing(exchange.headers)
     if exchange.method != "OPTIONS":
         return False
-    said = cors.preflight(exchange.headers)
-    if said is None:
+    allowed = cors.preflight(exchange.headers)
+    if allowed is None:
         return False
-    await exchange.respond(200, b"", b"text/plain", said)
+    await exchange.respond(200, b"", b"text/plain", allowed)
     return True
 
 
 def _refused(
-    context: AppContext, asked: RequestHead | Exchange, error: CallError, request_id: str
+    context: AppContext, request: RequestHead | Exchange, error: CallError, request_id: str
 ) -> None:
-    """Tell whoever listens of a request that is turned away and leaves no record, or whose is in doubt."""
+    """Report a refused request that leaves no record, or whose record is in doubt."""
     if context.on_refused is not None:
         at_ns, status = context.clock.now_ns(), error.status
         refused_request = RefusedRequest(
-            at_ns, asked.method, asked.path, status, error.code, request_id=request_id
+            at_ns, request.method, request.path, status, error.code, request_id=request_id
         )
         context.on_refused(refused_request)
 
@@ -175,7 +175,7 @@ def admit(context: AppContext) -> Admit:
     leave no record either way.
     """
 
-    def look(head: RequestHead) -> Admission | Refused:
+    def decide(head: RequestHead) -> Admission | Refused:
         try:
             if context.cors is not None and head.method == "OPTIONS":
                 return _BODY_FOR_NOTHING
@@ -191,7 +191,7 @@ def admit(context: AppContext) -> Admit:
             return refused(head, error, request_id, context.cors)
         return Admission(owner=key.id)
 
-    return look
+    return decide
 
 
 def _endpoint(method: str, path: str) -> Endpoint:

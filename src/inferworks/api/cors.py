@@ -18,8 +18,8 @@ from typing import Final
 
 from inferworks.errors import CallError
 
-ANYBODY: Final = "*"
-_ASKS: Final = b"access-control-request-method"
+ANY_ORIGIN: Final = "*"
+_REQUESTED_METHOD: Final = b"access-control-request-method"
 _METHODS: Final = b"GET, HEAD, POST, DELETE"
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}")
 _MAX_AGE_S: Final = 7200  # as long as any browser keeps it
@@ -33,14 +33,14 @@ class Cors:
     """Origins whose pages may call."""
 
     def __init__(self, origins: Sequence[str]) -> None:
-        """`origins` as browsers write them, `https://app.example`; `*` for anybody."""
-        self._anybody = ANYBODY in origins
+        """`origins` as browsers write them, `https://app.example`; `*` for any."""
+        self._any_origin = ANY_ORIGIN in origins
         self._origins = frozenset(origin.lower().encode() for origin in origins)
 
     def allowing(self, headers: Mapping[bytes, bytes]) -> Pairs:
         """Return the CORS headers of an answer to a request with these `headers`."""
         origin = headers.get(b"origin")
-        if self._anybody:
+        if self._any_origin:
             return [] if origin is None else [(b"access-control-allow-origin", b"*"), _EXPOSED]
         if origin is None or origin.lower() not in self._origins:
             return [_BY_ORIGIN]
@@ -51,16 +51,16 @@ class Cors:
 
         CallError 403 to a page that may not call.
         """
-        if _ASKS not in headers or b"origin" not in headers:
+        if _REQUESTED_METHOD not in headers or b"origin" not in headers:
             return None
-        if not self._anybody and headers[b"origin"].lower() not in self._origins:
+        if not self._any_origin and headers[b"origin"].lower() not in self._origins:
             raise CallError(403, "Pages of this origin may not call this API (gateway.cors_origins).",
                             kind="permission_error", code="origin_not_allowed")  # fmt: skip
-        said = [
+        allowed = [
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-max-age", b"%d" % _MAX_AGE_S),
         ]
         wanted = headers.get(b"access-control-request-headers", b"")
         if _NAMES.fullmatch(wanted):  # `*` would not stand for `authorization`
-            said.append((b"access-control-allow-headers", wanted))
-        return said
+            allowed.append((b"access-control-allow-headers", wanted))
+        return allowed

@@ -44,11 +44,11 @@ def as_call_error(error: Exception) -> CallError:
     return _OURS
 
 
-def style_of(asked: RequestHead | Exchange) -> ErrorStyle:
+def style_of(request: RequestHead | Exchange) -> ErrorStyle:
     """Return the error format of the dialect that a path belongs to, whether or not it exists."""
-    if asked.path.startswith("/v1/messages") or b"anthropic-version" in asked.headers:
+    if request.path.startswith("/v1/messages") or b"anthropic-version" in request.headers:
         return ANTHROPIC_ERRORS
-    if asked.path.startswith("/v2beta/"):
+    if request.path.startswith("/v2beta/"):
         return STABILITY_ERRORS
     return OPENAI_ERRORS
 
@@ -71,22 +71,22 @@ async def answer_error(exchange: Exchange, error: CallError, style: ErrorStyle) 
         await exchange.respond(error.status, body, headers=_headers(error))
 
 
-def refused(asked: RequestHead, error: CallError, request_id: str, cors: Cors | None) -> Refused:
+def refused(head: RequestHead, error: CallError, request_id: str, cors: Cors | None) -> Refused:
     """The same answer, for a request that is refused by its head."""
-    style = style_of(asked)
+    style = style_of(head)
     headers = [(style.id_header, request_id.encode()), *_headers(error)]
     if cors is not None:
-        headers += cors.allowing(asked.headers)
+        headers += cors.allowing(head.headers)
     return Refused(error.status, _JSON, style.body(error, request_id), headers)
 
 
 def refusals(cors: Cors | None = None) -> Refusal:
     """Return the writer of the HTTP server's own refusals (size, form), in the caller's dialect."""
 
-    def refusal(status: int, message: str, asked: RequestHead) -> Refused:
+    def refusal(status: int, message: str, head: RequestHead) -> Refused:
         kind = "server_error" if status >= 500 else "invalid_request_error"
         error = CallError(status, f"{message}.", kind=kind)
-        return refused(asked, error, new_id("req"), cors)
+        return refused(head, error, new_id("req"), cors)
 
     return refusal
 
