@@ -14,7 +14,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib import resources
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -106,7 +106,7 @@ def buckets(
     A token read from a cache is that whatever its modality was, for so it is priced: where a provider
     counts it both ways, a modality has what the cache and, for output, reasoning leave.
     """
-    found: dict[Unit, T] = {}
+    found: dict[Unit, Any] = dict.fromkeys(DIRECTIONS)
     for total, parts, modalities in _TOTALS:
         rest = count(total)
         for part in parts:
@@ -115,4 +115,4 @@ def buckets(
             found[part] = least(count(part), rest)
             rest = minus(rest, found[part])
         found[total] = rest
-    return {unit: found[unit] for unit in DIRECTIONS}
+    return found

@@ -35,6 +35,10 @@ _TRACEPARENT: Final = re.compile(
     rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _SAMPLED: Final = 1
+_COUNTS: Final = tuple(
+    (place, BILLABLE[unit]) for place, unit in enumerate(TOKEN_UNITS) if BILLABLE[unit].attribute
+)
+"""Places of the counts of `Tokens` that a span holds, and their units."""
 
 
 class Kind(StrEnum):
@@ -175,10 +179,10 @@ def _common(usage: Usage, tokens: Tokens) -> dict[str, Value]:
     }
     if usage.model:
         found["gen_ai.request.model"] = usage.model
-    counts = zip(TOKEN_UNITS, msgspec.structs.astuple(tokens), strict=True)
-    for row, count in ((BILLABLE[unit], count) for unit, count in counts):
-        if row.attribute and (count or row.part_of is None):
-            found[row.attribute] = count
+    counts = msgspec.structs.astuple(tokens)
+    for place, row in _COUNTS:
+        if counts[place] or row.part_of is None:
+            found[row.attribute] = counts[place]
     return found
 
 
