@@ -6,10 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inferworks.errors import DamagedError, DataFolderError
-from inferworks.sqlite import Database, connect, transaction
+from inferworks.sqlite import Database, as_declared, connect, is_damage, transaction
 
 
 def made(path: Path) -> Path:
@@ -104,3 +105,41 @@ def test_without_a_path_it_is_in_memory() -> None:
         database.execute("PRAGMA user_version = 3")
         assert database.version() == 3
         assert database.integrity() == []
+
+
+def test_a_value_of_another_type_is_an_error() -> None:
+    """SQLite gives back a value of any type from any column."""
+    assert as_declared(b"x", bytes) == b"x"
+    assert as_declared(7, int) == 7
+    for found, kind in (("7", int), (None, str), (b"x", str)):
+        with pytest.raises(msgspec.ValidationError):
+            as_declared(found, kind)
+
+
+def error_of(database: sqlite3.Connection, statement: str) -> sqlite3.Error:
+    """The error of a statement that must fail."""
+    with pytest.raises(sqlite3.Error) as failed:
+        database.execute(statement).fetchall()
+    return failed.value
+
+
+def test_damage_is_told_from_faults_of_ours(tmp_path: Path) -> None:
+    """No database, and a table or column that is gone, are damage; bad SQL and a broken rule are not."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+    database.execute("INSERT INTO t VALUES (1)")
+    for statement in ("SELECT a FROM gone", "SELECT gone FROM t"):
+        assert is_damage(error_of(database, statement))
+    for statement in ("SELEC", "INSERT INTO t VALUES (1)"):
+        assert not is_damage(error_of(database, statement))
+    database.close()
+    (tmp_path / "x.db").write_bytes(b"no database" * 100)
+    other = sqlite3.connect(tmp_path / "x.db")
+    assert is_damage(error_of(other, "SELECT * FROM t"))
+    other.close()
+
+
+def test_what_is_no_text_is_damage() -> None:
+    """Python cannot read a text that is no Unicode, and such an error has no code."""
+    assert is_damage(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"))
+    assert is_damage(msgspec.ValidationError("Expected `int`, got `str`"))
