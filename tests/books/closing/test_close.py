@@ -299,6 +299,7 @@ with Ledger(Path(sys.argv[1])) as ledger:
     while True:
         close_period(ledger, source, CloseRequest(FIRST_PERIOD, "ann", 1))
         reopen_period(ledger, FIRST_PERIOD, reason="again", by="bob", at_ns=2)
+        print("again", flush=True)
 """
 
 
@@ -311,7 +312,9 @@ def test_a_close_that_is_killed_is_there_whole_or_not_at_all(tmp_path: Path) -> 
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(dice.uniform(0.02, 0.15))  # the moment of the kill; any will do
+            for _ in range(dice.randrange(1, 4)):
+                assert process.stdout.readline() == "again\n"
+            time.sleep(dice.uniform(0, 0.05))  # the moment of the kill; any will do
             process.kill()
         with Ledger(path) as ledger:
             source, records = Recorded(), ledger.records()
