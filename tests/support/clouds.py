@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
+import botocore.auth  # noqa: F401 - the first call would import it, and its loop stand meanwhile
 import msgspec
 
 from inferworks.cloud.credentials.aws import key_credential
