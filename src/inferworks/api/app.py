@@ -22,7 +22,7 @@ from inferworks.api.pages import HOME, REFERENCE, home, reference
 from inferworks.api.paths import meant_by, near
 from inferworks.api.responses import not_kept
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
-from inferworks.api.wire.base import Form
+from inferworks.api.wire.base import EndpointSpec
 from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from inferworks.api.wire.openai_chat import CHAT
 from inferworks.api.wire.openai_completions import COMPLETIONS
@@ -52,7 +52,7 @@ from inferworks.http.server import (
 from inferworks.ids import new_id
 from inferworks.observe.access import RefusedRequest
 
-FORMS: dict[str, Form] = {
+FORMS: dict[str, EndpointSpec] = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": COMPLETIONS,
     "/v1/responses": RESPONSES,

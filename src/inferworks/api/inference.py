@@ -5,7 +5,8 @@
 Each step adds one thing. A request that is refused before `opened` leaves one refused Usage; from `opened`
 on there is one way out, the recorder's block, which writes exactly one Usage whatever happens inside.
 
-The dialects differ in how a request is read and an error is written (their `Form`) and in nothing else.
+The dialects differ in how a request is read and an error is written (their `EndpointSpec`), and in nothing
+else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
 from inferworks.api.response_writer import ResponseWriter
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
 from inferworks.cloud.bodies.rewrite import with_model, without_value
 from inferworks.cloud.call import Call
@@ -38,12 +39,12 @@ _SESSION = b"x-inferworks-session"
 """Header with the session of a conversation, for dialects that have no field for it."""
 CALL_ID: Final = b"x-inferworks-call-id"
 """Header with the id of a call's record, in every answer to a call."""
-_NOT_READ = Asked("")
+_NOT_READ = RequestInfo("")
 """Request information of a body that cannot be read."""
 _JSON = b"application/json"
 
 
-def inference_endpoint(form: Form, model: str = "") -> Endpoint:
+def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
     """Return the endpoint of calls of `form`; of `model`, whatever the body says, if one is given."""
 
     async def endpoint(exchange: Exchange, context: AppContext) -> None:
@@ -133,7 +134,7 @@ class _Arrived(NamedTuple):
     key: Key
     exchange: Exchange
 
-    def opened(self, form: Form, request: Asked, purpose: Purpose) -> Opened:
+    def opened(self, form: EndpointSpec, request: RequestInfo, purpose: Purpose) -> Opened:
         """Return the open call, with the facts that its body has given."""
         key = self.key
         return Opened(

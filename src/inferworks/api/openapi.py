@@ -21,7 +21,7 @@ import msgspec
 from inferworks import __version__
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.events import Event
-from inferworks.api.wire.base import Form
+from inferworks.api.wire.base import EndpointSpec
 from inferworks.cloud.operation import Dialect, Operation
 from inferworks.dialects.errors import AnthropicError, OpenAIError, StabilityError
 from inferworks.http.server import Exchange
@@ -81,7 +81,7 @@ _TOLD: Final = {
 _REFS: Final = "#/components/schemas/{name}"
 
 
-def openapi(routes: Routes, forms: Mapping[str, Form]) -> Endpoint:
+def openapi(routes: Routes, forms: Mapping[str, EndpointSpec]) -> Endpoint:
     """The endpoint that answers with the document of `routes`, of which `forms` are called with POST."""
 
     async def endpoint(exchange: Exchange, _context: AppContext) -> None:
@@ -93,7 +93,7 @@ def openapi(routes: Routes, forms: Mapping[str, Form]) -> Endpoint:
     return endpoint
 
 
-def document(routes: Routes, forms: Mapping[str, Form]) -> Json:
+def document(routes: Routes, forms: Mapping[str, EndpointSpec]) -> Json:
     """The OpenAPI document of `routes`."""
     schemas = _Schemas(forms)
     return {
@@ -121,7 +121,7 @@ def template(path: str) -> str:
 class _Schemas:
     """The schemas of everything that is sent, and of our errors."""
 
-    def __init__(self, forms: Mapping[str, Form]) -> None:
+    def __init__(self, forms: Mapping[str, EndpointSpec]) -> None:
         types = {kind for form in forms.values() for kind in _kinds(form).values()}
         wanted = [*sorted(types, key=lambda kind: kind.__qualname__), OpenAIError]
         wanted += [*_ERRORS.values(), *_BODIES.values()]
@@ -133,7 +133,9 @@ class _Schemas:
         return next(schema for known, schema in self._made if known is kind)
 
 
-def _path(path: str, methods: Mapping[str, Endpoint], form: Form | None, schemas: _Schemas) -> Json:
+def _path(
+    path: str, methods: Mapping[str, Endpoint], form: EndpointSpec | None, schemas: _Schemas
+) -> Json:
     """Everything that can be done at a path."""
     item: Json = {
         method.lower(): {
@@ -155,7 +157,7 @@ def _name(method: str, path: str) -> str:
     return "_".join([method.lower(), *words])
 
 
-def _call(form: Form, schemas: _Schemas) -> Json:
+def _call(form: EndpointSpec, schemas: _Schemas) -> Json:
     """A call of `form`."""
     error = _ERRORS.get(form.operation.dialect, OpenAIError)
     return {
@@ -170,7 +172,7 @@ def _call(form: Form, schemas: _Schemas) -> Json:
     }
 
 
-def _forwarded(form: Form) -> Iterator[Json]:
+def _forwarded(form: EndpointSpec) -> Iterator[Json]:
     """The headers of the dialect."""
     for name in sorted(form.forwarded):
         yield {"name": name.decode(), "in": "header", "schema": {"type": "string"}}
@@ -187,17 +189,17 @@ def _told() -> Json:
     return {name: {"description": words, "schema": _TEXT} for name, words in _TOLD.items()}
 
 
-def _sent(form: Form, schemas: _Schemas) -> Json:
+def _sent(form: EndpointSpec, schemas: _Schemas) -> Json:
     return {media: {"schema": schemas.of(kind)} for media, kind in _kinds(form).items()}
 
 
-def _kinds(form: Form) -> Mapping[str, type[msgspec.Struct]]:
+def _kinds(form: EndpointSpec) -> Mapping[str, type[msgspec.Struct]]:
     """Media type -> what a body of it is checked against."""
     kinds = {"application/json": form.request, "multipart/form-data": form.fields}
     return {media: kind for media, kind in kinds.items() if kind is not None}
 
 
-def _answered(form: Form) -> Json:
+def _answered(form: EndpointSpec) -> Json:
     media = _MEDIA.get(form.operation, "application/json")
     content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
     if any(_STREAMED & {*kind.__struct_fields__} for kind in _kinds(form).values()):

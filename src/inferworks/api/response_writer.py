@@ -19,7 +19,7 @@ from inferworks.api.context import AppContext
 from inferworks.api.cost_disclosure import CostDisclosure, decimal
 from inferworks.api.drain import Drain
 from inferworks.api.stream_usage import StreamUsage
-from inferworks.api.wire.base import Form
+from inferworks.api.wire.base import EndpointSpec
 from inferworks.cloud.bodies.aside import LARGE_BYTES, aside
 from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
@@ -51,7 +51,7 @@ class ResponseWriter:
 
     def __init__(
         self,
-        form: Form,
+        form: EndpointSpec,
         exchange: Exchange,
         context: AppContext,
         call: Call,

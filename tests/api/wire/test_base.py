@@ -13,15 +13,15 @@ import msgspec
 import pytest
 
 from inferworks.api.app import FORMS
-from inferworks.api.wire.base import Form
+from inferworks.api.wire.base import EndpointSpec
 from inferworks.errors import CallError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "doors"
 FILES = sorted(GOLDEN.glob("*.in.json"))
-DOORS: dict[str, Form] = {str(form.operation): form for form in FORMS.values()}
+DOORS: dict[str, EndpointSpec] = {str(form.operation): form for form in FORMS.values()}
 
 
-def door_of(path: Path) -> Form:
+def door_of(path: Path) -> EndpointSpec:
     """The door that a file is for."""
     return DOORS[path.name.removesuffix(".in.json").removesuffix(".wrong")]
 

@@ -12,14 +12,14 @@ from inferworks.cloud.bodies.rewrite import MOST_NAMES
 from inferworks.errors import CallError
 
 
-class Asked(msgspec.Struct):
+class RequestInfo(msgspec.Struct):
     """A request with one field that matters."""
 
     model: str
     n: int = 1
 
 
-read = msgspec.json.Decoder(Asked).decode
+read = msgspec.json.Decoder(RequestInfo).decode
 
 
 def refused(body: bytes) -> CallError:
@@ -32,9 +32,9 @@ def refused(body: bytes) -> CallError:
 
 def test_a_request_is_read() -> None:
     """A small or a large body is read, and what else is in it is no hindrance."""
-    assert decode_json(b'{"model": "m", "more": [1, {"a": "\xc3\xa4"}]}', read) == Asked("m")
+    assert decode_json(b'{"model": "m", "more": [1, {"a": "\xc3\xa4"}]}', read) == RequestInfo("m")
     large = b'{"model": "m", "text": "' + "ä".encode() * LARGE_BYTES + b'"}'
-    assert decode_json(large, read) == Asked("m")
+    assert decode_json(large, read) == RequestInfo("m")
 
 
 @pytest.mark.parametrize(

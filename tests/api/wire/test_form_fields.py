@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from inferworks.api.app import FORMS
-from inferworks.api.wire.base import Form
+from inferworks.api.wire.base import EndpointSpec
 from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError
 
@@ -22,7 +22,7 @@ FILES = sorted(GOLDEN.glob("*.in.form"))
 TYPE = b"multipart/form-data; boundary=golden"
 
 
-def name_of(path: str, form: Form) -> str:
+def name_of(path: str, form: EndpointSpec) -> str:
     """An operation, and where it has several paths the end of this one."""
     is_painting = form.operation is Operation.STABLE_IMAGE
     return f"{form.operation}.{path.rpartition('/')[2]}" if is_painting else str(form.operation)

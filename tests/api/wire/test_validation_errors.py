@@ -27,7 +27,7 @@ class Inner(msgspec.Struct):
     name: str
 
 
-class Asked(msgspec.Struct):
+class RequestInfo(msgspec.Struct):
     """A request with a field of each kind."""
 
     model: str
@@ -47,7 +47,7 @@ def refusal(**fields: Any) -> CallError:
     """The refusal of a request with these fields."""
     body = msgspec.json.encode({"model": "m", **fields})
     with pytest.raises(msgspec.ValidationError) as complaint:
-        msgspec.json.decode(body, type=Asked)
+        msgspec.json.decode(body, type=RequestInfo)
     return invalid(str(complaint.value))
 
 
@@ -91,7 +91,7 @@ def test_complaints(fields: dict[str, Any], message: str, code: str, param: str)
 def test_a_body_that_is_no_object_is_no_json_of_ours() -> None:
     """A list where an object belongs has no parameter to name."""
     with pytest.raises(msgspec.ValidationError) as complaint:
-        msgspec.json.decode(b"[]", type=Asked)
+        msgspec.json.decode(b"[]", type=RequestInfo)
     assert str(invalid(str(complaint.value))) == NOT_JSON
     huge = invalid("Number out of range - at `$.heat`")
     assert (str(huge), huge.param) == ("Invalid value for 'heat': number out of range.", "heat")

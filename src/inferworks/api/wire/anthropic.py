@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.api.wire.anthropic_errors import ANTHROPIC_ERRORS
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.cloud.operation import Operation
 from inferworks.dialects.anthropic_messages import CountRequest, MessagesRequest
@@ -20,10 +20,10 @@ _decode_messages = msgspec.json.Decoder(MessagesRequest).decode
 _decode_count = msgspec.json.Decoder(CountRequest).decode
 
 
-def decode_messages(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_messages(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode_messages)
-    return Asked(
+    return RequestInfo(
         request.model,
         stream=bool(request.stream),
         wants_usage=True,  # it is in every stream of this dialect
@@ -31,16 +31,16 @@ def decode_messages(body: bytes, _content_type: bytes = b"") -> Asked:
     )
 
 
-def decode_count(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_count(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
-    return Asked(decode_json(body, _decode_count).model)
+    return RequestInfo(decode_json(body, _decode_count).model)
 
 
 _FORWARDED = frozenset({b"anthropic-version", b"anthropic-beta"})
 
-MESSAGES = Form(
+MESSAGES = EndpointSpec(
     Operation.MESSAGES, decode_messages, ANTHROPIC_ERRORS, _FORWARDED, request=MessagesRequest
 )
-COUNT_TOKENS = Form(
+COUNT_TOKENS = EndpointSpec(
     Operation.COUNT_TOKENS, decode_count, ANTHROPIC_ERRORS, _FORWARDED, request=CountRequest
 )

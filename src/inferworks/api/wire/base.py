@@ -1,4 +1,4 @@
-"""Seam of the dialects: one `Form` per operation."""
+"""Seam of the dialects: one `EndpointSpec` per operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RequestInfo(msgspec.Struct, frozen=True):
     """Request fields that the gateway itself needs."""
 
     model: str
@@ -58,11 +58,11 @@ class ModelList:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class EndpointSpec:
     """Format in which clients of one dialect send one operation."""
 
     operation: Operation
-    decode: Callable[[bytes, bytes], Asked]
+    decode: Callable[[bytes, bytes], RequestInfo]
     """Decode a body and its content type. CallError in the dialect's own statuses when it is wrong."""
     errors: ErrorStyle
     forwarded: frozenset[bytes] = frozenset()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.form_fields import decode_form
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
@@ -25,26 +25,26 @@ from inferworks.dialects.openai_audio import (
 _decode = msgspec.json.Decoder(SpeechRequest).decode
 
 
-def decode_speech(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_speech(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
-    return Asked(decode_json(body, _decode).model, stream=True)
+    return RequestInfo(decode_json(body, _decode).model, stream=True)
 
 
-def decode_transcription(body: bytes, content_type: bytes) -> Asked:
+def decode_transcription(body: bytes, content_type: bytes) -> RequestInfo:
     """The form in `body`; CallError 400 when it is wrong."""
     fields = decode_form(body, content_type, TranscriptionFields, file=("file",))
-    return Asked(fields.model, stream=fields.stream, wants_usage=fields.stream_include_usage)
+    return RequestInfo(fields.model, stream=fields.stream, wants_usage=fields.stream_include_usage)
 
 
-def decode_translation(body: bytes, content_type: bytes) -> Asked:
+def decode_translation(body: bytes, content_type: bytes) -> RequestInfo:
     """The form in `body`; CallError 400 when it is wrong."""
-    return Asked(decode_form(body, content_type, TranslationFields, file=("file",)).model)
+    return RequestInfo(decode_form(body, content_type, TranslationFields, file=("file",)).model)
 
 
-SPEECH = Form(Operation.SPEECH, decode_speech, OPENAI_ERRORS, request=SpeechRequest)
-TRANSCRIPTIONS = Form(
+SPEECH = EndpointSpec(Operation.SPEECH, decode_speech, OPENAI_ERRORS, request=SpeechRequest)
+TRANSCRIPTIONS = EndpointSpec(
     Operation.TRANSCRIPTIONS, decode_transcription, OPENAI_ERRORS, fields=TranscriptionFields
 )
-TRANSLATIONS = Form(
+TRANSLATIONS = EndpointSpec(
     Operation.TRANSLATIONS, decode_translation, OPENAI_ERRORS, fields=TranslationFields
 )

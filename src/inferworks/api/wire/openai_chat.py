@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
@@ -26,11 +26,11 @@ _LONGEST_WISH_BYTES: Final = 64
 _decode = msgspec.json.Decoder(ChatRequest).decode
 
 
-def decode_chat(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_chat(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
     request = decode_json(body, _decode)
     options = stream_options(request.stream, request.stream_options)
-    return Asked(
+    return RequestInfo(
         request.model,
         stream=bool(request.stream),
         wants_usage=options.wants_usage,
@@ -59,7 +59,7 @@ def stream_options(stream: bool | None, options: StreamOptions | None) -> Stream
     return options
 
 
-CHAT = Form(
+CHAT = EndpointSpec(
     Operation.CHAT,
     decode_chat,
     OPENAI_ERRORS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_chat import stream_options
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
@@ -21,13 +21,13 @@ from inferworks.errors import CallError
 _decode = msgspec.json.Decoder(CompletionsRequest).decode
 
 
-def decode_completions(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
     options = stream_options(request.stream, request.stream_options)
     if request.best_of is not None:
         _check_best_of(request, request.best_of)
-    return Asked(
+    return RequestInfo(
         request.model,
         stream=bool(request.stream),
         wants_usage=options.wants_usage,
@@ -45,6 +45,6 @@ def _check_best_of(request: CompletionsRequest, best_of: int) -> None:
         raise CallError(400, message, code="invalid_value", param="best_of")
 
 
-COMPLETIONS = Form(
+COMPLETIONS = EndpointSpec(
     Operation.COMPLETIONS, decode_completions, OPENAI_ERRORS, request=CompletionsRequest
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
@@ -20,10 +20,12 @@ from inferworks.dialects.openai_embeddings import EmbeddingsRequest
 _decode = msgspec.json.Decoder(EmbeddingsRequest).decode
 
 
-def decode_embeddings(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_embeddings(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
-    return Asked(request.model, end_user=request.user or "")
+    return RequestInfo(request.model, end_user=request.user or "")
 
 
-EMBEDDINGS = Form(Operation.EMBEDDINGS, decode_embeddings, OPENAI_ERRORS, request=EmbeddingsRequest)
+EMBEDDINGS = EndpointSpec(
+    Operation.EMBEDDINGS, decode_embeddings, OPENAI_ERRORS, request=EmbeddingsRequest
+)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.form_fields import decode_form
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
@@ -22,24 +22,24 @@ _PICTURES = ("image", "image[]")
 _decode = msgspec.json.Decoder(ImagesRequest).decode
 
 
-def decode_images(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_images(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
     end_user = request.safety_identifier or request.user or ""
-    return Asked(request.model, stream=bool(request.stream), end_user=end_user)
+    return RequestInfo(request.model, stream=bool(request.stream), end_user=end_user)
 
 
-def decode_image_edit(body: bytes, content_type: bytes) -> Asked:
+def decode_image_edit(body: bytes, content_type: bytes) -> RequestInfo:
     """The request in `body`, a form or JSON; CallError 400 when it is wrong."""
     if not is_form(content_type):
         return decode_images(body)
     fields = decode_form(body, content_type, ImageEditFields, file=_PICTURES)
     end_user = fields.safety_identifier or fields.user
-    return Asked(fields.model, stream=fields.stream, end_user=end_user)
+    return RequestInfo(fields.model, stream=fields.stream, end_user=end_user)
 
 
-IMAGES = Form(Operation.IMAGES, decode_images, OPENAI_ERRORS, request=ImagesRequest)
-IMAGE_EDITS = Form(
+IMAGES = EndpointSpec(Operation.IMAGES, decode_images, OPENAI_ERRORS, request=ImagesRequest)
+IMAGE_EDITS = EndpointSpec(
     Operation.IMAGE_EDITS,
     decode_image_edit,
     OPENAI_ERRORS,

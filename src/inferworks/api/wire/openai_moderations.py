@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
@@ -16,11 +16,11 @@ from inferworks.dialects.openai_moderations import ModerationsRequest
 _decode = msgspec.json.Decoder(ModerationsRequest).decode
 
 
-def decode_moderations(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_moderations(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
-    return Asked(decode_json(body, _decode).model)
+    return RequestInfo(decode_json(body, _decode).model)
 
 
-MODERATIONS = Form(
+MODERATIONS = EndpointSpec(
     Operation.MODERATIONS, decode_moderations, OPENAI_ERRORS, request=ModerationsRequest
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, ErrorStyle, Form
+from inferworks.api.wire.base import EndpointSpec, ErrorStyle, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.cloud.operation import Operation
@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder(ResponsesRequest).decode
 _decode_count = msgspec.json.Decoder(InputTokensRequest).decode
 
 
-def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_responses(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong or cannot be metered."""
     request = decode_json(body, _decode)
     if request.background:
@@ -33,7 +33,7 @@ def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
             code="unsupported_parameter",
             param="background",
         )
-    return Asked(
+    return RequestInfo(
         request.model,
         stream=bool(request.stream),
         wants_usage=True,  # it is in every stream of this dialect
@@ -42,9 +42,9 @@ def decode_responses(body: bytes, _content_type: bytes = b"") -> Asked:
     )
 
 
-def decode_input_tokens(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_input_tokens(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
-    return Asked(decode_json(body, _decode_count).model)
+    return RequestInfo(decode_json(body, _decode_count).model)
 
 
 def error_event(error: CallError, _request_id: str = "") -> bytes:
@@ -71,13 +71,13 @@ def error_event(error: CallError, _request_id: str = "") -> bytes:
 
 RESPONSES_ERRORS = ErrorStyle(error_body, error_event)
 
-RESPONSES = Form(
+RESPONSES = EndpointSpec(
     Operation.RESPONSES,
     decode_responses,
     RESPONSES_ERRORS,
     frozenset({b"openai-beta"}),
     request=ResponsesRequest,
 )
-INPUT_TOKENS = Form(
+INPUT_TOKENS = EndpointSpec(
     Operation.INPUT_TOKENS, decode_input_tokens, RESPONSES_ERRORS, request=InputTokensRequest
 )

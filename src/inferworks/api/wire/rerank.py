@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, Form
+from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
@@ -20,10 +20,10 @@ from inferworks.dialects.rerank import RerankRequest
 _decode = msgspec.json.Decoder(RerankRequest).decode
 
 
-def decode_rerank(body: bytes, _content_type: bytes = b"") -> Asked:
+def decode_rerank(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
-    return Asked(request.model, end_user=request.user or "")
+    return RequestInfo(request.model, end_user=request.user or "")
 
 
-RERANK = Form(Operation.RERANK, decode_rerank, OPENAI_ERRORS, request=RerankRequest)
+RERANK = EndpointSpec(Operation.RERANK, decode_rerank, OPENAI_ERRORS, request=RerankRequest)

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from inferworks.api.wire.base import Asked, ErrorStyle, Form
+from inferworks.api.wire.base import EndpointSpec, ErrorStyle, RequestInfo
 from inferworks.api.wire.form_fields import decode_form
 from inferworks.cloud.operation import Operation
 from inferworks.dialects.errors import StabilityError
@@ -26,12 +26,12 @@ _FORWARDED = frozenset(
 )
 
 
-def _decoder(model: str) -> Callable[[bytes, bytes], Asked]:
+def _decoder(model: str) -> Callable[[bytes, bytes], RequestInfo]:
     """Return the decoder of requests whose path names `model`; empty where the body names it."""
 
-    def decode(body: bytes, content_type: bytes) -> Asked:
+    def decode(body: bytes, content_type: bytes) -> RequestInfo:
         fields = decode_form(body, content_type, StableImageFields)
-        return Asked(model or fields.model)
+        return RequestInfo(model or fields.model)
 
     return decode
 
@@ -45,7 +45,7 @@ def error_body(error: CallError, request_id: str) -> bytes:
 STABILITY_ERRORS = ErrorStyle(error_body, error_body)
 
 STABLE_IMAGE_CORE, STABLE_IMAGE_ULTRA, STABLE_IMAGE_SD3 = (
-    Form(
+    EndpointSpec(
         Operation.STABLE_IMAGE,
         _decoder(model),
         STABILITY_ERRORS,
