@@ -28,7 +28,7 @@ from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.closing.ledger import Ledger
-from inferworks.books.closing.seal import Spooled, body_of_set
+from inferworks.books.closing.seal import FIRST, Close, Spooled, body_of_set
 from inferworks.books.exports.base import ExportFile, books_of, content
 from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.exports.focus import FocusExporter
@@ -37,6 +37,7 @@ from inferworks.books.exports.json_export import JsonExporter
 from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.exports.tabular import CsvExporter
 from inferworks.books.lines import Charges, Lines, beside, unknown, with_more
+from inferworks.books.period import Period
 from inferworks.books.repository.stored_lines import StoredLines
 from inferworks.books.statement.computation import BUNDLES, Computation, Inputs, shipped_rules
 from inferworks.books.statement.statement import Dimension, build_statement, checked
@@ -193,7 +194,19 @@ def test_a_part_that_is_packed_on_its_way_has_the_hash_of_one_that_is_held(tmp_p
             spooled.add(one)
         assert spooled.part == body.part
         assert list(spooled.packed()) == list(body.packed())
-        ledger._keep(spooled)
+        period = Period(0, 9, "days")
+        record = Close(
+            number=0,
+            previous=FIRST,
+            period=period,
+            at_ns=1,
+            by="ann",
+            currency="USD",
+            policy="gaap",
+            code="",
+            parts=(spooled.part,),
+        )
+        ledger.append(record, [spooled])
         assert (list(ledger.rows(body.part)), ledger.raw(body.part)) == (bodies, body.raw)
         with pytest.raises(BooksError, match="comes after"):
             spooled.add(bodies[0])
@@ -280,15 +293,19 @@ def test_what_was_closed_line_by_line_is_verified_line_by_line(
 def test_a_close_that_is_killed_leaves_nothing(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed among the lines of the bill, which are packed by then: no record, and no part."""
     a_bill("november", range(1, 9))
-    keep, kept = Ledger._keep, []
+    append, kept = Ledger.append, []
 
-    def killed(self: Ledger, body: Any) -> None:
-        keep(self, body)
-        kept.append(body.part.name)
-        if len(kept) == 3:
-            raise Kill
+    def killed(self: Ledger, record: Any, bodies: Iterable[Any] = ()) -> str:
+        def some() -> Iterator[Any]:
+            for body in bodies:
+                if len(kept) == 3:
+                    raise Kill
+                kept.append(body.part.name)
+                yield body
 
-    monkeypatch.setattr(Ledger, "_keep", killed)
+        return append(self, record, some())
+
+    monkeypatch.setattr(Ledger, "append", killed)
     with pytest.raises(Kill):
         run("books", "close", "2026-11")
     [path] = Path().glob("**/ledger.db")
