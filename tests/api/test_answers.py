@@ -19,7 +19,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -94,14 +94,14 @@ async def answering(
             origin = Origin(
                 "127.0.0.1", server.sockets[0].getsockname()[1], tls=False, base_path="/v1"
             )
-            async with open_door(provider, origin=origin) as house:
-                yield house, lambda: asked
+            async with open_gateway_over(provider, origin=origin) as gateway:
+                yield gateway, lambda: asked
 
 
-async def ask(house: InProcessGateway, path: str, body: bytes) -> Answered:
+async def ask(gateway: InProcessGateway, path: str, body: bytes) -> Answered:
     """The answer at `path`, in the way that the upstream's `body` is."""
     request = {"model": A_MODEL, "stream": not body.startswith(b"{"), **ASKED[path]}
-    return await house.ask("POST", path, json.dumps(request).encode())
+    return await gateway.ask("POST", path, json.dumps(request).encode())
 
 
 def told(usage: dict[str, Any]) -> dict[str, Any]:
@@ -155,13 +155,13 @@ def test_an_odd_answer_is_an_answer(run: Run, odd: str, path: str) -> None:
     """In every dialect: its words arrive, it is asked for once, and charged as told."""
 
     async def main() -> None:
-        async with answering(ODD[odd]) as (house, asked):
-            answer = await ask(house, path, ODD[odd])
+        async with answering(ODD[odd]) as (gateway, asked):
+            answer = await ask(gateway, path, ODD[odd])
             assert answer.status == 200
             assert b"Hi" in answer.body
             assert b'"error":{"message"' not in answer.body
             assert asked() == 1
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, USED)
             assert usage.confidence is Confidence.REPORTED
 
@@ -193,9 +193,9 @@ def test_what_is_shown_is_what_is_charged(run: Run, silent: str, path: str) -> N
     """Words are guessed where no usage is told, the same for the client and for the books."""
 
     async def main() -> None:
-        async with answering(SILENT[silent]) as (house, _):
-            answer = await ask(house, path, SILENT[silent])
-            (usage,) = await house.usages()
+        async with answering(SILENT[silent]) as (gateway, _):
+            answer = await ask(gateway, path, SILENT[silent])
+            (usage,) = await gateway.usages()
             assert usage.confidence is Confidence.ESTIMATED
             assert usage.tokens == Tokens(1, 2)
             if path != "/v1/completions" or not silent.startswith(
@@ -216,9 +216,9 @@ def test_only_the_side_that_is_not_told_is_guessed(
 
     async def main() -> None:
         usage = told({"prompt_tokens": 10, "completion_tokens": None, **total})
-        async with answering(events(HI, STOP, usage)) as (house, _):
-            answer = await ask(house, path, events(HI))
-            (record,) = await house.usages()
+        async with answering(events(HI, STOP, usage)) as (gateway, _):
+            answer = await ask(gateway, path, events(HI))
+            (record,) = await gateway.usages()
             assert record.tokens.input == 10
             assert 1 <= record.tokens.output <= 3
             assert record.confidence is Confidence.ESTIMATED
@@ -249,9 +249,9 @@ def test_the_older_call_of_a_function_is_the_call_of_a_tool(run: Run, form: str)
     """One call with all its arguments, for clients of messages and of responses."""
 
     async def main() -> None:
-        async with answering(LEGACY[form]) as (house, _):
-            message = await ask(house, "/v1/messages", LEGACY[form])
-            response = await ask(house, "/v1/responses", LEGACY[form])
+        async with answering(LEGACY[form]) as (gateway, _):
+            message = await ask(gateway, "/v1/messages", LEGACY[form])
+            response = await ask(gateway, "/v1/responses", LEGACY[form])
             if form == "whole":
                 (block,), (item,) = message.json["content"], response.json["output"]
                 stop, given = message.json["stop_reason"], block["input"]
@@ -289,8 +289,8 @@ def test_what_is_said_amid_a_call_comes_behind_it(
             HI, piece('{"city":', name="f"), chunk(amid), piece('"Bonn"}'), *more,
             chunk({}, "tool_calls"), TOLD,
         )  # fmt: skip
-        async with answering(body) as (house, _):
-            every = read_events(await ask(house, "/v1/messages", body))
+        async with answering(body) as (gateway, _):
+            every = read_events(await ask(gateway, "/v1/messages", body))
             assert every[-1] == {"type": "message_stop"}
             deltas = [(e["index"], e["delta"]) for e in every if e["type"] == "content_block_delta"]
             parts: dict[int, str] = {}
@@ -313,8 +313,8 @@ def test_so_much_is_said_amid_a_call_and_no_more(run: Run) -> None:
     async def main() -> None:
         words = chunk({"content": "a" * 300_000})
         body = events(piece('{"city":', name="f"), *[words] * 4, piece('"Bonn"}'), STOP, TOLD)
-        async with answering(body) as (house, _):
-            answer = await ask(house, "/v1/messages", body)
+        async with answering(body) as (gateway, _):
+            answer = await ask(gateway, "/v1/messages", body)
             assert b"could not convert the answer to the format of this API" in answer.body
 
     run(main())
@@ -326,10 +326,10 @@ def test_a_redirect_is_a_failure_of_the_upstream(run: Run, path: str, body: byte
     """We follow none, and it has answered nothing; the same is said in every dialect."""
 
     async def main() -> None:
-        async with answering(body, b"302 Found") as (house, _):
-            answer = await ask(house, path, body)
+        async with answering(body, b"302 Found") as (gateway, _):
+            answer = await ask(gateway, path, body)
             assert answer.status == 502
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
             assert usage.error_code == "upstream_failed"
             assert b"has answered" not in answer.body
@@ -358,10 +358,10 @@ def test_an_error_inside_an_answer_is_what_its_status_says(
 
     async def main() -> None:
         body, status = REFUSALS[refusal]
-        async with answering(body) as (house, _):
-            answer = await ask(house, path, body)
+        async with answering(body) as (gateway, _):
+            answer = await ask(gateway, path, body)
             assert answer.status == status
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             is_refused = status in {400, 422}
             assert (b"the context is too long" in answer.body) is is_refused
             assert usage.outcome is (Outcome.REFUSED if is_refused else Outcome.FAILED)
@@ -377,11 +377,11 @@ def test_an_error_amid_a_stream_ends_it(run: Run, path: str, code: int) -> None:
 
     async def main() -> None:
         body = events(HI, {**HI, "usage": USAGE}, {"error": {**ERROR, "type": "x", "code": code}})
-        async with answering(body) as (house, _):
-            answer = await ask(house, path, body)
+        async with answering(body) as (gateway, _):
+            answer = await ask(gateway, path, body)
             assert b"ended its answer early" in answer.body
             assert (b"the context is too long" in answer.body) is (code == 400)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
             assert usage.legs[0].tokens == USED
 
@@ -396,14 +396,14 @@ def test_a_call_that_the_limit_cuts(run: Run) -> None:
 
     async def main() -> None:
         body = whole({"content": None, "tool_calls": [CALL]}, "length", usage=USAGE)
-        async with answering(body) as (house, asked):
-            message = (await ask(house, "/v1/messages", body)).json
+        async with answering(body) as (gateway, asked):
+            message = (await ask(gateway, "/v1/messages", body)).json
             assert (message["stop_reason"], message["content"][0]["input"]) == ("max_tokens", {})
-            response = (await ask(house, "/v1/responses", body)).json
+            response = (await ask(gateway, "/v1/responses", body)).json
             assert response["incomplete_details"] == {"reason": "max_output_tokens"}
             assert response["output"][0]["arguments"] == '{"text":"Once upon'
             assert asked() == 2
-            assert [usage.tokens for usage in await house.usages()] == [USED, USED]
+            assert [usage.tokens for usage in await gateway.usages()] == [USED, USED]
 
     run(main())
 
@@ -422,10 +422,10 @@ def test_what_we_cannot_translate_is_told_so(run: Run, path: str, body: bytes) -
     """An untranslatable answer is our failure; the upstream's usage is on record all the same."""
 
     async def main() -> None:
-        async with answering(body) as (house, asked):
-            answer = await ask(house, path, body)
+        async with answering(body) as (gateway, asked):
+            answer = await ask(gateway, path, body)
             assert b"could not convert the answer to the format of this API" in answer.body
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "untranslatable_answer")
             assert (asked(), usage.tokens, usage.legs[0].tokens) == (1, Tokens(), USED)
 
@@ -437,9 +437,9 @@ def test_an_end_alone_is_no_answer(run: Run, path: str) -> None:
     """Nobody is charged for it, in whatever dialect."""
 
     async def main() -> None:
-        async with answering(events()) as (house, _):
-            assert (await ask(house, path, events())).status == 502
-            (usage,) = await house.usages()
+        async with answering(events()) as (gateway, _):
+            assert (await ask(gateway, path, events())).status == 502
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
 
     run(main())

@@ -19,7 +19,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient, Origin
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -40,11 +40,13 @@ async def opened(dialect: str, **answer: Any) -> AsyncIterator[tuple[InProcessGa
     asking = open_anthropic(MessageAnswer(**answer)) if dialect == "anthropic" else open_upstream()
     async with asking as upstream:
         with closing(HttpClient()) as http:
-            async with open_door(provider_of(dialect, http), origin=origin_of(upstream)) as house:
-                url = house.url.removesuffix("/v1")
-                client = AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0)
+            async with open_gateway_over(
+                provider_of(dialect, http), origin=origin_of(upstream)
+            ) as gateway:
+                url = gateway.url.removesuffix("/v1")
+                client = AsyncAnthropic(base_url=url, api_key=gateway.secret, max_retries=0)
                 async with client:
-                    yield house, client
+                    yield gateway, client
 
 
 def origin_of(upstream: Any) -> Origin:
@@ -67,14 +69,14 @@ def test_a_whole_answer(run: Run, dialect: str) -> None:
     """A message with common parameters is parsed by the client's own types."""
 
     async def main() -> None:
-        async with opened(dialect) as (house, client):
+        async with opened(dialect) as (gateway, client):
             got = await client.messages.create(
                 model=A_MODEL, max_tokens=2, messages=HELLO, system="Be brief.",
                 stop_sequences=["END"], metadata={"user_id": "u"},
             )  # fmt: skip
             assert (got.content[0].text, got.stop_reason) == ("Hello there", "max_tokens")
             assert (got.usage.input_tokens, got.usage.output_tokens) == (5, 2)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.tokens, usage.end_user) == (Tokens(5, 2), "u")
 
     run(main())
@@ -85,7 +87,7 @@ def test_a_stream(run: Run, dialect: str) -> None:
     """The client's own accumulation of a stream gives the whole message."""
 
     async def main() -> None:
-        async with opened(dialect) as (house, client):
+        async with opened(dialect) as (gateway, client):
             async with client.messages.stream(
                 model=A_MODEL, max_tokens=9, messages=HELLO
             ) as stream:
@@ -94,7 +96,7 @@ def test_a_stream(run: Run, dialect: str) -> None:
             assert words == ["Hello", " there", "."]
             assert (message.content[0].text, message.stop_reason) == ("Hello there.", "end_turn")
             assert (message.usage.input_tokens, message.usage.output_tokens) == (5, 3)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.ANSWERED, Tokens(5, 3))
 
     run(main())
@@ -132,7 +134,7 @@ def test_errors_are_the_clients_own(run: Run) -> None:
     """Each status raises the error that the client has for it."""
 
     async def main() -> None:
-        async with opened("openai") as (house, client):
+        async with opened("openai") as (gateway, client):
             with pytest.raises(anthropic.NotFoundError):
                 await client.messages.create(model="nothing", max_tokens=9, messages=HELLO)
             with pytest.raises(anthropic.BadRequestError, match="cannot be used"):
@@ -140,6 +142,6 @@ def test_errors_are_the_clients_own(run: Run) -> None:
             stranger = client.with_options(api_key="iw_wrong")
             with pytest.raises(anthropic.AuthenticationError):
                 await stranger.messages.create(model=A_MODEL, max_tokens=9, messages=HELLO)
-            assert len(await house.usages()) == 2
+            assert len(await gateway.usages()) == 2
 
     run(main())

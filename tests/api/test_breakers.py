@@ -33,14 +33,14 @@ def test_one_key_does_not_shut_out_the_others(run: Run, status: int, content: st
 
     async def main() -> None:
         good, bad = Answer(), Answer(status=status)
-        async with open_gateway(good, *[bad] * ATTACKS, good) as (house, _):
-            _, other = house.new_key()
-            assert (await house.chat(chat("hi"), secret=other)).status == 200
+        async with open_gateway(good, *[bad] * ATTACKS, good) as (gateway, _):
+            _, other = gateway.new_key()
+            assert (await gateway.chat(chat("hi"), secret=other)).status == 200
             for n in range(ATTACKS):
-                assert (await house.chat(chat(content.format(n=n)))).status >= 400
-            (state,) = house.door.router.health.states().values()
+                assert (await gateway.chat(chat(content.format(n=n)))).status >= 400
+            (state,) = gateway.context.router.health.states().values()
             assert state is BreakerState.CLOSED
-            assert (await house.chat(chat("hi"), secret=other)).status == 200
+            assert (await gateway.chat(chat("hi"), secret=other)).status == 200
 
     run(main())
 
@@ -50,19 +50,19 @@ def test_a_dead_upstream_is_found_out_by_two_keys(run: Run) -> None:
 
     async def main() -> None:
         good, bad = Answer(), Answer(status=500)
-        async with open_gateway(good, good, *[bad] * 6, good) as (house, upstream):
-            _, other = house.new_key()
+        async with open_gateway(good, good, *[bad] * 6, good) as (gateway, upstream):
+            _, other = gateway.new_key()
             for secret in (None, other):
-                assert (await house.chat(chat("hi"), secret=secret)).status == 200
+                assert (await gateway.chat(chat("hi"), secret=secret)).status == 200
             for n in range(3):
                 for secret in (None, other):
-                    await house.chat(chat(f"{n} {secret}"), secret=secret)
-            (state,) = house.door.router.health.states().values()
+                    await gateway.chat(chat(f"{n} {secret}"), secret=secret)
+            (state,) = gateway.context.router.health.states().values()
             assert state is BreakerState.OPEN
             asked = len(upstream.received)
-            assert (await house.chat(chat("hi"), secret=other)).status == 200
+            assert (await gateway.chat(chat("hi"), secret=other)).status == 200
             assert len(upstream.received) == asked + 1
-            (state,) = house.door.router.health.states().values()
+            (state,) = gateway.context.router.health.states().values()
             assert state is BreakerState.CLOSED, "and its answer closes the breaker"
 
     run(main())
@@ -72,12 +72,12 @@ def test_a_cancelled_call_says_nothing_of_an_offer(run: Run) -> None:
     """Clients that leave before the first byte, as often as they like, open no breaker."""
 
     async def main() -> None:
-        async with open_gateway(*[Answer(event_s=30.0)] * 20) as (house, _):
+        async with open_gateway(*[Answer(event_s=30.0)] * 20) as (gateway, _):
             for n in range(20):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.02):
-                        await house.chat(chat(str(n)) | {"stream": True})
-            (state,) = house.door.router.health.states().values()
+                        await gateway.chat(chat(str(n)) | {"stream": True})
+            (state,) = gateway.context.router.health.states().values()
             assert state is BreakerState.CLOSED
 
     run(main())
@@ -92,16 +92,16 @@ def test_what_this_machine_lacks_is_no_failure_of_the_offer(
         raise OSError(errno.EMFILE, "Too many open files")
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _):
-            _, other = house.new_key()
+        async with open_gateway(Answer()) as (gateway, _):
+            _, other = gateway.new_key()
             with monkeypatch.context() as patch:
                 patch.setattr("inferworks.http.client._addresses", nothing_left)
                 for n in range(ATTACKS):
-                    refused = await house.chat(chat(f"{n}"), secret=(None, other)[n % 2])
+                    refused = await gateway.chat(chat(f"{n}"), secret=(None, other)[n % 2])
                     assert (refused.status, refused.json["error"]["code"]) == (503, "no_room")
                     assert refused.headers["retry-after"] == "1"
-            assert BreakerState.OPEN not in house.door.router.health.states().values()
-            assert (await house.chat(chat("hi"))).status == 200
-            assert len(await house.usages()) == ATTACKS + 1
+            assert BreakerState.OPEN not in gateway.context.router.health.states().values()
+            assert (await gateway.chat(chat("hi"))).status == 200
+            assert len(await gateway.usages()) == ATTACKS + 1
 
     run(main())

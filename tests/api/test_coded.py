@@ -17,7 +17,7 @@ from inferworks.cloud.providers.stub import StubProvider
 from inferworks.http.budget import FREE_BYTES
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import CHAT, open_door, open_gateway
+from inferworks.testing.in_process_gateway import CHAT, open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording
 
@@ -50,15 +50,15 @@ def test_a_call(run: Run, coding: str, body: bytes) -> None:
     """A compressed call is served as if it had come plain, and goes upstream plain."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway() as (gateway, upstream):
             packed = PACK[coding](body)
             for _ in range(2):
-                answer = await house.chat(packed, headers={"content-encoding": coding})
+                answer = await gateway.chat(packed, headers={"content-encoding": coding})
                 assert answer.status == 200
             (first, second) = upstream.received
             assert first.body == second.body == body
             assert b"content-encoding" not in first.headers
-            usage, _ = await house.usages()
+            usage, _ = await gateway.usages()
             assert usage.request_bytes == len(body)
 
     run(main())
@@ -68,10 +68,12 @@ def test_codings_that_say_nothing(run: Run) -> None:
     """`identity`, and an empty body in whatever coding, are as they are without."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            assert (await house.chat(BODY, headers={"content-encoding": "identity"})).status == 200
-            empty = await house.chat(b"", headers={"content-encoding": "gzip"})
-            plain = await house.chat(b"")
+        async with open_gateway_over(StubProvider()) as gateway:
+            assert (
+                await gateway.chat(BODY, headers={"content-encoding": "identity"})
+            ).status == 200
+            empty = await gateway.chat(b"", headers={"content-encoding": "gzip"})
+            plain = await gateway.chat(b"")
             assert (empty.status, empty.body) == (plain.status, plain.body)
             assert empty.status == 400
 
@@ -84,12 +86,12 @@ def test_codings_that_are_not_taken(run: Run, path: str, coding: str) -> None:
     """415, by the head alone, with the codings that are."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.ask("POST", path, BODY, headers={"content-encoding": coding})
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.ask("POST", path, BODY, headers={"content-encoding": coding})
             assert answer.status == 415
             assert answer.headers["accept-encoding"] == "gzip, deflate, zstd"
             assert "gzip, deflate, zstd" in answer.json["error"]["message"]
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -99,16 +101,16 @@ def test_what_is_not_what_it_says(run: Run, coding: str, body: bytes) -> None:
     """400 with the coding in its words, and a record of a refused call."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.chat(body, headers={"content-encoding": coding})
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.chat(body, headers={"content-encoding": coding})
             assert (answer.status, answer.json["error"]["code"]) == (
                 400,
                 "invalid_content_encoding",
             )
             assert f"cannot be decoded as {coding}: " in answer.json["error"]["message"]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
-            assert (await house.chat(BODY)).status == 200
+            assert (await gateway.chat(BODY)).status == 200
 
     run(main())
 
@@ -119,11 +121,11 @@ def test_what_stands_for_too_much(run: Run, coding: str) -> None:
 
     async def main() -> None:
         limits = Limits(body_bytes=600_000)
-        async with open_door(StubProvider(), limits=limits) as house:
+        async with open_gateway_over(StubProvider(), limits=limits) as gateway:
             fits = BODY[:-1] + b" " * (600_000 - len(BODY)) + b"}"
             for body, status in ((fits, 200), (fits + b" ", 413), (bytes(1 << 25), 413)):
                 packed = PACK.get(coding, zlib.compress)(body)
-                answer = await house.chat(packed, headers={"content-encoding": coding})
+                answer = await gateway.chat(packed, headers={"content-encoding": coding})
                 assert answer.status == status
             assert answer.json["error"]["code"] == "body_too_large"
 
@@ -135,17 +137,17 @@ def test_what_is_decoded_is_counted(run: Run) -> None:
 
     async def main() -> None:
         limits = Limits(body_bytes=4_000_000, held_bytes=4_000_000)
-        async with open_door(StubProvider(), limits=limits) as house:
+        async with open_gateway_over(StubProvider(), limits=limits) as gateway:
             head = {"content-encoding": "gzip"}
             half = gzip.compress(BODY[:-1] + b" " * 1_500_000 + b"}")
             more = gzip.compress(BODY[:-1] + b" " * 2_500_000 + b"}")
             assert len(more) < FREE_BYTES
             for _ in range(3):
-                assert (await house.chat(half, headers=head)).status == 200
-                answer = await house.chat(more, headers=head)
+                assert (await gateway.chat(half, headers=head)).status == 200
+                answer = await gateway.chat(more, headers=head)
                 assert (answer.status, answer.json["error"]["code"]) == (503, "no_room")
                 assert answer.headers["retry-after"] == "1"
-            assert house.server.budget.held_bytes == 0
+            assert gateway.server.budget.held_bytes == 0
 
     run(main())
 
@@ -154,7 +156,7 @@ def test_a_form(run: Run) -> None:
     """A form with files may come so, too."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway() as (gateway, upstream):
             call = form_call(
                 Operation.TRANSCRIPTIONS, {"model": A_MODEL}, file=("file", recording(2000))
             )
@@ -163,7 +165,7 @@ def test_a_form(run: Run) -> None:
                 "content-type": call.content_type.decode(),
             }
             path = "/v1/audio/transcriptions"
-            answer = await house.ask("POST", path, gzip.compress(call.body), headers=headers)
+            answer = await gateway.ask("POST", path, gzip.compress(call.body), headers=headers)
             assert answer.status == 200
             assert upstream.received[0].body == call.body
 
@@ -174,9 +176,9 @@ def test_events(run: Run) -> None:
     """Reports of use elsewhere may come compressed too."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             headers = {"content-encoding": "gzip"}
-            answer = await house.ask(
+            answer = await gateway.ask(
                 "POST", "/v1/usage/events", gzip.compress(b"[]"), headers=headers
             )
             assert (answer.status, answer.json["received"]) == (200, 0)

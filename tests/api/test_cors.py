@@ -12,7 +12,7 @@ from inferworks.cloud.providers.stub import StubProvider
 from inferworks.config import load
 from inferworks.errors import ConfigError
 from inferworks.http.server import Limits
-from inferworks.testing.in_process_gateway import CHAT, Answered, open_door
+from inferworks.testing.in_process_gateway import CHAT, Answered, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -39,10 +39,10 @@ def test_nobody_unless_named(run: Run) -> None:
     """Without the setting a preflight is a method that does not fit, and no answer speaks of pages."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            asked = await house.ask("OPTIONS", CHAT, headers=ASKS, secret="")
+        async with open_gateway_over(StubProvider()) as gateway:
+            asked = await gateway.ask("OPTIONS", CHAT, headers=ASKS, secret="")
             assert (asked.status, asked.headers["allow"]) == (405, "POST")
-            answer = await house.chat(BODY, headers={"origin": PAGE})
+            answer = await gateway.chat(BODY, headers={"origin": PAGE})
             assert answer.status == 200
             for one in (asked, answer):
                 assert cors_of(one) == {}
@@ -59,8 +59,8 @@ def test_a_page_that_may(run: Run, origins: list[str], allowed: str) -> None:
 
     async def main() -> None:
         limits = Limits(body_bytes=1000)
-        async with open_door(StubProvider(), cors=origins, limits=limits) as house:
-            asked = await house.ask("OPTIONS", CHAT, headers=ASKS, secret="")
+        async with open_gateway_over(StubProvider(), cors=origins, limits=limits) as gateway:
+            asked = await gateway.ask("OPTIONS", CHAT, headers=ASKS, secret="")
             assert (asked.status, asked.body) == (200, b"")
             assert cors_of(asked) == {
                 "allow-origin": allowed,
@@ -73,13 +73,13 @@ def test_a_page_that_may(run: Run, origins: list[str], allowed: str) -> None:
             seen = {"allow-origin": allowed, "expose-headers": "*"}
             large = {**BODY, "user": "x" * 2000}
             answers = [
-                await house.chat(BODY, headers=origin),
-                await house.chat({**BODY, "stream": True}, headers=origin),
-                await house.chat({}, headers=origin),
-                await house.chat(BODY, headers=origin, secret="iw_x"),
-                await house.chat(large, headers=origin),
-                await house.ask("GET", "/v1/models", headers=origin),
-                await house.ask("GET", "/v1/nothing", headers=origin),
+                await gateway.chat(BODY, headers=origin),
+                await gateway.chat({**BODY, "stream": True}, headers=origin),
+                await gateway.chat({}, headers=origin),
+                await gateway.chat(BODY, headers=origin, secret="iw_x"),
+                await gateway.chat(large, headers=origin),
+                await gateway.ask("GET", "/v1/models", headers=origin),
+                await gateway.ask("GET", "/v1/nothing", headers=origin),
             ]
             assert [one.status for one in answers] == [200, 200, 400, 401, 413, 200, 404]
             for one in answers:
@@ -94,10 +94,12 @@ def test_a_page_that_may_not(run: Run, origin: str) -> None:
     """A page of another origin is refused, and its browser keeps our answers from it."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), cors=[PAGE]) as house:
-            asked = await house.ask("OPTIONS", CHAT, headers={**ASKS, "origin": origin}, secret="")
+        async with open_gateway_over(StubProvider(), cors=[PAGE]) as gateway:
+            asked = await gateway.ask(
+                "OPTIONS", CHAT, headers={**ASKS, "origin": origin}, secret=""
+            )
             assert (asked.status, asked.json["error"]["code"]) == (403, "origin_not_allowed")
-            answer = await house.chat(BODY, headers={"origin": origin})
+            answer = await gateway.chat(BODY, headers={"origin": origin})
             assert answer.status == 200
             for one in (asked, answer):
                 assert cors_of(one) == {}
@@ -111,9 +113,9 @@ def test_headers_that_are_no_names(run: Run, wanted: str) -> None:
     """Headers that are no names are not repeated."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), cors=["*"]) as house:
+        async with open_gateway_over(StubProvider(), cors=["*"]) as gateway:
             asks = {**ASKS, "access-control-request-headers": wanted}
-            asked = await house.ask("OPTIONS", CHAT, headers=asks, secret="")
+            asked = await gateway.ask("OPTIONS", CHAT, headers=asks, secret="")
             assert "allow-headers" not in cors_of(asked)
 
     run(main())
@@ -123,10 +125,10 @@ def test_options_that_are_no_preflight(run: Run) -> None:
     """The method is known to browsers alone."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), cors=["*"]) as house:
-            assert (await house.ask("OPTIONS", CHAT)).status == 405
-            assert (await house.ask("OPTIONS", CHAT, headers={"origin": PAGE})).status == 405
-            large = await house.ask("OPTIONS", CHAT, b"x" * 5000, headers=ASKS, secret="")
+        async with open_gateway_over(StubProvider(), cors=["*"]) as gateway:
+            assert (await gateway.ask("OPTIONS", CHAT)).status == 405
+            assert (await gateway.ask("OPTIONS", CHAT, headers={"origin": PAGE})).status == 405
+            large = await gateway.ask("OPTIONS", CHAT, b"x" * 5000, headers=ASKS, secret="")
             assert large.status == 413
 
     run(main())

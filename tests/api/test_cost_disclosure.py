@@ -33,13 +33,13 @@ INCLUDE = {"x-inferworks-include": "cost"}
 
 
 def charge(
-    house: InProcessGateway, input_pico: int = 500_000, output_pico: int = 1_500_000
+    gateway: InProcessGateway, input_pico: int = 500_000, output_pico: int = 1_500_000
 ) -> None:
     """Put the house's customer under a plan."""
     plan = PricePlan(A_CUSTOMER, 1, token_terms("EUR", input_pico, output_pico))
-    house.accounts.add_plan(plan)
-    assert house.door.tariffs is not None
-    house.door.tariffs.refresh()
+    gateway.accounts.add_plan(plan)
+    assert gateway.context.tariffs is not None
+    gateway.context.tariffs.refresh()
 
 
 def told_usage(answer: Answered) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def test_an_answer_says_who_served_it_and_what_it_costs(run: Run) -> None:
     """Provider, overhead and the exact charge stand in the head of a whole answer."""
 
     async def main() -> None:
-        async with open_gateway(Answer(input_tokens=7)) as (house, _):
-            charge(house)
-            answer = await house.chat(WHOLE)
-            (usage,) = await house.usages()
+        async with open_gateway(Answer(input_tokens=7)) as (gateway, _):
+            charge(gateway)
+            answer = await gateway.chat(WHOLE)
+            (usage,) = await gateway.usages()
             pico = usage.tokens.input * 500_000 + usage.tokens.output * 1_500_000
             assert answer.headers["x-inferworks-provider"] == "openai"
             assert answer.headers["x-inferworks-currency"] == "EUR"
@@ -73,9 +73,9 @@ def test_a_stream_says_at_its_head_what_is_known_by_then(run: Run) -> None:
     """The provider of a stream is known at its first byte, its cost is not."""
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _):
-            charge(house)
-            headers = (await house.chat(STREAM)).headers
+        async with open_gateway(Answer()) as (gateway, _):
+            charge(gateway)
+            headers = (await gateway.chat(STREAM)).headers
             assert headers["x-inferworks-provider"] == "openai"
             assert int(headers["x-inferworks-overhead-us"]) >= 0
             assert "x-inferworks-cost" not in headers
@@ -87,9 +87,9 @@ def test_the_overhead_leaves_the_upstream_s_time_out(run: Run) -> None:
     """An upstream that takes its time before each event is not ours."""
 
     async def main() -> None:
-        async with open_gateway(Answer(event_s=0.3)) as (house, _):
-            answer = await house.chat(STREAM)
-            (usage,) = await house.usages()
+        async with open_gateway(Answer(event_s=0.3)) as (gateway, _):
+            answer = await gateway.chat(STREAM)
+            (usage,) = await gateway.usages()
             overhead_ns = int(answer.headers["x-inferworks-overhead-us"]) * 1000
             assert usage.first_byte_ns is not None
             assert overhead_ns <= usage.first_byte_ns - usage.opened_ns - 290_000_000
@@ -101,9 +101,11 @@ def test_headers_can_be_left_out(run: Run) -> None:
     """An operator that does not want its callers to know who served them has it so."""
 
     async def main() -> None:
-        async with open_gateway(Answer(), answer_headers=False) as (house, _):
-            charge(house)
-            names = {n for n in (await house.chat(WHOLE)).headers if n.startswith("x-inferworks-")}
+        async with open_gateway(Answer(), answer_headers=False) as (gateway, _):
+            charge(gateway)
+            names = {
+                n for n in (await gateway.chat(WHOLE)).headers if n.startswith("x-inferworks-")
+            }
             assert names == {"x-inferworks-call-id"}
 
     run(main())
@@ -113,8 +115,8 @@ def test_without_a_price_no_cost_is_told(run: Run) -> None:
     """No header rather than a zero; in the answer, if it was asked for, null."""
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _):
-            answer = await house.chat(WHOLE, headers=INCLUDE)
+        async with open_gateway(Answer()) as (gateway, _):
+            answer = await gateway.chat(WHOLE, headers=INCLUDE)
             assert "x-inferworks-cost" not in answer.headers
             assert told_usage(answer)["cost"] is None
 
@@ -126,10 +128,10 @@ def test_the_cost_is_in_the_answer_when_asked_for(run: Run, body: dict[str, Any]
     """Exact decimals, the amount charged, with its parts; a stream then has its usage event too."""
 
     async def main() -> None:
-        async with open_gateway(Answer(cached_tokens=3, input_tokens=9)) as (house, _):
-            charge(house)
-            usage = told_usage(await house.chat(body, headers=INCLUDE))
-            (recorded,) = await house.usages()
+        async with open_gateway(Answer(cached_tokens=3, input_tokens=9)) as (gateway, _):
+            charge(gateway)
+            usage = told_usage(await gateway.chat(body, headers=INCLUDE))
+            (recorded,) = await gateway.usages()
             assert (recorded.tokens.input, recorded.tokens.output) == (9, 3)
             assert usage["cost"] == "0.000009"
             assert usage["cost_details"] == {
@@ -149,10 +151,10 @@ def test_every_other_byte_stays(run: Run, body: dict[str, Any], spaced: bool) ->
     """An answer with its cost, less its cost, is the answer that comes without it."""
 
     async def main() -> None:
-        async with open_gateway(Answer(spaced=spaced)) as (house, _):
-            charge(house)
-            plain = (await house.chat(body)).body
-            priced = (await house.chat(body, headers=INCLUDE)).body
+        async with open_gateway(Answer(spaced=spaced)) as (gateway, _):
+            charge(gateway)
+            plain = (await gateway.chat(body)).body
+            priced = (await gateway.chat(body, headers=INCLUDE)).body
             cut = re.sub(rb',"cost":[0-9.]+,"cost_details":\{[^}]*\}', b"", priced)
             assert cut != priced
             assert cut == plain
@@ -171,9 +173,9 @@ def test_openrouter_s_wish_is_for_us_alone(run: Run, stream: bool) -> None:
     added = b',"stream_options":{"include_usage":true}' if stream else b""
 
     async def main() -> None:
-        async with open_gateway(Answer(), running_usage=False) as (house, upstream):
-            charge(house)
-            answer = await house.chat(head + wish + rest + b"}")
+        async with open_gateway(Answer(), running_usage=False) as (gateway, upstream):
+            charge(gateway)
+            answer = await gateway.chat(head + wish + rest + b"}")
             assert told_usage(answer)["cost"] == "0.000007"
             (received,) = upstream.received
             assert received.body == head + rest + added + b"}"
@@ -185,9 +187,9 @@ def test_any_other_usage_in_a_request_passes(run: Run) -> None:
     """A `usage` that does not wish for the cost is the upstream's to take or refuse."""
 
     async def main() -> None:
-        async with open_gateway(Answer(), running_usage=True) as (house, upstream):
+        async with open_gateway(Answer(), running_usage=True) as (gateway, upstream):
             body = msgspec.json.encode({**WHOLE, "usage": "a lot"})
-            assert "cost" not in told_usage(await house.chat(body))
+            assert "cost" not in told_usage(await gateway.chat(body))
             assert upstream.received[0].body == body
 
     run(main())
@@ -198,9 +200,9 @@ def test_the_cost_of_a_responses_stream_is_in_its_last_event(run: Run) -> None:
     body = msgspec.json.encode({"model": A_MODEL, "input": "hello", "stream": True})
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _):
-            charge(house)
-            answer = await house.ask("POST", "/v1/responses", body, headers=INCLUDE)
+        async with open_gateway(Answer()) as (gateway, _):
+            charge(gateway)
+            answer = await gateway.ask("POST", "/v1/responses", body, headers=INCLUDE)
             lines = [line for line in answer.body.split(b"\n") if line.startswith(b"data: {")]
             last = json.loads(lines[-1][6:], parse_float=str)
             assert last["type"] == "response.completed"

@@ -18,7 +18,7 @@ from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
-from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -41,16 +41,16 @@ async def house_before(upstream: str) -> AsyncIterator[InProcessGateway]:
             async with open_upstream(Answer()) as fake:
                 provider = openai_provider(client, NoCredential(), name="openai")
                 translating = TranslatingProvider(provider, TRANSLATIONS)
-                async with open_door(translating, origin=fake.origin) as house:
-                    charge(house)
-                    yield house
+                async with open_gateway_over(translating, origin=fake.origin) as gateway:
+                    charge(gateway)
+                    yield gateway
         else:
             async with open_anthropic(MessageAnswer()) as anthropic:
                 speaks = PassthroughProvider(client, ANTHROPIC, NoCredential())
                 translating = TranslatingProvider(speaks, TRANSLATIONS)
-                async with open_door(translating, origin=anthropic.origin) as house:
-                    charge(house)
-                    yield house
+                async with open_gateway_over(translating, origin=anthropic.origin) as gateway:
+                    charge(gateway)
+                    yield gateway
 
 
 def costs_in(answer: Answered) -> list[str]:
@@ -77,11 +77,11 @@ def test_the_cost_is_told_once_and_is_the_charge(
     path, body = ASKED[asked]
 
     async def main() -> None:
-        async with house_before(upstream) as house:
+        async with house_before(upstream) as gateway:
             data = msgspec.json.encode({"model": A_MODEL, "stream": stream, **body})
-            answer = await house.ask("POST", path, data, headers=INCLUDE)
+            answer = await gateway.ask("POST", path, data, headers=INCLUDE)
             assert answer.status == 200
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             pico = usage.tokens.input * 500_000 + usage.tokens.output * 1_500_000
             assert pico > 0
             assert costs_in(answer)[-1:] == [f"{pico / 10**12:.12f}".rstrip("0")]

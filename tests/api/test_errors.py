@@ -27,8 +27,8 @@ from inferworks.testing.in_process_gateway import (
     CHAT,
     Answered,
     InProcessGateway,
-    open_door,
     open_gateway,
+    open_gateway_over,
     parse_answer,
 )
 from inferworks.testing.providers import A_MODEL
@@ -76,13 +76,13 @@ def test_what_is_no_json_object(run: Run, body: bytes) -> None:
     """Bytes that are not one JSON object in UTF-8 get 400, in OpenAI's words."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.chat(body)
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.chat(body)
             assert answer.status == 400
             error = error_of(answer)
             assert error["message"].startswith("We could not parse the JSON body of your request.")
             assert (error["type"], error["code"]) == ("invalid_request_error", None)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
             assert (usage.tokens, usage.legs) == (NO_TOKENS, ())
             assert usage.request_bytes == len(body)
@@ -95,12 +95,12 @@ def test_nesting_is_never_too_deep_for_us_alone(run: Run) -> None:
     """JSON of any depth is answered or refused: no later step fails on a depth that was let in."""
 
     async def main() -> None:
-        async with open_gateway(running_usage=True) as (house, _):
+        async with open_gateway(running_usage=True) as (gateway, _):
             statuses = []
             for depth in (*range(600, 1000), *range(2000, 20_000, 500)):
                 nested = b"[" * depth + b"]" * depth
                 body = changed(stream=True)[:-1] + b', "x": ' + nested + b"}"
-                statuses.append((await house.chat(body)).status)
+                statuses.append((await gateway.chat(body)).status)
             assert set(statuses) == {200, 400}, "where Python's limit is depends on its version"
             assert statuses == sorted(statuses)
 
@@ -158,14 +158,14 @@ def test_a_wrong_parameter(run: Run, body: bytes, param: str, code: str | None) 
     """The error names the parameter and the code, in a sentence without the decoder's jargon."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.chat(body)
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.chat(body)
             assert answer.status == 400
             error = error_of(answer)
             assert (error["param"], error["code"]) == (param, code)
             assert error["type"] == "invalid_request_error"
             assert f"'{param}'" in error["message"]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status, usage.error_code) == (Outcome.REFUSED, 400, code)
 
     run(main())
@@ -201,9 +201,9 @@ def test_an_unknown_model(run: Run) -> None:
     """A model that is not served gets 404 and OpenAI's code."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for model in ("gpt-5", "a\0b", "m'\"`<x>", "é" * 200):
-                answer = await house.chat(changed(model=model))
+                answer = await gateway.chat(changed(model=model))
                 error = error_of(answer)
                 assert (answer.status, error["code"], error["param"]) == (
                     404,
@@ -211,7 +211,7 @@ def test_an_unknown_model(run: Run) -> None:
                     "model",
                 )
                 assert f"`{model}` does not exist" in error["message"]
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert {(u.outcome, u.status, u.error_code) for u in usages} == {
                 (Outcome.REFUSED, 404, "model_not_found")
             }
@@ -224,24 +224,24 @@ def test_who_is_not_known_is_not_metered(run: Run) -> None:
     """No key, a wrong one or a revoked one get 401 and leave no record: there is nobody to charge."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            key_id, revoked = house.new_key()
-            house.revoke(key_id)
+        async with open_gateway_over(StubProvider()) as gateway:
+            key_id, revoked = gateway.new_key()
+            gateway.revoke(key_id)
             codes = []
             for secret, headers in (
                 ("", {}), ("iw_wrong", {}), (revoked, {}),
-                ("", {"authorization": f"Basic {house.secret}"}), ("", {"authorization": "Bearer"}),
+                ("", {"authorization": f"Basic {gateway.secret}"}), ("", {"authorization": "Bearer"}),
                 ("", {"authorization": "Bearer  "}), ("", {"authorization": "Bearer \xff"}),
                 ("", {"x-api-key": "iw_wrong"}), (None, {"x-api-key": "iw_other"}),
             ):  # fmt: skip
-                answer = await house.chat(GOOD, secret=secret, headers=headers)
+                answer = await gateway.chat(GOOD, secret=secret, headers=headers)
                 assert answer.status == 401
                 codes.append(error_of(answer)["code"])
-                assert house.secret not in answer.body.decode()
+                assert gateway.secret not in answer.body.decode()
             wrong = "invalid_api_key"
             assert codes == [None, wrong, wrong, None, None, None, wrong, wrong, None]
-            assert "revoked" in (await house.chat(GOOD, secret=revoked)).json["error"]["message"]
-            assert await house.usages() == []
+            assert "revoked" in (await gateway.chat(GOOD, secret=revoked)).json["error"]["message"]
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -250,10 +250,10 @@ def test_a_key_may_come_as_anthropics_clients_send_it(run: Run) -> None:
     """`x-api-key` names a key as well as a bearer token does, and beside the same one."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            headers = {"x-api-key": house.secret}
-            assert (await house.chat(GOOD, secret="", headers=headers)).status == 200
-            assert (await house.chat(GOOD, headers=headers)).status == 200
+        async with open_gateway_over(StubProvider()) as gateway:
+            headers = {"x-api-key": gateway.secret}
+            assert (await gateway.chat(GOOD, secret="", headers=headers)).status == 200
+            assert (await gateway.chat(GOOD, headers=headers)).status == 200
 
     run(main())
 
@@ -262,9 +262,9 @@ def test_the_scheme_of_a_key_has_no_case(run: Run) -> None:
     """`bearer` is `Bearer`."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            headers = {"authorization": f"bearer {house.secret}"}
-            assert (await house.chat(GOOD, secret="", headers=headers)).status == 200
+        async with open_gateway_over(StubProvider()) as gateway:
+            headers = {"authorization": f"bearer {gateway.secret}"}
+            assert (await gateway.chat(GOOD, secret="", headers=headers)).status == 200
 
     run(main())
 
@@ -282,12 +282,12 @@ def test_a_purpose_that_may_not_be_named(run: Run, purpose: str, status: int, co
     """A purpose outside what the key allows is refused, and on record under the key's own."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.chat(GOOD, headers={"x-inferworks-purpose": purpose})
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.chat(GOOD, headers={"x-inferworks-purpose": purpose})
             error = error_of(answer)
             assert (answer.status, error["code"]) == (status, code)
             assert error["param"] == "x-inferworks-purpose"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.REFUSED, status)
             assert usage.purpose is Purpose.SERVE_PAID
 
@@ -299,18 +299,18 @@ def test_too_many_calls_at_once(run: Run) -> None:
 
     async def main() -> None:
         provider = StubProvider([Script(token_s=0.1)])
-        async with open_door(provider, calls_at_once=2) as house:
-            running = [asyncio.ensure_future(house.chat(GOOD)) for _ in range(2)]
+        async with open_gateway_over(provider, calls_at_once=2) as gateway:
+            running = [asyncio.ensure_future(gateway.chat(GOOD)) for _ in range(2)]
             while len(provider.calls) < 2:
                 await asyncio.sleep(0.005)
-            answer = await house.chat(GOOD)
+            answer = await gateway.chat(GOOD)
             error = error_of(answer)
             assert (answer.status, error["type"]) == (429, "rate_limit_error")
             assert error["code"] == "too_many_calls"
             assert answer.headers["retry-after"] == "1"
             assert [(await call).status for call in running] == [200, 200]
-            assert (await house.chat(GOOD)).status == 200
-            outcomes = sorted(usage.outcome for usage in await house.usages())
+            assert (await gateway.chat(GOOD)).status == 200
+            outcomes = sorted(usage.outcome for usage in await gateway.usages())
             assert outcomes == [Outcome.ANSWERED] * 3 + [Outcome.REFUSED]
 
     run(main())
@@ -321,17 +321,17 @@ def test_too_many_calls_of_one_key(run: Run) -> None:
 
     async def main() -> None:
         provider = StubProvider([Script(token_s=0.1)])
-        async with open_door(provider, calls_per_key=2) as house:
-            _, other = house.new_key()
-            running = [asyncio.ensure_future(house.chat(GOOD)) for _ in range(2)]
+        async with open_gateway_over(provider, calls_per_key=2) as gateway:
+            _, other = gateway.new_key()
+            running = [asyncio.ensure_future(gateway.chat(GOOD)) for _ in range(2)]
             while len(provider.calls) < 2:
                 await asyncio.sleep(0.005)
-            refused = await house.chat(GOOD)
+            refused = await gateway.chat(GOOD)
             assert (refused.status, error_of(refused)["code"]) == (429, "too_many_calls")
             assert "with this key" in error_of(refused)["message"]
-            assert (await house.chat(GOOD, secret=other)).status == 200
+            assert (await gateway.chat(GOOD, secret=other)).status == 200
             assert [(await call).status for call in running] == [200, 200]
-            assert (await house.chat(GOOD)).status == 200
+            assert (await gateway.chat(GOOD)).status == 200
 
     run(main())
 
@@ -340,18 +340,18 @@ def test_a_body_over_the_limit(run: Run) -> None:
     """A body that is too large gets 413 with OpenAI's error body, however its length is told."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
+        async with open_gateway_over(StubProvider(), limits=Limits(body_bytes=1000)) as gateway:
             large = changed(user="x" * 2000)
-            answer = await house.chat(large)
+            answer = await gateway.chat(large)
             assert answer.status == 413
             assert "1000 bytes" in error_of(answer)["message"]
             chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(large), large)
-            reader, writer = await house.connect()
-            head = house.request("POST", CHAT, b"", headers={"transfer-encoding": "chunked"})
+            reader, writer = await gateway.connect()
+            head = gateway.request("POST", CHAT, b"", headers={"transfer-encoding": "chunked"})
             writer.write(head.replace(b"content-length: 0\r\n", b"") + chunked)
             assert (await reader.read()).startswith(b"HTTP/1.1 413")
             writer.close()
-            assert (await house.chat(GOOD)).status == 200
+            assert (await gateway.chat(GOOD)).status == 200
 
     run(main())
 
@@ -380,13 +380,13 @@ def test_wrong_paths_and_methods(run: Run, method: str, path: str, status: int) 
     """A missing path gets 404, a method that does not fit 405, each with an error body."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.ask(method, path, b"")
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.ask(method, path, b"")
             assert answer.status == status
             if method != "HEAD":
                 error_of(answer)
                 assert len(answer.body) < 1000
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -409,12 +409,12 @@ def test_an_upstream_that_refuses(
     """An upstream's refusal of the request is the answer; its other refusals are ours to explain."""
 
     async def main() -> None:
-        async with open_gateway(Answer(status=upstream_status)) as (house, _):
-            answer = await house.chat(changed(stream=stream))
+        async with open_gateway(Answer(status=upstream_status)) as (gateway, _):
+            answer = await gateway.chat(changed(stream=stream))
             assert answer.status == status
             assert error_of(answer)["code"] == code
             assert "sk-" not in answer.body.decode()
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status, usage.tokens) == (outcome, status, NO_TOKENS)
             assert [leg.status for leg in usage.legs] == [upstream_status]
 
@@ -425,11 +425,11 @@ def test_a_model_without_a_ready_replica(run: Run) -> None:
     """Until a replica is ready the model's calls get 503, are on record, and can be sent again."""
 
     async def main() -> None:
-        async with open_door() as house:
-            answer = await house.chat(GOOD)
+        async with open_gateway_over() as gateway:
+            answer = await gateway.chat(GOOD)
             assert (answer.status, error_of(answer)["code"]) == (503, "no_replica")
             assert answer.headers["retry-after"] == "1"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status, usage.legs) == (Outcome.FAILED, 503, ())
 
     run(main())
@@ -439,14 +439,14 @@ def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixt
     """An unforeseen error gets a plain 500 and one failed Usage; the trace is in our log alone."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             object.__setattr__(
-                house.door, "router", SimpleNamespace(health=house.door.router.health)
+                gateway.context, "router", SimpleNamespace(health=gateway.context.router.health)
             )
-            answer = await house.chat(GOOD)
+            answer = await gateway.chat(GOOD)
             assert answer.status == 500
             assert error_of(answer)["message"] == "The server had an error; it has been logged."
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.error_code) == (Outcome.FAILED, "AttributeError")
 
     run(main())
@@ -469,11 +469,11 @@ FRAMED = {
 
 
 async def told_by_head(
-    house: InProcessGateway, method: str, path: str, headers: dict[str, str]
+    gateway: InProcessGateway, method: str, path: str, headers: dict[str, str]
 ) -> Answered:
     """The answer to a head alone, with none of the body that it announces."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"host": "x", **headers}.items())
-    reader, writer = await house.connect()
+    reader, writer = await gateway.connect()
     writer.write(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode())
     try:
         async with asyncio.timeout(5.0):
@@ -499,15 +499,15 @@ def test_who_has_no_key_sends_no_body(
     """Without a good key the head is enough for the answer, at every door, in that door's words."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for path in BODIES:
                 path += "x" if path.endswith("/") else ""
-                answer = await told_by_head(house, "POST", path, {**nobody, **framed})
-                whole = await told_by_head(house, "POST", path, nobody | {"connection": "close"})
+                answer = await told_by_head(gateway, "POST", path, {**nobody, **framed})
+                whole = await told_by_head(gateway, "POST", path, nobody | {"connection": "close"})
                 assert answer.status == whole.status == 401
                 assert unnamed(answer).body == unnamed(whole).body
                 assert answer.headers["connection"] == "close"
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -516,18 +516,18 @@ def test_what_takes_no_body_without_a_key_is_what_needs_one(run: Run) -> None:
     """A head is refused exactly where its endpoint would refuse the request."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for path, methods in ROUTES.items():
                 path += "x" if path.endswith("/") else ""
                 for method in set(methods) - {"HEAD"}:
                     body = {"content-length": "10", "expect": "100-continue", "connection": "close"}
-                    whole = await told_by_head(house, method, path, {"connection": "close"})
+                    whole = await told_by_head(gateway, method, path, {"connection": "close"})
                     if whole.status == 401:
-                        by_head = await told_by_head(house, method, path, body)
+                        by_head = await told_by_head(gateway, method, path, body)
                         assert unnamed(by_head) == unnamed(whole)
                     else:
-                        reader, writer = await house.connect()
-                        writer.write(house.request(method, path, b"", headers=body, secret=""))
+                        reader, writer = await gateway.connect()
+                        writer.write(gateway.request(method, path, b"", headers=body, secret=""))
                         assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
                         writer.close()
 
@@ -538,19 +538,19 @@ def test_a_key_for_something_else_sends_no_body(run: Run) -> None:
     """A key that may read metrics and nothing else is told so by the head, and a revoked one is."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             monitor, secret = mint(A_CUSTOMER, 1, Grant(monitor=True))
-            house.accounts.add_key(monitor)
-            revoked_id, revoked = house.new_key()
-            house.revoke(revoked_id)
+            gateway.accounts.add_key(monitor)
+            revoked_id, revoked = gateway.new_key()
+            gateway.revoke(revoked_id)
             for name, status, code in (
                 (secret, 403, "monitor_key"),
                 (revoked, 401, "invalid_api_key"),
             ):
                 headers = {"authorization": f"Bearer {name}", "content-length": "10000000"}
-                answer = await told_by_head(house, "POST", CHAT, headers)
+                answer = await told_by_head(gateway, "POST", CHAT, headers)
                 assert (answer.status, error_of(answer)["code"]) == (status, code)
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -573,16 +573,16 @@ def test_what_is_not_there_takes_no_body(run: Run, method: str, path: str, statu
     """No path, no such method, nothing to say to it: told by the head, and with a key in no other way."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             length = {"content-length": "10000000"}
-            for key in ({}, {"authorization": f"Bearer {house.secret}"}):
-                answer = await told_by_head(house, method, path, {**length, **key})
+            for key in ({}, {"authorization": f"Bearer {gateway.secret}"}):
+                answer = await told_by_head(gateway, method, path, {**length, **key})
                 assert answer.status == status
                 error_of(answer)
             if status == 405:
                 allowed = ROUTES[path]
                 assert answer.headers["allow"] == ", ".join(allowed)
-                bodiless = await house.ask(method, path)
+                bodiless = await gateway.ask(method, path)
                 assert (bodiless.status, bodiless.headers["allow"]) == (405, ", ".join(allowed))
 
     run(main())
@@ -592,21 +592,21 @@ def test_a_key_that_is_revoked_while_its_connection_is_kept(run: Run) -> None:
     """A head that was admitted once is looked at again with each call, and so is one that is recognised."""
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _):
-            key_id, secret = house.new_key()
-            request = house.request("POST", CHAT, json.dumps(GOOD).encode(), secret=secret)
+        async with open_gateway(Answer()) as (gateway, _):
+            key_id, secret = gateway.new_key()
+            request = gateway.request("POST", CHAT, json.dumps(GOOD).encode(), secret=secret)
             request = request.replace(b"connection: close\r\n", b"")
-            reader, writer = await house.connect()
+            reader, writer = await gateway.connect()
             for status in (200, 200, 401):
                 if status == 401:
-                    house.revoke(key_id)
+                    gateway.revoke(key_id)
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 assert head.startswith(b"HTTP/1.1 %d " % status)
                 (length,) = re.findall(rb"content-length: (\d+)", head)
                 await reader.readexactly(int(length))
             writer.close()
-            assert len(await house.usages()) == 2
+            assert len(await gateway.usages()) == 2
 
     run(main())
 
@@ -616,27 +616,27 @@ def test_bodies_of_one_key_leave_room_for_another(run: Run) -> None:
 
     async def main() -> None:
         limits = Limits(held_bytes=2_000_000)
-        async with open_gateway(Answer(), limits=limits) as (house, _):
-            _, other = house.new_key()
+        async with open_gateway(Answer(), limits=limits) as (gateway, _):
+            _, other = gateway.new_key()
             messages = [{"role": "user", "content": "x" * 900_000}]
             large = json.dumps({**GOOD, "messages": messages}).encode()
             crowd = []
-            for secret in [house.secret] * 4 + ["iw_nobody"] * 4:
-                _, writer = await house.connect()
-                writer.write(house.request("POST", CHAT, large, secret=secret)[:-100])
+            for secret in [gateway.secret] * 4 + ["iw_nobody"] * 4:
+                _, writer = await gateway.connect()
+                writer.write(gateway.request("POST", CHAT, large, secret=secret)[:-100])
                 crowd.append(writer)
-            while house.server.budget.held_bytes < 800_000:
+            while gateway.server.budget.held_bytes < 800_000:
                 await asyncio.sleep(0.002)
-            refused = await house.chat(large)
+            refused = await gateway.chat(large)
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             error_of(refused)
-            assert (await house.chat(GOOD)).status == 200, "what is small is always taken"
-            assert (await house.chat(large, secret=other)).status == 200
+            assert (await gateway.chat(GOOD)).status == 200, "what is small is always taken"
+            assert (await gateway.chat(large, secret=other)).status == 200
             for writer in crowd:
                 writer.close()
-            await house.alone()
-            assert house.server.budget.held_bytes == 0
-            assert (await house.chat(large)).status == 200
+            await gateway.alone()
+            assert gateway.server.budget.held_bytes == 0
+            assert (await gateway.chat(large)).status == 200
 
     run(main())
 
@@ -648,13 +648,13 @@ def test_what_no_offer_has_words_for_is_the_caller_s_fault(run: Run, stream: boo
     async def main() -> None:
         first = StubProvider([Script(unsaid="'n' is not known there.")], name="first")
         second = StubProvider([Script(unsaid="'n' cannot be 2.")], name="second")
-        async with open_door(first, second) as house:
-            answer = await house.chat({**GOOD, "stream": stream})
+        async with open_gateway_over(first, second) as gateway:
+            answer = await gateway.chat({**GOOD, "stream": stream})
             assert answer.status == 400
             assert error_of(answer)["code"] == "unsupported_parameter"
-            (usage,) = await house.usages()
-            assert house.door.board is not None
-            text = exposition(house.door.board.calls.families()).decode()
+            (usage,) = await gateway.usages()
+            assert gateway.context.board is not None
+            text = exposition(gateway.context.board.calls.families()).decode()
         assert (usage.outcome, usage.status, usage.legs) == (Outcome.REFUSED, 400, ())
         assert usage.error_code == "unsupported_parameter"
         counted = parse_exposition(text)
@@ -670,9 +670,9 @@ def test_one_offer_that_has_words_for_it_serves(run: Run) -> None:
     async def main() -> None:
         first = StubProvider([Script(unsaid="'n' is not known there.")], name="first")
         second = StubProvider(name="second")
-        async with open_door(first, second) as house:
-            answers = [await house.chat(GOOD) for _ in range(10)]
-            usages = await house.usages()
+        async with open_gateway_over(first, second) as gateway:
+            answers = [await gateway.chat(GOOD) for _ in range(10)]
+            usages = await gateway.usages()
         assert {answer.status for answer in answers} == {200}
         assert [[leg.provider for leg in usage.legs] for usage in usages] == [["second"]] * 10
 

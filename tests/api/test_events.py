@@ -26,7 +26,7 @@ from inferworks.meter.events import (
 )
 from inferworks.meter.usage import Outcome, Tokens
 from inferworks.purpose import Purpose
-from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_gateway_over
 from inferworks.units import NS_PER_SECOND, Unit
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -66,15 +66,15 @@ def counts(accepted: int, duplicate: int, conflict: int) -> dict[str, int]:
     }
 
 
-async def send(house: InProcessGateway, body: object, secret: str | None = None) -> Answered:
+async def send(gateway: InProcessGateway, body: object, secret: str | None = None) -> Answered:
     """Report `body`."""
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return await house.ask("POST", "/v1/usage/events", data, secret=secret)
+    return await gateway.ask("POST", "/v1/usage/events", data, secret=secret)
 
 
-def stored(house: InProcessGateway) -> list[Activity]:
+def stored(gateway: InProcessGateway) -> list[Activity]:
     """The activities on record."""
-    with house.store.reads() as reads:
+    with gateway.store.reads() as reads:
         return list(reads.activities(0, 1 << 62))
 
 
@@ -82,17 +82,17 @@ def test_one_event(run: Run) -> None:
     """An event becomes one activity, durable when the answer comes."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, event(customer="acme", description="step 1"))
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, event(customer="acme", description="step 1"))
             assert answer.status == 200
             assert answer.json == counts(1, 0, 0)
-            assert stored(house) == [
+            assert stored(gateway) == [
                 Activity(
                     "trainer", "run-1", "node-1", Purpose.TRAIN_GRADIENT, "acme",  # type: ignore[arg-type]
                     START_NS, START_NS + 2_000, 2_000, Unit.NODE_NS, "step 1",
                 )
             ]  # fmt: skip
-            assert await house.usages() == [], "an activity is no call"
+            assert await gateway.usages() == [], "an activity is no call"
 
     run(main())
 
@@ -101,15 +101,18 @@ def test_exactly_once(run: Run) -> None:
     """The same again is a duplicate, another body under the same name a conflict; one is counted."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            first = await send(house, event())
-            again = await send(house, [event(), event("run-2"), event("run-2")])
-            other = await send(house, event(quantity=5))
+        async with open_gateway_over(StubProvider()) as gateway:
+            first = await send(gateway, event())
+            again = await send(gateway, [event(), event("run-2"), event("run-2")])
+            other = await send(gateway, event(quantity=5))
             assert first.json == counts(1, 0, 0)
             assert again.json == counts(1, 2, 0)
             assert other.json == counts(0, 0, 1)
-            assert [(a.id, a.quantity) for a in stored(house)] == [("run-1", 2000), ("run-2", 2000)]
-            with house.store.reads() as reads:
+            assert [(a.id, a.quantity) for a in stored(gateway)] == [
+                ("run-1", 2000),
+                ("run-2", 2000),
+            ]
+            with gateway.store.reads() as reads:
                 (kept,) = reads.quarantined()
             assert '"quantity":5' in kept.body
             assert kept.existing is not None
@@ -123,10 +126,10 @@ def test_a_purpose_that_the_key_may_not_report(run: Run, purpose: str) -> None:
     """A key reports its own purposes, and nobody reports serving, which is metered by calls."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, [event("a"), event("b", purpose=purpose)])
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, [event("a"), event("b", purpose=purpose)])
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
-            assert stored(house) == []
+            assert stored(gateway) == []
 
     run(main())
 
@@ -135,15 +138,15 @@ def test_who_may_report(run: Run) -> None:
     """Without a key nothing is taken in; a key for serving alone may report nothing."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            assert (await send(house, event(), secret="")).status == 401
-            _, silent = house.new_key(Purpose.TRAIN_GRADIENT)
-            answer = await send(house, b"no matter what", secret=silent)
+        async with open_gateway_over(StubProvider()) as gateway:
+            assert (await send(gateway, event(), secret="")).status == 401
+            _, silent = gateway.new_key(Purpose.TRAIN_GRADIENT)
+            answer = await send(gateway, b"no matter what", secret=silent)
             assert (answer.status, answer.json["error"]["code"]) == (403, "reporting_not_allowed")
-            _, serving = house.new_key(sources=("x", "trainer"))
-            assert (await send(house, event(), secret=serving)).status == 403
-            _, trainer = house.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",), ours=True)
-            assert (await send(house, event(), secret=trainer)).status == 200
+            _, serving = gateway.new_key(sources=("x", "trainer"))
+            assert (await send(gateway, event(), secret=serving)).status == 403
+            _, trainer = gateway.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",), ours=True)
+            assert (await send(gateway, event(), secret=trainer)).status == 200
 
     run(main())
 
@@ -190,13 +193,13 @@ def test_a_malformed_batch_is_refused_whole(run: Run, body: object, param: str |
     """One malformed event, and nothing of its batch is counted; the error says which and what."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, body)
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, body)
             assert answer.status == 400
             error = answer.json["error"]
             assert error["param"] == param
             assert "Expected `" not in error["message"]
-            assert stored(house) == []
+            assert stored(gateway) == []
 
     run(main())
 
@@ -205,9 +208,9 @@ def test_a_failed_journal(run: Run) -> None:
     """An event that cannot be made durable is not acknowledged."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            house.store.broken = True
-            answer = await send(house, event())
+        async with open_gateway_over(StubProvider()) as gateway:
+            gateway.store.broken = True
+            answer = await send(gateway, event())
             assert (answer.status, answer.json["error"]["code"]) == (503, "journal")
 
     run(main())
@@ -217,8 +220,8 @@ def test_an_empty_batch(run: Run) -> None:
     """Nothing is taken in, and that is no error."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, json.loads("[]"))
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, json.loads("[]"))
             assert answer.json == counts(0, 0, 0)
 
     run(main())
@@ -245,10 +248,10 @@ def test_a_reported_call_becomes_a_usage(run: Run) -> None:
     """Under a name of its own, with its tokens by bucket; the key's customer and purpose unless named."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, call())
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, call())
             assert (answer.status, answer.json) == (200, counts(1, 0, 0))
-            [usage] = await house.usages()
+            [usage] = await gateway.usages()
             assert (usage.call_id, usage.customer, usage.purpose) == (
                 "trainer/req-1", "acme", "serve-paid",
             )  # fmt: skip
@@ -264,13 +267,13 @@ def test_a_call_counts_exactly_once(run: Run) -> None:
     """Calls and activities are told apart by (source, id) together, in one batch and over many."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             batch = [call("1"), call("1"), call("2"), event("3"), call("2", output_tokens=91)]
-            assert (await send(house, batch)).json == counts(3, 1, 1)
-            assert (await send(house, [call("1"), event("3")])).json == counts(0, 2, 0)
-            assert (await send(house, [event("1"), call("3")])).json == counts(0, 0, 2)
-            assert [usage.tokens.output for usage in await house.usages()] == [90, 90]
-            with house.store.reads() as reads:
+            assert (await send(gateway, batch)).json == counts(3, 1, 1)
+            assert (await send(gateway, [call("1"), event("3")])).json == counts(0, 2, 0)
+            assert (await send(gateway, [event("1"), call("3")])).json == counts(0, 0, 2)
+            assert [usage.tokens.output for usage in await gateway.usages()] == [90, 90]
+            with gateway.store.reads() as reads:
                 kept, *_ = reads.quarantined()
             assert (kept.source, kept.key) == ("trainer", "2")
             assert '"output":91' in kept.body
@@ -287,10 +290,10 @@ def test_any_source_and_id_make_one_name(run: Run, source: str, id_: str) -> Non
     """No two pairs of source and id run into one name, and each name gives its pair again."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             sent = {**call(id_), "source": source}
-            assert (await send(house, [sent, call("b/c")])).json == counts(2, 0, 0)
-            assert (source, id_) in {name_of(usage) for usage in await house.usages()}
+            assert (await send(gateway, [sent, call("b/c")])).json == counts(2, 0, 0)
+            assert (source, id_) in {name_of(usage) for usage in await gateway.usages()}
 
     run(main())
 
@@ -299,24 +302,24 @@ def test_a_key_reports_for_its_own_customer(run: Run) -> None:
     """Another customer, or a purpose that it may not have, needs a key made to report."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for other in (call(customer="burns"), event(customer="burns")):
-                answer = await send(house, [call("own"), other])
+                answer = await send(gateway, [call("own"), other])
                 assert (answer.status, answer.json["error"]["code"]) == (
                     403,
                     "customer_not_allowed",
                 )
-            answer = await send(house, call(purpose="evaluate"))
+            answer = await send(gateway, call(purpose="evaluate"))
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
-            assert await house.usages() == []
-            _, reporter = house.new_key(reporter=True, sources=(ANY_SOURCE,))
+            assert await gateway.usages() == []
+            _, reporter = gateway.new_key(reporter=True, sources=(ANY_SOURCE,))
             batch = [call("1", customer="burns", purpose="evaluate"), event("2", customer="burns")]
-            answer = await send(house, batch, reporter)
+            answer = await send(gateway, batch, reporter)
             assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_customer")
             assert "'burns'" in answer.json["error"]["message"]
-            house.new_key(customer=CustomerId("burns"))
-            assert (await send(house, batch, reporter)).json == counts(2, 0, 0)
-            answer = await send(house, event("3", purpose="serve-paid"), reporter)
+            gateway.new_key(customer=CustomerId("burns"))
+            assert (await send(gateway, batch, reporter)).json == counts(2, 0, 0)
+            answer = await send(gateway, event("3", purpose="serve-paid"), reporter)
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
 
     run(main())
@@ -326,17 +329,19 @@ def test_a_source_belongs_to_one_customer(run: Run) -> None:
     """Nobody takes a name that another may report; a key that replaces one goes on under its source."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             burns = CustomerId("burns")
-            _, first = house.new_key(customer=burns, sources=("gateway-b",))
+            _, first = gateway.new_key(customer=burns, sources=("gateway-b",))
             sent = {**call("17"), "source": "gateway-b"}
-            assert (await send(house, sent, first)).json == counts(1, 0, 0)
+            assert (await send(gateway, sent, first)).json == counts(1, 0, 0)
             for name in ("gateway-b", ANY_SOURCE):
-                answer = await send(house, [call("own"), {**sent, "id": "18", "source": name}])
+                answer = await send(gateway, [call("own"), {**sent, "id": "18", "source": name}])
                 assert (answer.status, answer.json["error"]["code"]) == (403, "source_not_allowed")
                 assert name in answer.json["error"]["message"]
-            _, second = house.new_key(customer=burns, sources=("gateway-b",))
-            assert (await send(house, [sent, {**sent, "id": "18"}], second)).json == counts(1, 1, 0)
+            _, second = gateway.new_key(customer=burns, sources=("gateway-b",))
+            assert (await send(gateway, [sent, {**sent, "id": "18"}], second)).json == counts(
+                1, 1, 0
+            )
 
     run(main())
 
@@ -345,19 +350,19 @@ def test_what_must_be_granted(run: Run) -> None:
     """Use for no customer, and what a provider charged, are told by keys made for that alone."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            _, plain = house.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",))
+        async with open_gateway_over(StubProvider()) as gateway:
+            _, plain = gateway.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",))
             own = event("own", customer="acme")
             for sent, code in (
                 (event("a"), "customer_not_allowed"),
                 (event("b", unit="byte_seconds"), "customer_not_allowed"),
                 (call("c", purpose="train-gradient", told_cost_pico=1), "cost_not_allowed"),
             ):
-                answer = await send(house, [own, sent], plain)
+                answer = await send(gateway, [own, sent], plain)
                 assert (answer.status, answer.json["error"]["code"]) == (403, code)
-            _, wide = house.new_key(sources=("trainer",), tells_cost=True)
-            assert (await send(house, call("c", told_cost_pico=1), wide)).json == counts(1, 0, 0)
-            assert (await send(house, own, plain)).json == counts(1, 0, 0)
+            _, wide = gateway.new_key(sources=("trainer",), tells_cost=True)
+            assert (await send(gateway, call("c", told_cost_pico=1), wide)).json == counts(1, 0, 0)
+            assert (await send(gateway, own, plain)).json == counts(1, 0, 0)
 
     run(main())
 
@@ -366,9 +371,9 @@ def test_bytes_that_serve_may_be_reported(run: Run) -> None:
     """A customer's files are held to serve it; no call meters that."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             held = event(unit="byte_seconds", purpose="serve-paid", customer="acme")
-            assert (await send(house, held)).json == counts(1, 0, 0)
+            assert (await send(gateway, held)).json == counts(1, 0, 0)
 
     run(main())
 
@@ -377,7 +382,7 @@ def test_binary_mode(run: Run) -> None:
     """Attributes in headers, percent-encoded, and the data as the body."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             headers = {
                 "ce-specversion": "1.0",
                 "ce-type": "inferworks.call",
@@ -387,16 +392,16 @@ def test_binary_mode(run: Run) -> None:
             }
             body = msgspec.json.encode(CALL_DATA)
             path = "/v1/usage/events"
-            answer = await house.ask("POST", path, body, headers=headers)
+            answer = await gateway.ask("POST", path, body, headers=headers)
             assert (answer.status, answer.json) == (200, counts(1, 0, 0))
-            [usage] = await house.usages()
+            [usage] = await gateway.usages()
             assert name_of(usage) == ("gateway b", "req-1")
             for wrong, param in (({"ce-id": ""}, "id"), ({"ce-type": "odd"}, None)):
-                answer = await house.ask("POST", path, body, headers={**headers, **wrong})
+                answer = await gateway.ask("POST", path, body, headers={**headers, **wrong})
                 assert (answer.status, answer.json["error"]["param"]) == (400, param)
-            answer = await house.ask("POST", path, b'{"provider": 7}', headers=headers)
+            answer = await gateway.ask("POST", path, b'{"provider": 7}', headers=headers)
             assert (answer.status, answer.json["error"]["param"]) == (400, "provider")
-            assert (await house.ask("POST", path, b"{", headers=headers)).status == 400
+            assert (await gateway.ask("POST", path, b"{", headers=headers)).status == 400
 
     run(main())
 
@@ -431,10 +436,10 @@ def test_a_malformed_call_is_refused(run: Run, body: object, param: str | None) 
     """The error says which field of which event."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await send(house, body)
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await send(gateway, body)
             assert (answer.status, answer.json["error"]["param"]) == (400, param)
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 

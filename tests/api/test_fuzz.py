@@ -81,25 +81,25 @@ BODIES = st.one_of(
 def test_any_body_is_answered_in_our_own_terms() -> None:
     """No body leads to a 5xx, a dropped connection or a stack trace; each leaves one fitting Usage."""
     with Runner(loop_factory=uvloop.new_event_loop) as runner:
-        gateway = open_gateway()
-        house, _ = runner.run(_enter(gateway))
+        opening = open_gateway()
+        gateway, _ = runner.run(_enter(opening))
         seen: set[str] = set()
 
         @settings(max_examples=400)
         @given(BODIES)
         def check(body: bytes) -> None:
-            answer = runner.run(house.chat(body))
+            answer = runner.run(gateway.chat(body))
             check_answer(answer)
-            runner.run(check_usage(house, seen, answer))
+            runner.run(check_usage(gateway, seen, answer))
 
         try:
             check()
         finally:
-            runner.run(gateway.__aexit__(None, None, None))
+            runner.run(opening.__aexit__(None, None, None))
 
 
-async def _enter(gateway: Any) -> Any:
-    return await gateway.__aenter__()
+async def _enter(opening: Any) -> Any:
+    return await opening.__aenter__()
 
 
 def check_answer(answer: Answered) -> None:
@@ -116,9 +116,9 @@ def check_answer(answer: Answered) -> None:
         assert is_upstreams or "could not parse" in message
 
 
-async def check_usage(house: InProcessGateway, seen: set[str], answer: Answered) -> None:
+async def check_usage(gateway: InProcessGateway, seen: set[str], answer: Answered) -> None:
     """Exactly one new Usage, in agreement with the answer."""
-    new = [usage for usage in await house.usages() if usage.call_id not in seen]
+    new = [usage for usage in await gateway.usages() if usage.call_id not in seen]
     (usage,) = new
     seen.add(usage.call_id)
     assert usage.status == answer.status
@@ -135,20 +135,20 @@ HEADER = st.text(
 def test_any_header_is_answered_in_our_own_terms() -> None:
     """No key, purpose or path leads to a 5xx."""
     with Runner(loop_factory=uvloop.new_event_loop) as runner:
-        gateway = open_gateway()
-        house, _ = runner.run(_enter(gateway))
+        opening = open_gateway()
+        gateway, _ = runner.run(_enter(opening))
 
         @settings(max_examples=100)
         @given(HEADER, HEADER, st.from_regex(r"/[!-\"$->@-~]{0,12}", fullmatch=True))
         def check(key: str, purpose: str, path: str) -> None:
             headers = {"authorization": f"Bearer {key}", "x-inferworks-purpose": purpose}
-            assert runner.run(house.chat(GOOD, secret="", headers=headers)).status == 401
+            assert runner.run(gateway.chat(GOOD, secret="", headers=headers)).status == 401
             purposes = {"x-inferworks-purpose": purpose}
-            assert runner.run(house.chat(GOOD, headers=purposes)).status in {200, 400, 403}
-            assert runner.run(house.ask("GET", path)).status in {200, 404, 405}
-            assert runner.run(house.ask("GET", f"/v1/models{path}")).status in {200, 404}
+            assert runner.run(gateway.chat(GOOD, headers=purposes)).status in {200, 400, 403}
+            assert runner.run(gateway.ask("GET", path)).status in {200, 404, 405}
+            assert runner.run(gateway.ask("GET", f"/v1/models{path}")).status in {200, 404}
 
         try:
             check()
         finally:
-            runner.run(gateway.__aexit__(None, None, None))
+            runner.run(opening.__aexit__(None, None, None))

@@ -67,27 +67,27 @@ def test_any_form_is_answered_in_our_own_terms() -> None:
     The fake reads forms with the standard library: what it took for the model is what we charge for.
     """
     with Runner(loop_factory=uvloop.new_event_loop) as runner:
-        gateway = open_gateway()
-        house, upstream = runner.run(_enter(gateway))
+        opening = open_gateway()
+        gateway, upstream = runner.run(_enter(opening))
         seen: set[str] = set()
 
         @settings(max_examples=300)
         @given(damaged())
         def check(sent: tuple[str, bytes, bytes]) -> None:
-            runner.run(_check(house, upstream, seen, *sent))
+            runner.run(_check(gateway, upstream, seen, *sent))
 
         try:
             check()
         finally:
-            runner.run(gateway.__aexit__(None, None, None))
+            runner.run(opening.__aexit__(None, None, None))
 
 
-async def _enter(gateway: Any) -> Any:
-    return await gateway.__aenter__()
+async def _enter(opening: Any) -> Any:
+    return await opening.__aenter__()
 
 
 async def _check(
-    house: InProcessGateway,
+    gateway: InProcessGateway,
     upstream: FakeUpstream,
     seen: set[str],
     path: str,
@@ -96,11 +96,11 @@ async def _check(
 ) -> None:
     arrived = len(upstream.received)
     headers = {"content-type": kind.decode()} if kind else {}
-    answer = await house.ask("POST", path, body, headers=headers)
+    answer = await gateway.ask("POST", path, body, headers=headers)
     assert answer.status in {200, 400, 404}
     assert answer.whole
     assert b"Traceback" not in answer.body
-    (usage,) = [usage for usage in await house.usages() if usage.call_id not in seen]
+    (usage,) = [usage for usage in await gateway.usages() if usage.call_id not in seen]
     seen.add(usage.call_id)
     assert usage.status == answer.status
     assert (usage.outcome is Outcome.ANSWERED) is (answer.status == 200)

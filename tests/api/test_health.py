@@ -8,22 +8,22 @@ from typing import Any
 from inferworks import __version__
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PATHS = ("/livez", "/readyz", "/health")
 
 
-async def told(house: InProcessGateway) -> list[tuple[int, str, list[str]]]:
+async def told(gateway: InProcessGateway) -> list[tuple[int, str, list[str]]]:
     """Status, word and named parts of each of the three pages."""
     found = []
     for path in PATHS:
-        answer = await house.ask("GET", path, secret="")
+        answer = await gateway.ask("GET", path, secret="")
         body = answer.json
         assert body["version"] == __version__
         found.append((answer.status, body["status"], body.get("parts", [])))
-        head = await house.ask("HEAD", path, secret="")
+        head = await gateway.ask("HEAD", path, secret="")
         assert (head.status, head.body) == (answer.status, b"")
     return found
 
@@ -36,13 +36,13 @@ def test_all_is_well(run: Run) -> None:
     """Open to all; no call is on record for it."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            assert await told(house) == [OK, OK, OK]
-            answer = await house.ask("GET", "/health", secret="")
+        async with open_gateway_over(StubProvider()) as gateway:
+            assert await told(gateway) == [OK, OK, OK]
+            answer = await gateway.ask("GET", "/health", secret="")
             assert answer.json == {
                 "status": "ok", "version": __version__, "replicas": {}, "running_calls": 0,
             }  # fmt: skip
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -51,9 +51,9 @@ def test_a_model_without_an_offer(run: Run) -> None:
     """No calls are to be sent here yet, but nothing is to be restarted."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            house.catalogue.ready[ModelId("coming")] = ()
-            assert await told(house) == [OK, (503, "starting", []), (503, "starting", [])]
+        async with open_gateway_over(StubProvider()) as gateway:
+            gateway.catalogue.ready[ModelId("coming")] = ()
+            assert await told(gateway) == [OK, (503, "starting", []), (503, "starting", [])]
 
     run(main())
 
@@ -62,10 +62,10 @@ def test_a_stop_that_is_coming(run: Run) -> None:
     """A load balancer is told; calls that come all the same are served, and nothing is wrong."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            house.door.limiter.closing = True
-            assert await told(house) == [OK, (503, "stopping", []), OK]
-            assert (await house.chat(A_CHAT)).status == 200
+        async with open_gateway_over(StubProvider()) as gateway:
+            gateway.context.limiter.closing = True
+            assert await told(gateway) == [OK, (503, "stopping", []), OK]
+            assert (await gateway.chat(A_CHAT)).status == 200
 
     run(main())
 
@@ -74,18 +74,18 @@ def test_keys_that_are_not_fresh(run: Run) -> None:
     """Every key is refused with 503 and clear words, metrics apart; the journal has no such call."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            house.door.keyring.fresh = False
+        async with open_gateway_over(StubProvider()) as gateway:
+            gateway.context.keyring.fresh = False
             failing = (503, "failing", ["keys"])
-            assert await told(house) == [OK, failing, failing]
-            answer = await house.chat(A_CHAT)
+            assert await told(gateway) == [OK, failing, failing]
+            answer = await gateway.chat(A_CHAT)
             assert (answer.status, answer.json["error"]["code"]) == (503, "keys_not_fresh")
             assert answer.json["error"]["message"].startswith("API keys cannot be checked")
-            metrics = await house.ask("GET", "/metrics")
+            metrics = await gateway.ask("GET", "/metrics")
             assert metrics.status == 403, "this key is no monitor; one that is may read on"
-            assert await house.usages() == []
-            house.door.keyring.fresh = True
-            assert (await house.chat(A_CHAT)).status == 200
+            assert await gateway.usages() == []
+            gateway.context.keyring.fresh = True
+            assert (await gateway.chat(A_CHAT)).status == 200
 
     run(main())
 
@@ -94,19 +94,19 @@ def test_work_that_is_ill(run: Run) -> None:
     """Needed work that is ill fails calls; other work is told; ill vital work calls for a restart."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            supervisor = house.door.supervisor
+        async with open_gateway_over(StubProvider()) as gateway:
+            supervisor = gateway.context.supervisor
             sealing = supervisor.work("sealing", patience_s=0)
             sealing.failed(OSError("no room"))
-            assert await told(house) == [OK, OK, (200, "degraded", ["sealing"])]
+            assert await told(gateway) == [OK, OK, (200, "degraded", ["sealing"])]
             keys = supervisor.work("keys", patience_s=0, needed=True)
             keys.failed(OSError("no file"))
             failing = (503, "failing", ["keys"])
-            assert await told(house) == [OK, failing, failing]
+            assert await told(gateway) == [OK, failing, failing]
             keys.succeeded()
             supervisor.work("door", vital=True).failed(OSError())
             failing = (503, "failing", ["door"])
-            assert await told(house) == [failing, failing, failing]
+            assert await told(gateway) == [failing, failing, failing]
 
     run(main())
 
@@ -115,10 +115,10 @@ def test_a_journal_that_has_failed(run: Run) -> None:
     """Neither ready nor healthy; it tells which part and not why."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            house.store.broken = True
-            await house.chat(A_CHAT)
+        async with open_gateway_over(StubProvider()) as gateway:
+            gateway.store.broken = True
+            await gateway.chat(A_CHAT)
             failing = (503, "failing", ["journal"])
-            assert (await told(house))[1:] == [failing, failing]
+            assert (await told(gateway))[1:] == [failing, failing]
 
     run(main())

@@ -32,15 +32,15 @@ def test_every_item_is_paid_for(run: Run) -> None:
 
     async def main() -> None:
         async with (
-            open_gateway(Answer(reports=Reports.NEVER)) as (house, _),
-            AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0) as client,
+            open_gateway(Answer(reports=Reports.NEVER)) as (gateway, _),
+            AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret, max_retries=0) as client,
         ):
             await client.images.generate(model=A_MODEL, prompt="A cat.", n=2)
             await client.audio.speech.create(model=A_MODEL, input="Grüß Gott", voice="alloy")
             await client.audio.transcriptions.create(
                 model=A_MODEL, file=("a.wav", recording(60_000))
             )
-            usages = await house.usages()
+            usages = await gateway.usages()
             prices = tuple(Price(unit, PerUnit(pico)) for unit, pico in PRICES.items())
             plan = PricePlan(A_CUSTOMER, 0, Terms("USD", prices))
             revenue = rate(usages, [plan], month_of(usages[0].opened_ns), "USD")

@@ -25,9 +25,9 @@ EAGER = RoutePolicy(attempts=1, deadline_s=5.0)
 TOUCHY = BreakerPolicy(failures_in_row=1)
 
 
-async def legs(house: InProcessGateway) -> list[tuple[Outcome, Tokens, Confidence]]:
+async def legs(gateway: InProcessGateway) -> list[tuple[Outcome, Tokens, Confidence]]:
     """The legs of the last call on record."""
-    usage = (await house.usages())[-1]
+    usage = (await gateway.usages())[-1]
     return [(leg.outcome, leg.tokens, leg.confidence) for leg in usage.legs]
 
 
@@ -37,19 +37,19 @@ def test_a_call_survives_it(run: Run, policy: RoutePolicy, stream: bool) -> None
     """The call is sent again over a new connection, as a leg of its own and no mark of failure."""
 
     async def main() -> None:
-        async with open_gateway(GOOD, CLOSES, GOOD, policy=policy) as (house, upstream):
-            health = house.door.router.health
+        async with open_gateway(GOOD, CLOSES, GOOD, policy=policy) as (gateway, upstream):
+            health = gateway.context.router.health
             health.use(TOUCHY)
             for _ in range(2):
-                answer = await house.chat({**WHOLE, "stream": stream})
+                answer = await gateway.chat({**WHOLE, "stream": stream})
                 assert (answer.status, answer.whole) == (200, True)
             assert len(upstream.received) == 3
             assert upstream.received[1] == upstream.received[2]
-            assert await legs(house) == [
+            assert await legs(gateway) == [
                 (Outcome.FAILED, Tokens(), Confidence.ESTIMATED),
                 (Outcome.ANSWERED, Tokens(5, 3), Confidence.REPORTED),
             ]
-            [offer] = house.catalogue.ready[A_MODEL]
+            [offer] = gateway.catalogue.ready[A_MODEL]
             assert health.passes(offer), "its breaker has not been told"
 
     run(main())
@@ -59,11 +59,11 @@ def test_it_is_asked_once_more_and_not_for_ever(run: Run) -> None:
     """An upstream that ends the new connection too has failed, and the call with it."""
 
     async def main() -> None:
-        async with open_gateway(GOOD, CLOSES, CLOSES, policy=ONCE) as (house, upstream):
-            assert (await house.chat(WHOLE)).status == 200
-            assert (await house.chat(WHOLE)).status == 502
+        async with open_gateway(GOOD, CLOSES, CLOSES, policy=ONCE) as (gateway, upstream):
+            assert (await gateway.chat(WHOLE)).status == 200
+            assert (await gateway.chat(WHOLE)).status == 502
             assert len(upstream.received) == 3
-            assert await legs(house) == [(Outcome.FAILED, Tokens(), Confidence.ESTIMATED)] * 2
+            assert await legs(gateway) == [(Outcome.FAILED, Tokens(), Confidence.ESTIMATED)] * 2
 
     run(main())
 
@@ -72,9 +72,9 @@ def test_a_new_connection_that_ends_has_failed(run: Run) -> None:
     """An upstream that ends a new connection has ended it over this request; nothing crossed on the way."""
 
     async def main() -> None:
-        async with open_gateway(CLOSES, GOOD, policy=ONCE) as (house, upstream):
-            assert (await house.chat(WHOLE)).status == 502
+        async with open_gateway(CLOSES, GOOD, policy=ONCE) as (gateway, upstream):
+            assert (await gateway.chat(WHOLE)).status == 502
             assert len(upstream.received) == 1
-            assert len(await legs(house)) == 1
+            assert len(await legs(gateway)) == 1
 
     run(main())

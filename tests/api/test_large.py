@@ -16,7 +16,7 @@ import pytest
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow
@@ -60,8 +60,8 @@ def test_a_large_request_is_served(run: Run, content: bytes) -> None:
     """Megabytes of a request are served, whatever they are."""
 
     async def main() -> None:
-        async with answering(b"application/json", ANSWER) as house:
-            assert (await house.chat(chat(content))).status == 200
+        async with answering(b"application/json", ANSWER) as gateway:
+            assert (await gateway.chat(chat(content))).status == 200
 
     run(main())
 
@@ -91,8 +91,8 @@ def test_what_nobody_sends_is_refused(run: Run, body: bytes, code: str) -> None:
     """Small values by the hundred thousand, before anything is made of them."""
 
     async def main() -> None:
-        async with answering(b"application/json", ANSWER) as house:
-            answer = await house.chat(body)
+        async with answering(b"application/json", ANSWER) as gateway:
+            answer = await gateway.chat(body)
             assert (answer.status, answer.json["error"]["code"]) == (400, code)
 
     run(main())
@@ -128,8 +128,8 @@ async def answering(content_type: bytes, body: bytes) -> AsyncIterator[InProcess
         with closing(HttpClient()) as client:
             provider = openai_provider(client, NoCredential(), name="openai")
             origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
-            async with open_door(provider, origin=origin) as house:
-                yield house
+            async with open_gateway_over(provider, origin=origin) as gateway:
+                yield gateway
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_a_flood_of_events_keeps_nobody(run: Run, unit: bytes) -> None:
     flood = unit * (FLOOD_BYTES // len(unit) + 1)
 
     async def main() -> None:
-        async with answering(b"text/event-stream", GOOD + flood + USAGE + END) as house:
+        async with answering(b"text/event-stream", GOOD + flood + USAGE + END) as gateway:
             body = b"{" + SAID + b',"stream":true}'
-            answer = await house.chat(body)
+            answer = await gateway.chat(body)
             assert answer.status == 200
-            assert (await house.usages())[0].status == 200
+            assert (await gateway.usages())[0].status == 200
 
     run(main())
 
@@ -184,9 +184,9 @@ def test_a_large_answer_is_delivered(run: Run, path: str, request_: bytes, answe
     """Megabytes of an answer are delivered, whatever they are, with its cost where that is asked for."""
 
     async def main() -> None:
-        async with answering(b"application/json", answer) as house:
+        async with answering(b"application/json", answer) as gateway:
             for headers in ({}, {"x-inferworks-include": "cost"}):
-                answered = await house.ask("POST", path, request_, headers=headers)
+                answered = await gateway.ask("POST", path, request_, headers=headers)
                 assert answered.status == 200
                 assert len(answered.body) >= len(answer)
 
@@ -205,9 +205,9 @@ def test_a_large_answer_full_of_small_values_is_a_failure(run: Run, answer: byte
     """No upstream sends hundreds of thousands of pictures."""
 
     async def main() -> None:
-        async with answering(b"application/json", answer) as house:
+        async with answering(b"application/json", answer) as gateway:
             request_ = b'{"model":"%b","prompt":"a"}' % MODEL
-            answered = await house.ask("POST", "/v1/images/generations", request_)
+            answered = await gateway.ask("POST", "/v1/images/generations", request_)
             assert answered.status == 502
 
     run(main())

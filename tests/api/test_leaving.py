@@ -24,7 +24,12 @@ from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import ClientGone, Exchange, HttpServer
 from inferworks.ids import CallId
 from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens, Usage
-from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
+from inferworks.testing.in_process_gateway import (
+    CHAT,
+    InProcessGateway,
+    open_gateway_over,
+    parse_answer,
+)
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -100,7 +105,7 @@ class Upstream:
 
 
 @asynccontextmanager
-async def gateway(
+async def gateway_left(
     policy: str,
     *,
     running: bool = True,
@@ -118,14 +123,14 @@ async def gateway(
         with closing(HttpClient(timeouts or Timeouts())) as client:
             provider = openai_provider(client, NoCredential(), name="openai", running_usage=running)
             # Without the headers that tell a time, an answer is as long each time.
-            door = open_door(provider, origin=origin, policy=route, answer_headers=False)
-            async with door as house:
-                [offer] = house.catalogue.ready[A_MODEL]
-                house.catalogue.ready[A_MODEL] = [changed(offer, on_leave=policy)]
-                house.door.drains.limits = limits or DrainLimits(at_once=1000)
-                yield house, upstream
-                await house.alone()
-                assert len(house.door.drains) == 0
+            opening = open_gateway_over(provider, origin=origin, policy=route, answer_headers=False)
+            async with opening as gateway:
+                [offer] = gateway.catalogue.ready[A_MODEL]
+                gateway.catalogue.ready[A_MODEL] = [changed(offer, on_leave=policy)]
+                gateway.context.drains.limits = limits or DrainLimits(at_once=1000)
+                yield gateway, upstream
+                await gateway.alone()
+                assert len(gateway.context.drains) == 0
     finally:
         await upstream.server.stop(drain_s=0.0)
     check_no_task_is_left()
@@ -138,10 +143,10 @@ class Place(NamedTuple):
     size: int
 
 
-async def leave_at(house: InProcessGateway, place: Place, body: dict[str, Any] = STREAM) -> bytes:
+async def leave_at(gateway: InProcessGateway, place: Place, body: dict[str, Any] = STREAM) -> bytes:
     """Ask, read the answer up to `place` and leave: with a reset, or in order, by turns."""
-    reader, writer = await house.connect()
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    reader, writer = await gateway.connect()
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(body)))
     try:
         head = await reader.readuntil(b"\r\n\r\n") if place.in_body else b""
         return head + await reader.readexactly(place.size)
@@ -155,22 +160,22 @@ async def leave_at(house: InProcessGateway, place: Place, body: dict[str, Any] =
 
 
 async def leave_while_it_thinks(
-    house: InProcessGateway, upstream: Upstream, body: dict[str, Any]
+    gateway: InProcessGateway, upstream: Upstream, body: dict[str, Any]
 ) -> None:
     """Ask, and leave once the upstream has been asked and before it answers."""
     asked = upstream.asked
-    _, writer = await house.connect()
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    _, writer = await gateway.connect()
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(body)))
     await until(lambda: upstream.asked > asked)
     writer.close()
-    await until(lambda: not house.server.connections)
+    await until(lambda: not gateway.server.connections)
 
 
-async def whole_answer(house: InProcessGateway, upstream: Upstream) -> bytes:
+async def whole_answer(gateway: InProcessGateway, upstream: Upstream) -> bytes:
     """Bytes that a client that stays is sent, to the last."""
     upstream.held.set()
-    reader, writer = await house.connect()
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+    reader, writer = await gateway.connect()
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
     data = await reader.read()
     writer.close()
     upstream.held.clear()
@@ -186,8 +191,8 @@ def test_leaving_at_every_byte(run: Run, policy: str) -> None:
     """Wherever a client leaves, there is one record of its policy, and the upstream is left or read."""
 
     async def main() -> None:
-        async with gateway(policy) as (house, upstream):
-            head, _, body = (await whole_answer(house, upstream)).partition(b"\r\n\r\n")
+        async with gateway_left(policy) as (gateway, upstream):
+            head, _, body = (await whole_answer(gateway, upstream)).partition(b"\r\n\r\n")
             before_end = body.index(END)
             head_bytes = len(head) - 20  # some of its values differ in length from call to call
             places = [Place(False, size) for size in range(head_bytes)]
@@ -198,8 +203,8 @@ def test_leaving_at_every_byte(run: Run, policy: str) -> None:
                 some = places[start : start + AT_ONCE]
                 early = [place for place in some if place.size <= before_end]
                 late = [place for place in some if place.size > before_end]
-                seen += await leave_together(policy, house, upstream, early, late)
-            check_records(policy, await house.usages(), seen)
+                seen += await leave_together(policy, gateway, upstream, early, late)
+            check_records(policy, await gateway.usages(), seen)
             await until(lambda: upstream.finished + upstream.left == upstream.asked)
             if policy == "drain":
                 assert upstream.left == 0
@@ -211,21 +216,25 @@ def test_leaving_at_every_byte(run: Run, policy: str) -> None:
 
 
 async def leave_together(
-    policy: str, house: InProcessGateway, upstream: Upstream, early: list[Place], late: list[Place]
+    policy: str,
+    gateway: InProcessGateway,
+    upstream: Upstream,
+    early: list[Place],
+    late: list[Place],
 ) -> list[tuple[bool, bytes]]:
     """A client for each place, all at once; the upstream ends once those who leave early have left.
 
     What each has seen, and whether that was the upstream's end or some of it.
     """
     upstream.held.clear()
-    staying = [asyncio.ensure_future(leave_at(house, place)) for place in late]
-    seen = [(False, data) for data in await asyncio.gather(*[leave_at(house, p) for p in early])]
-    await until(lambda: len(house.server.connections) <= len(staying))
+    staying = [asyncio.ensure_future(leave_at(gateway, place)) for place in late]
+    seen = [(False, data) for data in await asyncio.gather(*[leave_at(gateway, p) for p in early])]
+    await until(lambda: len(gateway.server.connections) <= len(staying))
     if policy != "drain":
         await until(lambda: len(upstream.server.running) <= len(staying))
     upstream.held.set()
     seen += [(True, await client) for client in staying]
-    await house.alone()
+    await gateway.alone()
     return seen
 
 
@@ -269,12 +278,12 @@ def test_leaving_before_it_answers(run: Run, policy: str, body: dict[str, Any]) 
     """A whole answer is drained, or its prompt estimated; so is a stream that has not begun."""
 
     async def main() -> None:
-        async with gateway(policy) as (house, upstream):
-            await leave_while_it_thinks(house, upstream, body)
+        async with gateway_left(policy) as (gateway, upstream):
+            await leave_while_it_thinks(gateway, upstream, body)
             if policy == "drain":
                 upstream.held.set()
-            await house.alone()
-            [record] = await house.usages()
+            await gateway.alone()
+            [record] = await gateway.usages()
             assert record.outcome is Outcome.CANCELLED
             [leg] = record.legs
             assert leg.ended_by == policy
@@ -295,12 +304,12 @@ def test_leaving_a_silent_stream(run: Run, policy: str) -> None:
     """Of an upstream that tells its usage at the end only, a drain knows it and a cancel estimates it."""
 
     async def main() -> None:
-        async with gateway(policy, running=False) as (house, upstream):
-            await leave_at(house, Place(True, 200))
-            await until(lambda: not house.server.connections)
+        async with gateway_left(policy, running=False) as (gateway, upstream):
+            await leave_at(gateway, Place(True, 200))
+            await until(lambda: not gateway.server.connections)
             upstream.held.set()
-            await house.alone()
-            [leg] = (await house.usages())[0].legs
+            await gateway.alone()
+            [leg] = (await gateway.usages())[0].legs
             assert leg.ended_by == policy
             if policy == "drain":
                 assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
@@ -317,19 +326,22 @@ def test_leaving_an_answer_that_is_over(run: Run, policy: str, path: str) -> Non
 
     async def main() -> None:
         limits = DrainLimits(at_once=0)
-        async with gateway(policy, running=False, late=True, limits=limits) as (house, upstream):
-            [provider] = house.door.providers.values()
-            house.door.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
-            reader, writer = await house.connect()
+        async with gateway_left(policy, running=False, late=True, limits=limits) as (
+            gateway,
+            upstream,
+        ):
+            [provider] = gateway.context.providers.values()
+            gateway.context.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
+            reader, writer = await gateway.connect()
             body = {**STREAM, "max_tokens": 50}
-            writer.write(house.request("POST", path, msgspec.json.encode(body)))
+            writer.write(gateway.request("POST", path, msgspec.json.encode(body)))
             await reader.readuntil(b"stop" if path == CHAT else WORDS[-2].encode())
             await until(lambda: upstream.asked == 1)
             writer.close()
-            await until(lambda: not house.server.connections)
+            await until(lambda: not gateway.server.connections)
             upstream.held.set()
-            await house.alone()
-            leg = the_leg(await house.usages())
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert (leg.outcome, leg.ended_by) == (Outcome.CANCELLED, "drain")
             assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
 
@@ -341,18 +353,18 @@ def test_leaving_a_translated_stream(run: Run, policy: str) -> None:
     """A stream that is translated for its client is drained all the same."""
 
     async def main() -> None:
-        async with gateway(policy, early=True) as (house, upstream):
-            [provider] = house.door.providers.values()
-            house.door.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
+        async with gateway_left(policy, early=True) as (gateway, upstream):
+            [provider] = gateway.context.providers.values()
+            gateway.context.providers[provider.name] = TranslatingProvider(provider, TRANSLATIONS)  # type: ignore[index]
             body = {**STREAM, "max_tokens": 50}
-            reader, writer = await house.connect()
-            writer.write(house.request("POST", "/v1/messages", msgspec.json.encode(body)))
+            reader, writer = await gateway.connect()
+            writer.write(gateway.request("POST", "/v1/messages", msgspec.json.encode(body)))
             await reader.readuntil(WORDS[0].encode())
             writer.close()
-            await until(lambda: not house.server.connections)
+            await until(lambda: not gateway.server.connections)
             upstream.held.set()
-            await house.alone()
-            leg = the_leg(await house.usages())
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert leg.ended_by == policy
             if policy == "drain":
                 assert (leg.tokens, leg.confidence) == (EXACT, Confidence.REPORTED)
@@ -365,10 +377,10 @@ def test_leaving_a_translated_stream(run: Run, policy: str) -> None:
 # --- the bounds of a drain
 
 
-async def one_leaves(house: InProcessGateway) -> None:
+async def one_leaves(gateway: InProcessGateway) -> None:
     """A client that leaves its stream in the middle."""
-    await leave_at(house, Place(True, 300))
-    await until(lambda: not house.server.connections)
+    await leave_at(gateway, Place(True, 300))
+    await until(lambda: not gateway.server.connections)
 
 
 def the_leg(usages: list[Usage]) -> Leg:
@@ -386,10 +398,10 @@ def test_a_drain_beyond_its_bounds(run: Run, limits: DrainLimits) -> None:
     """An answer that may not be drained, or not for so long, is dropped and estimated."""
 
     async def main() -> None:
-        async with gateway("drain", limits=limits) as (house, upstream):
-            await one_leaves(house)
-            await house.alone()
-            leg = the_leg(await house.usages())
+        async with gateway_left("drain", limits=limits) as (gateway, upstream):
+            await one_leaves(gateway)
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert (leg.outcome, leg.ended_by) == (Outcome.CANCELLED, "estimate")
             assert leg.confidence is Confidence.ESTIMATED
             assert leg.tokens.input == PROMPT
@@ -403,12 +415,12 @@ def test_a_drain_of_too_many_bytes(run: Run) -> None:
 
     async def main() -> None:
         limits = DrainLimits(n_bytes=200)
-        async with gateway("drain", early=True, limits=limits) as (house, upstream):
-            await leave_at(house, Place(True, 20))
-            await until(lambda: len(house.door.drains) == 1)
+        async with gateway_left("drain", early=True, limits=limits) as (gateway, upstream):
+            await leave_at(gateway, Place(True, 20))
+            await until(lambda: len(gateway.context.drains) == 1)
             upstream.held.set()
-            await house.alone()
-            leg = the_leg(await house.usages())
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert (leg.ended_by, leg.confidence) == ("estimate", Confidence.ESTIMATED)
             assert PROMPT < leg.tokens.input + leg.tokens.output < PROMPT + len(WORDS)
 
@@ -419,11 +431,11 @@ def test_a_stop_waits_for_drains_no_longer_than_for_calls(run: Run) -> None:
     """A gateway that stops cuts what it still drains, and records it as an estimate."""
 
     async def main() -> None:
-        async with gateway("drain") as (house, upstream):
-            await one_leaves(house)
-            assert len(house.door.drains) == 1
-            assert await house.server.stop(drain_s=0.05) == 0
-            leg = the_leg(await house.usages())
+        async with gateway_left("drain") as (gateway, upstream):
+            await one_leaves(gateway)
+            assert len(gateway.context.drains) == 1
+            assert await gateway.server.stop(drain_s=0.05) == 0
+            leg = the_leg(await gateway.usages())
             assert (leg.ended_by, leg.confidence) == ("estimate", Confidence.ESTIMATED)
             await until(lambda: upstream.left == 1)
 
@@ -434,13 +446,13 @@ def test_a_stop_lets_drains_finish(run: Run) -> None:
     """Usage of a stream drained in time is exact, also when the gateway stops."""
 
     async def main() -> None:
-        async with gateway("drain") as (house, upstream):
-            await one_leaves(house)
-            stopping = asyncio.ensure_future(house.server.stop(drain_s=5.0))
+        async with gateway_left("drain") as (gateway, upstream):
+            await one_leaves(gateway)
+            stopping = asyncio.ensure_future(gateway.server.stop(drain_s=5.0))
             await asyncio.sleep(0)
             upstream.held.set()
             assert await stopping == 0
-            leg = the_leg(await house.usages())
+            leg = the_leg(await gateway.usages())
             assert (leg.tokens, leg.ended_by, leg.confidence) == (
                 EXACT,
                 "drain",
@@ -455,10 +467,10 @@ def test_a_drained_upstream_that_breaks(run: Run) -> None:
 
     async def main() -> None:
         timeouts = Timeouts(first_byte_s=0.1, between_bytes_s=0.1)
-        async with gateway("drain", timeouts=timeouts) as (house, upstream):
-            await leave_while_it_thinks(house, upstream, WHOLE)
-            await house.alone()
-            leg = the_leg(await house.usages())
+        async with gateway_left("drain", timeouts=timeouts) as (gateway, upstream):
+            await leave_while_it_thinks(gateway, upstream, WHOLE)
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert leg.outcome is Outcome.FAILED
             assert (leg.tokens.output, leg.confidence) == (0, Confidence.ESTIMATED)
 
@@ -471,13 +483,13 @@ def test_nobody_else_is_asked_for_a_client_that_left(run: Run) -> None:
     async def main() -> None:
         route = RoutePolicy(strategy=Strategy.FALLBACK, tries_per_offer=3, backoff_ms=1.0)
         timeouts = Timeouts(first_byte_s=0.1)
-        async with gateway("drain", route=route, timeouts=timeouts) as (house, upstream):
-            [offer] = house.catalogue.ready[A_MODEL]
-            house.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
-            await leave_while_it_thinks(house, upstream, WHOLE)
-            await house.alone()
+        async with gateway_left("drain", route=route, timeouts=timeouts) as (gateway, upstream):
+            [offer] = gateway.catalogue.ready[A_MODEL]
+            gateway.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
+            await leave_while_it_thinks(gateway, upstream, WHOLE)
+            await gateway.alone()
             assert upstream.asked == 1
-            assert the_leg(await house.usages()).outcome is Outcome.FAILED
+            assert the_leg(await gateway.usages()).outcome is Outcome.FAILED
 
     run(main())
 
@@ -490,14 +502,14 @@ def test_a_race_is_drained_too(run: Run, body: dict[str, Any]) -> None:
         route = RoutePolicy(
             strategy=Strategy.FALLBACK, deadline_s=5.0, hedge_after_ms=50.0, hedge_share=1.0
         )
-        async with gateway("drain", route=route) as (house, upstream):
-            [offer] = house.catalogue.ready[A_MODEL]
-            house.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
-            await leave_while_it_thinks(house, upstream, body)
+        async with gateway_left("drain", route=route) as (gateway, upstream):
+            [offer] = gateway.catalogue.ready[A_MODEL]
+            gateway.catalogue.ready[A_MODEL] = [offer, changed(offer, id="offer-2")]
+            await leave_while_it_thinks(gateway, upstream, body)
             await asyncio.sleep(0.1)  # the hedge's time comes and goes
             upstream.held.set()
-            await house.alone()
-            leg = the_leg(await house.usages())
+            await gateway.alone()
+            leg = the_leg(await gateway.usages())
             assert (leg.tokens, leg.ended_by, leg.confidence) == (
                 EXACT,
                 "drain",

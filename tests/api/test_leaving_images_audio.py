@@ -61,13 +61,13 @@ def test_leaving_after_the_first_piece(run: Run, path: str, body: bytes, policy:
     """Drained it is known exactly; left it is known as far as it came, and the record says which."""
 
     async def main() -> None:
-        async with open_gateway(SLOW) as (house, upstream):
-            house.catalogue.ready[A_MODEL] = [
-                changed(offer, on_leave=policy) for offer in house.catalogue.ready[A_MODEL]
+        async with open_gateway(SLOW) as (gateway, upstream):
+            gateway.catalogue.ready[A_MODEL] = [
+                changed(offer, on_leave=policy) for offer in gateway.catalogue.ready[A_MODEL]
             ]
-            await leave_early(house, path, body)
-            await until(lambda: bool(house.stored_usages()))
-            (usage,) = house.stored_usages()
+            await leave_early(gateway, path, body)
+            await until(lambda: bool(gateway.stored_usages()))
+            (usage,) = gateway.stored_usages()
             tokens, items, sure = (EXACT if policy == "drain" else AT_FIRST)[path]
             assert usage.outcome is Outcome.CANCELLED
             assert (usage.tokens, usage.items) == (tokens, items)
@@ -79,11 +79,11 @@ def test_leaving_after_the_first_piece(run: Run, path: str, body: bytes, policy:
     run(main())
 
 
-async def leave_early(house: InProcessGateway, path: str, body: bytes) -> None:
+async def leave_early(gateway: InProcessGateway, path: str, body: bytes) -> None:
     """Ask, wait for the first piece of the answer, and be gone."""
-    reader, writer = await house.connect()
+    reader, writer = await gateway.connect()
     kind = FORM_TYPE.decode() if body is HEARD else "application/json"
-    writer.write(house.request("POST", path, body, headers={"content-type": kind}))
+    writer.write(gateway.request("POST", path, body, headers={"content-type": kind}))
     async with asyncio.timeout(5.0):
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.read(1)

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
 
@@ -24,16 +24,19 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
 
 
-def client_of(house: InProcessGateway, secret: str | None = None) -> AsyncOpenAI:
+def client_of(gateway: InProcessGateway, secret: str | None = None) -> AsyncOpenAI:
     """A client as anybody would make it, but that it does not try again."""
-    return AsyncOpenAI(base_url=house.url, api_key=secret or house.secret, max_retries=0)
+    return AsyncOpenAI(base_url=gateway.url, api_key=secret or gateway.secret, max_retries=0)
 
 
 def test_a_whole_answer(run: Run) -> None:
     """A completion with every common parameter is parsed by the client's own types."""
 
     async def main() -> None:
-        async with open_gateway(Answer(cached_tokens=3)) as (house, _), client_of(house) as client:
+        async with (
+            open_gateway(Answer(cached_tokens=3)) as (gateway, _),
+            client_of(gateway) as client,
+        ):
             got = await client.chat.completions.create(
                 model=A_MODEL, messages=MESSAGES, stop=["END"], max_tokens=2, temperature=0.5,
                 top_p=0.9, seed=7, n=2, user="u",
@@ -42,7 +45,7 @@ def test_a_whole_answer(run: Run) -> None:
             assert [choice.finish_reason for choice in got.choices] == ["length"] * 2
             assert got.usage is not None
             assert (got.usage.prompt_tokens, got.usage.completion_tokens) == (5, 4)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.tokens == Tokens(5, 4, cache_read=3)
 
     run(main())
@@ -53,7 +56,7 @@ def test_a_stream(run: Run, asking: bool) -> None:
     """A stream comes as chunks; usage comes in the last one to those who asked."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             stream = await client.chat.completions.create(
                 model=A_MODEL, messages=MESSAGES, stream=True, max_completion_tokens=2,
                 stream_options={"include_usage": True} if asking else openai.omit,
@@ -70,8 +73,8 @@ def test_a_stream(run: Run, asking: bool) -> None:
 def test_the_synchronous_client(run: Run) -> None:
     """The client without asyncio, on a kept connection, whole and streamed."""
 
-    def work(house: InProcessGateway) -> list[str | None]:
-        with OpenAI(base_url=house.url, api_key=house.secret, max_retries=0) as client:
+    def work(gateway: InProcessGateway) -> list[str | None]:
+        with OpenAI(base_url=gateway.url, api_key=gateway.secret, max_retries=0) as client:
             create = client.chat.completions.create
             whole = create(model=A_MODEL, messages=MESSAGES)
             stream = create(model=A_MODEL, messages=MESSAGES, stream=True)
@@ -79,8 +82,8 @@ def test_the_synchronous_client(run: Run) -> None:
             return [whole.choices[0].message.content, text, client.models.list().data[0].id]
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            answers = await asyncio.to_thread(work, house)
+        async with open_gateway() as (gateway, _):
+            answers = await asyncio.to_thread(work, gateway)
             assert answers == ["Hello there.", "Hello there.", A_MODEL]
 
     run(main())
@@ -90,9 +93,9 @@ def test_models(run: Run) -> None:
     """Models are listed and found, also one whose name holds a slash."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house, client_of(house) as client:
+        async with open_gateway_over(StubProvider()) as gateway, client_of(gateway) as client:
             slashed = "acme/large v2"
-            house.catalogue.ready[slashed] = ()  # type: ignore[index]
+            gateway.catalogue.ready[slashed] = ()  # type: ignore[index]
             models = await client.models.list()
             assert [model.id for model in models.data] == [A_MODEL, slashed]
             for name in (A_MODEL, slashed):
@@ -109,7 +112,10 @@ def test_errors_are_the_clients_own(run: Run) -> None:
 
     async def main() -> None:
         limits = Limits(body_bytes=10_000)
-        async with open_door(StubProvider(), limits=limits) as house, client_of(house) as client:
+        async with (
+            open_gateway_over(StubProvider(), limits=limits) as gateway,
+            client_of(gateway) as client,
+        ):
             create = client.chat.completions.create
             with pytest.raises(openai.BadRequestError) as bad:
                 await create(model=A_MODEL, messages=MESSAGES, temperature=3)
@@ -123,7 +129,7 @@ def test_errors_are_the_clients_own(run: Run) -> None:
             headers = {"x-inferworks-purpose": "evaluate"}
             with pytest.raises(openai.PermissionDeniedError):
                 await create(model=A_MODEL, messages=MESSAGES, extra_headers=headers)
-            async with client_of(house, "iw_wrong") as stranger:
+            async with client_of(gateway, "iw_wrong") as stranger:
                 with pytest.raises(openai.AuthenticationError) as unknown:
                     await stranger.models.list()
             assert unknown.value.code == "invalid_api_key"
@@ -144,7 +150,7 @@ def test_upstream_failures(run: Run, answer: Answer, error: type[Exception]) -> 
     """Failures of an upstream become the exception that fits the caller's side of them."""
 
     async def main() -> None:
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, _), client_of(gateway) as client:
             with pytest.raises(error):
                 await client.chat.completions.create(model=A_MODEL, messages=MESSAGES, stream=True)
 
@@ -156,7 +162,7 @@ def test_a_stream_that_breaks_off_raises(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(fault=Fault.RESET, fault_after=2)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, _), client_of(gateway) as client:
             stream = await client.chat.completions.create(
                 model=A_MODEL, messages=MESSAGES, stream=True
             )
@@ -171,16 +177,16 @@ def test_closing_a_stream_early(run: Run) -> None:
 
     async def main() -> None:
         provider = StubProvider([Script(words=("a",) * 500, token_s=0.01)])
-        async with open_door(provider) as house, client_of(house) as client:
+        async with open_gateway_over(provider) as gateway, client_of(gateway) as client:
             stream = await client.chat.completions.create(
                 model=A_MODEL, messages=MESSAGES, stream=True
             )
             async for _ in stream:
                 break
             await stream.close()
-            while not await house.usages():
+            while not await gateway.usages():
                 await asyncio.sleep(0.005)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.CANCELLED
             assert 1 <= usage.tokens.output < 50
             assert provider.left_early == 1
@@ -192,10 +198,10 @@ def test_a_client_that_tries_again(run: Run) -> None:
     """The client's own retries are calls of their own: each has its Usage."""
 
     async def main() -> None:
-        async with open_gateway(Answer(status=503), Answer()) as (house, _):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway(Answer(status=503), Answer()) as (gateway, _):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 await client.chat.completions.create(model=A_MODEL, messages=MESSAGES)
-            outcomes = [usage.outcome for usage in await house.usages()]
+            outcomes = [usage.outcome for usage in await gateway.usages()]
             assert outcomes == [Outcome.FAILED, Outcome.ANSWERED]
 
     run(main())

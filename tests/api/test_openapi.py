@@ -14,7 +14,7 @@ import schemathesis
 from inferworks.api.app import FORMS, ROUTES
 from inferworks.api.openapi import document, template
 from inferworks.cloud.providers.stub import StubProvider
-from inferworks.testing.in_process_gateway import open_door, open_gateway
+from inferworks.testing.in_process_gateway import open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 pytestmark = pytest.mark.slow
@@ -54,8 +54,8 @@ def test_it_is_served_to_everybody(run: Run) -> None:
     """No key is asked for, and what is served is the document of these routes."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.ask("GET", "/openapi.json", secret="")
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.ask("GET", "/openapi.json", secret="")
             assert (answer.status, answer.json) == (200, DOCUMENT)
             assert answer.headers["content-type"] == "application/json"
 
@@ -67,9 +67,9 @@ def test_it_says_who_needs_a_key(run: Run, path: str, method: str) -> None:
     """Without a key there is a 401 wherever the document says so, as it says it looks, and nowhere else."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             place = template(path).format(name="x")
-            answer = await house.ask(method, place, b"{}", secret="")
+            answer = await gateway.ask(method, place, b"{}", secret="")
             told = DOCUMENT["paths"][template(path)][method.lower()]
             assert (answer.status == 401) is bool(told["security"])
             if answer.status == 401:
@@ -83,9 +83,9 @@ def test_our_headers_are_in_it(run: Run) -> None:
     """Headers of our own in an answer are all described."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
+        async with open_gateway() as (gateway, _):
             body = {"model": A_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-            answer = await house.chat(body, headers={"x-inferworks-include": "cost"})
+            answer = await gateway.chat(body, headers={"x-inferworks-include": "cost"})
             said = {name for name in answer.headers if name.startswith("x-inferworks-")}
             told = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]
             assert {"x-inferworks-call-id"} <= said <= told["headers"].keys()
@@ -108,10 +108,10 @@ def test_it_says_what_is_refused(run: Run, body: Any) -> None:
     """A request is answered if the document's schema allows it, and else refused."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             sent = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]
             allowed = validator_of(sent["application/json"]["schema"]).is_valid(body)
-            answer = await house.chat(json.dumps(body).encode())
+            answer = await gateway.chat(json.dumps(body).encode())
             assert answer.status == (200 if allowed else 400)
 
     run(main())

@@ -15,7 +15,7 @@ from inferworks.api.app import FORMS, ROUTES
 from inferworks.api.openapi import PATH as OPENAPI
 from inferworks.api.openapi import document, template
 from inferworks.cloud.providers.stub import StubProvider
-from inferworks.testing.in_process_gateway import Answered, open_door
+from inferworks.testing.in_process_gateway import Answered, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -74,12 +74,12 @@ def ask(run: Run, path: str, **headers: str) -> Answered:
     answers = []
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
-            answers.append(await house.ask("GET", path, headers=fields, secret=""))
-            head = await house.ask("HEAD", path, secret="")
+            answers.append(await gateway.ask("GET", path, headers=fields, secret=""))
+            head = await gateway.ask("HEAD", path, secret="")
             assert (head.status, head.body) == (200, b"")
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
     return answers[0]
@@ -100,8 +100,8 @@ def test_a_host_that_is_none_is_not_shown(run: Run, host: str) -> None:
     """Nothing that a request says gets into the page unless it is a name and a port."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            reader, writer = await house.connect()
+        async with open_gateway_over(StubProvider()) as gateway:
+            reader, writer = await gateway.connect()
             head = f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
             writer.write(head.encode("latin-1"))
             data = await reader.read()
@@ -140,8 +140,8 @@ def test_a_wrong_base_url_is_hinted_at(run: Run, path: str, hint: str) -> None:
     """The 404 says what was probably meant."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.ask("POST", path, b"{}")
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.ask("POST", path, b"{}")
             assert answer.status == 404
             assert hint in answer.json["error"]["message"]
 
@@ -152,9 +152,9 @@ def test_healthz_is_livez(run: Run) -> None:
     """`/healthz` is for those who expect that name."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for path in ("/healthz", "/livez"):
-                answer = await house.ask("GET", path, secret="")
+                answer = await gateway.ask("GET", path, secret="")
                 assert (answer.status, answer.json["status"]) == (200, "ok")
 
     run(main())

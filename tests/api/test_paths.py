@@ -14,7 +14,7 @@ from inferworks.api.paths import meant_by, near
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstreams.audio import recording
 from inferworks.testing.upstreams.images import PICTURE
@@ -24,13 +24,13 @@ MESSAGES: Any = [{"role": "user", "content": "hi"}]
 BODY = {"model": A_MODEL, "messages": MESSAGES}
 
 
-def azure(house: InProcessGateway) -> Any:
+def azure(gateway: InProcessGateway) -> Any:
     """The official client for Azure, with another address and key."""
     from openai import AsyncAzureOpenAI
 
     return AsyncAzureOpenAI(
-        azure_endpoint=house.url.removesuffix("/v1"),
-        api_key=house.secret,
+        azure_endpoint=gateway.url.removesuffix("/v1"),
+        api_key=gateway.secret,
         api_version="2024-10-21",
         max_retries=0,
     )
@@ -41,7 +41,7 @@ def test_azures_client(run: Run) -> None:
     """Chats, streams, vectors, pictures and sound go to the model that their path names."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream), azure(house) as client:
+        async with open_gateway() as (gateway, upstream), azure(gateway) as client:
             whole = await client.chat.completions.create(model=A_MODEL, messages=MESSAGES)
             assert whole.choices[0].message.content == "Hello there."
             assert whole._request_id
@@ -64,7 +64,7 @@ def test_azures_client(run: Run) -> None:
                 await client.chat.completions.create(model="nobody's", messages=MESSAGES)
             assert len(upstream.received) == 9
             assert all(b"api-key" not in received.headers for received in upstream.received)
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert [usage.model for usage in usages] == [A_MODEL] * 9 + ["nobody's"]
 
     run(main())
@@ -88,10 +88,12 @@ def test_a_key_is_the_same_in_every_header(run: Run, headers: dict[str, str], st
     """A call is nobody's whose headers name two keys, wherever the right one stands."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            sent = {name: value.replace("KEY", house.secret) for name, value in headers.items()}
+        async with open_gateway() as (gateway, _):
+            sent = {name: value.replace("KEY", gateway.secret) for name, value in headers.items()}
             body = msgspec.json.encode(BODY)
-            answer = await house.ask("POST", "/v1/chat/completions", body, headers=sent, secret="")
+            answer = await gateway.ask(
+                "POST", "/v1/chat/completions", body, headers=sent, secret=""
+            )
             assert answer.status == status
             two = len({v for v in sent.values() if "iw_" in v and "Basic" not in v}) > 1
             assert ("two different" in answer.body.decode()) == (status == 401 and two)
@@ -106,17 +108,17 @@ def test_the_path_names_the_model(run: Run, name: str, model: dict[str, str], co
     """The model in the path counts whatever the body says; the body sent upstream names it."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
-            house.catalogue.ready[ModelId("acme/large")] = house.catalogue.ready[A_MODEL]
+        async with open_gateway() as (gateway, upstream):
+            gateway.catalogue.ready[ModelId("acme/large")] = gateway.catalogue.ready[A_MODEL]
             path = f"/openai/deployments/{name}/chat/completions?api-version=1"
             body = msgspec.json.encode({**model, "messages": MESSAGES})
             headers = {"content-encoding": coding} if coding else {}
             data = gzip.compress(body) if coding else body
-            answer = await house.ask(
-                "POST", path, data, headers={**headers, "api-key": house.secret}, secret=""
+            answer = await gateway.ask(
+                "POST", path, data, headers={**headers, "api-key": gateway.secret}, secret=""
             )
             assert answer.status == 200
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.model == name.replace("%2F", "/")
             assert msgspec.json.decode(upstream.received[0].body)["model"] == usage.model
 
@@ -131,12 +133,12 @@ def test_a_body_that_cannot_name_a_model(run: Run, body: bytes) -> None:
     """A body that cannot name a model is refused in the same words as elsewhere."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             path = f"/openai/deployments/{A_MODEL}/chat/completions"
-            answer = await house.ask("POST", path, body)
+            answer = await gateway.ask("POST", path, body)
             assert answer.status == 400
             assert answer.json["error"].keys() == {"message", "type", "param", "code"}
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
 
     run(main())
@@ -170,17 +172,19 @@ def test_other_houses_paths(run: Run) -> None:
     from anthropic import AsyncAnthropic
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             data = msgspec.json.encode(BODY)
-            assert (await house.ask("POST", "/openai/v1/chat/completions", data)).status == 200
-            assert (await house.ask("GET", "/openai/v1/models")).status == 200
-            assert (await house.ask("GET", f"/openai/models/{A_MODEL}")).status == 200
-            assert (await house.ask("GET", "/openai/v1/chat/completions")).status == 405
-            assert (await house.ask("POST", "/openai/v1/nothing")).status == 404
-            kept = await house.ask("GET", "/openai/v1/responses/resp_1")
+            assert (await gateway.ask("POST", "/openai/v1/chat/completions", data)).status == 200
+            assert (await gateway.ask("GET", "/openai/v1/models")).status == 200
+            assert (await gateway.ask("GET", f"/openai/models/{A_MODEL}")).status == 200
+            assert (await gateway.ask("GET", "/openai/v1/chat/completions")).status == 405
+            assert (await gateway.ask("POST", "/openai/v1/nothing")).status == 404
+            kept = await gateway.ask("GET", "/openai/v1/responses/resp_1")
             assert kept.json["error"]["code"] == "response_not_found"
-            url = house.url.removesuffix("/v1") + "/anthropic"
-            async with AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0) as client:
+            url = gateway.url.removesuffix("/v1") + "/anthropic"
+            async with AsyncAnthropic(
+                base_url=url, api_key=gateway.secret, max_retries=0
+            ) as client:
                 assert [model.id async for model in client.models.list()] == [A_MODEL]
 
     run(main())
@@ -211,14 +215,14 @@ def test_a_hint_is_told(run: Run) -> None:
     """The refusal says where to go, and what to look at."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.ask("POST", "/v1/chat/completions/", b"{}")
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.ask("POST", "/v1/chat/completions/", b"{}")
             assert answer.status == 404
             assert answer.json["error"]["message"] == (
                 "Invalid URL (POST /v1/chat/completions/); did you mean /v1/chat/completions? Look at "
                 "the base URL."
             )
-            unknown = await house.ask("POST", "/v1/batches", b"{}")
+            unknown = await gateway.ask("POST", "/v1/batches", b"{}")
             assert unknown.json["error"]["message"] == "Invalid URL (POST /v1/batches)"
 
     run(main())
@@ -228,17 +232,19 @@ def test_heads(run: Run) -> None:
     """Heads are answered wherever GET is; the method is not chosen by a header."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             for path in ("/v1/models", f"/v1/models/{A_MODEL}", "/openapi.json", "/health"):
-                whole = await house.ask("GET", path)
-                reader, writer = await house.connect()
-                writer.write(house.request("HEAD", path, b""))
+                whole = await gateway.ask("GET", path)
+                reader, writer = await gateway.connect()
+                writer.write(gateway.request("HEAD", path, b""))
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
                 writer.close()
                 assert head.startswith(b"HTTP/1.1 200 ")
                 assert b"content-length: %d" % len(whole.body) in head
                 assert body == b""
             override = {"x-http-method-override": "POST"}
-            assert (await house.ask("GET", "/v1/chat/completions", headers=override)).status == 405
+            assert (
+                await gateway.ask("GET", "/v1/chat/completions", headers=override)
+            ).status == 405
 
     run(main())

@@ -16,8 +16,8 @@ from inferworks.testing.in_process_gateway import (
     CHAT,
     Answered,
     InProcessGateway,
-    open_door,
     open_gateway,
+    open_gateway_over,
 )
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, FakeUpstream
@@ -42,9 +42,9 @@ def test_a_call(run: Run, stream: bool, answer_headers: bool) -> None:
     """The answer is known by the id of its record, whatever else is told."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), answer_headers=answer_headers) as house:
-            answer = await house.chat({**BODY, "stream": stream})
-            (usage,) = await house.usages()
+        async with open_gateway_over(StubProvider(), answer_headers=answer_headers) as gateway:
+            answer = await gateway.chat({**BODY, "stream": stream})
+            (usage,) = await gateway.usages()
             assert answer.headers["x-request-id"] == usage.call_id
             assert answer.headers["x-inferworks-call-id"] == usage.call_id
             assert "request-id" not in answer.headers
@@ -58,12 +58,12 @@ def test_the_official_client_sees_it(run: Run) -> None:
     from openai import AsyncOpenAI
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway() as (gateway, _):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 got = await client.chat.completions.create(
                     model=A_MODEL, messages=[{"role": "user", "content": "hi"}]
                 )
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert got._request_id == usage.call_id
 
     run(main())
@@ -74,10 +74,10 @@ def test_a_call_that_is_refused(run: Run, body: bytes) -> None:
     """The error is known by the id of its record, too."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            answer = await house.chat(body)
+        async with open_gateway_over(StubProvider()) as gateway:
+            answer = await gateway.chat(body)
             assert answer.status in {400, 404}
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert answer.headers["x-request-id"] == usage.call_id
             assert answer.headers["x-inferworks-call-id"] == usage.call_id
 
@@ -108,11 +108,11 @@ OF_ANTHROPIC = {
 
 
 async def refused(
-    house: InProcessGateway, method: str, path: str, headers: dict[str, str]
+    gateway: InProcessGateway, method: str, path: str, headers: dict[str, str]
 ) -> Answered:
     """The refusal of a request that never becomes a call."""
     wrong_key = {"authorization", "x-api-key"} & headers.keys()
-    return await house.ask(method, path, headers=headers, secret="" if wrong_key else None)
+    return await gateway.ask(method, path, headers=headers, secret="" if wrong_key else None)
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status"), REFUSED.values(), ids=REFUSED)
@@ -120,12 +120,12 @@ def test_refusals(run: Run, method: str, path: str, headers: dict[str, str], sta
     """A request that never becomes a call is refused with an id of its own, in OpenAI's words."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
-            answer = await refused(house, method, path, headers)
+        async with open_gateway_over(StubProvider(), limits=Limits(body_bytes=1000)) as gateway:
+            answer = await refused(gateway, method, path, headers)
             assert answer.status == status
             assert re.fullmatch("req_[0-9a-f]{28}", answer.headers["x-request-id"])
             assert answer.json["error"].keys() == {"message", "type", "param", "code"}
-            assert await house.usages() == []
+            assert await gateway.usages() == []
 
     run(main())
 
@@ -139,8 +139,8 @@ def test_refusals_to_anthropics_clients(
     """Refusals are Anthropic's errors, whoever refuses and whether or not there is anything at the path."""
 
     async def main() -> None:
-        async with open_door(StubProvider(), limits=Limits(body_bytes=1000)) as house:
-            answer = await refused(house, method, path, headers)
+        async with open_gateway_over(StubProvider(), limits=Limits(body_bytes=1000)) as gateway:
+            answer = await refused(gateway, method, path, headers)
             assert answer.status == status
             assert answer.json["type"] == "error"
             assert answer.json["error"].keys() == {"type", "message"}
@@ -154,9 +154,9 @@ def test_models_have_one(run: Run) -> None:
     """Each dialect's clients look for it in a header of their own."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            assert "x-request-id" in (await house.ask("GET", "/v1/models")).headers
-            page = await house.ask("GET", "/v1/models", headers=ANTHROPIC)
+        async with open_gateway_over(StubProvider()) as gateway:
+            assert "x-request-id" in (await gateway.ask("GET", "/v1/models")).headers
+            page = await gateway.ask("GET", "/v1/models", headers=ANTHROPIC)
             assert "request-id" in page.headers
 
     run(main())
@@ -168,13 +168,13 @@ def test_limits_of_the_upstream(run: Run, status: int, stream: bool) -> None:
     """The upstream's limits reach the caller as written, and its id under a name of ours."""
 
     async def main() -> None:
-        async with open_gateway(Answer(status=status, headers=LIMITS)) as (house, _):
-            answer = await house.chat({**BODY, "stream": stream})
+        async with open_gateway(Answer(status=status, headers=LIMITS)) as (gateway, _):
+            answer = await gateway.chat({**BODY, "stream": stream})
             assert answer.status == status
             for name, value in LIMITS[:-1]:
                 assert answer.headers[name.decode()] == value.decode()
             assert answer.headers[UPSTREAM_ID] == "req_theirs"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert answer.headers["x-request-id"] == usage.call_id
 
     run(main())
@@ -186,13 +186,13 @@ def test_limits_are_of_the_offer_that_served(run: Run) -> None:
     async def main() -> None:
         busy = Answer(status=429, headers=((b"x-ratelimit-limit", b"1"), (b"retry-after", b"0")))
         good = Answer(headers=((b"x-ratelimit-limit", b"2"),))
-        async with open_gateway(busy, good) as (house, upstream):
-            house.catalogue.ready[A_MODEL] = [
+        async with open_gateway(busy, good) as (gateway, upstream):
+            gateway.catalogue.ready[A_MODEL] = [
                 msgspec.structs.replace(offer, id=f"{offer.id}-{number}", priority=number)
                 for number in range(2)
-                for offer in house.catalogue.ready[A_MODEL]
+                for offer in gateway.catalogue.ready[A_MODEL]
             ]
-            answer = await house.chat(BODY)
+            answer = await gateway.chat(BODY)
             assert (answer.status, len(upstream.received)) == (200, 2)
             assert answer.headers["x-ratelimit-limit"] == "2"
             assert "retry-after" not in answer.headers
@@ -204,9 +204,9 @@ def test_what_is_told_of_upstreams_can_be_left_out(run: Run) -> None:
     """An operator who does not say who served says nothing of its limits either."""
 
     async def main() -> None:
-        gateway: Gateway = open_gateway(Answer(headers=LIMITS), answer_headers=False)
-        async with gateway as (house, _):
-            answer = await house.chat(BODY)
+        opening: Gateway = open_gateway(Answer(headers=LIMITS), answer_headers=False)
+        async with opening as (gateway, _):
+            answer = await gateway.chat(BODY)
             assert not {name.decode() for name, _ in LIMITS[:-1]} & answer.headers.keys()
             assert UPSTREAM_ID not in answer.headers
 
@@ -219,8 +219,8 @@ def test_they_are_bounded(run: Run) -> None:
     async def main() -> None:
         many = tuple((b"x-ratelimit-%d" % n, b"1") for n in range(100))
         long = ((b"x-ratelimit-long", b"x" * 300),)
-        async with open_gateway(Answer(headers=many + long)) as (house, _):
-            answer = await house.chat(BODY)
+        async with open_gateway(Answer(headers=many + long)) as (gateway, _):
+            answer = await gateway.chat(BODY)
             assert sum(name.startswith("x-ratelimit-") for name in answer.headers) == 32
             assert "x-ratelimit-long" not in answer.headers
 

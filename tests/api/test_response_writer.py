@@ -25,8 +25,8 @@ from inferworks.testing.in_process_gateway import (
     CHAT,
     Answered,
     InProcessGateway,
-    open_door,
     open_gateway,
+    open_gateway_over,
     parse_answer,
 )
 from inferworks.testing.providers import A_MODEL
@@ -83,17 +83,17 @@ async def read_for(reader: asyncio.StreamReader, seconds: float) -> bytes:
 
 
 async def ask_while_the_disk_waits(
-    house: InProcessGateway, disk: Disk, body: dict[str, Any]
+    gateway: InProcessGateway, disk: Disk, body: dict[str, Any]
 ) -> tuple[bytes, bytes, list[Usage]]:
     """Bytes that a client has while its record waits, those after, and the record at that moment."""
-    reader, writer = await house.connect()
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    reader, writer = await gateway.connect()
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(body)))
     await asyncio.to_thread(disk.writing.wait, 5)
     before = await read_for(reader, 0.05)
-    assert house.stored_usages() == []
+    assert gateway.stored_usages() == []
     disk.go_on.set()
     after = await reader.read()
-    usages = house.stored_usages()
+    usages = gateway.stored_usages()
     writer.close()
     return before, after, usages
 
@@ -105,8 +105,8 @@ def test_the_end_waits_for_the_record(run: Run, body: dict[str, Any]) -> None:
     async def main() -> None:
         disk = Disk()
         disk.waits_for = Usage
-        async with open_gateway(store=disk) as (house, _):
-            before, after, usages = await ask_while_the_disk_waits(house, disk, body)
+        async with open_gateway(store=disk) as (gateway, _):
+            before, after, usages = await ask_while_the_disk_waits(gateway, disk, body)
             assert [usage.outcome for usage in usages] == [Outcome.ANSWERED]
             if body is STREAM:
                 assert b"there" in before, "the stream itself does not wait"
@@ -136,8 +136,8 @@ def test_the_call_is_on_record_before_its_upstream_hears_of_it(run: Run) -> None
 
     async def main() -> None:
         provider = Looking()
-        async with open_door(provider, store=disk) as house:
-            assert (await house.chat(WHOLE)).status == 200
+        async with open_gateway_over(provider, store=disk) as gateway:
+            assert (await gateway.chat(WHOLE)).status == 200
             assert seen == [[call.id for call in provider.calls]]
 
     run(main())
@@ -149,8 +149,8 @@ def test_a_refusal_waits_for_its_record(run: Run) -> None:
     async def main() -> None:
         disk = Disk()
         disk.waits_for = Usage
-        async with open_door(StubProvider(), store=disk) as house:
-            before, after, usages = await ask_while_the_disk_waits(house, disk, {"model": 1})
+        async with open_gateway_over(StubProvider(), store=disk) as gateway:
+            before, after, usages = await ask_while_the_disk_waits(gateway, disk, {"model": 1})
             assert before == b""
             assert parse_answer(after).status == 400
             assert [usage.outcome for usage in usages] == [Outcome.REFUSED]
@@ -169,8 +169,8 @@ def test_a_failed_journal_gives_no_success(
         disk = Disk()
         disk.fails_at = kind
         provider = StubProvider()
-        async with open_door(provider, store=disk) as house:
-            answer = await house.chat(body)
+        async with open_gateway_over(provider, store=disk) as gateway:
+            answer = await gateway.chat(body)
             if kind is Usage and body is STREAM:
                 assert answer.status == 200
                 assert not answer.whole
@@ -180,8 +180,8 @@ def test_a_failed_journal_gives_no_success(
                 assert b"x-inferworks-call-id" not in answer.headers
                 assert "disk" not in answer.json["error"]["message"]
             assert len(provider.calls) == (kind is Usage)
-            assert (await house.chat(body)).status == 503, "and so are all calls after it"
-            assert house.stored_usages() == []
+            assert (await gateway.chat(body)).status == 503, "and so are all calls after it"
+            assert gateway.stored_usages() == []
 
     run(main())
     assert "the disk is gone" in caplog.text
@@ -195,24 +195,26 @@ def test_a_disk_that_fails_amid_a_stream(
     monkeypatch.setattr("inferworks.meter.journal._TRY_AGAIN_S", 0.01)
 
     async def main() -> None:
-        async with open_door(StubProvider([Script(words=("a",) * 50, token_s=0.01)])) as house:
-            reader, writer = await house.connect()
-            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+        async with open_gateway_over(
+            StubProvider([Script(words=("a",) * 50, token_s=0.01)])
+        ) as gateway:
+            reader, writer = await gateway.connect()
+            writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
             await reader.readuntil(b"content")
-            house.store.broken = True
-            while not house.door.journal.failed:
+            gateway.store.broken = True
+            while not gateway.context.journal.failed:
                 await asyncio.sleep(0.005)
-            assert (await house.chat(STREAM)).status == 503, "no other call is begun"
-            house.store.broken = not is_well
+            assert (await gateway.chat(STREAM)).status == 503, "no other call is begun"
+            gateway.store.broken = not is_well
             answer = await reader.read()
             assert answer.count(b"content") >= 49
             assert (b"[DONE]" in answer) == is_well
             assert answer.endswith(b"0\r\n\r\n") == is_well
             writer.close()
-            house.store.broken = False
-            while house.door.journal.failed:
+            gateway.store.broken = False
+            while gateway.context.journal.failed:
                 await asyncio.sleep(0.005)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             (leg,) = usage.legs
             assert (leg.outcome, leg.tokens.output) == (Outcome.ANSWERED, 50)
             told = (usage.outcome, usage.status, usage.error_code, usage.tokens.output)
@@ -232,16 +234,16 @@ def test_a_disk_that_is_full_for_a_while(run: Run, monkeypatch: pytest.MonkeyPat
     async def main() -> None:
         disk = Disk()
         disk.fails_at = Usage
-        async with open_gateway(store=disk) as (house, upstream):
-            refused = await house.chat(WHOLE)
+        async with open_gateway(store=disk) as (gateway, upstream):
+            refused = await gateway.chat(WHOLE)
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-            assert (await house.chat(WHOLE)).status == 503
+            assert (await gateway.chat(WHOLE)).status == 503
             assert len(upstream.received) == 1, "what cannot be recorded is not begun"
             disk.fails_at, disk.broken = None, False
-            while house.door.journal.failed:
+            while gateway.context.journal.failed:
                 await asyncio.sleep(0.005)
-            assert (await house.chat(WHOLE)).status == 200
-            failed, answered = await house.usages()
+            assert (await gateway.chat(WHOLE)).status == 200
+            failed, answered = await gateway.usages()
             assert (failed.outcome, failed.status, failed.error_code) == (
                 Outcome.FAILED,
                 503,
@@ -262,14 +264,14 @@ def test_an_upstream_that_breaks_amid(run: Run, fault: Fault) -> None:
 
     async def main() -> None:
         answer = Answer(fault=fault, fault_after=3)
-        async with open_gateway(answer, running_usage=True) as (house, _):
-            answer = await house.chat(STREAM)
+        async with open_gateway(answer, running_usage=True) as (gateway, _):
+            answer = await gateway.chat(STREAM)
             assert (answer.status, answer.whole) == (200, True)
             assert b"[DONE]" not in answer.body
             error = msgspec.json.decode(answer.events[-1])["error"]
             assert (error["type"], error["code"]) == ("server_error", "upstream_failed")
             assert b"Hello" in answer.body
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.FAILED, 200)
             assert usage.error_code == "upstream_failed"
             assert usage.tokens == Tokens()
@@ -286,13 +288,13 @@ def test_an_upstream_that_breaks_at_once(run: Run, body: dict[str, Any], fault: 
     """A failure before the first byte is an honest 502, and nothing of it reaches the client."""
 
     async def main() -> None:
-        async with open_gateway(Answer(fault=fault)) as (house, upstream):
-            answer = await house.chat(body)
+        async with open_gateway(Answer(fault=fault)) as (gateway, upstream):
+            answer = await gateway.chat(body)
             assert answer.status == 502
             code = "upstream_unreachable" if fault is Fault.RESET else "upstream_failed"
             assert answer.json["error"]["code"] in {code, "upstream_unreachable"}
             assert str(upstream.origin.port) not in answer.body.decode()
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status, len(usage.legs)) == (Outcome.FAILED, 502, 1)
             (leg,) = usage.legs
             assert leg.confidence is Confidence.ESTIMATED
@@ -308,10 +310,10 @@ def test_an_upstream_that_breaks_at_once(run: Run, body: dict[str, Any], fault: 
 # --- clients that leave
 
 
-async def leave_after(house: InProcessGateway, size: int, body: dict[str, Any]) -> bytes:
+async def leave_after(gateway: InProcessGateway, size: int, body: dict[str, Any]) -> bytes:
     """Ask, read `size` bytes of the answer and drop the connection."""
-    reader, writer = await house.connect()
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(body)))
+    reader, writer = await gateway.connect()
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(body)))
     try:
         return await reader.readexactly(size) if size else b""
     finally:
@@ -332,17 +334,17 @@ def test_leaving_at_every_byte_of_a_stream(run: Run) -> None:
 
     async def main() -> None:
         # Without the headers that tell a time, an answer is as long each time.
-        async with open_gateway(Answer(event_s=0.01), answer_headers=False) as (house, upstream):
-            reader, writer = await house.connect()
-            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+        async with open_gateway(Answer(event_s=0.01), answer_headers=False) as (gateway, upstream):
+            reader, writer = await gateway.connect()
+            writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
             length = len(await reader.read())
             writer.close()
             for start in range(0, length + 1, 200):
                 sizes = range(start, min(start + 200, length + 1))
-                seen = await asyncio.gather(*[leave_after(house, size, STREAM) for size in sizes])
-                await house.alone()
-                check_each(await house.usages(), seen)
-            usages = await house.usages()
+                seen = await asyncio.gather(*[leave_after(gateway, size, STREAM) for size in sizes])
+                await gateway.alone()
+                check_each(await gateway.usages(), seen)
+            usages = await gateway.usages()
             assert len(usages) <= length + 2
             cancelled = sum(usage.outcome is Outcome.CANCELLED for usage in usages)
             assert cancelled > length // 2
@@ -380,15 +382,15 @@ def test_leaving_before_the_answer_begins(run: Run, body: dict[str, Any]) -> Non
     """A client that leaves while its upstream thinks is a cancelled call of status 0."""
 
     async def main() -> None:
-        async with open_gateway(Answer(fault=Fault.HANG_BEFORE_HEADERS)) as (house, upstream):
-            asking = asyncio.ensure_future(house.chat(body))
+        async with open_gateway(Answer(fault=Fault.HANG_BEFORE_HEADERS)) as (gateway, upstream):
+            asking = asyncio.ensure_future(gateway.chat(body))
             while not upstream.received:
                 await asyncio.sleep(0.005)
             asking.cancel()
             await asyncio.wait({asking})
-            await house.alone()
+            await gateway.alone()
             await told_to_stop(upstream, 1)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.CANCELLED, 0)
             assert usage.first_byte_ns is None
             assert [leg.outcome for leg in usage.legs] == [Outcome.CANCELLED]
@@ -428,16 +430,16 @@ def test_a_client_found_gone_when_written_to(
     """A client that is found gone has its call cancelled, or answered if that was on record."""
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            fields = {b"authorization": f"Bearer {house.secret}".encode()}
+        async with open_gateway_over(StubProvider()) as gateway:
+            fields = {b"authorization": f"Bearer {gateway.secret}".encode()}
             line = cast(Connection, Deaf(writes))
             exchange = Exchange(
                 line, RequestHead("POST", CHAT, "", fields), msgspec.json.encode(body)
             )
-            answering = asyncio.ensure_future(house.server.handler(exchange))
+            answering = asyncio.ensure_future(gateway.server.handler(exchange))
             await asyncio.wait({answering})
             assert answering.cancelled() or isinstance(answering.exception(), ClientGone)
-            assert [usage.outcome for usage in await house.usages()] == [outcome]
+            assert [usage.outcome for usage in await gateway.usages()] == [outcome]
 
     run(main())
 
@@ -447,14 +449,14 @@ def test_leaving_amid_keeps_the_count(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(fault=Fault.HANG, fault_after=3)
-        async with open_gateway(answer, running_usage=True) as (house, upstream):
-            reader, writer = await house.connect()
-            writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+        async with open_gateway(answer, running_usage=True) as (gateway, upstream):
+            reader, writer = await gateway.connect()
+            writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
             await reader.readuntil(b"there")
             writer.close()
-            await house.alone()
+            await gateway.alone()
             await told_to_stop(upstream, 1)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.CANCELLED, 200)
             assert (usage.tokens, usage.confidence) == (Tokens(5, 2), Confidence.COUNTED)
 
@@ -467,14 +469,14 @@ def test_leaving_while_the_record_is_written(run: Run) -> None:
     async def main() -> None:
         disk = Disk()
         disk.waits_for = Usage
-        async with open_gateway(store=disk) as (house, _):
-            asking = asyncio.ensure_future(house.chat(STREAM))
+        async with open_gateway(store=disk) as (gateway, _):
+            asking = asyncio.ensure_future(gateway.chat(STREAM))
             await asyncio.to_thread(disk.writing.wait, 5)
             asking.cancel()
             await asyncio.wait({asking})
-            await house.alone()
+            await gateway.alone()
             disk.go_on.set()
-            assert [usage.outcome for usage in await house.usages()] == [Outcome.ANSWERED]
+            assert [usage.outcome for usage in await gateway.usages()] == [Outcome.ANSWERED]
 
     run(main())
 
@@ -483,12 +485,12 @@ def test_stopping_cuts_what_is_late_and_records_it(run: Run) -> None:
     """A gateway that stops has recorded every call that it cut."""
 
     async def main() -> None:
-        async with open_gateway(Answer(fault=Fault.HANG, fault_after=2)) as (house, upstream):
-            asking = asyncio.ensure_future(house.chat(STREAM))
+        async with open_gateway(Answer(fault=Fault.HANG, fault_after=2)) as (gateway, upstream):
+            asking = asyncio.ensure_future(gateway.chat(STREAM))
             while not upstream.received:
                 await asyncio.sleep(0.005)
-            assert await house.server.stop(drain_s=0.05) == 1
-            assert [usage.outcome for usage in await house.usages()] == [Outcome.CANCELLED]
+            assert await gateway.server.stop(drain_s=0.05) == 1
+            assert [usage.outcome for usage in await gateway.usages()] == [Outcome.CANCELLED]
             answer = await asking
             assert not answer.whole
 
@@ -506,20 +508,20 @@ def test_keys_and_prompts_are_kept_nowhere(run: Run, caplog: pytest.LogCaptureFi
             Answer(), Answer(fault=Fault.RESET), Answer(fault=Fault.RESET, fault_after=2),
             Answer(fault=Fault.GARBAGE), Answer(status=400), Answer(status=401), Answer(),
         )  # fmt: skip
-        async with open_gateway(*answers) as (house, _):
+        async with open_gateway(*answers) as (gateway, _):
             for body in (STREAM, WHOLE, STREAM, WHOLE, WHOLE, WHOLE, {**WHOLE, "n": PROMPT}, WHOLE):
-                await house.chat(body)
-            await house.chat(f'{{"model": "{PROMPT}'.encode())
-            await house.chat({**WHOLE, "model": house.secret})  # put into the wrong field
-            await house.chat({**WHOLE, "user": house.secret})
+                await gateway.chat(body)
+            await gateway.chat(f'{{"model": "{PROMPT}'.encode())
+            await gateway.chat({**WHOLE, "model": gateway.secret})  # put into the wrong field
+            await gateway.chat({**WHOLE, "user": gateway.secret})
             object.__setattr__(
-                house.door, "router", SimpleNamespace(health=house.door.router.health)
+                gateway.context, "router", SimpleNamespace(health=gateway.context.router.health)
             )
-            assert (await house.chat(WHOLE)).status == 500
-            assert len(await house.usages()) == 12
-            kept = repr(house.store._tables)
+            assert (await gateway.chat(WHOLE)).status == 500
+            assert len(await gateway.usages()) == 12
+            kept = repr(gateway.store._tables)
             assert "acme" in kept
-            for secret in (PROMPT, house.secret, house.secret[3:20]):
+            for secret in (PROMPT, gateway.secret, gateway.secret[3:20]):
                 assert secret not in kept
                 assert secret not in caplog.text
 

@@ -22,7 +22,7 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -89,8 +89,10 @@ async def opened(
     origin = Origin("127.0.0.1", port, tls=False, base_path="/v1")
     try:
         with closing(HttpClient()) as client:
-            async with open_door(_provider(client, path), origin=origin, **settings) as house:
-                yield house, upstream
+            async with open_gateway_over(
+                _provider(client, path), origin=origin, **settings
+            ) as gateway:
+                yield gateway, upstream
     finally:
         server.close()
         await server.wait_closed()
@@ -151,15 +153,15 @@ def test_nothing_of_the_caller_crosses_but_its_request(run: Run, path: str, own:
     """An upstream sees its own credential and the call's id; of the caller's headers only its dialect's."""
 
     async def main() -> None:
-        async with opened(path=path) as (house, upstream):
+        async with opened(path=path) as (gateway, upstream):
             body = msgspec.json.encode(BODY)
-            answer = await house.ask("POST", path, body, headers=PRIVATE)
+            answer = await gateway.ask("POST", path, body, headers=PRIVATE)
             assert answer.status == 200
             (head,) = upstream.heads
             sent = {"host", "accept-encoding", "content-type", "content-length"}
             assert names(head) <= sent | {"x-inferworks-call-id"} | own | {"traceparent"}
             assert UPSTREAM_KEY.encode() in head
-            assert house.secret.encode() not in head
+            assert gateway.secret.encode() not in head
             for value in PRIVATE.values():
                 if value not in {PRIVATE["traceparent"], "close, x-hop"}:
                     assert value.encode() not in head
@@ -172,13 +174,13 @@ def test_a_key_crosses_whichever_way_it_is_shown(run: Run) -> None:
     """A caller's key in `x-api-key` reaches an upstream no more than one in `authorization`."""
 
     async def main() -> None:
-        async with opened(path=MESSAGES) as (house, upstream):
-            headers = {"x-api-key": house.secret, "anthropic-beta": "x"}
+        async with opened(path=MESSAGES) as (gateway, upstream):
+            headers = {"x-api-key": gateway.secret, "anthropic-beta": "x"}
             body = msgspec.json.encode(BODY)
-            answer = await house.ask("POST", MESSAGES, body, headers=headers, secret="")
+            answer = await gateway.ask("POST", MESSAGES, body, headers=headers, secret="")
             assert answer.status == 200
             (head,) = upstream.heads
-            assert house.secret.encode() not in head
+            assert gateway.secret.encode() not in head
             assert head.count(b"x-api-key: ") == 1
             assert b"anthropic-beta: x\r\n" in head
 
@@ -198,8 +200,8 @@ def test_nothing_of_the_upstream_crosses_but_its_answer(run: Run, answer: bytes)
     """No cookie, no challenge, no name of what runs there reaches a caller; its id of the request does."""
 
     async def main() -> None:
-        async with opened(answer) as (house, _):
-            given = await house.chat(BODY)
+        async with opened(answer) as (gateway, _):
+            given = await gateway.chat(BODY)
             assert given.headers.pop(UPSTREAM_ID, "req-secret") == "req-secret"
             assert "secret" not in str(given.headers)
             assert "set-cookie" not in given.headers
@@ -218,8 +220,8 @@ def test_nothing_of_the_upstream_crosses_before_a_stream(run: Run) -> None:
     answer = kind + b"content-length: %d\r\n%b\r\n%b" % (len(stream), HOSTILE, stream)
 
     async def main() -> None:
-        async with opened(answer) as (house, _):
-            given = await house.chat({**BODY, "stream": True})
+        async with opened(answer) as (gateway, _):
+            given = await gateway.chat({**BODY, "stream": True})
             assert given.status == 200
             assert given.events[-1] == b"[DONE]"
             assert given.headers.pop(UPSTREAM_ID) == "req-secret"
@@ -241,8 +243,8 @@ def test_redirects_are_not_followed(run: Run, status: bytes, place: str) -> None
         port = elsewhere.sockets[0].getsockname()[1]
         location = place % port if "%d" in place else place
         answer = answered(status, f"location: {location}\r\n".encode(), b"{}")
-        async with opened(answer) as (house, upstream):
-            given = await house.chat(BODY)
+        async with opened(answer) as (gateway, upstream):
+            given = await gateway.chat(BODY)
             assert given.status == 502
             assert given.json["error"]["type"] == "server_error"
             assert "location" not in given.headers
@@ -255,10 +257,10 @@ def test_redirects_are_not_followed(run: Run, status: bytes, place: str) -> None
 
 
 async def _stolen(
-    house: InProcessGateway, upstream: Upstream, path: str, body: object, **headers: str
+    gateway: InProcessGateway, upstream: Upstream, path: str, body: object, **headers: str
 ) -> int:
     """Ask with something that names another upstream; the status, after a look at who was asked."""
-    answer = await house.ask("POST", path, msgspec.json.encode(body), headers=headers)
+    answer = await gateway.ask("POST", path, msgspec.json.encode(body), headers=headers)
     assert upstream.heads == [] or b"host: 127.0.0.1:" in upstream.heads[-1]
     return answer.status
 
@@ -270,21 +272,21 @@ def test_no_request_names_an_upstream(run: Run) -> None:
         trap = Upstream(answered())
         server = await asyncio.start_server(trap.serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        async with opened() as (house, upstream):
+        async with opened() as (gateway, upstream):
             fields = dict.fromkeys(("api_base", "base_url", "url", "endpoint", "custom_host"), url)
             headers = {
                 "x-portkey-custom-host": url, "x-portkey-provider": "openai", "x-api-base": url,
                 "helicone-target-url": url, "x-upstream": url, "x-forwarded-host": url[7:],
                 "x-original-url": url, "destination": url,
             }  # fmt: skip
-            assert await _stolen(house, upstream, CHAT, {**BODY, **fields}, **headers) == 200
+            assert await _stolen(gateway, upstream, CHAT, {**BODY, **fields}, **headers) == 200
             sent = msgspec.json.decode(upstream.bodies[-1])
             assert {name: sent[name] for name in fields} == fields  # unknown fields pass, unused
-            assert await _stolen(house, upstream, f"{CHAT}?api_base={url}", BODY) == 200
+            assert await _stolen(gateway, upstream, f"{CHAT}?api_base={url}", BODY) == 200
             assert b"api_base" not in upstream.heads[-1]
-            assert await _stolen(house, upstream, CHAT, BODY, host=url[7:-3]) == 200
+            assert await _stolen(gateway, upstream, CHAT, BODY, host=url[7:-3]) == 200
             for model in (url, f"openai/{url}", "upstream/../../x", f"{A_MODEL}@{url}"):
-                assert await _stolen(house, upstream, CHAT, {**BODY, "model": model}) == 404
+                assert await _stolen(gateway, upstream, CHAT, {**BODY, "model": model}) == 404
             assert len(upstream.heads) == 3
         assert trap.heads == []
         server.close()
@@ -301,8 +303,8 @@ def test_paths_are_taken_as_they_are_written(run: Run, path: str) -> None:
     """No path is tidied up into another: what is not a path of ours is refused."""
 
     async def main() -> None:
-        async with opened() as (house, upstream):
-            answer = await house.ask("POST", path, msgspec.json.encode(BODY))
+        async with opened() as (gateway, upstream):
+            answer = await gateway.ask("POST", path, msgspec.json.encode(BODY))
             assert answer.status == 404
             assert upstream.heads == []
 
@@ -340,10 +342,10 @@ def test_no_second_request_is_smuggled(run: Run, trick: str) -> None:
     """A request whose end is in doubt is refused with all that comes behind it; no upstream hears of it."""
 
     async def main() -> None:
-        async with opened() as (house, upstream):
-            reader, writer = await house.connect()
+        async with opened() as (gateway, upstream):
+            reader, writer = await gateway.connect()
             try:
-                credential = f"authorization: Bearer {house.secret}\r\n"
+                credential = f"authorization: Bearer {gateway.secret}\r\n"
                 doubtful = TRICKS[trick].replace("host: x\r\n", f"host: x\r\n{credential}", 1)
                 writer.write((doubtful + SMUGGLED).encode("latin-1"))
                 async with asyncio.timeout(5):

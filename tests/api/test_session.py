@@ -9,7 +9,7 @@ import pytest
 
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -25,14 +25,14 @@ def test_a_session_stays_at_one_upstream(run: Run, by_header: bool) -> None:
     async def main() -> None:
         providers = [StubProvider(name=f"stub-{number}") for number in range(3)]
         homes = set()
-        async with open_door(*providers, policy=POLICY) as house:
+        async with open_gateway_over(*providers, policy=POLICY) as gateway:
             for number in range(8):
                 before = [len(provider.calls) for provider in providers]
                 name = f"conversation {number}"
                 for _ in range(3):
                     header = {"x-inferworks-session": name} if by_header else {}
                     field = {} if by_header else {"prompt_cache_key": name}
-                    assert (await house.chat({**GOOD, **field}, headers=header)).status == 200
+                    assert (await gateway.chat({**GOOD, **field}, headers=header)).status == 200
                 gained = [len(p.calls) - b for p, b in zip(providers, before, strict=True)]
                 assert sorted(gained) == [0, 0, 3]
                 homes.add(gained.index(3))

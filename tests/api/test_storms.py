@@ -30,7 +30,12 @@ from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.http.server import Limits
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import CHAT, InProcessGateway, open_door, parse_answer
+from inferworks.testing.in_process_gateway import (
+    CHAT,
+    InProcessGateway,
+    open_gateway_over,
+    parse_answer,
+)
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -121,13 +126,15 @@ async def storm(
             profile = replace(openai_profile("openai"), between_bytes_s=QUICK.between_bytes_s)
             provider = PassthroughProvider(client, profile, NoCredential())
             origin = Origin(host, port, tls=False, base_path="/v1")
-            async with open_door(provider, origin=origin, policy=policy, limits=limits) as house:
-                [offer] = house.catalogue.ready[A_MODEL]
-                house.catalogue.ready[A_MODEL] = [changed(offer, on_leave=on_leave)]
-                house.door.router.health.use(breaker)
-                yield house, upstream
-                await house.alone()
-                assert house.failures == []
+            async with open_gateway_over(
+                provider, origin=origin, policy=policy, limits=limits
+            ) as gateway:
+                [offer] = gateway.catalogue.ready[A_MODEL]
+                gateway.catalogue.ready[A_MODEL] = [changed(offer, on_leave=on_leave)]
+                gateway.context.router.health.use(breaker)
+                yield gateway, upstream
+                await gateway.alone()
+                assert gateway.failures == []
     finally:
         server.close()
         await upstream.stop()
@@ -135,12 +142,12 @@ async def storm(
     check_no_task_is_left()
 
 
-async def call_many(house: InProcessGateway, calls: int = CALLS) -> list[tuple[int, bool, bool]]:
+async def call_many(gateway: InProcessGateway, calls: int = CALLS) -> list[tuple[int, bool, bool]]:
     """Make calls, streams and others by turns: the status, wholeness and success of each answer."""
 
     async def one(number: int) -> tuple[int, bool, bool]:
         body = STREAM if number % 2 else WHOLE
-        answer = await house.chat(body)
+        answer = await gateway.chat(body)
         said_well = b"[DONE]" in answer.body if number % 2 else answer.status == 200
         return answer.status, answer.whole, said_well
 
@@ -207,11 +214,11 @@ def test_upstreams_that_break(run: Run, name: str) -> None:
     """Nobody is told that such an answer is whole, and every call is a failed one with its legs."""
 
     async def main() -> None:
-        async with storm(BROKEN[name]) as (house, upstream):
-            answers = await call_many(house)
+        async with storm(BROKEN[name]) as (gateway, upstream):
+            answers = await call_many(gateway)
             assert not any(said_well for _, _, said_well in answers)
             assert all(whole for _, whole, _ in answers), "what broke off was told in words"
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert len(usages) == CALLS
             assert {usage.outcome for usage in usages} == {Outcome.FAILED}
             assert {usage.tokens for usage in usages} == {Tokens()}, "nobody is charged"
@@ -241,10 +248,10 @@ def test_an_upstream_that_never_ends(run: Run) -> None:
 
     async def main() -> None:
         timeouts = Timeouts(first_byte_s=1.0, answer_s=0.3)
-        async with storm(trickle, timeouts=timeouts) as (house, _):
-            answer = await house.chat(STREAM)
+        async with storm(trickle, timeouts=timeouts) as (gateway, _):
+            answer = await gateway.chat(STREAM)
             assert b"upstream_failed" in answer.body
-            [usage] = await house.usages()
+            [usage] = await gateway.usages()
             [leg] = usage.legs
             assert (usage.outcome, leg.outcome) == (Outcome.FAILED, Outcome.FAILED)
             assert leg.confidence is Confidence.ESTIMATED
@@ -257,10 +264,10 @@ def test_a_host_that_has_no_address(run: Run) -> None:
     """A name that does not resolve costs nothing and is told as 502."""
 
     async def main() -> None:
-        async with storm(sends(b""), host="no-such-host.invalid") as (house, upstream):
-            answers = await call_many(house, calls=8)
+        async with storm(sends(b""), host="no-such-host.invalid") as (gateway, upstream):
+            answers = await call_many(gateway, calls=8)
             assert {status for status, _, _ in answers} == {502}
-            legs = [leg for usage in await house.usages() for leg in usage.legs]
+            legs = [leg for usage in await gateway.usages() for leg in usage.legs]
             assert len(legs) == 8
             assert {(leg.tokens, leg.confidence) for leg in legs} == {
                 (Tokens(), Confidence.COUNTED)
@@ -280,15 +287,15 @@ def test_an_upstream_at_its_limit(run: Run) -> None:
 
     async def main() -> None:
         policy = RoutePolicy(strategy=Strategy.FALLBACK, tries_per_offer=2, backoff_ms=1.0)
-        async with storm(sends(busy, then="keep"), policy=policy) as (house, upstream):
+        async with storm(sends(busy, then="keep"), policy=policy) as (gateway, upstream):
 
             async def one() -> tuple[int, str]:
-                answer = await house.chat(WHOLE)
+                answer = await gateway.chat(WHOLE)
                 return answer.status, answer.headers.get("retry-after", "")
 
             first = await asyncio.gather(*[one() for _ in range(CALLS)])
             assert set(first) <= {(429, "30"), (503, "30")}
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert len(usages) == CALLS
             assert {usage.outcome for usage in usages} <= {Outcome.FAILED, Outcome.REFUSED}
             legs = [leg for usage in usages for leg in usage.legs]
@@ -311,15 +318,15 @@ def test_storms_leave_the_gateway_well(run: Run) -> None:
     turn: list[int] = list(range(3 * len(BROKEN)))
 
     async def main() -> None:
-        async with storm(by_turns, breaker=BreakerPolicy(cool_down_s=0.01)) as (house, _):
+        async with storm(by_turns, breaker=BreakerPolicy(cool_down_s=0.01)) as (gateway, _):
             calls = 3 * len(BROKEN)
-            await asyncio.gather(*[house.chat(STREAM) for _ in range(calls)])
+            await asyncio.gather(*[gateway.chat(STREAM) for _ in range(calls)])
             turn.clear()
-            [offer] = house.catalogue.ready[A_MODEL]
-            await until(lambda: house.door.router.health.passes(offer))
-            answer = await house.chat(STREAM)
+            [offer] = gateway.catalogue.ready[A_MODEL]
+            await until(lambda: gateway.context.router.health.passes(offer))
+            answer = await gateway.chat(STREAM)
             assert b"[DONE]" in answer.body
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert len(usages) == calls + 1
             assert usages[-1].tokens == Tokens(5, 3)
 
@@ -348,14 +355,16 @@ def endless(n_bytes: int, written: list[int]) -> Behaviour:
     return behave
 
 
-async def deaf_client(house: InProcessGateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def deaf_client(
+    gateway: InProcessGateway,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client that asks for a stream and reads nothing of it."""
     line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     line.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", house.port))
+    await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", gateway.port))
     reader, writer = await asyncio.open_connection(sock=line)
-    writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+    writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     return reader, writer
 
@@ -382,16 +391,16 @@ def test_clients_that_do_not_read(run: Run) -> None:
 
     async def main() -> None:
         written: list[int] = []
-        async with storm(endless(size, written)) as (house, _):
+        async with storm(endless(size, written)) as (gateway, _):
             before = memory_bytes()
-            lines = [await deaf_client(house) for _ in range(clients)]
+            lines = [await deaf_client(gateway) for _ in range(clients)]
             await settled(written, clients)
             assert max(written) < size // 2, "the upstream was held back"
             assert memory_bytes() - before < clients * 2 * MB
             for _, writer in lines:
                 writer.close()
-            await house.alone()
-            usages = await house.usages()
+            await gateway.alone()
+            usages = await gateway.usages()
             assert [usage.outcome for usage in usages] == [Outcome.CANCELLED] * clients
 
     with no_file_is_left():
@@ -405,12 +414,15 @@ def test_a_slow_client_is_dropped_and_its_answer_drained(run: Run) -> None:
     async def main() -> None:
         written: list[int] = []
         limits = Limits(write_timeout_s=0.2)
-        async with storm(endless(24 * MB, written), limits=limits, on_leave="drain") as (house, _):
-            house.door.drains.limits = DrainLimits(n_bytes=64 * MB)
-            _, writer = await deaf_client(house)
-            await house.alone()
+        async with storm(endless(24 * MB, written), limits=limits, on_leave="drain") as (
+            gateway,
+            _,
+        ):
+            gateway.context.drains.limits = DrainLimits(n_bytes=64 * MB)
+            _, writer = await deaf_client(gateway)
+            await gateway.alone()
             assert written[0] >= 24 * MB
-            [usage] = await house.usages()
+            [usage] = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.CANCELLED, Tokens(5, 3))
             assert usage.legs[0].ended_by == "drain"
             writer.close()
@@ -426,11 +438,11 @@ def test_clients_that_write_byte_by_byte(run: Run) -> None:
     """A request that comes one byte at a time is a request."""
 
     async def main() -> None:
-        async with storm(GOOD) as (house, _):
+        async with storm(GOOD) as (gateway, _):
 
             async def one() -> bytes:
-                reader, writer = await house.connect()
-                for byte in house.request("POST", CHAT, msgspec.json.encode(STREAM)):
+                reader, writer = await gateway.connect()
+                for byte in gateway.request("POST", CHAT, msgspec.json.encode(STREAM)):
                     writer.write(bytes([byte]))
                     await asyncio.sleep(0)
                 data = await reader.read()
@@ -439,7 +451,7 @@ def test_clients_that_write_byte_by_byte(run: Run) -> None:
 
             answers = await asyncio.gather(*[one() for _ in range(CALLS)])
             assert all(parse_answer(data).whole for data in answers)
-            assert len(await house.usages()) == CALLS
+            assert len(await gateway.usages()) == CALLS
 
     with no_file_is_left():
         run(main())
@@ -449,15 +461,15 @@ def test_clients_that_stop_amid_their_request(run: Run) -> None:
     """Half a request is dropped in time, and is no call."""
 
     async def main() -> None:
-        async with storm(GOOD, limits=Limits(request_timeout_s=0.1)) as (house, upstream):
-            request = house.request("POST", CHAT, msgspec.json.encode(STREAM))
-            lines = [await house.connect() for _ in range(CALLS)]
+        async with storm(GOOD, limits=Limits(request_timeout_s=0.1)) as (gateway, upstream):
+            request = gateway.request("POST", CHAT, msgspec.json.encode(STREAM))
+            lines = [await gateway.connect() for _ in range(CALLS)]
             for number, (_, writer) in enumerate(lines):
                 writer.write(request[: 1 + number * (len(request) - 1) // CALLS])
-            await house.alone()
+            await gateway.alone()
             for _, writer in lines:
                 writer.close()
-            assert await house.usages() == []
+            assert await gateway.usages() == []
             assert upstream.asked == 0
 
     with no_file_is_left():
@@ -468,18 +480,18 @@ def test_clients_that_close_their_sending_half(run: Run) -> None:
     """Clients that close their sending half have left: their calls are cancelled, each once."""
 
     async def main() -> None:
-        async with storm(sends(BEGUN, then="hang")) as (house, _):
+        async with storm(sends(BEGUN, then="hang")) as (gateway, _):
 
             async def one() -> None:
-                reader, writer = await house.connect()
-                writer.write(house.request("POST", CHAT, msgspec.json.encode(STREAM)))
+                reader, writer = await gateway.connect()
+                writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
                 await reader.readuntil(b"there")
                 writer.write_eof()
                 assert b"[DONE]" not in await reader.read()
                 writer.close()
 
             await asyncio.gather(*[one() for _ in range(CALLS)])
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert [usage.outcome for usage in usages] == [Outcome.CANCELLED] * CALLS
             assert {usage.legs[0].ended_by for usage in usages} == {"cancel"}
 

@@ -25,7 +25,12 @@ from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Usage
 from inferworks.purpose import Purpose
-from inferworks.testing.in_process_gateway import A_CUSTOMER, Answered, InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import (
+    A_CUSTOMER,
+    Answered,
+    InProcessGateway,
+    open_gateway_over,
+)
 from inferworks.testing.providers import A_MODEL
 from inferworks.units import NS_PER_SECOND
 
@@ -219,35 +224,35 @@ def view_with(placed: Sequence[tuple[int, Sent]]) -> View:
     seen: list[View] = []
 
     async def main() -> None:
-        async with open_door(Touchy(), calls_at_once=8, calls_per_key=2) as house:
-            seen.append(await lived(house, placed))
+        async with open_gateway_over(Touchy(), calls_at_once=8, calls_per_key=2) as gateway:
+            seen.append(await lived(gateway, placed))
 
     uvloop.run(main())
     return seen[0]
 
 
-async def lived(house: InProcessGateway, placed: Sequence[tuple[int, Sent]]) -> View:
+async def lived(gateway: InProcessGateway, placed: Sequence[tuple[int, Sent]]) -> View:
     """Send everything, and look."""
-    _, attacker = house.new_key(customer=MALLORY, sources=("mine",))
-    _, served = house.new_key(sources=("gateway-b",))
-    _, reporter = house.new_key(
+    _, attacker = gateway.new_key(customer=MALLORY, sources=("mine",))
+    _, served = gateway.new_key(sources=("gateway-b",))
+    _, reporter = gateway.new_key(
         customer=LAB, sources=("gateway-r",), reporter=True, tells_cost=True
     )
     answers = []
     for number, (who, sent) in enumerate(OTHERS):
         for at, attack in placed:
             if at == number:
-                await attacked(house, attack, attacker)
+                await attacked(gateway, attack, attacker)
         secret = served if who == "b" else reporter
-        answer = await house.ask(sent.method, sent.path, now(house, sent.body), secret=secret)
+        answer = await gateway.ask(sent.method, sent.path, now(gateway, sent.body), secret=secret)
         answers.append((answer.status, comparable(answer)))
     for at, attack in placed:
         if at == len(OTHERS):
-            await attacked(house, attack, attacker)
-    await house.alone()
-    assert house.failures == []
-    await house.door.journal.durable()
-    with house.store.reads() as reads:
+            await attacked(gateway, attack, attacker)
+    await gateway.alone()
+    assert gateway.failures == []
+    await gateway.context.journal.durable()
+    with gateway.store.reads() as reads:
         facts, quarantined = reads.facts(0, 2**63 - 1), list(reads.quarantined())
     check_what_is_the_attackers(facts, quarantined)
     return View(
@@ -257,14 +262,14 @@ async def lived(house: InProcessGateway, placed: Sequence[tuple[int, Sent]]) -> 
     )
 
 
-async def attacked(house: InProcessGateway, attack: Sent, secret: str) -> None:
+async def attacked(gateway: InProcessGateway, attack: Sent, secret: str) -> None:
     """Send what the attacker sends, and read what comes back, if anything."""
-    reader, writer = await house.connect()
+    reader, writer = await gateway.connect()
     try:
-        raw = house.request(
+        raw = gateway.request(
             attack.method,
             attack.path,
-            now(house, attack.body),
+            now(gateway, attack.body),
             headers=attack.headers,
             secret=secret,
         )
@@ -275,9 +280,9 @@ async def attacked(house: InProcessGateway, attack: Sent, secret: str) -> None:
         writer.close()
 
 
-def now(house: InProcessGateway, body: bytes) -> bytes:
+def now(gateway: InProcessGateway, body: bytes) -> bytes:
     """`body` with the times of its events from now on, where they are such as can be meant."""
-    now_ns = house.door.clock.now_ns()
+    now_ns = gateway.context.clock.now_ns()
 
     def at(found: re.Match[bytes]) -> bytes:
         return b"%b%d" % (found[1], now_ns + int(found[2]))
@@ -320,11 +325,11 @@ def test_a_stranger_makes_nothing_durable(sent: list[Sent], secret: str) -> None
     """Without a valid key there is no row of anything, whatever is asked."""
 
     async def main() -> None:
-        async with open_door(Touchy()) as house:
+        async with open_gateway_over(Touchy()) as gateway:
             for attack in sent:
-                await attacked(house, attack, secret)
-            await house.alone()
-            with house.store.reads() as reads:
+                await attacked(gateway, attack, secret)
+            await gateway.alone()
+            with gateway.store.reads() as reads:
                 assert set(reads.counts().values()) == {0}
 
     uvloop.run(main())

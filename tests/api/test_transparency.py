@@ -19,7 +19,7 @@ from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.passthrough import PassthroughProvider
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -88,11 +88,11 @@ async def opened(
     try:
         with closing(HttpClient()) as client:
             provider = _provider(client, path)
-            async with open_door(provider, origin=origin) as house:
-                (offer,) = house.catalogue.ready[A_MODEL]
+            async with open_gateway_over(provider, origin=origin) as gateway:
+                (offer,) = gateway.catalogue.ready[A_MODEL]
                 offer = msgspec.structs.replace(offer, upstream_model=upstream_model)
-                house.catalogue.ready[A_MODEL] = [offer]
-                yield house, upstream
+                gateway.catalogue.ready[A_MODEL] = [offer]
+                yield gateway, upstream
     finally:
         await server.stop(drain_s=0.0)
 
@@ -110,8 +110,8 @@ def test_requests_and_answers_pass(run: Run, path: str, name: str) -> None:
     body = ASKED[path] % NAME + ODD
 
     async def main() -> None:
-        async with opened(path, ANSWER, upstream_model=name) as (house, upstream):
-            answer = await house.ask("POST", path, body)
+        async with opened(path, ANSWER, upstream_model=name) as (gateway, upstream):
+            answer = await gateway.ask("POST", path, body)
             assert (answer.status, answer.body) == (200, ANSWER)
             wanted = f'"{name}"'.encode() if name else NAME
             assert upstream.asked == ASKED[path] % wanted + ODD
@@ -126,9 +126,9 @@ def test_json_is_json_whatever_it_claims_to_be(run: Run, claimed: str, name: str
     path = "/v1/embeddings"
 
     async def main() -> None:
-        async with opened(path, ANSWER, upstream_model=name) as (house, upstream):
+        async with opened(path, ANSWER, upstream_model=name) as (gateway, upstream):
             body = ASKED[path] % NAME + b"}"
-            answer = await house.ask("POST", path, body, headers={"content-type": claimed})
+            answer = await gateway.ask("POST", path, body, headers={"content-type": claimed})
             assert answer.status == 200
             assert upstream.content_type == b"application/json"
 
@@ -188,8 +188,8 @@ def test_streams_pass(run: Run, path: str) -> None:
     body = ASKED[path] % NAME + asking + ODD
 
     async def main() -> None:
-        async with opened(path, events, b"text/event-stream") as (house, upstream):
-            answer = await house.ask("POST", path, body)
+        async with opened(path, events, b"text/event-stream") as (gateway, upstream):
+            answer = await gateway.ask("POST", path, body)
             assert answer.body == events
             assert upstream.asked == body
 
@@ -202,8 +202,8 @@ def test_only_the_wish_for_usage_is_added(run: Run, path: str) -> None:
     body = ASKED[path] % NAME + b',"stream":true' + ODD
 
     async def main() -> None:
-        async with opened(path, CHATS, b"text/event-stream") as (house, upstream):
-            answer = await house.ask("POST", path, body)
+        async with opened(path, CHATS, b"text/event-stream") as (gateway, upstream):
+            answer = await gateway.ask("POST", path, body)
             first, comment, second, usage, done = CHATS.split(b"\n\n")[:-1]
             assert usage not in answer.body
             assert answer.body == b"".join(b"%b\n\n" % e for e in (first, comment, second, done))

@@ -25,7 +25,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Outcome, Tokens
-from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import Answered, InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
@@ -82,8 +82,8 @@ async def before(dialect: str, answer: Scripted) -> AsyncIterator[InProcessGatew
     _, opened, provider = UPSTREAMS[dialect]
     async with opened(answer) as upstream:
         with closing(HttpClient()) as client:
-            async with open_door(provider(client), origin=upstream.origin) as house:
-                yield house
+            async with open_gateway_over(provider(client), origin=upstream.origin) as gateway:
+                yield gateway
 
 
 SCHEMA = {"type": "object"}
@@ -203,17 +203,17 @@ async def check(upstream: str, luck: Luck) -> None:
     """Ask in each dialect, whole and as a stream; all get the same, and all of it is counted."""
     script = UPSTREAMS[upstream][0]
     answer = script(tool=TOOLS[0], more_tools=TOOLS[1:], luck=luck)
-    async with before(upstream, answer) as house:
+    async with before(upstream, answer) as gateway:
         plain = await tokens_of(upstream)
         for caller in asked_by(upstream):
             path, question = QUESTION[caller]
             for stream in (False, True):
                 body = {"model": A_MODEL, "stream": stream, **question}
-                got = await house.ask("POST", path, msgspec.json.encode(body))
+                got = await gateway.ask("POST", path, msgspec.json.encode(body))
                 assert got.status == 200, (caller, stream, got.body)
                 assert READ[caller](got, stream=stream) == PLAIN, (caller, stream)
                 assert caller == upstream or END[caller] in got.body, (caller, stream)
-                usage = (await house.usages())[-1]
+                usage = (await gateway.usages())[-1]
                 expected = (Outcome.ANSWERED, plain[stream])
                 assert (usage.outcome, usage.tokens) == expected, (caller, stream)
 
@@ -224,11 +224,11 @@ async def tokens_of(upstream: str) -> dict[bool, Tokens]:
     caller = asked_by(upstream)[0]
     path, question = QUESTION[caller]
     counted = {}
-    async with before(upstream, answer) as house:
+    async with before(upstream, answer) as gateway:
         for stream in (False, True):
             body = {"model": A_MODEL, "stream": stream, **question}
-            await house.ask("POST", path, msgspec.json.encode(body))
-            counted[stream] = (await house.usages())[-1].tokens
+            await gateway.ask("POST", path, msgspec.json.encode(body))
+            counted[stream] = (await gateway.usages())[-1].tokens
     return counted
 
 

@@ -32,9 +32,9 @@ def run() -> Run:
     return lambda main: asyncio.run(limited(main))
 
 
-async def chat(house: InProcessGateway, *arguments: str, piped: str | None = None) -> Result:
+async def chat(gateway: InProcessGateway, *arguments: str, piped: str | None = None) -> Result:
     """`inferworks chat` on a running gateway."""
-    environment = {"INFERWORKS_API_KEY": house.secret, "INFERWORKS_URL": house.url}
+    environment = {"INFERWORKS_API_KEY": gateway.secret, "INFERWORKS_URL": gateway.url}
     return await asyncio.to_thread(
         lambda: invoke("chat", *arguments, typed=piped, environment=environment)
     )
@@ -44,16 +44,18 @@ def test_an_answer_is_printed_and_what_it_took(run: Run) -> None:
     """The answer alone on standard output; tokens, cost, times and call id on standard error."""
 
     async def main() -> None:
-        async with open_gateway(Answer(words=("Hello", " there", "."))) as (house, _):
-            result = await chat(house, A_MODEL, "hi", "--max-tokens", "5", "--system", "Be brief.")
+        async with open_gateway(Answer(words=("Hello", " there", "."))) as (gateway, _):
+            result = await chat(
+                gateway, A_MODEL, "hi", "--max-tokens", "5", "--system", "Be brief."
+            )
             assert (result.exit_code, result.stdout) == (0, "Hello there.\n")
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             tokens = f"{usage.tokens.input} + {usage.tokens.output} tokens"
             assert re.fullmatch(
                 rf"\[{re.escape(tokens)}, cost unknown, first token \S+s, \S+s, {usage.call_id}\]\n",
                 result.stderr,
             )
-            quiet = await chat(house, A_MODEL, "hi", "-q")
+            quiet = await chat(gateway, A_MODEL, "hi", "-q")
             assert (quiet.stdout, quiet.stderr) == ("Hello there.\n", "")
 
     run(main())
@@ -63,8 +65,8 @@ def test_what_is_piped_is_the_prompt(run: Run) -> None:
     """Without an argument, standard input is read to its end."""
 
     async def main() -> None:
-        async with open_gateway(Answer(words=("ok",))) as (house, upstream):
-            assert (await chat(house, A_MODEL, piped="line one\nline two\n")).stdout == "ok\n"
+        async with open_gateway(Answer(words=("ok",))) as (gateway, upstream):
+            assert (await chat(gateway, A_MODEL, piped="line one\nline two\n")).stdout == "ok\n"
             sent = msgspec.json.decode(upstream.received[-1].body)
             assert sent["messages"] == [{"role": "user", "content": "line one\nline two\n"}]
 
@@ -76,8 +78,8 @@ def test_what_an_answer_could_do_to_a_terminal_is_shown(run: Run) -> None:
 
     async def main() -> None:
         words = ("one\n", "\x1b[2J", "two", "\u202e")
-        async with open_gateway(Answer(words=words)) as (house, _):
-            result = await chat(house, A_MODEL, "hi", "-q")
+        async with open_gateway(Answer(words=words)) as (gateway, _):
+            result = await chat(gateway, A_MODEL, "hi", "-q")
             assert result.stdout == "one\n\\x1b[2Jtwo\\u202e\n"
 
     run(main())
@@ -126,14 +128,14 @@ def test_refusals_and_broken_answers_are_one_line(run: Run) -> None:
 
     async def main() -> None:
         broken = Answer(words=("a", "b", "c"), fault=Fault.ERROR_EVENT, fault_after=2)
-        async with open_gateway(broken) as (house, _):
-            result = await chat(house, "nobody's", "hi")
+        async with open_gateway(broken) as (gateway, _):
+            result = await chat(gateway, "nobody's", "hi")
             assert isinstance(result.exception, UserError)
             assert "refused with 404: The model `nobody's` does not exist" in str(result.exception)
-            result = await chat(house, A_MODEL, "hi")
+            result = await chat(gateway, A_MODEL, "hi")
             assert isinstance(result.exception, InferworksError)
             assert "broke off" in str(result.exception)
-            url = house.url
+            url = gateway.url
         result = invoke(
             "chat", A_MODEL, "hi", "--url", url, environment={"INFERWORKS_API_KEY": "iw_x"}
         )
@@ -162,10 +164,10 @@ def test_a_conversation_remembers_what_was_said(
 
     async def main() -> None:
         answers = [Answer(words=("one",)), Answer(status=400), Answer(words=("two",))]
-        async with open_gateway(*answers) as (house, upstream):
+        async with open_gateway(*answers) as (gateway, upstream):
             lines = iter(["first", "", "refused", "second", "/exit", "never"])
             monkeypatch.setattr("builtins.input", lambda _: next(lines))
-            talk = _Talk(house.url, house.secret, A_MODEL, {})
+            talk = _Talk(gateway.url, gateway.secret, A_MODEL, {})
             await asyncio.to_thread(_converse, talk, quiet=True)
             sent = msgspec.json.decode(upstream.received[-1].body)["messages"]
             assert [m["content"] for m in sent] == ["first", "one", "second"]

@@ -17,7 +17,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cloud.providers.stub import StubProvider
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 
 pytestmark = pytest.mark.slow
 
@@ -167,16 +167,16 @@ def test_a_running_gateway_takes_back(tmp_path: Path, monkeypatch: pytest.Monkey
         )  # fmt: skip
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
-            _, secret = house.new_key(sources=("b",))
+        async with open_gateway_over(StubProvider()) as gateway:
+            _, secret = gateway.new_key(sources=("b",))
             with folder.hold():
-                folder.tell(house.url)
+                folder.tell(gateway.url)
                 monkeypatch.setenv("INFERWORKS_API_KEY", secret)
                 retract = ("usage", "retract", "--source", "b", "--id", "1", "--reason", "x")
                 assert "Nothing was reported as '1'" in str(
                     (await asyncio.to_thread(invoke, *retract)).exception
                 )
-                now_ns = house.door.clock.now_ns()
+                now_ns = gateway.context.clock.now_ns()
                 call = {"provider": "p", "model": "m", "start_ns": now_ns, "end_ns": now_ns}
                 sent = [
                     {**msgspec.json.decode(events(id_, kind="call"))[0], "data": call}
@@ -184,19 +184,19 @@ def test_a_running_gateway_takes_back(tmp_path: Path, monkeypatch: pytest.Monkey
                 ]
                 body = msgspec.json.encode(sent)
                 path = "/v1/usage/events"
-                assert (await house.ask("POST", path, body, secret=secret)).status == 200
+                assert (await gateway.ask("POST", path, body, secret=secret)).status == 200
                 for _ in range(2):
                     assert (await asyncio.to_thread(invoke, *retract)).exit_code == 0
-                answer = await house.ask("POST", path, events("2", "9"), secret=secret)
+                answer = await gateway.ask("POST", path, events("2", "9"), secret=secret)
                 assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_report")
-                answer = await house.ask("POST", path, events("1", "2"), secret=secret)
+                answer = await gateway.ask("POST", path, events("1", "2"), secret=secret)
                 assert (answer.json["accepted"], answer.json["duplicate"]) == (1, 1)
                 mixed = msgspec.json.encode([sent[0], msgspec.json.decode(events("1"))[0]])
-                assert (await house.ask("POST", path, mixed, secret=secret)).status == 400
-                _, other = house.new_key(customer=CustomerId("burns"), sources=("c",))
-                assert (await house.ask("POST", path, events("1"), secret=other)).status == 403
-                assert (await house.ask("POST", path, body, secret=secret)).json["duplicate"] == 2
-            with house.store.reads() as reads:
+                assert (await gateway.ask("POST", path, mixed, secret=secret)).status == 400
+                _, other = gateway.new_key(customer=CustomerId("burns"), sources=("c",))
+                assert (await gateway.ask("POST", path, events("1"), secret=other)).status == 403
+                assert (await gateway.ask("POST", path, body, secret=secret)).json["duplicate"] == 2
+            with gateway.store.reads() as reads:
                 assert [one.id for one in reads.retracted(0, 2**62)] == ["1", "2"]
 
     asyncio.run(main())

@@ -62,8 +62,8 @@ def opening(*errors: Exception) -> Callable[..., Any]:
 
 async def started(stopping: asyncio.Event) -> Platform | None:
     """Result of a start."""
-    async with AsyncExitStack() as house:
-        return await up._opened(house, Config(), SOURCE, stopping)
+    async with AsyncExitStack() as gateway:
+        return await up._opened(gateway, Config(), SOURCE, stopping)
 
 
 def test_a_start_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:

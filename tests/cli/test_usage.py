@@ -30,7 +30,7 @@ from inferworks.meter.events import envelope
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.units import Unit
 from inferworks.wiring import usage_reports
 from inferworks.wiring.usage_reports import record_usage
@@ -301,18 +301,18 @@ def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> No
     assert problems == []
 
     async def main() -> None:
-        async with open_door(StubProvider()) as house:
+        async with open_gateway_over(StubProvider()) as gateway:
             grant = Grant(reporter=True, sources=("b",), tells_cost=True)
             key, secret = mint(CustomerId("acme"), 1, grant)
-            house.accounts.add_key(key)
-            house.door.keyring.refresh()
+            gateway.accounts.add_key(key)
+            gateway.context.keyring.refresh()
             monkeypatch.setenv("INFERWORKS_API_KEY", secret)
             with folder.hold():
-                folder.tell(house.url)
+                folder.tell(gateway.url)
                 first = await asyncio.to_thread(record_usage, reports, folder)
                 again = await asyncio.to_thread(record_usage, reports, folder)
             assert (first, again) == (Received(2, 2, 0, 0), Received(2, 0, 2, 0))
-            assert await house.usages() == reports
+            assert await gateway.usages() == reports
 
     asyncio.run(main())
 

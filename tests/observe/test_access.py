@@ -25,7 +25,7 @@ from inferworks.observe.access import (
     text_line,
 )
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_usage
-from inferworks.testing.in_process_gateway import CHAT, open_door
+from inferworks.testing.in_process_gateway import CHAT, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 
@@ -103,9 +103,9 @@ def test_a_call_that_cannot_be_recorded_has_a_line(run: Run) -> None:
 
     async def main() -> None:
         heard: list[RefusedRequest] = []
-        async with open_door(StubProvider(), on_refused=heard.append) as house:
-            house.store.broken = True
-            answer = await house.chat(CALL | {"model": A_MODEL})
+        async with open_gateway_over(StubProvider(), on_refused=heard.append) as gateway:
+            gateway.store.broken = True
+            answer = await gateway.chat(CALL | {"model": A_MODEL})
             assert (answer.status, answer.json["error"]["code"]) == (503, "journal")
             assert [(one.path, one.status, one.code) for one in heard] == [(CHAT, 503, "journal")]
 

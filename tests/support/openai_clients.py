@@ -17,16 +17,16 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 SAID = "Grüß Gott"
 
 
-def client_of(house: InProcessGateway) -> AsyncOpenAI:
+def client_of(gateway: InProcessGateway) -> AsyncOpenAI:
     """A client as anybody would make it, but that it does not try again."""
-    return AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0)
+    return AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret, max_retries=0)
 
 
-def rename(house: InProcessGateway, name: str) -> None:
+def rename(gateway: InProcessGateway, name: str) -> None:
     """The upstream has another name for the model."""
-    house.catalogue.ready[A_MODEL] = [
+    gateway.catalogue.ready[A_MODEL] = [
         msgspec.structs.replace(offer, upstream_model=name)
-        for offer in house.catalogue.ready[A_MODEL]
+        for offer in gateway.catalogue.ready[A_MODEL]
     ]
 
 

@@ -86,7 +86,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_gateway_in(
     folder: Path, text: str, environment: dict[str, str] | None = None
 ) -> AsyncIterator[House]:
     """A platform without replicas of its own, over the file that has `text`."""
@@ -112,13 +112,13 @@ async def _reload_under_load(folder: Path, times: int) -> tuple[int, int, int]:
     async with (
         open_upstream(slow) as one,
         open_upstream(slow) as two,
-        open_house(folder, upstream_text(one, "m")) as house,
+        open_gateway_in(folder, upstream_text(one, "m")) as gateway,
     ):
 
         async def keep_asking(number: int) -> None:
             nonlocal answered
             while not stopping.is_set():
-                status, body = await house.chat("m", stream=bool(number % 2))
+                status, body = await gateway.chat("m", stream=bool(number % 2))
                 assert status == 200, body
                 assert not number % 2 or body.endswith(b"data: [DONE]\n\n"), body
                 answered += 1
@@ -128,8 +128,8 @@ async def _reload_under_load(folder: Path, times: int) -> tuple[int, int, int]:
                 group.create_task(keep_asking(number))
             for turn in range(times):
                 there = (one, two)[turn % 2]
-                house.write(upstream_text(there, "m", f"turn-{turn}", name=f"up-{turn % 3}"))
-                served = await house.until(lambda names, mark=f"turn-{turn}": mark in names)
+                gateway.write(upstream_text(there, "m", f"turn-{turn}", name=f"up-{turn % 3}"))
+                served = await gateway.until(lambda names, mark=f"turn-{turn}": mark in names)
                 assert served == {"m", f"turn-{turn}"}, "one plan, whole"
             stopping.set()
         last, other = (one, two) if times % 2 else (two, one)
@@ -159,11 +159,11 @@ def test_what_did_not_change_keeps_its_connections(tmp_path: Path) -> None:
     async def run() -> int:
         async with open_upstream(Answer()) as upstream:
             text = upstream_text(upstream, "m")
-            async with open_house(tmp_path, text) as house:
-                await house.chat("m")
-                house.write(upstream_text(upstream, "m", "another"))
-                await house.until(lambda names: "another" in names)
-                assert (await house.chat("another"))[0] == 200
+            async with open_gateway_in(tmp_path, text) as gateway:
+                await gateway.chat("m")
+                gateway.write(upstream_text(upstream, "m", "another"))
+                await gateway.until(lambda names: "another" in names)
+                assert (await gateway.chat("another"))[0] == 200
                 return upstream.connections
 
     assert asyncio.run(run()) == 1
@@ -176,14 +176,14 @@ def test_a_running_call_ends_on_what_it_began_with(tmp_path: Path) -> None:
         slow = Answer(words=("a",) * 20, event_s=0.01)
         async with open_upstream(slow) as old, open_upstream(Answer()) as new:
             text = upstream_text(old, "m")
-            async with open_house(tmp_path, text) as house:
-                running = asyncio.create_task(house.chat("m", stream=True))
+            async with open_gateway_in(tmp_path, text) as gateway:
+                running = asyncio.create_task(gateway.chat("m", stream=True))
                 async with asyncio.timeout(5):
                     while not old.received:
                         await asyncio.sleep(0.005)
-                house.write(upstream_text(new, "other"))
-                await house.until(lambda names: names == {"other"})
-                assert (await house.chat("m"))[0] == 404
+                gateway.write(upstream_text(new, "other"))
+                await gateway.until(lambda names: names == {"other"})
+                assert (await gateway.chat("m"))[0] == 404
                 status, body = await running
                 assert status == 200
                 return body
@@ -206,11 +206,11 @@ def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCapture
     async def run() -> None:
         async with open_upstream(Answer()) as upstream:
             good = upstream_text(upstream, "m")
-            async with open_house(tmp_path, good) as house:
+            async with open_gateway_in(tmp_path, good) as gateway:
                 for text, words in broken.items():
                     caplog.clear()
-                    house.write(good + text)
-                    house.platform.reload()
+                    gateway.write(good + text)
+                    gateway.platform.reload()
                     async with asyncio.timeout(5):
                         while not caplog.records:
                             await asyncio.sleep(0.005)
@@ -219,17 +219,17 @@ def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCapture
                     assert words in record.getMessage()
                     assert "\n" not in record.getMessage()
                     assert "sk-literal" not in record.getMessage()
-                    assert (await house.chat("m"))[0] == 200
-                house.path.unlink()
+                    assert (await gateway.chat("m"))[0] == 200
+                gateway.path.unlink()
                 for words in ("no such file", "is empty"):
                     caplog.clear()
-                    house.platform.reload()
+                    gateway.platform.reload()
                     async with asyncio.timeout(5):
                         while not caplog.records:
                             await asyncio.sleep(0.005)
                     assert words in caplog.text
-                    assert (await house.chat("m"))[0] == 200
-                    house.path.touch()
+                    assert (await gateway.chat("m"))[0] == 200
+                    gateway.path.touch()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
@@ -244,12 +244,12 @@ def test_a_rotated_key_file_is_taken_up(tmp_path: Path) -> None:
     async def run() -> list[bytes]:
         async with open_upstream(Answer()) as upstream:
             text = upstream_text(upstream, "m", key=f"file:{key}")
-            async with open_house(tmp_path, text) as house:
-                await house.chat("m")
+            async with open_gateway_in(tmp_path, text) as gateway:
+                await gateway.chat("m")
                 key.write_text("second one")
                 async with asyncio.timeout(10):
                     while upstream.received[-1].headers[b"authorization"] != b"Bearer second one":
-                        await house.chat("m")
+                        await gateway.chat("m")
                         await asyncio.sleep(0.05)
                 return [upstream.received[0].headers[b"authorization"]]
 
@@ -268,20 +268,20 @@ def test_what_hangs_in_a_reload_is_told_and_passed_by(
     async def run() -> None:
         async with (
             open_upstream(Answer()) as upstream,
-            open_house(tmp_path, upstream_text(upstream, "m")) as house,
+            open_gateway_in(tmp_path, upstream_text(upstream, "m")) as gateway,
         ):
-            work = house.platform.supervisor.works["configuration"]
-            house.write(upstream_text(upstream, "n", key="keyring:a/b"))
-            house.platform.reload()
+            work = gateway.platform.supervisor.works["configuration"]
+            gateway.write(upstream_text(upstream, "n", key="keyring:a/b"))
+            gateway.platform.reload()
             async with asyncio.timeout(10):
                 while "does not answer" not in caplog.text:
                     await asyncio.sleep(0.005)
-            assert await house.models() == {"m"}
+            assert await gateway.models() == {"m"}
             assert work.unwell_ns > 0
-            house.write(upstream_text(upstream, "o"))
-            assert await house.until({"o"}.__eq__) == {"o"}
-            house.write(upstream_text(upstream, "p", key="keyring:a/b"))
-            house.platform.reload()
+            gateway.write(upstream_text(upstream, "o"))
+            assert await gateway.until({"o"}.__eq__) == {"o"}
+            gateway.write(upstream_text(upstream, "p", key="keyring:a/b"))
+            gateway.platform.reload()
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
@@ -297,8 +297,8 @@ def test_records_name_who_is_paid(tmp_path: Path) -> None:
                 "[[upstream]]", '[[upstream]]\nprovider = "gemini"'
             )
             keys = {"GEMINI_API_KEY": "k"}
-            async with open_house(tmp_path, text, keys) as house:
-                assert (await house.chat("m"))[0] == 200
+            async with open_gateway_in(tmp_path, text, keys) as gateway:
+                assert (await gateway.chat("m"))[0] == 200
 
     asyncio.run(run())
     with JournalReader(tmp_path / "data" / "journal.db") as reader:

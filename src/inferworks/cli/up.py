@@ -124,8 +124,8 @@ async def _run(
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, stop)
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop_or_quit)
-    async with AsyncExitStack() as house:
-        platform = await _opened(house, config, source, stopping)
+    async with AsyncExitStack() as stack:
+        platform = await _opened(stack, config, source, stopping)
         if platform is None:
             return ""
         loop.add_signal_handler(signal.SIGHUP, platform.reload)
@@ -143,12 +143,12 @@ async def _run(
 
 
 async def _opened(
-    house: AsyncExitStack, config: Config, source: ConfigSource, stopping: asyncio.Event
+    stack: AsyncExitStack, config: Config, source: ConfigSource, stopping: asyncio.Event
 ) -> Platform | None:
     """The platform, once its disk has room for it; None when told to stop before that."""
     while not stopping.is_set():
         try:
-            return await house.enter_async_context(open_platform(config, os.environ, source))
+            return await stack.enter_async_context(open_platform(config, os.environ, source))
         except Exception as error:
             if not is_full(error):
                 raise

@@ -1,8 +1,8 @@
 """A whole gateway in one process, on a loopback port: everything real but its disk and its upstreams.
 
-    async with open_door(StubProvider()) as house:
-        answer = await house.chat({"model": A_MODEL, "messages": [...]})
-        (usage,) = await house.usages()
+    async with open_gateway_over(StubProvider()) as gateway:
+        answer = await gateway.chat({"model": A_MODEL, "messages": [...]})
+        (usage,) = await gateway.usages()
 
 Accounts and journal are the stubs of their seams, the provider is the caller's; HTTP, keys, limiter, meter,
 routing and the response writer are those of production. Leaving it stops the server and checks that nothing
@@ -111,7 +111,7 @@ class ListedModels:
 class InProcessGateway:
     """A running gateway, the client's view of it (`chat`, `ask`) and the books' (`usages`)."""
 
-    door: AppContext
+    context: AppContext
     catalogue: ListedModels
     accounts: StubAccounts
     store: MemoryStore
@@ -139,17 +139,17 @@ class InProcessGateway:
             self.accounts.add_customer(Customer(customer, 1))
         key, secret = mint(customer, 1, Grant(purpose=purpose, allowed=allowed, **rights))
         self.accounts.add_key(key)
-        self.door.keyring.refresh()
+        self.context.keyring.refresh()
         return key.id, secret
 
     def revoke(self, key_id: str) -> None:
         """Revoke a key."""
         self.accounts.revoke_key(key_id, 2)
-        self.door.keyring.refresh()
+        self.context.keyring.refresh()
 
     async def usages(self) -> list[Usage]:
         """Every Usage on record, in the order of their calls."""
-        await self.door.journal.durable()
+        await self.context.journal.durable()
         return self.stored_usages()
 
     def stored_usages(self) -> list[Usage]:
@@ -211,7 +211,7 @@ class InProcessGateway:
 
 
 @asynccontextmanager
-async def open_door(
+async def open_gateway_over(
     *providers: Provider,
     origin: Origin | None = None,
     store: MemoryStore | None = None,
@@ -239,7 +239,7 @@ async def open_door(
     ]
     catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
-    door = AppContext(
+    context = AppContext(
         keyring=KeyRing(accounts),
         limiter=ConcurrencyLimiter(calls_at_once, calls_per_key),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, traces)),
@@ -258,20 +258,20 @@ async def open_door(
     )
     failures: list[BaseException] = []
     server = HttpServer(
-        app(door),
+        app(context),
         limits=limits or Limits(),
-        admit=admit(door),
-        refusal=refusals(door.cors),
+        admit=admit(context),
+        refusal=refusals(context.cors),
         on_error=failures.append,
     )
     port = await server.start("127.0.0.1", 0)
     try:
-        yield InProcessGateway(door, catalogue, accounts, store, server, port, secret, failures)
+        yield InProcessGateway(context, catalogue, accounts, store, server, port, secret, failures)
     finally:
         await server.stop(drain_s=1.0)
         with suppress(*(JournalError,) if store.broken else ()):
             journal.close()
-    _check_nothing_is_left(door, store, offers)
+    _check_nothing_is_left(context, store, offers)
 
 
 @asynccontextmanager
@@ -288,8 +288,8 @@ async def open_gateway(
             provider = openai_provider(
                 client, NoCredential(), name="openai", running_usage=running_usage
             )
-            async with open_door(provider, origin=upstream.origin, **settings) as house:
-                yield house, upstream
+            async with open_gateway_over(provider, origin=upstream.origin, **settings) as gateway:
+                yield gateway, upstream
 
 
 def parse_answer(data: bytes) -> Answered:
@@ -335,16 +335,18 @@ def _accounts() -> tuple[StubAccounts, str]:
     return accounts, secret
 
 
-def _check_nothing_is_left(door: AppContext, store: MemoryStore, offers: Sequence[Offer]) -> None:
-    assert door.limiter.running == 0, "a call still holds a place"
-    health = door.router.health
+def _check_nothing_is_left(
+    context: AppContext, store: MemoryStore, offers: Sequence[Offer]
+) -> None:
+    assert context.limiter.running == 0, "a call still holds a place"
+    health = context.router.health
     assert not any(map(health.running, offers)), "a call is still counted at its offer"
     if not store.broken:
         with store.reads() as reads:
             assert list(reads.opened_unclosed()) == [], "an opened call has no Usage"
             usages = list(reads.usages(0, _END_OF_TIME_NS))
         served = sum("/" not in usage.call_id for usage in usages)  # the others were reported
-        assert _counted(door) == served, "not every call on record is counted"
+        assert _counted(context) == served, "not every call on record is counted"
 
 
 def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
@@ -358,8 +360,8 @@ def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
     return watch
 
 
-def _counted(door: AppContext) -> int:
+def _counted(context: AppContext) -> int:
     """The calls that the metrics count."""
-    assert door.board is not None, "every gateway of ours has one"
-    text = exposition(door.board.calls.families()).decode()
+    assert context.board is not None, "every gateway of ours has one"
+    text = exposition(context.board.calls.families()).decode()
     return int(parse_exposition(text or "\n").sum(CALLS.name))

@@ -25,13 +25,13 @@ def test_speech(run: Run) -> None:
     """Speech is bytes; the characters that were spoken are counted, exactly."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             got = await client.audio.speech.create(
                 model=A_MODEL, input=SAID, voice="alloy", response_format="wav"
             )
             assert got.content == b"Hello there."
             assert got.response.headers["content-type"] == "audio/wav"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.items) == ("audio.speech", Items(characters=len(SAID)))
             assert (usage.tokens, usage.confidence) == (Tokens(), Confidence.COUNTED)
             assert usage.response_bytes == len(b"Hello there.")
@@ -44,13 +44,13 @@ def test_speech_is_forwarded_at_once(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(words=("one", "two", "three"), fault=Fault.HANG, fault_after=2)
-        async with open_gateway(answer) as (house, upstream), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, upstream), client_of(gateway) as client:
             create = client.audio.speech.with_streaming_response.create
             async with create(model=A_MODEL, input=SAID, voice="alloy") as response:
                 pieces = response.iter_bytes()
                 assert [await anext(pieces), await anext(pieces)] == [b"one", b"two"]
-            await house.alone()
-            (usage,) = await house.usages()
+            await gateway.alone()
+            (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.CANCELLED
             assert (usage.items, usage.confidence) == (
                 Items(characters=len(SAID)),
@@ -67,15 +67,15 @@ def test_speech_that_breaks_off(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(words=("one", "two"), fault=Fault.RESET, fault_after=1)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, _), client_of(gateway) as client:
             create = client.audio.speech.with_streaming_response.create
             async with create(model=A_MODEL, input=SAID, voice="alloy") as response:
                 pieces = response.iter_bytes()
                 assert await anext(pieces) == b"one"
                 with pytest.raises(httpx2.RemoteProtocolError):
                     await anext(pieces)
-            await house.alone()
-            (usage,) = await house.usages()
+            await gateway.alone()
+            (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.FAILED
             assert usage.legs[0].items == Items(characters=len(SAID))
 
@@ -87,10 +87,10 @@ def test_an_error_is_no_speech(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(fault=Fault.ERROR_EVENT)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, _), client_of(gateway) as client:
             with pytest.raises(openai.InternalServerError):
                 await client.audio.speech.create(model=A_MODEL, input=SAID, voice="alloy")
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.items) == (Outcome.FAILED, NO_ITEMS)
 
     run(main())
@@ -100,12 +100,12 @@ def test_a_sound_that_nobody_knows_is_refused_upstream(run: Run) -> None:
     """The upstream decides on formats: its refusal is handed on, and nothing is charged."""
 
     async def main() -> None:
-        async with open_gateway(Answer()) as (house, _), client_of(house) as client:
+        async with open_gateway(Answer()) as (gateway, _), client_of(gateway) as client:
             with pytest.raises(openai.BadRequestError):
                 await client.audio.speech.create(
                     model=A_MODEL, input=SAID, voice="alloy", extra_body={"response_format": "ogg"}
                 )
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.items) == (Outcome.REFUSED, NO_ITEMS)
 
     run(main())
@@ -117,15 +117,15 @@ def test_speech_as_events(run: Run, reports: Reports) -> None:
 
     async def main() -> None:
         async with (
-            open_gateway(Answer(reports=reports)) as (house, _),
-            client_of(house) as client,
+            open_gateway(Answer(reports=reports)) as (gateway, _),
+            client_of(gateway) as client,
         ):
             got = await client.audio.speech.create(
                 model=A_MODEL, input=SAID, voice="alloy", stream_format="sse"
             )
             assert got.response.headers["content-type"].startswith("text/event-stream")
             assert got.content.count(b"event: speech.audio.delta") == 3
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.items == Items(characters=len(SAID))
             told = reports is Reports.AS_ASKED
             assert usage.tokens == (Tokens(5, 3, output_audio=3) if told else Tokens())
@@ -161,10 +161,10 @@ def test_a_transcription(
 
     async def main() -> None:
         async with (
-            open_gateway(Answer(reports=reports)) as (house, upstream),
-            client_of(house) as client,
+            open_gateway(Answer(reports=reports)) as (gateway, upstream),
+            client_of(gateway) as client,
         ):
-            rename(house, name)
+            rename(gateway, name)
             sound = recording(1500)
             got = await client.audio.transcriptions.create(
                 model=A_MODEL, file=("a.wav", sound), response_format=form, language="en"
@@ -173,7 +173,7 @@ def test_a_transcription(
             arrived = form_at(upstream)
             assert (arrived["file"], arrived["language"]) == (sound, b"en")
             assert arrived["model"] == (name or A_MODEL).encode()
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.tokens, usage.items) == (tokens, items)
             assert usage.confidence is confidence
 
@@ -185,11 +185,11 @@ def test_a_recording_that_tells_nothing_is_estimated(run: Run) -> None:
 
     async def main() -> None:
         async with (
-            open_gateway(Answer(reports=Reports.NEVER)) as (house, _),
-            client_of(house) as client,
+            open_gateway(Answer(reports=Reports.NEVER)) as (gateway, _),
+            client_of(gateway) as client,
         ):
             await client.audio.transcriptions.create(model=A_MODEL, file=("a.mp3", b"x" * 16_000))
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.items == Items(audio_ms=1000)
             assert usage.confidence is Confidence.ESTIMATED
 
@@ -198,18 +198,23 @@ def test_a_recording_that_tells_nothing_is_estimated(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("sound", "form"),
-    [(b"RIFF\x24\0\0\0WAVEfmt ", "verbose_json"), (b"RIFF", "json"), (b"\xff", "verbose_json")],
+    [
+        (b"RIFF\x24\0\0\0WAVEfmt ", "verbose_json"),
+        (b"RIFF\x24\0\0\0WAVELIST\xff\0\0\0abcd", "json"),
+        (b"RIFF", "json"),
+        (b"\xff", "verbose_json"),
+    ],
 )
 def test_a_recording_that_is_broken(run: Run, sound: bytes, form: Any) -> None:
     """The upstream refuses it, and so do we, in its words."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             with pytest.raises(openai.BadRequestError):
                 await client.audio.transcriptions.create(
                     model=A_MODEL, file=("a.wav", sound), response_format=form
                 )
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.status) == (Outcome.REFUSED, 400)
 
     run(main())
@@ -222,7 +227,7 @@ def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
     async def main() -> None:
         answer = Answer(never_streams=ignored)
         opening = open_gateway(answer, running_usage=True)
-        async with opening as (house, upstream), client_of(house) as client:
+        async with opening as (gateway, upstream), client_of(gateway) as client:
             if ignored:
                 raw = await client.audio.transcriptions.with_raw_response.create(
                     model=A_MODEL, file=("a.wav", recording(100)), stream=True
@@ -235,7 +240,7 @@ def test_a_transcription_as_a_stream(run: Run, ignored: bool) -> None:
                 kinds = [event.type async for event in stream]
                 assert kinds == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
             assert form_at(upstream)["stream_include_usage"] == b"true"  # as vLLM wants it
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.tokens == Tokens(HEARD_TOKENS, 3, input_audio=HEARD_TOKENS)
             assert usage.confidence is Confidence.REPORTED
 
@@ -250,12 +255,12 @@ def test_a_translation_of_speech(run: Run, form: Any) -> None:
         fields = {"model": A_MODEL, "response_format": form}
         call = form_call(Operation.TRANSLATIONS, fields, file=("file", recording(1500)))
         kind = {"content-type": call.content_type.decode()}
-        async with open_gateway() as (house, upstream):
-            got = await house.ask("POST", "/v1/audio/translations", call.body, headers=kind)
+        async with open_gateway() as (gateway, upstream):
+            got = await gateway.ask("POST", "/v1/audio/translations", call.body, headers=kind)
             assert got.status == 200
             assert b"Hello there." in got.body
             assert upstream.received[0].path == "/v1/audio/translations"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.outcome) == ("audio.translations", Outcome.ANSWERED)
             assert usage.tokens.input_audio or usage.items.audio_ms == 1500
 

@@ -20,9 +20,9 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 PATH = "/v1/completions"
 
 
-def client_of(house: InProcessGateway) -> AsyncOpenAI:
+def client_of(gateway: InProcessGateway) -> AsyncOpenAI:
     """The official client, which does not try again."""
-    return AsyncOpenAI(base_url=house.url, api_key=house.secret, max_retries=0)
+    return AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret, max_retries=0)
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_a_whole_completion(run: Run, prompt: Any, copies: int) -> None:
     """Each kind of prompt goes up as it came; text comes back, one choice for each prompt."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream), client_of(house) as client:
+        async with open_gateway() as (gateway, upstream), client_of(gateway) as client:
             got = await client.completions.create(model=A_MODEL, prompt=prompt, max_tokens=2)
             assert [choice.text for choice in got.choices] == ["Hello there"] * copies
             assert got.choices[0].finish_reason == "length"
             assert upstream.received[0].path == PATH
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.outcome) == ("completions", Outcome.ANSWERED)
             assert usage.tokens == Tokens(5, 2 * copies)
             assert usage.confidence is Confidence.REPORTED
@@ -51,7 +51,7 @@ def test_a_streamed_completion(run: Run, asking: bool) -> None:
     """A stream comes as text; the usage that we ask for is shown only to those who asked too."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             stream = await client.completions.create(
                 model=A_MODEL, prompt="Say hello.", stream=True,
                 stream_options={"include_usage": True} if asking else openai.omit,
@@ -60,7 +60,7 @@ def test_a_streamed_completion(run: Run, asking: bool) -> None:
             texts = [event.choices[0].text for event in events if event.choices]
             assert "".join(texts) == "Hello there."
             assert [e.usage.total_tokens for e in events if e.usage] == ([8] if asking else [])
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.tokens, usage.confidence) == (Tokens(5, 3), Confidence.REPORTED)
 
     run(main())
@@ -72,11 +72,11 @@ def test_a_stream_that_breaks_off(run: Run) -> None:
     async def main() -> None:
         answer = Answer(fault=Fault.RESET, fault_after=2)
         opening = open_gateway(answer, running_usage=True)
-        async with opening as (house, _), client_of(house) as client:
+        async with opening as (gateway, _), client_of(gateway) as client:
             stream = await client.completions.create(model=A_MODEL, prompt="Hi", stream=True)
             with pytest.raises(openai.APIError, match="ended its answer early"):
                 _ = [event async for event in stream]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             (leg,) = usage.legs
             assert (usage.outcome, leg.confidence) == (Outcome.FAILED, Confidence.COUNTED)
             assert leg.tokens == Tokens(5, 2)
@@ -105,13 +105,13 @@ def test_what_is_wrong_is_refused(
     """A mistake is told in OpenAI's words, before any upstream hears of it."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream), client_of(house) as client:
+        async with open_gateway() as (gateway, upstream), client_of(gateway) as client:
             body = {"model": A_MODEL, "prompt": "Hi", **change}
             with pytest.raises(openai.BadRequestError) as caught:
                 await client.post("/completions", body=body, cast_to=object)
             assert (caught.value.param, caught.value.code) == (param, code)
             assert upstream.received == []
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.REFUSED
 
     run(main())
@@ -122,8 +122,8 @@ def test_unknown_parameters_pass(run: Run) -> None:
 
     async def main() -> None:
         body = b'{ "model": "inferworks-tiny", "prompt": "\\u00e9", "top_k": 1e0, "x": [ {} ] }'
-        async with open_gateway(running_usage=True) as (house, upstream):
-            answer = await house.ask("POST", PATH, body)
+        async with open_gateway(running_usage=True) as (gateway, upstream):
+            answer = await gateway.ask("POST", PATH, body)
             assert answer.status == 200
             assert upstream.received[0].body == body
 

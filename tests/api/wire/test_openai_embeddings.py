@@ -33,8 +33,8 @@ def test_the_client_reads_embeddings(run: Run, given: Any, texts: int, encoding:
     """Each kind of input is embedded, in either encoding, and its tokens are input."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway() as (gateway, _):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 got = await client.embeddings.create(
                     model=A_MODEL, input=given, encoding_format=encoding or openai.omit, user="u"
                 )
@@ -43,7 +43,7 @@ def test_the_client_reads_embeddings(run: Run, given: Any, texts: int, encoding:
                 assert vectors == ["AACAPgAAAL8AAAA+"] * texts
             else:
                 assert vectors == [[0.25, -0.5, 0.125]] * texts
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.tokens) == ("embeddings", Tokens(5 * texts, 0))
             assert (usage.confidence, usage.end_user) == (Confidence.REPORTED, "u")
 
@@ -64,8 +64,8 @@ def test_what_is_wrong_is_refused(run: Run, change: dict[str, Any], param: str, 
     """A mistake is told in OpenAI's words, before any upstream hears of it."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway() as (gateway, upstream):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 body = {"model": A_MODEL, "input": "a", **change}
                 with pytest.raises(openai.BadRequestError) as caught:
                     await client.post("/embeddings", body=body, cast_to=object)
@@ -91,16 +91,16 @@ def test_what_is_only_openais_bound_is_the_upstreams_to_say(
 
     async def main() -> None:
         body = {"model": A_MODEL, "input": "a", **change}
-        async with open_gateway(vendor=ANYBODY) as (house, upstream):
-            answer = await house.ask("POST", PATH, msgspec.json.encode(body))
+        async with open_gateway(vendor=ANYBODY) as (gateway, upstream):
+            answer = await gateway.ask("POST", PATH, msgspec.json.encode(body))
             assert answer.status == 200
             assert upstream.received[0].body == msgspec.json.encode(body)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.tokens.input > 0
-        async with open_gateway() as (house, upstream):
-            answer = await house.ask("POST", PATH, msgspec.json.encode(body))
+        async with open_gateway() as (gateway, upstream):
+            answer = await gateway.ask("POST", PATH, msgspec.json.encode(body))
             assert (answer.status, len(upstream.received)) == (400, 1)
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.REFUSED
 
     run(main())
@@ -120,9 +120,9 @@ def test_zero_is_not_silence(
 
     async def main() -> None:
         body = b'{"model":"inferworks-tiny","input":"text"}  '
-        async with open_gateway(Answer(reports=reports)) as (house, _):
-            await house.ask("POST", PATH, body)
-            (usage,) = await house.usages()
+        async with open_gateway(Answer(reports=reports)) as (gateway, _):
+            await gateway.ask("POST", PATH, body)
+            (usage,) = await gateway.usages()
             assert usage.confidence is confidence
             assert usage.tokens == tokens
 
@@ -134,10 +134,10 @@ def test_an_upstream_that_fails(run: Run, answer: Answer) -> None:
     """A failure is a 502 with one record and no charge."""
 
     async def main() -> None:
-        async with open_gateway(answer) as (house, _):
-            got = await house.ask("POST", PATH, b'{"model":"inferworks-tiny","input":"a"}')
+        async with open_gateway(answer) as (gateway, _):
+            got = await gateway.ask("POST", PATH, b'{"model":"inferworks-tiny","input":"a"}')
             assert got.status == 502
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
 
     run(main())

@@ -24,13 +24,13 @@ def test_pictures(run: Run) -> None:
     """Pictures come whole; they are counted, and so are the tokens that they cost."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             got = await client.images.generate(
                 model=A_MODEL, prompt="A cat.", n=2, size="1024x1024", quality="low"
             )
             assert got.data is not None
             assert [base64.b64decode(image.b64_json or "") for image in got.data] == [PICTURE] * 2
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             drawn = 2 * DRAWN_TOKENS
             assert (usage.endpoint, usage.items) == ("images.generations", Items(images=2))
             assert usage.tokens == Tokens(5, drawn, output_image=drawn)
@@ -45,11 +45,11 @@ def test_pictures_without_tokens(run: Run) -> None:
 
     async def main() -> None:
         async with (
-            open_gateway(Answer(reports=Reports.NEVER)) as (house, _),
-            client_of(house) as client,
+            open_gateway(Answer(reports=Reports.NEVER)) as (gateway, _),
+            client_of(gateway) as client,
         ):
             await client.images.generate(model=A_MODEL, prompt="A cat.")
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.items, usage.tokens) == (Items(images=1), Tokens())
             assert usage.confidence is Confidence.REPORTED
 
@@ -60,14 +60,14 @@ def test_a_picture_as_a_stream(run: Run) -> None:
     """Unfinished pictures come as events, then the finished one with its usage."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _), client_of(house) as client:
+        async with open_gateway() as (gateway, _), client_of(gateway) as client:
             stream = await client.images.generate(
                 model=A_MODEL, prompt="A cat.", stream=True, partial_images=2
             )
             kinds = [event.type async for event in stream]
             partial = "image_generation.partial_image"
             assert kinds == [partial, partial, "image_generation.completed"]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.tokens == Tokens(5, DRAWN_TOKENS, output_image=DRAWN_TOKENS)
             assert (usage.items, usage.confidence) == (Items(images=1), Confidence.REPORTED)
 
@@ -79,13 +79,13 @@ def test_a_stream_of_pictures_that_breaks_off(run: Run) -> None:
 
     async def main() -> None:
         answer = Answer(fault=Fault.RESET, fault_after=1)
-        async with open_gateway(answer) as (house, _), client_of(house) as client:
+        async with open_gateway(answer) as (gateway, _), client_of(gateway) as client:
             stream = await client.images.generate(
                 model=A_MODEL, prompt="A cat.", stream=True, partial_images=2
             )
             with pytest.raises(openai.APIError, match="ended its answer early"):
                 _ = [event async for event in stream]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.items) == (Outcome.FAILED, NO_ITEMS)
             (leg,) = usage.legs
             assert (leg.items, leg.confidence) == (Items(images=1), Confidence.ESTIMATED)
@@ -99,8 +99,8 @@ def test_an_edit(run: Run, name: str, stream: bool) -> None:
     """Pictures that are sent in reach the upstream as they were; the model has the upstream's name."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream), client_of(house) as client:
-            rename(house, name)
+        async with open_gateway() as (gateway, upstream), client_of(gateway) as client:
+            rename(gateway, name)
             files = [("a.png", PICTURE, "image/png"), ("b.png", PICTURE * 3, "image/png")]
             if stream:
                 events = await client.images.edit(
@@ -113,7 +113,7 @@ def test_an_edit(run: Run, name: str, stream: bool) -> None:
             arrived = form_at(upstream)
             assert arrived["model"] == (name or A_MODEL).encode()
             assert arrived["image[]"] == PICTURE * 3
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             seen = 2 * SEEN_TOKENS
             assert usage.tokens == Tokens(
                 5 + seen, DRAWN_TOKENS, input_image=seen, output_image=DRAWN_TOKENS
@@ -127,14 +127,14 @@ def test_an_edit_in_json(run: Run) -> None:
     """Pictures may be named by their addresses instead; the request passes byte for byte."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway() as (gateway, upstream):
             body = (
                 b'{"model": "%b", "prompt" : "Both.", "images":[{"image_url":"https://x/a.png"}]}'
             )
-            got = await house.ask("POST", "/v1/images/edits", body % A_MODEL.encode())
+            got = await gateway.ask("POST", "/v1/images/edits", body % A_MODEL.encode())
             assert len(got.json["data"]) == 1
             assert upstream.received[0].body == body % A_MODEL.encode()
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.items == Items(images=1)
             assert usage.tokens.input_image == SEEN_TOKENS
 
@@ -144,8 +144,8 @@ def test_an_edit_in_json(run: Run) -> None:
 def test_the_synchronous_client(run: Run) -> None:
     """The client without asyncio, on a kept connection, one operation after the other."""
 
-    def work(house: InProcessGateway) -> list[object]:
-        with OpenAI(base_url=house.url, api_key=house.secret, max_retries=0) as client:
+    def work(gateway: InProcessGateway) -> list[object]:
+        with OpenAI(base_url=gateway.url, api_key=gateway.secret, max_retries=0) as client:
             made = client.images.generate(model=A_MODEL, prompt="A cat.")
             spoken = client.audio.speech.create(model=A_MODEL, input=SAID, voice="alloy")
             with client.audio.speech.with_streaming_response.create(
@@ -158,8 +158,8 @@ def test_the_synchronous_client(run: Run) -> None:
             return [len(made.data or ()), spoken.content, b"".join(pieces), heard.text]
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
-            answers = await asyncio.to_thread(work, house)
+        async with open_gateway() as (gateway, upstream):
+            answers = await asyncio.to_thread(work, gateway)
             assert answers == [1, b"Hello there.", b"Hello there.", "Hello there."]
             assert upstream.connections == 1
 
@@ -170,7 +170,7 @@ def test_mistakes_are_the_clients_own(run: Run) -> None:
     """A fault is told with its parameter before any upstream hears of the request."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream), client_of(house) as client:
+        async with open_gateway() as (gateway, upstream), client_of(gateway) as client:
             create = client.audio.transcriptions.create
             with pytest.raises(openai.BadRequestError) as streamed:
                 await create(model=A_MODEL, file=b"x", extra_body={"stream": "perhaps"})
@@ -187,6 +187,6 @@ def test_mistakes_are_the_clients_own(run: Run) -> None:
                 await client.audio.speech.create(model=A_MODEL, input="", voice="alloy")
             assert silent.value.param == "input"
             assert upstream.received == []
-            assert {usage.outcome for usage in await house.usages()} == {Outcome.REFUSED}
+            assert {usage.outcome for usage in await gateway.usages()} == {Outcome.REFUSED}
 
     run(main())

@@ -23,11 +23,11 @@ def test_a_moderation(run: Run) -> None:
     """The client reads the result; the call is on record with a zero that the upstream vouches for."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway() as (gateway, _):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 got = await client.moderations.create(model=A_MODEL, input=["one", "two"])
             assert [result.flagged for result in got.results] == [False, False]
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.outcome) == ("moderations", Outcome.ANSWERED)
             assert (usage.tokens, usage.confidence) == (Tokens(), Confidence.REPORTED)
 
@@ -38,15 +38,15 @@ def test_a_model_need_not_be_named(run: Run) -> None:
     """Without a model it is OpenAI's default, and parts may be images."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
+        async with open_gateway() as (gateway, upstream):
             default = ModelId("omni-moderation-latest")
-            house.catalogue.ready[default] = house.catalogue.ready[A_MODEL]
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+            gateway.catalogue.ready[default] = gateway.catalogue.ready[A_MODEL]
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
                 got = await client.moderations.create(input=[picture])  # type: ignore[list-item]
             assert got.model == default
             assert b"model" not in upstream.received[0].body
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert usage.model == default
 
     run(main())
@@ -56,8 +56,8 @@ def test_nothing_to_moderate_is_refused(run: Run) -> None:
     """An input is needed."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            async with AsyncOpenAI(base_url=house.url, api_key=house.secret) as client:
+        async with open_gateway() as (gateway, _):
+            async with AsyncOpenAI(base_url=gateway.url, api_key=gateway.secret) as client:
                 with pytest.raises(openai.BadRequestError) as caught:
                     await client.moderations.create(model=A_MODEL, input=[])
             assert caught.value.code == "empty_array"

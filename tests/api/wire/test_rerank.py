@@ -29,11 +29,11 @@ def test_a_ranking(run: Run, path: str, reports: Reports, tokens: Tokens, items:
     """A ranking comes back, and what it is billed by is on record."""
 
     async def main() -> None:
-        async with open_gateway(Answer(reports=reports)) as (house, upstream):
-            got = await house.ask("POST", path, json.dumps({**REQUEST, "top_n": 1}).encode())
+        async with open_gateway(Answer(reports=reports)) as (gateway, upstream):
+            got = await gateway.ask("POST", path, json.dumps({**REQUEST, "top_n": 1}).encode())
             assert [row["index"] for row in got.json["results"]] == [0]
             assert upstream.received[0].path == "/v1/rerank"
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.tokens, usage.items) == ("rerank", tokens, items)
             assert usage.confidence is Confidence.REPORTED
 
@@ -48,8 +48,10 @@ def test_what_is_wrong_is_refused(run: Run, change: dict[str, Any], param: str) 
     """A mistake is told before any upstream hears of it."""
 
     async def main() -> None:
-        async with open_gateway() as (house, upstream):
-            got = await house.ask("POST", "/v1/rerank", json.dumps({**REQUEST, **change}).encode())
+        async with open_gateway() as (gateway, upstream):
+            got = await gateway.ask(
+                "POST", "/v1/rerank", json.dumps({**REQUEST, **change}).encode()
+            )
             assert (got.status, got.json["error"]["param"]) == (400, param)
             assert upstream.received == []
 

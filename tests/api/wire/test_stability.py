@@ -18,7 +18,7 @@ from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.ids import ModelId
 from inferworks.meter.usage import Confidence, Items, Outcome, Tokens
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door, open_gateway
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway, open_gateway_over
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
 from inferworks.testing.upstreams.stability import SEED
@@ -36,24 +36,24 @@ async def open_studio(
         with closing(HttpClient()) as client:
             credential = KeyCredential.bearer("sk-theirs")
             provider = PassthroughProvider(client, STABILITY, credential)
-            async with open_door(provider, origin=upstream.origin) as house:
-                (offer,) = next(iter(house.catalogue.ready.values()))
+            async with open_gateway_over(provider, origin=upstream.origin) as gateway:
+                (offer,) = next(iter(gateway.catalogue.ready.values()))
                 for model, name in (models or {"stable-image-core": ""}).items():
                     named = msgspec.structs.replace(
                         offer, model=ModelId(model), upstream_model=name
                     )
-                    house.catalogue.ready[ModelId(model)] = [named]
-                yield house, upstream
+                    gateway.catalogue.ready[ModelId(model)] = [named]
+                yield gateway, upstream
 
 
 async def paint(
-    house: InProcessGateway, tail: str, accept: str | None = "image/*", **fields: str
+    gateway: InProcessGateway, tail: str, accept: str | None = "image/*", **fields: str
 ) -> httpx2.Response:
     """A request as Stability's own examples make it."""
-    headers = {"authorization": f"Bearer {house.secret}"} | ({"accept": accept} if accept else {})
+    headers = {"authorization": f"Bearer {gateway.secret}"} | ({"accept": accept} if accept else {})
     async with httpx2.AsyncClient() as client:
         return await client.post(
-            house.url.removesuffix("/v1") + PATH + tail,
+            gateway.url.removesuffix("/v1") + PATH + tail,
             headers=headers,
             data={"prompt": "Lighthouse on a cliff", **fields},
             files={"none": ""},
@@ -84,8 +84,8 @@ def test_a_picture(
     """The picture comes with its headers, from the path of the model; it is one on record."""
 
     async def main() -> None:
-        async with open_studio(models=models) as (house, upstream):
-            got = await paint(house, tail, output_format="webp", aspect_ratio="16:9")
+        async with open_studio(models=models) as (gateway, upstream):
+            got = await paint(gateway, tail, output_format="webp", aspect_ratio="16:9")
             assert (got.status_code, got.content) == (200, PICTURE)
             told = {name: got.headers[name] for name in ("content-type", "finish-reason", "seed")}
             assert told == {
@@ -96,7 +96,7 @@ def test_a_picture(
             assert received.headers[b"authorization"] == b"Bearer sk-theirs"
             assert received.headers[b"accept"] == b"image/*"
             assert form_at(upstream).get("model") == model
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.endpoint, usage.model) == ("stable-image", next(iter(models)))
             assert (usage.items, usage.tokens) == (Items(images=1), Tokens())
             assert usage.confidence is Confidence.REPORTED
@@ -108,17 +108,17 @@ def test_a_picture_in_json(run: Run) -> None:
     """Asked for JSON the picture is in base64; one that the filter blurred is an answer too."""
 
     async def main() -> None:
-        async with open_studio(Answer(words=())) as (house, upstream):
-            got = await paint(house, "core", "application/json")
+        async with open_studio(Answer(words=())) as (gateway, upstream):
+            got = await paint(gateway, "core", "application/json")
             assert got.json()["finish_reason"] == "CONTENT_FILTERED"
             assert base64.b64decode(got.json()["image"]) == PICTURE
             assert "seed" not in got.headers
-            await paint(house, "core", None)  # that client says */*, and it passes
+            await paint(gateway, "core", None)  # that client says */*, and it passes
             assert [r.headers[b"accept"] for r in upstream.received] == [
                 b"application/json",
                 b"*/*",
             ]
-            assert [usage.items for usage in await house.usages()] == [Items(images=1)] * 2
+            assert [usage.items for usage in await gateway.usages()] == [Items(images=1)] * 2
 
     run(main())
 
@@ -136,8 +136,8 @@ def test_refusals(run: Run, tail: str, fields: dict[str, str], status: int, why:
     """Our refusals are written as Stability's, but for a path that nobody knows."""
 
     async def main() -> None:
-        async with open_studio() as (house, upstream):
-            got = await paint(house, tail, **fields)
+        async with open_studio() as (gateway, upstream):
+            got = await paint(gateway, tail, **fields)
             assert got.status_code == status
             (told,) = got.json().get("errors") or [got.json()["error"]["message"]]
             assert why in told
@@ -150,8 +150,8 @@ def test_no_form_is_refused(run: Run) -> None:
     """JSON is not what Stability reads."""
 
     async def main() -> None:
-        async with open_studio() as (house, upstream):
-            got = await house.ask("POST", PATH + "core", b'{"prompt": "x"}')
+        async with open_studio() as (gateway, upstream):
+            got = await gateway.ask("POST", PATH + "core", b'{"prompt": "x"}')
             assert (got.status, got.json["name"]) == (400, "bad_request")
             assert "multipart/form-data" in got.json["errors"][0]
             assert upstream.received == []
@@ -163,10 +163,10 @@ def test_the_upstreams_refusal_passes(run: Run) -> None:
     """Stability's words of refusal reach the caller; nothing is charged."""
 
     async def main() -> None:
-        async with open_studio(Answer(status=400)) as (house, _):
-            got = await paint(house, "core")
+        async with open_studio(Answer(status=400)) as (gateway, _):
+            got = await paint(gateway, "core")
             assert (got.status_code, got.json()["name"]) == (400, "bad_request")
-            (usage,) = await house.usages()
+            (usage,) = await gateway.usages()
             assert (usage.outcome, usage.items) == (Outcome.REFUSED, Items())
 
     run(main())
@@ -176,11 +176,11 @@ def test_another_dialect_cannot_paint(run: Run) -> None:
     """A model that is served by who does not speak Stability's is refused clearly."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            house.catalogue.ready[ModelId("stable-image-core")] = [
-                *house.catalogue.ready.pop(ModelId("inferworks-tiny"))
+        async with open_gateway() as (gateway, _):
+            gateway.catalogue.ready[ModelId("stable-image-core")] = [
+                *gateway.catalogue.ready.pop(ModelId("inferworks-tiny"))
             ]
-            got = await paint(house, "core")
+            got = await paint(gateway, "core")
             assert got.status_code == 400
             assert got.json()["errors"] == [
                 "The model `stable-image-core` cannot be used for stable-image."

@@ -20,7 +20,7 @@ from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.http.client import HttpClient
 from inferworks.meter.usage import Confidence, Outcome, Tokens
-from inferworks.testing.in_process_gateway import InProcessGateway, open_door
+from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Fault
 from inferworks.testing.upstreams.anthropic import MessageAnswer
@@ -53,13 +53,13 @@ async def house_before(
                 client, replace(BEDROCK, between_bytes_s=1.0), bedrock_key()
             )
             translating = TranslatingProvider(provider, TRANSLATIONS)
-            async with open_door(translating, *more, origin=upstream.origin) as house:
-                yield house
+            async with open_gateway_over(translating, *more, origin=upstream.origin) as gateway:
+                yield gateway
 
 
-async def record(house: InProcessGateway) -> Any:
+async def record(gateway: InProcessGateway) -> Any:
     """The one call on record."""
-    (usage,) = await house.usages()
+    (usage,) = await gateway.usages()
     return usage
 
 
@@ -68,12 +68,12 @@ def test_openais_client(run: Run, stream: bool) -> None:
     """Text, a call of a tool, its reason and the usage arrive; the record has cache and tier."""
 
     async def main() -> None:
-        async with house_before(ROME) as house:
+        async with house_before(ROME) as gateway:
             tools: Any = [
                 {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
             ]
             async with AsyncOpenAI(
-                base_url=house.url, api_key=house.secret, max_retries=0
+                base_url=gateway.url, api_key=gateway.secret, max_retries=0
             ) as client:
                 if stream:
                     asking = client.chat.completions.stream(
@@ -97,7 +97,7 @@ def test_openais_client(run: Run, stream: bool) -> None:
             )  # fmt: skip
             assert said.usage is not None
             assert (said.usage.prompt_tokens, said.usage.completion_tokens) == (12, 4)
-            usage = await record(house)
+            usage = await record(gateway)
             assert (usage.tokens, usage.confidence) == (ROME_TOKENS, Confidence.REPORTED)
             assert usage.legs[0].service_tier == "priority"
 
@@ -109,9 +109,11 @@ def test_anthropics_client(run: Run, stream: bool) -> None:
     """The same over two translations, for a client that has never heard of Bedrock."""
 
     async def main() -> None:
-        async with house_before(ROME) as house:
-            url = house.url.removesuffix("/v1")
-            async with AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0) as client:
+        async with house_before(ROME) as gateway:
+            url = gateway.url.removesuffix("/v1")
+            async with AsyncAnthropic(
+                base_url=url, api_key=gateway.secret, max_retries=0
+            ) as client:
                 asked: Any = {
                     "model": A_MODEL,
                     "max_tokens": 99,
@@ -127,7 +129,7 @@ def test_anthropics_client(run: Run, stream: bool) -> None:
             assert [block.type for block in said.content] == ["thinking", "text", "tool_use"]
             assert said.content[-1].input == {"city": "Rome"}
             assert (said.usage.input_tokens, said.usage.cache_read_input_tokens) == (5, 7)
-            assert (await record(house)).tokens == ROME_TOKENS
+            assert (await record(gateway)).tokens == ROME_TOKENS
 
     run(main())
 
@@ -136,13 +138,13 @@ def test_openais_client_for_responses(run: Run) -> None:
     """Responses become chats, and these Converse."""
 
     async def main() -> None:
-        async with house_before() as house:
+        async with house_before() as gateway:
             async with AsyncOpenAI(
-                base_url=house.url, api_key=house.secret, max_retries=0
+                base_url=gateway.url, api_key=gateway.secret, max_retries=0
             ) as client:
                 said = await client.responses.create(model=A_MODEL, input="Say hello.")
             assert said.output_text == "Hello there."
-            assert (await record(house)).tokens == Tokens(5, 3)
+            assert (await record(gateway)).tokens == Tokens(5, 3)
 
     run(main())
 
@@ -153,12 +155,12 @@ def test_a_stream_that_breaks_is_on_record(run: Run, fault: Fault) -> None:
 
     async def main() -> None:
         answer = ConverseAnswer(words=("one",) * 9, fault=fault, fault_after=5)
-        async with house_before(answer) as house:
+        async with house_before(answer) as gateway:
             body = {"model": A_MODEL, "messages": HELLO, "stream": True}
-            answered = await house.chat(body)
+            answered = await gateway.chat(body)
             assert b"one" in answered.body
             assert b"[DONE]" not in answered.body
-            usage = await record(house)
+            usage = await record(gateway)
             assert usage.outcome is Outcome.FAILED
             (leg,) = usage.legs
             assert leg.confidence is Confidence.ESTIMATED
@@ -182,10 +184,10 @@ def test_another_offer_takes_over(run: Run, answer: ConverseAnswer) -> None:
 
     async def main() -> None:
         stub = StubProvider([Script()])
-        async with house_before(answer, more=(stub,)) as house:
-            answered = await house.chat({"model": A_MODEL, "messages": HELLO, "stream": True})
+        async with house_before(answer, more=(stub,)) as gateway:
+            answered = await gateway.chat({"model": A_MODEL, "messages": HELLO, "stream": True})
             assert (answered.status, answered.whole) == (200, True)
-            usage = await record(house)
+            usage = await record(gateway)
             assert [leg.outcome for leg in usage.legs] == [Outcome.FAILED, Outcome.ANSWERED]
 
     run(main())
@@ -200,9 +202,9 @@ def test_claude_on_bedrock_in_its_own_words(run: Run) -> None:
             with closing(HttpClient()) as http:
                 profile = Profile("bedrock", bedrock_messages())
                 provider = PassthroughProvider(http, profile, bedrock_key())
-                async with open_door(provider, origin=upstream.origin) as house:
-                    await ask_claude(house)
-                    usage = await record(house)
+                async with open_gateway_over(provider, origin=upstream.origin) as gateway:
+                    await ask_claude(gateway)
+                    usage = await record(gateway)
         assert usage.tokens == Tokens(10, 3, cache_read=2, cache_write=3, cache_write_1h=3)
         (body,) = upstream.bodies
         assert body["system"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
@@ -211,11 +213,11 @@ def test_claude_on_bedrock_in_its_own_words(run: Run) -> None:
     run(main())
 
 
-async def ask_claude(house: InProcessGateway) -> None:
+async def ask_claude(gateway: InProcessGateway) -> None:
     """One message with a mark for the cache and a beta."""
-    url = house.url.removesuffix("/v1")
+    url = gateway.url.removesuffix("/v1")
     mark: Any = {"type": "ephemeral", "ttl": "1h"}
-    async with AsyncAnthropic(base_url=url, api_key=house.secret, max_retries=0) as client:
+    async with AsyncAnthropic(base_url=url, api_key=gateway.secret, max_retries=0) as client:
         said = await client.messages.create(
             model=A_MODEL,
             max_tokens=9,

@@ -32,7 +32,7 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import NO_TOKENS, Confidence, Leg, Outcome, Tokens, Usage
 from inferworks.testing.facts import make_opened
-from inferworks.testing.in_process_gateway import open_door, open_gateway
+from inferworks.testing.in_process_gateway import open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL, make_call, make_offer
 from inferworks.testing.upstream import Answer, Fault, open_upstream
 
@@ -315,21 +315,21 @@ def test_hedging_over_real_sockets(run: Run) -> None:
             client = HttpClient()
             try:
                 provider = openai_provider(client, NoCredential(), name="openai")
-                async with open_door(provider, policy=HEDGED) as house:
+                async with open_gateway_over(provider, policy=HEDGED) as gateway:
                     offers = [
                         make_offer(offer_id=name, provider="openai", origin=upstream.origin)
                         for name, upstream in (("a", first), ("b", second))
                     ]
-                    house.catalogue.ready[A_MODEL] = offers
+                    gateway.catalogue.ready[A_MODEL] = offers
                     for stream in (False, True):
                         body = {
                             "model": A_MODEL,
                             "messages": [{"role": "user", "content": "Hi"}],
                             "stream": stream,
                         }
-                        answer = await house.chat(body)
+                        answer = await gateway.chat(body)
                         assert (answer.status, answer.whole) == (200, True)
-                    for usage in await house.usages():
+                    for usage in await gateway.usages():
                         assert outcomes(usage.legs) == ["a cancelled", "b answered"]
                         assert usage.tokens == Tokens(5, 3)
             finally:
@@ -347,17 +347,17 @@ def test_when_to_try_again_is_passed_on(run: Run, status: int, answered: int) ->
 
     async def main() -> None:
         refuses = Answer(status=status, headers=((b"retry-after", b"7"),))
-        async with open_gateway(refuses) as (house, upstream):
-            first = await house.chat(
+        async with open_gateway(refuses) as (gateway, upstream):
+            first = await gateway.chat(
                 {"model": A_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
             )
             assert (first.status, first.headers["retry-after"]) == (answered, "7")
-            second = await house.chat(
+            second = await gateway.chat(
                 {"model": A_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
             )
             assert (second.status, second.headers["retry-after"]) == (answered, "7")
             assert len(upstream.received) == 2
-            usages = await house.usages()
+            usages = await gateway.usages()
             assert [len(usage.legs) for usage in usages] == [1, 1]
             assert {usage.tokens for usage in usages} == {NO_TOKENS}
 

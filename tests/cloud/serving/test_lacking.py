@@ -17,7 +17,7 @@ from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.table import TRANSLATIONS
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import open_door, open_gateway
+from inferworks.testing.in_process_gateway import open_gateway, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 CHAT_MODEL = "This is a chat model and not supported in the v1/completions endpoint."
@@ -70,18 +70,18 @@ def test_a_chat_model_asked_for_by_the_older_operation(run: Run) -> None:
     """The upstream's helpful words reach the caller, it is recorded as refused, and chats go on."""
 
     async def main() -> None:
-        async with open_gateway() as (house, _):
-            (offer,) = house.catalogue.offers(A_MODEL)
-            house.catalogue.ready[A_MODEL] = [replace(offer, upstream_model="gpt-4o")]
+        async with open_gateway() as (gateway, _):
+            (offer,) = gateway.catalogue.offers(A_MODEL)
+            gateway.catalogue.ready[A_MODEL] = [replace(offer, upstream_model="gpt-4o")]
             asks = json.dumps({"model": A_MODEL, "prompt": "x", "max_tokens": 3}).encode()
             for _ in range(12):
-                answer = await house.ask("POST", "/v1/completions", asks)
+                answer = await gateway.ask("POST", "/v1/completions", asks)
                 assert answer.status == 404
                 assert CHAT_MODEL in answer.json["error"]["message"]
-            _, secret = house.new_key()
+            _, secret = gateway.new_key()
             chat = {"model": A_MODEL, "messages": [{"role": "user", "content": "hi"}]}
-            assert (await house.chat(chat, secret=secret)).status == 200
-            *refused, answered = await house.usages()
+            assert (await gateway.chat(chat, secret=secret)).status == 200
+            *refused, answered = await gateway.usages()
         assert {usage.outcome for usage in refused} == {Outcome.REFUSED}
         assert {len(usage.legs) for usage in refused} == {1}
         assert answered.outcome is Outcome.ANSWERED
@@ -98,12 +98,14 @@ def test_it_is_read_before_it_is_put_into_the_caller_s_words(run: Run) -> None:
         has = TranslatingProvider(StubProvider(name="has"), TRANSLATIONS)
         asks = {"model": A_MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
         body = json.dumps(asks).encode()
-        async with open_door(lacks, has, policy=RoutePolicy(strategy=Strategy.FALLBACK)) as house:
-            assert (await house.ask("POST", "/v1/messages", body)).status == 200
-            (served,) = await house.usages()
-        async with open_door(lacks) as house:
-            answer = await house.ask("POST", "/v1/messages", body)
-            (refused,) = await house.usages()
+        async with open_gateway_over(
+            lacks, has, policy=RoutePolicy(strategy=Strategy.FALLBACK)
+        ) as gateway:
+            assert (await gateway.ask("POST", "/v1/messages", body)).status == 200
+            (served,) = await gateway.usages()
+        async with open_gateway_over(lacks) as gateway:
+            answer = await gateway.ask("POST", "/v1/messages", body)
+            (refused,) = await gateway.usages()
         assert [leg.outcome for leg in served.legs] == [Outcome.REFUSED, Outcome.ANSWERED]
         assert (answer.status, answer.json["error"]["message"]) == (400, "refused by the stub")
         assert (refused.outcome, len(refused.legs)) == (Outcome.REFUSED, 1)

@@ -15,7 +15,7 @@ from inferworks.cloud.serving.left_out import left_out_text
 from inferworks.cloud.serving.translating import TranslatingProvider
 from inferworks.cloud.translate.responses_to_chat.translation import ResponsesToChat
 from inferworks.meter.usage import Outcome
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 
@@ -60,13 +60,13 @@ def test_it_is_in_the_head_and_on_the_leg(run: Run, stream: bool, status: int) -
         stub = StubProvider([Script(status=status)])
         provider = TranslatingProvider(stub, [Forgetful()])
         body = msgspec.json.encode({"model": A_MODEL, "input": "hello", "stream": stream})
-        async with open_door(provider) as house:
-            answer = await house.ask("POST", "/v1/responses", body)
+        async with open_gateway_over(provider) as gateway:
+            answer = await gateway.ask("POST", "/v1/responses", body)
             assert answer.status == status
             assert answer.headers["x-inferworks-left-out"] == "verbosity, web_search"
             plain = {"model": A_MODEL, "messages": [{"role": "user", "content": "hello"}]}
-            assert "x-inferworks-left-out" not in (await house.chat(plain)).headers
-            translated, untouched = await house.usages()
+            assert "x-inferworks-left-out" not in (await gateway.chat(plain)).headers
+            translated, untouched = await gateway.usages()
         assert [leg.left_out for leg in translated.legs] == ["verbosity, web_search"]
         assert [leg.left_out for leg in untouched.legs] == [""]
         assert stub.calls[0].operation is Operation.CHAT

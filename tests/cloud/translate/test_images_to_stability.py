@@ -27,7 +27,7 @@ from inferworks.errors import CallError, UpstreamError
 from inferworks.http.client import HttpClient
 from inferworks.http.multipart import read_parts
 from inferworks.meter.usage import Items
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 from inferworks.testing.upstreams.images import PICTURE
@@ -128,9 +128,9 @@ def test_the_official_client(run: Run) -> None:
                 stability = PassthroughProvider(client, STABILITY, NoCredential())
                 provider = TranslatingProvider(stability, [ImagesToStability()])
                 async with (
-                    open_door(provider, origin=upstream.origin) as house,
+                    open_gateway_over(provider, origin=upstream.origin) as gateway,
                     AsyncOpenAI(
-                        base_url=house.url, api_key=house.secret, max_retries=0
+                        base_url=gateway.url, api_key=gateway.secret, max_retries=0
                     ) as official,
                 ):
                     got = await official.images.generate(
@@ -147,7 +147,7 @@ def test_the_official_client(run: Run) -> None:
                     with pytest.raises(openai.BadRequestError) as blank:
                         await official.images.generate(model=A_MODEL, prompt="A cat.")
                     assert blank.value.code == "bad_request"
-                    items = [usage.items for usage in await house.usages()]
+                    items = [usage.items for usage in await gateway.usages()]
                     assert items == [Items(images=1), Items(), Items()]
 
     run(main())

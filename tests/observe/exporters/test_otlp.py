@@ -28,7 +28,7 @@ from inferworks.observe.exporters.otlp import SdkExporter
 from inferworks.observe.exporters.stub import StubExporter
 from inferworks.observe.spans import parse_traceparent, spans_of
 from inferworks.observe.traces import Traces
-from inferworks.testing.in_process_gateway import open_door
+from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, open_upstream
 
@@ -164,10 +164,10 @@ def test_our_own_replicas_are_told_the_span(run: Run) -> None:
                 own = openai_provider(client, NoCredential(), name="own")
                 traced = TracedProvider(own, traces.traceparent)
                 origin = upstream.origin
-                async with open_door(traced, origin=origin, traces=traces) as house:
+                async with open_gateway_over(traced, origin=origin, traces=traces) as gateway:
                     body = {"model": A_MODEL, "messages": [{"role": "user", "content": "hello"}]}
                     headers = {"traceparent": PARENT.decode()}
-                    assert (await house.chat(body, headers=headers)).status == 200
+                    assert (await gateway.chat(body, headers=headers)).status == 200
             told = parse_traceparent(upstream.received[0].headers[b"traceparent"])
         call, _ = exporter.spans
         assert told is not None
