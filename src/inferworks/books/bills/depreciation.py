@@ -120,7 +120,8 @@ class DepreciationReader:
         for cells in read_rows(bill, problems, progress):
             good_before = len(problems)
             asset = _asset(bill, cells, beside)
-            _refuse_second(asset, rows, cells)
+            if asset.number is not None and any(one.number == asset.number for one, _ in rows):
+                cells.note("number", "stands in the file already; an asset has a number of its own")
             if len(problems) == good_before:
                 rows.append((asset, cells))
         refuse(problems)
@@ -144,10 +145,15 @@ def _lines(rows: Sequence[tuple[Asset, Cells]], known: KnownAssets) -> Iterator[
 def _asset(bill: BillFile, cells: Cells, beside: _Beside) -> Asset:
     """The asset of a row; its problems are noted."""
     start_ns, currency = _day_ns(cells, "in_service"), cells.text("currency")
+    cost_pico, salvage_pico = cells.amount_pico("cost"), cells.amount_pico("salvage")
+    months = cells.whole("life_months")
+    if cells.optional("life_months") and not 0 < months <= _LONGEST_LIFE:
+        cells.note("life_months", f"must be a whole number from 1 to {_LONGEST_LIFE}")
+        months = 0
     terms = Terms(
-        cost_pico=cells.amount_pico("cost"),
-        salvage_pico=cells.amount_pico("salvage"),
-        months=_life(cells),
+        cost_pico=cost_pico,
+        salvage_pico=salvage_pico,
+        months=months,
         method=cells.choice("method", Method, Method.STRAIGHT_LINE),
         disposed_ns=_later_ns(cells, "disposed", start_ns),
         proceeds_pico=cells.optional_pico("proceeds") or 0,
@@ -205,12 +211,6 @@ def _line(bill: BillFile, cells: Cells, start_ns: int, beside: _Beside) -> Charg
     )
 
 
-def _refuse_second(asset: Asset, rows: Sequence[tuple[Asset, Cells]], cells: Cells) -> None:
-    """Note a number that stands in the file before."""
-    if asset.number is not None and any(other.number == asset.number for other, _ in rows):
-        cells.note("number", "stands in the file already; an asset has a number of its own")
-
-
 def _rate(cells: Cells, currency: str, at_ns: int, beside: _Beside) -> RateRow | None:
     """The rate of the day of `at_ns`; None in the currency of the books, and noted where there is none."""
     if not currency or currency == beside.currency:
@@ -241,11 +241,3 @@ def _day_ns(cells: Cells, column: str) -> int:
     if day_ns % DAY_NS or not 0 <= day_ns <= _LAST_START_NS:
         cells.note(column, "must be a day between 1970 and 2100, such as 2026-11-21")
     return day_ns
-
-
-def _life(cells: Cells) -> int:
-    months = cells.whole("life_months")
-    if cells.optional("life_months") and not 0 < months <= _LONGEST_LIFE:
-        cells.note("life_months", f"must be a whole number from 1 to {_LONGEST_LIFE}")
-        return 0
-    return months

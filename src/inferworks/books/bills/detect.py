@@ -183,14 +183,12 @@ def _likely(lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     for order, separator in enumerate(_SEPARATORS):
         rows = [_cells(line, separator) for line in lines]
         for skip, (row, below) in enumerate(pairwise(rows)):
-            is_named = all(row) and len(set(row)) == len(row) and not any(map(_is_value, row))
+            is_named = (
+                all(row) and len(set(row)) == len(row) and not any(map(_VALUE.fullmatch, row))
+            )
             if len(row) == len(below) > 1 and is_named:
                 yield len(row), -order, -skip
                 break
-
-
-def _is_value(cell: str) -> bool:
-    return _VALUE.fullmatch(cell) is not None
 
 
 def _cells(line: str, separator: str) -> list[str]:

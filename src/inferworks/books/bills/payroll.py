@@ -95,7 +95,11 @@ class PayrollReader:
             if line == cells.line:
                 charges += parts
             else:
-                say(_again_text(cells, line))
+                paid = format_pico(cells.amount_pico("gross") + cells.amount_pico("employer_cost"))
+                say(
+                    f"line {cells.line} pays {cells.text('person')} what line {line} does, {paid}, and "
+                    "counts once; if both were paid, number them in a column run"
+                )
         return finished(self.kind, charges, problems, "currency", currency, rates)
 
     def _parts(self, bill: BillFile, cells: Cells) -> Iterator[Charge]:
@@ -107,7 +111,14 @@ class PayrollReader:
             yield whole
             return
         for (kind, name), amount_pico in split(whole.amount_pico, weights).items():
-            work = self._work(cells, kind, name, department)
+            match kind:
+                case "node":
+                    work = Work(STAFF_ON_NODE, name, department)
+                case "activity":
+                    work = work_on(cells, "split", name, self._departments, department)
+                case _:
+                    known = known_department(cells, "split", name, self._departments)
+                    work = Work(None, None, known)
             yield msgspec.structs.replace(
                 whole,
                 line=f"{whole.line}/{kind}:{name}",
@@ -117,16 +128,6 @@ class PayrollReader:
                 department=work.department,
                 description=f"{whole.description}, {name}",
             )
-
-    def _work(self, cells: Cells, kind: str, name: str, department: str | None) -> Work:
-        """Return the object of a part of the split of a line of `department`."""
-        match kind:
-            case "node":
-                return Work(STAFF_ON_NODE, name, department)
-            case "activity":
-                return work_on(cells, "split", name, self._departments, department)
-            case _:
-                return Work(None, None, known_department(cells, "split", name, self._departments))
 
 
 def paid_twice(charges: Iterable[Charge]) -> list[str]:
@@ -139,7 +140,12 @@ def paid_twice(charges: Iterable[Charge]) -> list[str]:
     return sorted(
         person
         for person, (shifts, wages) in pay.items()
-        if any(_meet(shift, wage) for shift in shifts for wage in wages)
+        if any(
+            shift.period_start_ns < wage.period_end_ns
+            and wage.period_start_ns < shift.period_end_ns
+            for shift in shifts
+            for wage in wages
+        )
     )
 
 
@@ -163,18 +169,6 @@ def paid_again(charges: Iterable[Charge], files: Collection[str]) -> Iterator[st
 def is_nobodys(charge: Charge) -> bool:
     """Return True if a line of pay names no node, no activity and no department."""
     return charge.service_name == STAFF_TIME and not (charge.resource_id or charge.department)
-
-
-def _again_text(cells: Cells, line: int) -> str:
-    paid = format_pico(cells.amount_pico("gross") + cells.amount_pico("employer_cost"))
-    return (
-        f"line {cells.line} pays {cells.text('person')} what line {line} does, {paid}, and counts once; if "
-        "both were paid, number them in a column run"
-    )
-
-
-def _meet(one: Charge, other: Charge) -> bool:
-    return one.period_start_ns < other.period_end_ns and other.period_start_ns < one.period_end_ns
 
 
 def _charge(bill: BillFile, cells: Cells, department: str | None) -> Charge:

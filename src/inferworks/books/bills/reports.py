@@ -123,21 +123,16 @@ def read_reports(
         )
     require_columns(bill, kind.required)
     problems: list[Problem] = []
-    rows = read_rows(bill, problems, progress)
-    return list(_reports(rows, kind, source, problems, until_ns)), problems
-
-
-def _reports(
-    rows: Iterable[Cells], kind: Kind, source: str, problems: list[Problem], until_ns: int
-) -> Iterable[Reported]:
-    for cells in rows:
-        before = len(problems)
+    reports: list[Reported] = []
+    for cells in read_rows(bill, problems, progress):
+        good_before = len(problems)
         event = kind.read(cells)
-        report = _report(event, source, cells) if event and len(problems) == before else None
+        report = _report(event, source, cells) if event and len(problems) == good_before else None
         if report is not None and starts_ns(report) >= until_ns:
             cells.note("start" if "start" in cells.row else "data", NOT_DONE_YET)
-        if report is not None and len(problems) == before:
-            yield report
+        if report is not None and len(problems) == good_before:
+            reports.append(report)
+    return reports, problems
 
 
 def _report(event: Event, source: str, cells: Cells) -> Reported | None:
@@ -190,7 +185,11 @@ def _call(cells: Cells) -> Event:
 
 def _machine_time(cells: Cells) -> Event:
     start_ns, end_ns = _span(cells)
-    busy_ns = _seconds_ns(cells) if cells.optional("seconds") else end_ns - start_ns
+    busy_ns = end_ns - start_ns
+    if cells.optional("seconds"):
+        busy_ns, rest = divmod(cells.amount_pico("seconds"), _PICO_PER_NS)
+        if rest or busy_ns < 0:
+            cells.note("seconds", "must be zero or more, with at most nine decimals")
     data = _activity(cells, "node", Unit.NODE_NS, (start_ns, end_ns), busy_ns)
     return Event(ACTIVITY_TYPE, cells.optional("source") or "", cells.text("id"), data)
 
@@ -258,14 +257,6 @@ def _count(cells: Cells, column: str) -> int:
     if rest or whole < 0:
         cells.note(column, "must be a whole number, zero or more")
     return whole
-
-
-def _seconds_ns(cells: Cells) -> int:
-    """`seconds`, a decimal of at most nine places, in nanoseconds."""
-    duration_ns, rest = divmod(cells.amount_pico("seconds"), _PICO_PER_NS)
-    if rest or duration_ns < 0:
-        cells.note("seconds", "must be zero or more, with at most nine decimals")
-    return duration_ns
 
 
 _NUMBERS = frozenset({*_COUNTS, "start_ns", "end_ns", "quantity", "told_cost_pico"})

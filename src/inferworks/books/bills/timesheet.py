@@ -70,11 +70,15 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments, until_ns: in
     if start_ns >= until_ns:
         cells.note("start", NOT_DONE_YET)
     work = _work(cells, departments)
+    about = [cells.optional(name) for name in _ABOUT]
+    department = cells.optional(DEPARTMENT)
+    if department:
+        about.append(department)
     return Charge(
         id=ChargeId(""),
         issuer="payroll",
         invoice=cells.text("sheet"),
-        line=fingerprint([*_about(cells), str(start_ns), str(end_ns)]),
+        line=fingerprint([*about, str(start_ns), str(end_ns)]),
         file=bill.name,
         file_sha256=bill.sha256,
         row=cells.line,
@@ -94,15 +98,9 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments, until_ns: in
         currency=cells.text("currency"),
         quantity=_minutes(cells),
         unit="Minutes",
-        other=_other(cells),
+        other=(("person", cells.optional("person") or ""), *cells.unread(_READ)),
         department=work.department,
     )
-
-
-def _about(cells: Cells) -> list[str | None]:
-    about = [cells.optional(name) for name in _ABOUT]
-    department = cells.optional(DEPARTMENT)
-    return [*about, department] if department else about
 
 
 def _work(cells: Cells, departments: Departments) -> Work:
@@ -127,7 +125,3 @@ def _minutes(cells: Cells) -> str:
         cells.note("minutes", "must be a number, zero or more, of at most nine decimals")
         return "0"
     return text or "0"
-
-
-def _other(cells: Cells) -> tuple[tuple[str, str], ...]:
-    return (("person", cells.optional("person") or ""), *cells.unread(_READ))

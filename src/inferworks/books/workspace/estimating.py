@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from inferworks.books.accruals.api_estimates import (
@@ -85,14 +85,12 @@ def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[C
     key = ledger.head(), span
     if key not in _LAST_READ:
         _LAST_READ.clear()
-        _LAST_READ[key] = list(_no_bills(ledger, span))
+        found: list[Charge] = []
+        for charges in charges_in(ledger, span):
+            likely = charges.with_any_of(NO_BILLS) if isinstance(charges, Lines) else charges
+            found += (charge for charge in likely if charge.file in NO_BILLS)
+        _LAST_READ[key] = found
     return [charge for charge in _LAST_READ[key] if charge.file in files]
-
-
-def _no_bills(ledger: Ledger, span: Span) -> Iterator[Charge]:
-    for charges in charges_in(ledger, span):
-        likely = charges.with_any_of(NO_BILLS) if isinstance(charges, Lines) else charges
-        yield from (charge for charge in likely if charge.file in NO_BILLS)
 
 
 _LAST_READ: dict[tuple[tuple[int, str], Span], list[Charge]] = {}

@@ -52,7 +52,11 @@ def _gathered(engine: Engine, settings: Settings, query: Query) -> tuple[Lake, I
     check_folder(folder)
     wanted = wanted_span(query.start_ns, query.end_ns)
     lines = BillLines(folder, wanted, settings.currency)
-    lake = _lake(engine, settings, around(wanted))
+    # the sealed facts are read in their files, the others from the journal
+    reader, near = lake_reader(settings), around(wanted)
+    moment = reader.moment(*near)
+    files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
+    lake = lake_of(engine, files, moment.unsealed, day_sums(reader, moment)).within(*near)
     span = query_span(settings, query.start_ns, query.end_ns, lines.times, lake.whole_span())
 
     def divided(charges: Charges, rules: Rules, span: Span) -> Iterable[Charge]:
@@ -60,14 +64,6 @@ def _gathered(engine: Engine, settings: Settings, query: Query) -> tuple[Lake, I
 
     recorded = Recorded(NO_FACTS, lake.bought(), divided)
     return lake, gather(settings, query, lines, span, recorded)
-
-
-def _lake(engine: Engine, settings: Settings, span: Span) -> Lake:
-    """The facts of `span` as tables: the sealed ones in their files, the others from the journal."""
-    reader = lake_reader(settings)
-    moment = reader.moment(*span)
-    files = {name: map(reader.locate, found) for name, found in moment.segments.items()}
-    return lake_of(engine, files, moment.unsealed, day_sums(reader, moment)).within(*span)
 
 
 def open_engine(name: EngineName, settings: Settings) -> Engine:
