@@ -222,7 +222,10 @@ def told(usage: MessagesUsage) -> ReportedUsage:
 
 def tokens_of(usage: MessagesUsage) -> Tokens:
     """Anthropic's counts as ours: what the cache had or took is part of the input."""
-    read, (written, written_1h) = usage.cache_read_input_tokens or 0, _written(usage)
+    kinds, read = usage.cache_creation or CacheCreation(), usage.cache_read_input_tokens or 0
+    hour, written = kinds.ephemeral_1h_input_tokens or 0, usage.cache_creation_input_tokens
+    if written is None:  # without a total its parts count
+        written = hour + (kinds.ephemeral_5m_input_tokens or 0)
     output, details = usage.output_tokens or 0, usage.output_tokens_details
     return Tokens(
         input=(usage.input_tokens or 0) + read + written,
@@ -230,15 +233,5 @@ def tokens_of(usage: MessagesUsage) -> Tokens:
         cache_read=read,
         reasoning=min((details.thinking_tokens or 0) if details else 0, output),
         cache_write=written,
-        cache_write_1h=written_1h,
+        cache_write_1h=min(hour, written),
     )
-
-
-def _written(usage: MessagesUsage) -> tuple[int, int]:
-    """Tokens written to the cache, and those of them for an hour; without a total its parts count."""
-    kinds = usage.cache_creation or CacheCreation()
-    hour = kinds.ephemeral_1h_input_tokens or 0
-    total = usage.cache_creation_input_tokens
-    if total is None:
-        total = hour + (kinds.ephemeral_5m_input_tokens or 0)
-    return total, min(hour, total)

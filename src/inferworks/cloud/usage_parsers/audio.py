@@ -91,13 +91,12 @@ class SpeechReader:
         self._is_begun = True
         if body.type != "speech.audio.done":
             return Chunk(event, self._told)
-        return Chunk(event, self._told_at_end(body.usage), last=True)
-
-    def _told_at_end(self, usage: AudioUsage | None) -> ReportedUsage:
+        usage = body.usage
         if usage is None or usage.input_tokens is None:
-            return self._told
+            return Chunk(event, self._told, last=True)
         spoken = usage.output_tokens or 0
-        return ReportedUsage(Tokens(usage.input_tokens, spoken, output_audio=spoken), self._items)
+        tokens = Tokens(usage.input_tokens, spoken, output_audio=spoken)
+        return Chunk(event, ReportedUsage(tokens, self._items), last=True)
 
 
 class TranscriptionReader:
@@ -138,19 +137,18 @@ class TranscriptionReader:
             self._told = now if self._told is None else highest(self._told, now)
         only_usage = body.choices is not None and not body.choices
         data = b"" if only_usage and not self._call.wants_usage else event
-        return Chunk(data, self._told or self._counted_along(body.new_text))
+        if self._told is not None:
+            return Chunk(data, self._told)
+        if body.new_text:
+            self._seen += max(1, len(body.new_text) // _BYTES_PER_TOKEN)
+        items = self._by_recording().items
+        return Chunk(data, ReportedUsage(Tokens(output=self._seen), items, is_estimate=True))
 
     def ended(self) -> Chunk | None:
         """The last chunk of a stream, written as a chat's, that ends without `[DONE]`."""
         if not self._has_ended:
             return None
         return Chunk(b"data: %b\n\n" % DONE, self._told or self._by_recording(), last=True)
-
-    def _counted_along(self, text: str) -> ReportedUsage:
-        self._seen += max(1, len(text) // _BYTES_PER_TOKEN) if text else 0
-        return ReportedUsage(
-            Tokens(output=self._seen), self._by_recording().items, is_estimate=True
-        )
 
     def _by_recording(self) -> ReportedUsage:
         """Return the length of the recording that was sent, as usage."""

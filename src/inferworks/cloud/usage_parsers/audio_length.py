@@ -26,7 +26,11 @@ def length_ms(sound: bytes | memoryview) -> int | None:
     if sound[:4] == b"RIFF" and sound[8:12] == b"WAVE":
         return _wav_ms(sound)
     if sound[:4] == b"fLaC":
-        return _flac_ms(sound)
+        # the first block, STREAMINFO, has 20 bits of rate, 8 of something else and 36 of a number
+        packed = int.from_bytes(sound[18:26], "big")
+        samples_per_s, samples = packed >> 44, packed & ((1 << 36) - 1)
+        known = len(sound) >= 26 and samples_per_s and samples
+        return -(-samples * _MS // samples_per_s) if known else None
     return None
 
 
@@ -52,11 +56,3 @@ def _bytes_per_s(header: bytes | memoryview) -> int:
         return 0
     coding, _, samples_per_s, _, sample_bytes, _ = _WAV_FORMAT.unpack(header)
     return samples_per_s * sample_bytes if coding in _LINEAR else 0
-
-
-def _flac_ms(sound: bytes | memoryview) -> int | None:
-    """The first block, STREAMINFO, has 20 bits of rate, 8 of something else and 36 of a number."""
-    packed = int.from_bytes(sound[18:26], "big")
-    samples_per_s, samples = packed >> 44, packed & ((1 << 36) - 1)
-    known = len(sound) >= 26 and samples_per_s and samples
-    return -(-samples * _MS // samples_per_s) if known else None

@@ -67,7 +67,10 @@ class ConverseEvents:
         """The events completed by `data`. ValueError when a message is damaged."""
         events: list[bytes] = []
         for message in self._messages.feed(data):
-            events.append(_event(message))
+            payload = message.payload.replace(b"\n", b" ")  # a line break is no part of JSON's text
+            events.append(
+                b'data: {"%b":%b}\n\n' % (message_name(message).encode(), payload or b"{}")
+            )
             if message.headers.get(":event-type") == "metadata":
                 events.append(b"data: %b\n\n" % DONE)
         return events
@@ -76,15 +79,6 @@ class ConverseEvents:
         """Return no event: a message states its length. ValueError when the last one is not whole."""
         self._messages.check_end()
         return []
-
-
-def _event(message: Message) -> bytes:
-    """One message as a server-sent event."""
-    name = message_name(message)
-    payload = (
-        message.payload.replace(b"\n", b" ") or b"{}"
-    )  # a line break is no part of JSON's text
-    return b'data: {"%b":%b}\n\n' % (name.encode(), payload)
 
 
 def message_name(message: Message) -> str:
@@ -118,7 +112,11 @@ class ConverseReader:
         data = event_data(event)
         if data == DONE:
             return Chunk(event, last=True)
-        for name, payload in _read(data).items():
+        try:
+            fields = read_fields(data)
+        except _UNREADABLE as error:
+            raise UnreadableError(error) from error
+        for name, payload in fields.items():
             if name == "metadata":
                 return Chunk(event, self._used(read_answer(payload, _read_told), self._seen))
             if name in _FAILURES or name.endswith(("Exception", "Error")):
@@ -156,13 +154,6 @@ def failure_text(name: str, payload: bytes | msgspec.Raw) -> str:
     return f"{name[:60]}" + (f": {why[:200]}" if why else "")
 
 
-def _read(data: bytes) -> dict[str, msgspec.Raw]:
-    try:
-        return read_fields(data)
-    except _UNREADABLE as error:
-        raise UnreadableError(error) from error
-
-
 def _is_partial(usage: TokenUsage | None) -> bool:
     return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
@@ -170,15 +161,11 @@ def _is_partial(usage: TokenUsage | None) -> bool:
 def tokens_of(usage: TokenUsage) -> Tokens:
     """Bedrock's counts as ours: what the cache had or took is part of the input."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_write_input_tokens or 0
-    added = 0 if _has_the_cache_in_it(usage, read + written) else read + written
     sent, made = usage.input_tokens or 0, usage.output_tokens or 0
+    # the total shows where `inputTokens` includes the cache already
+    is_in_input = usage.total_tokens == sent + made and 0 < read + written <= sent
+    added = 0 if is_in_input else read + written
     hour = sum(kind.inputTokens for kind in usage.cache_details or () if kind.ttl == "1h")
     return clamped(
         Tokens(sent + added, made, cache_read=read, cache_write=written, cache_write_1h=hour)
     )
-
-
-def _has_the_cache_in_it(usage: TokenUsage, cached: int) -> bool:
-    """Return True when `inputTokens` includes the cache already, by the total."""
-    sent = usage.input_tokens or 0
-    return usage.total_tokens == sent + (usage.output_tokens or 0) and 0 < cached <= sent

@@ -145,15 +145,21 @@ class ChatReader:
         usage = body.usage
         if usage is _UNSET or usage is None:
             return None
-        filled: PromptUsage | None = usage
-        if usage.prompt_tokens is None or usage.completion_tokens is None:
-            filled, is_guess = _filled(usage, self._call, whole)
-        else:
-            is_guess = False
-        before = self._told
-        if filled is None:
-            return _input_told(usage, self._counting) if before is None else before
-        told = ReportedUsage(tokens_of(filled, self._counting), NO_ITEMS, body.service_tier or "")
+        before, is_guess = self._told, False
+        sent, made = usage.prompt_tokens, usage.completion_tokens
+        if sent is None or made is None:
+            written = answer_tokens(self._call, whole) if whole else None  # amid a stream: unknown
+            both = sides(self._call, sent, made, usage.total_tokens, written)
+            if both is None:  # amid a stream no more than the input may be told
+                if before is not None or sent is None:
+                    return before
+                tokens = tokens_of(usage, self._counting)
+                return ReportedUsage(tokens, is_estimate=True, is_input_only=True)
+            is_guess = both.is_guess
+            usage = msgspec.structs.replace(
+                usage, prompt_tokens=both.sent, completion_tokens=both.made
+            )
+        told = ReportedUsage(tokens_of(usage, self._counting), NO_ITEMS, body.service_tier or "")
         if is_guess:
             told = msgspec.structs.replace(told, is_estimate=True)
         if before is not None:
@@ -196,19 +202,12 @@ def _read(data: bytes) -> MeteredCompletion:
         body = fitted_or_unreadable(data, MeteredCompletion)
     if bytes(body.choices)[0] not in _LIST_OR_NULL:
         raise UnreadableError("its choices are no list")
-    if len(body.error):
-        _check_error(body, data)
+    if len(body.error) and not is_empty(body.error):
+        if is_empty(body.choices):
+            raise refusal(data)
+        if _has_ended(body.choices, "error"):  # one beside what an answer says is none
+            raise refusal(b'{"error":%b}' % bytes(body.error))
     return body
-
-
-def _check_error(body: MeteredCompletion, data: bytes) -> None:
-    """RefusalError when what an answer has as its error is one, and not beside what it says."""
-    if is_empty(body.error):
-        return
-    if is_empty(body.choices):
-        raise refusal(data)
-    if _has_ended(body.choices, "error"):
-        raise refusal(b'{"error":%b}' % bytes(body.error))
 
 
 def _several(call: Call) -> frozenset[int] | None:
@@ -245,7 +244,13 @@ def tokens_of(usage: PromptUsage, counting: Counting = AS_OPENAI) -> Tokens:
         return Tokens(sent, made)
     prompt = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
     completion = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
-    read, written = _cache(usage, prompt)
+    read = _first(
+        prompt.cached_tokens,
+        usage.cached_tokens,
+        usage.prompt_cache_hit_tokens,
+        usage.cache_read_input_tokens,
+    )
+    written = _first(prompt.cache_write_tokens, usage.cache_creation_input_tokens)
     input_tokens = whole_input(sent, read + written, counting)
     thought = _first(completion.reasoning_tokens, usage.reasoning_tokens)
     output_tokens, reasoning = whole_output(
@@ -264,35 +269,6 @@ def tokens_of(usage: PromptUsage, counting: Counting = AS_OPENAI) -> Tokens:
             output_image=completion.image_tokens or 0,
         )
     )
-
-
-def _filled(usage: PromptUsage, call: Call, whole: bytes) -> tuple[PromptUsage | None, bool]:
-    """`usage` with a side that it does not tell, and whether that is a guess; None: it tells too little."""
-    written = answer_tokens(call, whole) if whole else None  # amid a stream nobody knows yet
-    total = usage.total_tokens
-    both = sides(call, usage.prompt_tokens, usage.completion_tokens, total, written)
-    if both is None:
-        return None, False
-    filled = msgspec.structs.replace(usage, prompt_tokens=both.sent, completion_tokens=both.made)
-    return filled, both.is_guess
-
-
-def _input_told(usage: PromptUsage, counting: Counting) -> ReportedUsage | None:
-    """The input alone, where amid a stream no more is told."""
-    if usage.prompt_tokens is None:
-        return None
-    return ReportedUsage(tokens_of(usage, counting), is_estimate=True, is_input_only=True)
-
-
-def _cache(usage: PromptUsage, details: InputTokenDetails) -> tuple[int, int]:
-    """Tokens read from the cache and written to it, from the first place that tells of them."""
-    read = _first(
-        details.cached_tokens,
-        usage.cached_tokens,
-        usage.prompt_cache_hit_tokens,
-        usage.cache_read_input_tokens,
-    )
-    return read, _first(details.cache_write_tokens, usage.cache_creation_input_tokens)
 
 
 def _first(*counts: int | None) -> int:

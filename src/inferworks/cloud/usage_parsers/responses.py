@@ -136,8 +136,14 @@ def told(response: MeteredResponse, counting: Counting = AS_OPENAI) -> ReportedU
     """The counts as ours; None when there are none."""
     if response.usage is None:
         return None
+    output = response.output or []
+    images = sum(item.is_image for item in output)
+    searches = _told_searches(response)
+    if searches is None:
+        searches = sum(item.is_search for item in output)
+    items = Items(images=images, searches=searches) if images or searches else NO_ITEMS
     tokens = tokens_of(response.usage, counting)
-    return ReportedUsage(tokens, _items(response), response.service_tier or "")
+    return ReportedUsage(tokens, items, response.service_tier or "")
 
 
 def tokens_of(usage: InputUsage, counting: Counting = AS_OPENAI) -> Tokens:
@@ -156,16 +162,6 @@ def tokens_of(usage: InputUsage, counting: Counting = AS_OPENAI) -> Tokens:
             input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
         )
     )
-
-
-def _items(response: MeteredResponse) -> Items:
-    """Searches and images that were made on the way."""
-    output = response.output or []
-    images = sum(item.is_image for item in output)
-    searches = _told_searches(response)
-    if searches is None:
-        searches = sum(item.is_search for item in output)
-    return Items(images=images, searches=searches) if images or searches else NO_ITEMS
 
 
 def _told_searches(response: MeteredResponse) -> int | None:
