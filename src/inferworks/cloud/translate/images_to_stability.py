@@ -101,7 +101,10 @@ class ImagesToStability:
         if request.size not in (None, "auto"):
             fields.append(("aspect_ratio", _ratio(request.size)))
         if request.output_format is not None:
-            fields.append(("output_format", _format(request.output_format)))
+            if request.output_format not in _FORMATS:
+                why = f"must be one of {', '.join(sorted(_FORMATS))}"
+                raise cannot("output_format", why, "output_format")
+            fields.append(("output_format", request.output_format))
         boundary = f"inferworks-{call.id}".encode()
         return msgspec.structs.replace(
             call,
@@ -152,14 +155,6 @@ def _ratio(size: str | None) -> str:
             return f"{width // shared}:{height // shared}"
     known = ", ".join(sorted(_RATIOS))
     raise cannot("size", f"must have one of the ratios {known}, or be auto", "size")
-
-
-def _format(name: str) -> str:
-    if name not in _FORMATS:
-        raise cannot(
-            "output_format", f"must be one of {', '.join(sorted(_FORMATS))}", "output_format"
-        )
-    return name
 
 
 def _text(name: str, value: msgspec.Raw) -> str:

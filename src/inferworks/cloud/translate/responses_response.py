@@ -23,7 +23,6 @@ from inferworks.dialects.openai_chat import Completion
 from inferworks.dialects.openai_responses import (
     NULL,
     FullResponsesRequest,
-    Tool,
     read_full_responses,
 )
 from inferworks.meter.reported_usage import ReportedUsage
@@ -115,18 +114,18 @@ def _or(given: Any, default: object) -> Any:
 def _tools(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> list[Any]:
     """Functions with all their fields, other tools as they were given."""
     given = _value(raw.get("tools", NULL)) or []
-    pairs = zip(request.tools or (), given, strict=False)
-    return [_function(tool) if tool.type == "function" else other for tool, other in pairs]
-
-
-def _function(tool: Tool) -> Fields:
-    return {
-        "type": tool.type,
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": _value(tool.parameters),
-        "strict": tool.strict,
-    }
+    return [
+        {
+            "type": tool.type,
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": _value(tool.parameters),
+            "strict": tool.strict,
+        }
+        if tool.type == "function"
+        else other
+        for tool, other in zip(request.tools or (), given, strict=False)
+    ]
 
 
 def ending(finish: str | None) -> tuple[str, str | None]:

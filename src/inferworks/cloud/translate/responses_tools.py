@@ -89,8 +89,11 @@ def _function(offered_tool: Offered) -> Fields:
     tool = offered_tool.tool
     function: Fields = {"name": offered_tool.function}
     if offered_tool.is_custom:
-        words = [tool.description or "", _format_in_words(tool)]
-        set_if(function, "description", "\n\n".join(filter(None, words)) or None)
+        words = [tool.description] if tool.description else []
+        if tool.format is not None and tool.format.type == "grammar":  # nobody else can enforce it
+            syntax, definition = tool.format.syntax, tool.format.definition
+            words.append(f"`input` follows this {syntax} grammar:\n{definition}")
+        set_if(function, "description", "\n\n".join(words) or None)
         function["parameters"] = {
             "type": "object",
             "properties": {
@@ -104,13 +107,6 @@ def _function(offered_tool: Offered) -> Fields:
     set_if(function, "parameters", None if tool.parameters == NULL else tool.parameters)
     set_if(function, "strict", tool.strict)
     return function
-
-
-def _format_in_words(tool: Tool) -> str:
-    """A grammar, which nobody else can hold a model to, as something that it is told."""
-    if tool.format is None or tool.format.type != "grammar":
-        return ""
-    return f"`input` follows this {tool.format.syntax} grammar:\n{tool.format.definition}"
 
 
 def past_call(item: InputItem) -> Fields:

@@ -17,7 +17,6 @@ from inferworks.dialects.anthropic_messages import CacheControl
 from inferworks.dialects.bedrock_converse import DOCUMENT_FORMATS, IMAGE_FORMATS
 from inferworks.dialects.openai_chat import (
     ContentPart,
-    File,
     FullMessage,
     SentThinkingBlock,
     ToolCall,
@@ -91,27 +90,23 @@ def _block(part: ContentPart, where: str) -> list[Fields]:
             text = part.text or part.refusal
             return [{"text": text}] if text.strip() else []
         case "image_url" if part.image_url:
-            return [{"image": _image(part.image_url.url, where)}]
+            media_type, source = _given(part.image_url.url, where, "an image")
+            if media_type not in IMAGE_FORMATS:
+                known = ", ".join(sorted(set(IMAGE_FORMATS.values())))
+                why = f"has an image that is none of {known}, which {_SERVES}, knows"
+                raise cannot(where, why, where)
+            return [{"image": {"format": IMAGE_FORMATS[media_type], "source": source}}]
         case "file" if part.file and part.file.file_data:
-            return [{"document": _document(part.file, where)}]
+            media_type, source = _given(part.file.file_data, where, "a file")
+            if media_type not in DOCUMENT_FORMATS:
+                why = f"has a file ({media_type}) that is not known to {_SERVES}"
+                raise cannot(where, why, where)
+            given_name = part.file.filename or ""
+            stem = given_name.rpartition(".")[0] or given_name
+            name = _NO_NAME.sub(" ", stem).strip()[:200] or "document"
+            kind = DOCUMENT_FORMATS[media_type]
+            return [{"document": {"format": kind, "name": name, "source": source}}]
     raise cannot(where, f"has a part ({part.type[:60]}) that is not known to {_SERVES}", where)
-
-
-def _image(url: str, where: str) -> Fields:
-    media_type, source = _given(url, where, "an image")
-    if media_type not in IMAGE_FORMATS:
-        known = ", ".join(sorted(set(IMAGE_FORMATS.values())))
-        raise cannot(where, f"has an image that is none of {known}, which {_SERVES}, knows", where)
-    return {"format": IMAGE_FORMATS[media_type], "source": source}
-
-
-def _document(file: File, where: str) -> Fields:
-    media_type, source = _given(file.file_data, where, "a file")
-    if media_type not in DOCUMENT_FORMATS:
-        raise cannot(where, f"has a file ({media_type}) that is not known to {_SERVES}", where)
-    stem = (file.filename or "").rpartition(".")[0] or file.filename or ""
-    name = _NO_NAME.sub(" ", stem).strip()[:200] or "document"
-    return {"format": DOCUMENT_FORMATS[media_type], "name": name, "source": source}
 
 
 def _given(url: str, where: str, what: str) -> tuple[str, Fields]:

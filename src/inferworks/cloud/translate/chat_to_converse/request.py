@@ -65,7 +65,6 @@ from inferworks.dialects.bedrock_converse import TIERS
 from inferworks.dialects.openai_chat import (
     FullChatRequest,
     FullMessage,
-    ResponseFormat,
     Tool,
     ToolFunction,
     read_full_chat,
@@ -108,7 +107,12 @@ def converse_request(call: Call, omissions: Omissions) -> bytes:
     fields: Fields = {"messages": turns}
     set_if(fields, "system", system or None)
     set_if(fields, "inferenceConfig", _inference(request, call.facts, extra, omissions) or None)
-    output = _output(request, call.facts, omissions)
+    effort = request.reasoning_effort
+    output: Fields = {}
+    if effort is not None and effort != "none":  # without one a model uses its default
+        set_if(output, "effort", nearest_effort(effort, call.facts.efforts))
+        if not output:
+            omissions.leave_out("reasoning_effort")
     tools = _Tools(request, call, omissions)
     if tools.format is not None:
         output["textFormat"] = tools.format
@@ -121,14 +125,11 @@ def converse_request(call: Call, omissions: Omissions) -> bytes:
     set_if(fields, "serviceTier", _tier(request.service_tier, omissions))
     fields |= {name: extra.pop(name) for name in _OWN & extra.keys()}
     set_if(extra, "tool_choice", tools.choice_of_the_model)
-    set_if(fields, "additionalModelRequestFields", _for_the_model(extra) or None)
-    return msgspec.json.encode(fields)
-
-
-def _for_the_model(extra: Fields) -> Fields:
-    """Return the fields for the model alone: under Converse's name for them, or beside all else."""
     given = extra.pop("additionalModelRequestFields", None)
-    return extra if given is None else {**read_request(given, read_fields), **extra}
+    if given is not None:
+        extra = {**read_request(given, read_fields), **extra}
+    set_if(fields, "additionalModelRequestFields", extra or None)
+    return msgspec.json.encode(fields)
 
 
 def _inference(
@@ -150,18 +151,6 @@ def _inference(
     stops = [stop for stop in request.stops or () if facts.blank_stops or stop.strip()]
     set_if(fields, "stopSequences", stops or None)
     return fields
-
-
-def _output(request: FullChatRequest, facts: ModelFacts, omissions: Omissions) -> Fields:
-    """Return the reasoning effort; without one a model uses its default."""
-    effort = request.reasoning_effort
-    if effort is None or effort == "none":
-        return {}
-    known = nearest_effort(effort, facts.efforts)
-    if known is None:
-        omissions.leave_out("reasoning_effort")
-        return {}
-    return {"effort": known}
 
 
 def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
@@ -192,19 +181,27 @@ class _Tools:
             why = "cannot demand a tool: that is not taken by the model that serves this"
             omissions.refuse("tool_choice", why, "tool_choice")
             given = given._replace(choice="auto", forced=None)
-        if given.choice == "none" and given.tools:
-            _refuse_calls_without_tools(request.messages)
+        if (
+            given.choice == "none"
+            and given.tools
+            and any(message.tool_calls or message.role == "tool" for message in request.messages)
+        ):
+            why = f"cannot be 'none' in a chat with calls of tools for {_SERVES}"
+            raise cannot("tool_choice", why, "tool_choice")
         offers = [] if given.choice == "none" else given.tools
         facts = call.facts
         tools = [field for function, tool in offers for field in _tool(function, tool, facts)]
         choice = _tool_choice(given) if offers else None
         wanted = wants_json(request.response_format)
         if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
-            self.format = _text_format(wanted)
+            schema = {"schema": bytes(schema_of(wanted)).decode()}
+            self.format = {"type": "json_schema", "structure": {"jsonSchema": schema}}
         elif wanted is not None and may_answer(given):
             self.answers = True
             choice = {"any": {}} if may_force else {"auto": {}}  # more know it than a tool by name
-            tools.append(_json_tool(wanted))
+            spec: Fields = {"name": JSON_TOOL, "description": DESCRIPTION}
+            spec["inputSchema"] = {"json": as_object(schema_of(wanted))}
+            tools.append({"toolSpec": spec})
         self.is_forced = choice is not None and "auto" not in choice
         """True when one of the tools must be called."""
         # A demand for any of one tool is a forced call, too: Vercel's `generateObject` says it so.
@@ -228,22 +225,6 @@ class _Tools:
             return None
         omissions.leave_out("parallel_tool_calls")
         return choice
-
-
-def _text_format(given: ResponseFormat) -> Fields:
-    schema = {"schema": bytes(schema_of(given)).decode()}
-    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
-
-
-def _json_tool(wanted: ResponseFormat) -> Fields:
-    schema = {"json": as_object(schema_of(wanted))}
-    return {"toolSpec": {"name": JSON_TOOL, "description": DESCRIPTION, "inputSchema": schema}}
-
-
-def _refuse_calls_without_tools(messages: Sequence[FullMessage]) -> None:
-    if any(message.tool_calls or message.role == "tool" for message in messages):
-        why = f"cannot be 'none' in a chat with calls of tools for {_SERVES}"
-        raise cannot("tool_choice", why, "tool_choice")
 
 
 def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> list[Fields]:

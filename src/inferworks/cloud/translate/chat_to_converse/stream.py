@@ -24,7 +24,6 @@ from inferworks.dialects.bedrock_converse import (
     Event,
     Reasoning,
     ReasoningText,
-    ToolUse,
 )
 from inferworks.dialects.finish_reasons import converse_finish_reason
 from inferworks.http.sse import DONE, event_data
@@ -120,27 +119,20 @@ class ChatStream:
         delta = event.delta
         if delta.text:
             yield {"content": delta.text}
-        if delta.reasoning_content is not None:
-            yield from self._thought(delta.reasoning_content)
+        if (thought := delta.reasoning_content) is not None:
+            before = self._thoughts.reasoning_text or ReasoningText()
+            self._thoughts = Reasoning(
+                ReasoningText(before.text + thought.text, before.signature + thought.signature),
+                self._thoughts.redacted_content + thought.redacted_content,
+            )
+            if thought.text:
+                yield {"reasoning_content": thought.text}
         if delta.tool_use is not None:
-            yield from self._argued(event, delta.tool_use)
-
-    def _thought(self, piece: Reasoning) -> Iterator[Fields]:
-        before = self._thoughts.reasoning_text or ReasoningText()
-        self._thoughts = Reasoning(
-            ReasoningText(before.text + piece.text, before.signature + piece.signature),
-            self._thoughts.redacted_content + piece.redacted_content,
-        )
-        if piece.text:
-            yield {"reasoning_content": piece.text}
-
-    def _argued(self, event: BlockEvent, tool_use: ToolUse) -> Iterator[Fields]:
-        """A piece of a call's arguments: here they are text, and not the object itself."""
-        written = tool_use.arguments
-        piece = msgspec.json.decode(written, type=str) if written.startswith('"') else written
-        if piece:
-            self._without_input.discard(event.content_block_index)
-            yield self._with(event, piece)
+            written = delta.tool_use.arguments  # as text, or as the object itself
+            piece = msgspec.json.decode(written, type=str) if written.startswith('"') else written
+            if piece:
+                self._without_input.discard(event.content_block_index)
+                yield self._with(event, piece)
 
     def _closed(self, event: BlockEvent) -> Iterator[Fields]:
         thoughts, self._thoughts = thinking_blocks(self._thoughts), Reasoning()

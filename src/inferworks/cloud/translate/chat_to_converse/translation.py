@@ -24,7 +24,7 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import amazon_message, openai_error
-from inferworks.dialects.bedrock_converse import ANSWERS, Answer, Block
+from inferworks.dialects.bedrock_converse import ANSWERS, Block
 from inferworks.dialects.finish_reasons import converse_finish_reason
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -55,7 +55,20 @@ class ChatToConverse:
 
     def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole answer as a completion."""
-        return msgspec.json.encode(_completion(call, read_answer(data, ANSWERS), told))
+        answer = read_answer(data, ANSWERS)
+        said = _said(answer.output.message.content)
+        finish = converse_finish_reason(answer.stop_reason, calls_tools="tool_calls" in said)
+        choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": finish}
+        completion = {
+            "id": completion_id(call.id),
+            "object": "chat.completion",
+            "created": 0,  # Bedrock does not say
+            "model": call.model,
+            "system_fingerprint": None,  # OpenRouter's client wants the field
+            "choices": [choice],
+            "usage": chat_usage(told),
+        }
+        return msgspec.json.encode(completion)
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Amazon's error body as OpenAI's."""
@@ -64,27 +77,6 @@ class ChatToConverse:
     def stream(self, call: Call) -> ChatStream:
         """The events of an answer as a chat's."""
         return ChatStream(call.id, call.model, wants_usage=call.wants_usage)
-
-
-def _completion(call: Call, answer: Answer, told: ReportedUsage) -> Fields:
-    said = _said(answer.output.message.content)
-    choice = {
-        "index": 0,
-        "message": said,
-        "logprobs": None,
-        "finish_reason": converse_finish_reason(
-            answer.stop_reason, calls_tools="tool_calls" in said
-        ),
-    }
-    return {
-        "id": completion_id(call.id),
-        "object": "chat.completion",
-        "created": 0,  # Bedrock does not say
-        "model": call.model,
-        "system_fingerprint": None,  # OpenRouter's client wants the field
-        "choices": [choice],
-        "usage": chat_usage(told),
-    }
 
 
 def _said(blocks: list[Block]) -> Fields:

@@ -56,7 +56,6 @@ from inferworks.dialects.openai_chat import (
     ContentPart,
     FullChatRequest,
     FullMessage,
-    ResponseFormat,
     Tool,
     ToolCall,
     ToolFunction,
@@ -203,12 +202,18 @@ def _put_tools(
     choice = _tool_choice(given) if tools else None
     wanted = wants_json(request.response_format)
     if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
-        _put_format(fields, wanted)
+        own = fields.get("output_config", {})
+        config = msgspec.json.decode(own) if isinstance(own, msgspec.Raw) else own
+        form = {"type": "json_schema", "schema": schema_of(wanted)}
+        fields["output_config"] = {"format": form, **config}
     elif wanted is not None and may_answer(given):
         choice = _json_choice(given) if facts.forced_tools else {"type": "auto"}
-        tools.append(_json_tool(wanted))
+        schema = as_object(schema_of(wanted))
+        tools.append({"name": JSON_TOOL, "description": DESCRIPTION, "input_schema": schema})
         if not facts.forced_tools:
-            _tell_of_json_tool(fields)
+            system = fields.get("system", [])
+            blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
+            fields["system"] = [*blocks, {"type": "text", "text": TO_BE_CALLED}]
     if not tools:
         return
     if choice is not None and choice["type"] in {"any", "tool"}:
@@ -228,28 +233,6 @@ def _stop_thinking(fields: Fields, omissions: Omissions) -> None:
     if isinstance(config, dict) and "format" in config:
         fields["output_config"] = {"format": config["format"]}
     omissions.leave_out("reasoning_effort")
-
-
-def _put_format(fields: Fields, wanted: ResponseFormat) -> None:
-    own = fields.get("output_config", {})
-    config = msgspec.json.decode(own) if isinstance(own, msgspec.Raw) else own
-    form = {"type": "json_schema", "schema": schema_of(wanted)}
-    fields["output_config"] = {"format": form, **config}
-
-
-def _json_tool(wanted: ResponseFormat) -> Fields:
-    return {
-        "name": JSON_TOOL,
-        "description": DESCRIPTION,
-        "input_schema": as_object(schema_of(wanted)),
-    }
-
-
-def _tell_of_json_tool(fields: Fields) -> None:
-    """Add the instruction for a model that cannot be made to call a tool."""
-    system = fields.get("system", [])
-    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
-    fields["system"] = [*blocks, {"type": "text", "text": TO_BE_CALLED}]
 
 
 def _json_choice(given: Offered) -> Fields:
@@ -295,21 +278,20 @@ def _said(
 def _turn(message: FullMessage, ids: CallIds, where: str) -> Turn:
     match message.role:
         case "assistant":
-            return "assistant", _assistant(message, ids, where)
+            said: list[Fields] = [*message.signed_thoughts, *_all_blocks(message, where)]
+            if message.refusal:
+                said.append({"type": "text", "text": message.refusal})
+            said += (_tool_use(call, ids, where) for call in message.tool_calls or ())
+            return "assistant", said
         case "tool":
-            return "tool", [_tool_result(message, ids, where)]
+            content = _simplest(_all_blocks(message, where))
+            call_id = ids.answered(message.tool_call_id)
+            return "tool", [{"type": "tool_result", "tool_use_id": call_id, "content": content}]
         case "user":
             return "user", _all_blocks(message, where)
         case "system" | "developer":
             return "system", _all_blocks(message, where)
     raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
-
-
-def _assistant(message: FullMessage, ids: CallIds, where: str) -> list[Fields]:
-    said: list[Fields] = [*message.signed_thoughts, *_all_blocks(message, where)]
-    if message.refusal:
-        said.append({"type": "text", "text": message.refusal})
-    return [*said, *(_tool_use(call, ids, where) for call in message.tool_calls or ())]
 
 
 def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
@@ -323,12 +305,6 @@ def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
     given = msgspec.Raw(arguments.encode())
     call_id = ids.called(call.id)
     return {"type": "tool_use", "id": call_id, "name": call.function.name, "input": given}
-
-
-def _tool_result(message: FullMessage, ids: CallIds, where: str) -> Fields:
-    content = _simplest(_all_blocks(message, where))
-    call_id = ids.answered(message.tool_call_id)
-    return {"type": "tool_result", "tool_use_id": call_id, "content": content}
 
 
 def _all_blocks(message: FullMessage, where: str) -> list[Fields]:

@@ -106,7 +106,11 @@ class ChatStream:
                 closed = self._blocks.pop(number, self._none)
                 yield from map(self._chunk, self._closed(closed))
             case Event(type="message_delta", delta=Delta() as delta):
-                yield from self._end(delta.stop_reason)
+                calls_tools = self._calls > 0
+                reason = messages_finish_reason(delta.stop_reason, calls_tools=calls_tools)
+                yield self._chunk({}, reason)
+                if self._wants_usage and self._told is not None:
+                    yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
 
     def _opened(self, opened: _Open) -> Iterator[Fields]:
         """Yield the beginning of a block; most have nothing to say yet."""
@@ -138,11 +142,6 @@ class ChatStream:
             yield {"thinking_blocks": [signed(block)]}
         elif block.type == "tool_use" and not opened.has_arguments:
             yield opened.argued(block.arguments)
-
-    def _end(self, stop_reason: str | None) -> Iterator[Fields]:
-        yield self._chunk({}, messages_finish_reason(stop_reason, calls_tools=self._calls > 0))
-        if self._wants_usage and self._told is not None:
-            yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
 
     def _chunk(self, delta: Fields, reason: str | None = None) -> Fields:
         choice = {

@@ -19,7 +19,7 @@ from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.sent_names import SAME_NAMES, SentNames
 from inferworks.cloud.translate.usage import chat_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
-from inferworks.dialects.anthropic_messages import MESSAGES, AnswerBlock, Message
+from inferworks.dialects.anthropic_messages import MESSAGES, AnswerBlock
 from inferworks.dialects.errors import openai_error_type
 from inferworks.dialects.finish_reasons import messages_finish_reason
 from inferworks.meter.reported_usage import ReportedUsage
@@ -55,7 +55,20 @@ class ChatToMessages:
 
     def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole message as a completion."""
-        return msgspec.json.encode(_completion(read_answer(data, MESSAGES), told))
+        message = read_answer(data, MESSAGES)
+        said = _said(message.content)
+        finish = messages_finish_reason(message.stop_reason, calls_tools="tool_calls" in said)
+        choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": finish}
+        completion = {
+            "id": message.id,
+            "object": "chat.completion",
+            "created": 0,  # Anthropic does not say
+            "model": message.model,
+            "system_fingerprint": None,  # OpenRouter's client wants the field
+            "choices": [choice],
+            "usage": chat_usage(told),
+        }
+        return msgspec.json.encode(completion)
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Anthropic's error body as OpenAI's."""
@@ -70,27 +83,6 @@ class ChatToMessages:
     def stream(self, call: Call) -> ChatStream:
         """A message's events as a chat's."""
         return ChatStream(wants_usage=call.wants_usage)
-
-
-def _completion(message: Message, told: ReportedUsage) -> Fields:
-    said = _said(message.content)
-    choice = {
-        "index": 0,
-        "message": said,
-        "logprobs": None,
-        "finish_reason": messages_finish_reason(
-            message.stop_reason, calls_tools="tool_calls" in said
-        ),
-    }
-    return {
-        "id": message.id,
-        "object": "chat.completion",
-        "created": 0,  # Anthropic does not say
-        "model": message.model,
-        "system_fingerprint": None,  # OpenRouter's client wants the field
-        "choices": [choice],
-        "usage": chat_usage(told),
-    }
 
 
 def _said(blocks: list[AnswerBlock]) -> Fields:

@@ -46,7 +46,6 @@ from inferworks.dialects.anthropic_messages import (
     ContentBlock,
     FullMessagesRequest,
     OutputConfig,
-    OutputFormat,
     Source,
     Thinking,
     Tool,
@@ -134,7 +133,12 @@ def _put_settings(fields: Fields, request: FullMessagesRequest) -> None:
     set_if(fields, "reasoning_effort", config.effort or _effort(request.thinking))
     wanted = config.format or request.output_format
     if wanted is not None:
-        fields["response_format"] = _response_format(wanted)
+        if wanted.type != "json_schema":
+            why = f"cannot be {wanted.type!r}"
+            raise cannot("output_config.format", why, "output_config.format")
+        strict = is_strict(read_request(wanted.schema, msgspec.json.decode))
+        schema = {"name": "answer", "schema": wanted.schema, "strict": strict}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     if request.service_tier == "standard_only":
         fields["service_tier"] = "default"
 
@@ -148,14 +152,6 @@ def _effort(thinking: Thinking | None) -> str | None:
     if thinking.budget_tokens < 4096:
         return "low"
     return "medium" if thinking.budget_tokens < 16_384 else "high"
-
-
-def _response_format(given: OutputFormat) -> Fields:
-    if given.type != "json_schema":
-        raise cannot("output_config.format", f"cannot be {given.type!r}", "output_config.format")
-    strict = is_strict(read_request(given.schema, msgspec.json.decode))
-    schema = {"name": "answer", "schema": given.schema, "strict": strict}
-    return {"type": "json_schema", "json_schema": schema}
 
 
 # --- tools
@@ -282,17 +278,19 @@ def _assistant(blocks: Sequence[ContentBlock], where: str, omissions: Omissions)
         omissions.names.append(f"{where}:{block.type}")
     text = "".join(block.text for block in blocks if block.type == "text")
     thought = "".join(block.thinking for block in blocks if not block.signature)
-    calls = [_tool_call(block) for block in blocks if block.type == "tool_use"]
+    calls = [
+        {
+            "id": short_id(block.id, OPENAI_ID_CHARACTERS),
+            "type": "function",
+            "function": {"name": short_name(block.name), "arguments": bytes(block.input).decode()},
+        }
+        for block in blocks
+        if block.type == "tool_use"
+    ]
     message: Fields = {"role": "assistant", "content": text if text or not calls else None}
     set_if(message, "reasoning_content", thought or None)
     set_if(message, "tool_calls", calls or None)
     return message
-
-
-def _tool_call(block: ContentBlock) -> Fields:
-    function = {"name": short_name(block.name), "arguments": bytes(block.input).decode()}
-    call_id = short_id(block.id, OPENAI_ID_CHARACTERS)
-    return {"id": call_id, "type": "function", "function": function}
 
 
 def _content(blocks: Sequence[ContentBlock], where: str) -> str | list[Fields]:

@@ -26,7 +26,7 @@ from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
 from inferworks.cloud.usage_parsers.cloud_errors import error_words
 from inferworks.dialects.errors import AnthropicError, AnthropicErrorFields, anthropic_error_type
-from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage
 from inferworks.errors import UpstreamError
 from inferworks.meter.reported_usage import ReportedUsage
 
@@ -58,7 +58,25 @@ class MessagesToChat:
 
     def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
         """A whole completion as a message."""
-        return msgspec.json.encode(_message(call, read_answer(data, COMPLETIONS), told))
+        completion = read_answer(data, COMPLETIONS)
+        choice = completion.first
+        if choice is None:
+            raise UpstreamError("the answer has no choices", sent=True)
+        calls_tools = bool(choice.message.calls)
+        reason, sequence = stop_reason(
+            choice.finish_reason, choice.stop_reason, calls_tools=calls_tools
+        )
+        message = {
+            "id": completion.id or message_id(call),
+            "type": "message",
+            "role": "assistant",
+            "model": completion.model or call.model,
+            "content": list(_content(call, choice.message, is_cut=reason == "max_tokens")),
+            "stop_reason": reason,
+            "stop_sequence": sequence,
+            "usage": messages_usage(told),
+        }
+        return msgspec.json.encode(message)
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """OpenAI's error body as Anthropic's."""
@@ -71,46 +89,21 @@ class MessagesToChat:
         return MessagesStream(call)
 
 
-def _message(call: Call, completion: Completion, told: ReportedUsage) -> Fields:
-    choice = completion.first
-    if choice is None:
-        raise UpstreamError("the answer has no choices", sent=True)
-    calls_tools = bool(choice.message.calls)
-    reason, sequence = stop_reason(
-        choice.finish_reason, choice.stop_reason, calls_tools=calls_tools
-    )
-    return {
-        "id": completion.id or message_id(call),
-        "type": "message",
-        "role": "assistant",
-        "model": completion.model or call.model,
-        "content": list(_content(call, choice.message, is_cut=reason == "max_tokens")),
-        "stop_reason": reason,
-        "stop_sequence": sequence,
-        "usage": messages_usage(told),
-    }
-
-
 def _content(asked: Call, said: AnswerMessage, *, is_cut: bool) -> Iterator[Fields]:
-    yield from _thinking(said)
+    # reasoning is signed as it came, or has an empty signature
+    for block in said.thinking_blocks or ():
+        if block.type == "redacted_thinking":
+            yield {"type": block.type, "data": block.data}
+        elif block.signature:
+            yield {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+    if said.thought and not any(block.signature for block in said.thinking_blocks or ()):
+        yield {"type": "thinking", "thinking": said.thought, "signature": ""}
     if said.text:
         yield {"type": "text", "text": said.text}
     for number, call in enumerate(said.calls):
         name = whole_name(call.function.name or "", asked.body)
         given = _input(call.function.written, is_cut=is_cut)
         yield {"type": "tool_use", "id": call.id or f"toolu_{number}", "name": name, "input": given}
-
-
-def _thinking(said: AnswerMessage) -> Iterator[Fields]:
-    """Yield the reasoning as Anthropic's blocks: signed as it came, or with an empty signature."""
-    for block in said.thinking_blocks or ():
-        if block.type == "redacted_thinking":
-            yield {"type": block.type, "data": block.data}
-        elif block.signature:
-            yield {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
-    signed = any(block.signature for block in said.thinking_blocks or ())
-    if said.thought and not signed:
-        yield {"type": "thinking", "thinking": said.thought, "signature": ""}
 
 
 def _input(arguments: str, *, is_cut: bool) -> msgspec.Raw:

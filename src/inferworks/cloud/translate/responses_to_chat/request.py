@@ -269,17 +269,12 @@ def _put_message(item: InputItem, place: str, chat: _Chat) -> None:
     if role is None:
         raise cannot(f"{place}.role", "must be user, assistant, system or developer", place)
     if role == "assistant":
-        chat.speak(_said(item, place))
+        said = _parts(item.content, f"{place}.content")
+        if not isinstance(said, str):  # several parts are one text, as upstreams expect it
+            said = "".join(part.text or part.refusal for part in said)
+        chat.speak(said)
     else:
         chat.say({"role": role, "content": _content(item.content, f"{place}.content")})
-
-
-def _said(item: InputItem, place: str) -> str:
-    """Return the assistant's text: several parts are one text, as upstreams expect it."""
-    content = _parts(item.content, f"{place}.content")
-    if isinstance(content, str):
-        return content
-    return "".join(part.text or part.refusal for part in content)
 
 
 def _content(raw: msgspec.Raw, place: str) -> str | list[Fields]:
@@ -355,7 +350,8 @@ def _tool_fields(request: FullResponsesRequest, omissions: Omissions) -> Fields:
     omissions.names += unknown
     choice = _choice(request.tool_choice, tools)
     if isinstance(request.tool_choice, ToolChoice) and request.tool_choice.type == "allowed_tools":
-        tools = _allowed(request.tool_choice, tools)
+        allowed = {tool.name for tool in request.tool_choice.tools}
+        tools = [t for t in tools if t.tool.name in allowed or t.namespace in allowed]
     if choice == "required" and not tools:
         why = "asks for a call of a tool, and this model can have none of those that are given"
         raise cannot("tool_choice", why, "tool_choice")
@@ -381,12 +377,6 @@ def _choice(choice: str | ToolChoice | None, tools: list[Offered]) -> str | Fiel
         return {"type": "function", "function": {"name": name}}
     why = f"is of the type {choice.type[:60]!r}, which this model does not have; functions can be used"
     raise cannot("tool_choice", why, "tool_choice")
-
-
-def _allowed(choice: ToolChoice, tools: list[Offered]) -> list[Offered]:
-    """Return the ones of `tools` that may be called now."""
-    allowed = {tool.name for tool in choice.tools}
-    return [tool for tool in tools if tool.tool.name in allowed or tool.namespace in allowed]
 
 
 def _response_format(wanted: TextFormat | None) -> Fields | None:

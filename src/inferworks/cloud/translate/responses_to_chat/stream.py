@@ -35,7 +35,6 @@ from inferworks.cloud.translate.tool_call_pieces import OpenCalls
 from inferworks.dialects.openai_chat import (
     COMPLETIONS,
     AnswerMessage,
-    Choice,
     Completion,
     ToolCallPiece,
 )
@@ -79,20 +78,14 @@ class ResponsesStream:
         if self._begun is None:
             yield from self._begin(completion)
         choice = completion.first
-        if choice is not None:
-            yield from self._added(choice)
-
-    def _begin(self, completion: Completion) -> Iterator[Fields]:
-        self._begun = completion
-        response = self._echo.response(self._begun, [], "in_progress")
-        yield {"type": "response.created", "response": response}
-        yield {"type": "response.in_progress", "response": response}
-
-    def _added(self, choice: Choice) -> Iterator[Fields]:
+        if choice is None:
+            return
         self._finish = choice.finish_reason or self._finish
         for is_thought, kind, text in _texts(choice.delta):
-            spoken = self._speaking(is_thought=is_thought)
-            if spoken is None:
+            newest = self._items[-1] if self._items else None
+            if isinstance(newest, _Spoken) and newest.is_open and newest.is_thought is is_thought:
+                spoken = newest
+            else:
                 yield from self._hush()
                 spoken = self._open_spoken(is_thought=is_thought)
                 yield from spoken.begin()
@@ -100,12 +93,11 @@ class ResponsesStream:
         for call in choice.delta.calls:
             yield from self._called(call)
 
-    def _speaking(self, *, is_thought: bool) -> _Spoken | None:
-        """The item that is being said or thought, if it is the newest and open."""
-        newest = self._items[-1] if self._items else None
-        if isinstance(newest, _Spoken) and newest.is_open and newest.is_thought is is_thought:
-            return newest
-        return None
+    def _begin(self, completion: Completion) -> Iterator[Fields]:
+        self._begun = completion
+        response = self._echo.response(self._begun, [], "in_progress")
+        yield {"type": "response.created", "response": response}
+        yield {"type": "response.in_progress", "response": response}
 
     def _open_spoken(self, *, is_thought: bool) -> _Spoken:
         index = len(self._items)

@@ -83,8 +83,12 @@ def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
         yield thought_of(echo.id_of("rs", number), [thought], "completed" if more else status)
         number += 1
     if said.text or not (calls or said.thought):
-        item_id = echo.id_of("msg", number)
-        yield message_of(item_id, list(_said(choice)), "completed" if calls else status)
+        parts: list[Fields] = []
+        if said.written or not said.refusal:
+            parts.append(part_of("output_text", said.written, choice.sureness))
+        if said.refusal:
+            parts.append(part_of("refusal", said.refusal))
+        yield message_of(echo.id_of("msg", number), parts, "completed" if calls else status)
         number += 1
     for place, call in enumerate(calls, number):
         function = call.function
@@ -96,11 +100,3 @@ def _output(choice: Choice, echo: Echo, status: str) -> Iterator[Fields]:
             function.written or nothing,
             status,
         )
-
-
-def _said(choice: Choice) -> Iterator[Fields]:
-    said = choice.message
-    if said.written or not said.refusal:
-        yield part_of("output_text", said.written, choice.sureness)
-    if said.refusal:
-        yield part_of("refusal", said.refusal)
