@@ -93,23 +93,22 @@ def read_plan(
     """
     try:
         file = msgspec.convert(tomllib.loads(text), _PlanFile)
-        return PlanFile(_terms(file), _moment_ns(file.effective, midnight_ns))
+        return PlanFile(
+            Terms(
+                currency=file.currency,
+                prices=tuple(
+                    Price(row.unit, _scheme(row, file.currency), row.models, row.included)
+                    for row in file.price
+                ),
+                subscription_pico=parse_pico(file.subscription),
+                minimum_pico=parse_pico(file.minimum),
+                discounts=tuple(map(_discount, file.discount)),
+                name=file.name,
+            ),
+            _moment_ns(file.effective, midnight_ns),
+        )
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
         raise UserError(f"{name}: {error}") from error
-
-
-def _terms(file: _PlanFile) -> Terms:
-    return Terms(
-        currency=file.currency,
-        prices=tuple(
-            Price(row.unit, _scheme(row, file.currency), row.models, row.included)
-            for row in file.price
-        ),
-        subscription_pico=parse_pico(file.subscription),
-        minimum_pico=parse_pico(file.minimum),
-        discounts=tuple(map(_discount, file.discount)),
-        name=file.name,
-    )
 
 
 def _scheme(row: _Price, currency: str) -> Scheme:
@@ -146,16 +145,14 @@ def _pico(row: _Row, unit: Unit, currency: str) -> int:
 def _discount(row: _Discount) -> Discount:
     match row.percent, row.amount:
         case str(text), None:
-            return _percent_off(parse_pico(text), parse_pico("100"))
+            part = parse_pico(text)
+            whole = parse_pico("100")
+            # `part` of `whole`, in lowest terms
+            common = gcd(part, whole)
+            return PercentOff(part // common, whole // common)
         case None, str(text):
             return AmountOff(parse_pico(text))
     raise UserError("discount: give either percent or amount")
-
-
-def _percent_off(part: int, whole: int) -> PercentOff:
-    """`part` of `whole`, in lowest terms."""
-    common = gcd(part, whole)
-    return PercentOff(part // common, whole // common)
 
 
 def _moment_ns(moment: object, midnight_ns: Callable[[dt.date], int]) -> int | None:

@@ -213,7 +213,19 @@ class Billing:
     def model(self, name: str) -> ModelName:
         """`name`, of a model, in the form in which it is compared."""
         if name not in self._models:
-            self._models[name] = _model_name(name, self._developers)
+            text = _plain(name)
+            if " " not in text:
+                text = text.rpartition("/")[2]
+            text = _ROUTE.sub("", text)
+            text, version = _taken(_VERSION, text)
+            if not version and "claude" in text:
+                text, version = _taken(_CLAUDE_VERSION, text)
+            text, dates = _dated(_REVISION.sub("", text))
+            pieces = [p for p in _pieces(text) if p not in self._developers and p not in _NO_NAME]
+            runs = [run for piece in pieces for run in re.findall(r"\d+", piece)]
+            letters = re.sub(r"\d", "", "".join(pieces))
+            digits = "".join(run for at, run in enumerate(runs) if at == 0 or run.strip("0"))
+            self._models[name] = ModelName(letters, digits, dates, version)
         return self._models[name]
 
     def said(self, text: str, family: str = "") -> Said:
@@ -365,22 +377,6 @@ def _name_forms(name: str, legal_forms: frozenset[str]) -> Iterator[str]:
         yield "".join(words)
     if len(words) > 1 and words[-1] == "ai":
         yield "".join(words[:-1])
-
-
-def _model_name(name: str, developers: frozenset[str]) -> ModelName:
-    text = _plain(name)
-    if " " not in text:
-        text = text.rpartition("/")[2]
-    text = _ROUTE.sub("", text)
-    text, version = _taken(_VERSION, text)
-    if not version and "claude" in text:
-        text, version = _taken(_CLAUDE_VERSION, text)
-    text, dates = _dated(_REVISION.sub("", text))
-    pieces = [p for p in _pieces(text) if p not in developers and p not in _NO_NAME]
-    runs = [run for piece in pieces for run in re.findall(r"\d+", piece)]
-    letters = re.sub(r"\d", "", "".join(pieces))
-    digits = "".join(run for at, run in enumerate(runs) if at == 0 or run.strip("0"))
-    return ModelName(letters, digits, dates, version)
 
 
 def _dated(text: str) -> tuple[str, frozenset[str]]:

@@ -47,7 +47,17 @@ class ModelCatalog:
         """Keep `rows`; ConfigError when a coefficient is negative or no row is for any model."""
         self._rows = sorted(rows, key=lambda row: (row.id, row.effective))
         for row in self._rows:
-            _refuse_negative(row)
+            coefficients = (
+                row.prefill,
+                row.prefill_context,
+                row.decode,
+                row.decode_context,
+                row.input,
+                row.output,
+                row.step,
+            )
+            if min(coefficients) < 0:
+                raise ConfigError(f"models.toml: model {row.id!r} has a negative coefficient")
         if not any(row.id == ANY_MODEL for row in self._rows):
             raise ConfigError('models.toml: no row has id = "*", for models without a row')
 
@@ -71,17 +81,3 @@ def model_catalog() -> ModelCatalog:
     text = resources.files("inferworks.catalog").joinpath("models.toml").read_text("utf-8")
     rows = tomllib.loads(text)["model"]
     return ModelCatalog(msgspec.convert(rows, list[StepWeights]))
-
-
-def _refuse_negative(row: StepWeights) -> None:
-    coefficients = (
-        row.prefill,
-        row.prefill_context,
-        row.decode,
-        row.decode_context,
-        row.input,
-        row.output,
-        row.step,
-    )
-    if min(coefficients) < 0:
-        raise ConfigError(f"models.toml: model {row.id!r} has a negative coefficient")

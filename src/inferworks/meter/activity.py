@@ -140,7 +140,16 @@ def sort_out(known: Mapping[Name, Report], reports: Sequence[Report]) -> Sorted[
         elif existing == report:
             duplicates.append(report)
         else:
-            conflicts.append(_conflict(report, existing))
+            source, id_ = name_of(report)
+            conflicts.append(
+                Quarantined(
+                    source=source,
+                    key=id_,
+                    reason=_CONFLICT,
+                    body=msgspec.json.encode(report).decode(),
+                    existing=msgspec.json.encode(existing).decode(),
+                )
+            )
     return Sorted(tuple(accepted), tuple(duplicates), tuple(conflicts))
 
 
@@ -154,28 +163,19 @@ def _retraction(journal: Journal, reasons: Mapping[Name, str], at_ns: int, by: s
         known, before = _known(reads, [*reasons]), reads.known_retracted(reasons)
     return Retraction(
         retracted=tuple(
-            Retracted(*name, starts_ns(report), _until_ns(report), at_ns, by, reasons[name])
+            Retracted(
+                *name,
+                starts_ns(report),
+                report.end_ns if isinstance(report, Activity) else report.opened_ns,
+                at_ns,
+                by,
+                reasons[name],
+            )
             for name, report in known.items()
             if name not in before
         ),
         before=len(before),
         unknown=tuple(name for name in reasons if name not in known),
-    )
-
-
-def _until_ns(report: Reported) -> int:
-    """Return the end of the time whose books a report is in: for a call, the moment of its opening."""
-    return report.end_ns if isinstance(report, Activity) else report.opened_ns
-
-
-def _conflict(report: Reported, existing: Reported) -> Quarantined:
-    source, id_ = name_of(report)
-    return Quarantined(
-        source=source,
-        key=id_,
-        reason=_CONFLICT,
-        body=msgspec.json.encode(report).decode(),
-        existing=msgspec.json.encode(existing).decode(),
     )
 
 

@@ -107,7 +107,14 @@ class JournalReader:
         self._path = path
         self._checkpoints: Mapping[CallId, Checkpoint] | None = None
         try:
-            self._database = _connect(path)
+            # a read-only connection to a journal of a version that can be read
+            database = connect(path, "ro", timeout_s=30)
+            try:
+                check_version(database, path)
+            except BaseException:
+                database.close()
+                raise
+            self._database = database
         except (sqlite3.Error, UnicodeError) as error:
             if is_damage(error):
                 raise damaged(path, error) from error
@@ -353,17 +360,6 @@ def ended(database: sqlite3.Connection, calls: Sequence[CallId]) -> set[CallId]:
     """Return those of `calls` that have a usage."""
     rows = database.execute(_ENDED, (msgspec.json.encode(calls).decode(),))
     return {CallId(call_id) for (call_id,) in rows}
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a journal of a version that can be read."""
-    database = connect(path, "ro", timeout_s=30)
-    try:
-        check_version(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def check_version(database: sqlite3.Connection, path: Path) -> int:

@@ -120,7 +120,13 @@ def scrub_journal(path: Path, *, thorough: bool = False) -> Iterator[Piece]:
             data = file.read_bytes()
         except FileNotFoundError:
             continue  # its calls have ended
-        yield Piece("openings", data.count(b"\n"), len(data), _damaged_openings(file, data))
+        count = len(damaged_lines(data))
+        yield Piece(
+            "openings",
+            data.count(b"\n"),
+            len(data),
+            (f"{file}: {count} lines are not what was written",) if count else (),
+        )
 
 
 def set_aside(path: Path) -> list[str]:
@@ -182,7 +188,10 @@ class _Rows(UnsealedReader):
             except DataFolderError as error:
                 yield Piece("journal", 0, 0, (str(error),))
         if self.seals().journal:
-            yield self._seals()
+            with reading(self._path):
+                stray = sum(self._database.execute(query).fetchone()[0] for query in _STRAY)
+            what = (self._told(f"{stray} marks that a report was sealed belong to none"),)
+            yield Piece("journal", 0, 0, what if stray else ())
 
     def whole(self, size: int, check: str) -> Piece:
         """Run SQLite's `check` on the file of `size` bytes and return its findings."""
@@ -263,19 +272,8 @@ class _Rows(UnsealedReader):
         if count:
             yield self._told(f"{count} calls are in no index, so that no statement finds them")
 
-    def _seals(self) -> Piece:
-        with reading(self._path):
-            stray = sum(self._database.execute(query).fetchone()[0] for query in _STRAY)
-        what = (self._told(f"{stray} marks that a report was sealed belong to none"),)
-        return Piece("journal", 0, 0, what if stray else ())
-
     def _told(self, what: object) -> str:
         return str(damaged(self._path, what))
-
-
-def _damaged_openings(file: Path, data: bytes) -> tuple[str, ...]:
-    count = len(damaged_lines(data))
-    return (f"{file}: {count} lines are not what was written",) if count else ()
 
 
 def _size(row: Sequence[Any]) -> int:

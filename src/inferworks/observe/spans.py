@@ -106,6 +106,19 @@ def spans_of(usage: Usage, parent: Parent | None) -> list[Span]:
     trace_id, call_id = trace_id_of(usage.call_id, parent), usage.call_id
     name = f"{operation_name(usage.endpoint)} {usage.model}".strip()
     own = Parent(trace_id, span_id_of(call_id), sampled=True)
+    found: dict[str, Value] = {
+        **_common(usage, usage.tokens),
+        "inferworks.call.id": usage.call_id,
+        "inferworks.outcome": str(usage.outcome),
+        "inferworks.confidence": str(usage.confidence),
+        "inferworks.attempts": len(usage.legs),
+    }
+    if usage.legs:
+        found["gen_ai.provider.name"] = provider_name(usage.legs[-1].provider)
+    if usage.status:
+        found["http.response.status_code"] = usage.status
+    if usage.first_byte_ns is not None:
+        found["inferworks.time_to_first_byte_ns"] = usage.first_byte_ns - usage.opened_ns
     call = Span(
         trace_id,
         own.span_id,
@@ -115,7 +128,7 @@ def spans_of(usage: Usage, parent: Parent | None) -> list[Span]:
         usage.closed_ns,
         parent,
         _error(usage.outcome, usage.error_code),
-        _call_attributes(usage),
+        found,
     )
     attempts = [
         Span(
@@ -132,23 +145,6 @@ def spans_of(usage: Usage, parent: Parent | None) -> list[Span]:
         for number, leg in enumerate(usage.legs)
     ]
     return [call, *attempts]
-
-
-def _call_attributes(usage: Usage) -> dict[str, Value]:
-    found: dict[str, Value] = {
-        **_common(usage, usage.tokens),
-        "inferworks.call.id": usage.call_id,
-        "inferworks.outcome": str(usage.outcome),
-        "inferworks.confidence": str(usage.confidence),
-        "inferworks.attempts": len(usage.legs),
-    }
-    if usage.legs:
-        found["gen_ai.provider.name"] = provider_name(usage.legs[-1].provider)
-    if usage.status:
-        found["http.response.status_code"] = usage.status
-    if usage.first_byte_ns is not None:
-        found["inferworks.time_to_first_byte_ns"] = usage.first_byte_ns - usage.opened_ns
-    return found
 
 
 def _attempt_attributes(usage: Usage, leg: Leg) -> dict[str, Value]:

@@ -201,7 +201,11 @@ class Turns:
                 self._main.ready = True
             finally:
                 del self._threads[_thread.get_ident()]
-                self._end(strand)
+                del self._strands[strand]
+                strand.process.threads.pop(strand, None)
+                for other in strand.joining:
+                    other.ready = True
+                self._give(self._next())
 
         _thread.start_new_thread(run, ())
         return strand
@@ -234,13 +238,6 @@ class Turns:
             gc.collect()  # what came to life again on its way out
         finally:
             me.process = mine
-
-    def _end(self, strand: Strand) -> None:
-        del self._strands[strand]
-        strand.process.threads.pop(strand, None)
-        for other in strand.joining:
-            other.ready = True
-        self._give(self._next())
 
     def _pass_on(self, me: Strand) -> None:
         chosen = self._next()

@@ -99,7 +99,15 @@ class World:
             self.upstreams.append(upstream)
             await upstream.start()
         self._configure()
-        self._make_keys()
+        # customers, their prices and their keys, made before the gateway's first start
+        self.gateway.folder.create()
+        accounts = SqliteAccounts(self.gateway.folder.accounts)
+        for name in CUSTOMERS:
+            customer = CustomerId(name)
+            plan = PricePlan.per_token(customer, START_NS - 10**18, "USD", *PRICES_PICO[name])
+            accounts.add_customer(Customer(customer, START_NS), plan)
+            self._make_key(accounts, name)
+        accounts.close()
         for _ in range(self.random.randint(1, 3)):
             await self._one_life()
         await self._last_life()
@@ -130,7 +138,9 @@ class World:
                 case "kill":
                     self.gateway.kill()
                 case "power":
-                    self._lose_power()
+                    now_ns = self.turns.now_ns
+                    self.power_losses.append((self.disk_failed_ns or now_ns, now_ns))
+                    self.gateway.lose_power()
         self.disk.faults.clear()
 
     async def _last_life(self) -> None:
@@ -217,20 +227,17 @@ class World:
                     self.turns.note(f"the wall clock steps by {step_s} s")
                     self.turns.wall_ns += step_s * 10**9
                 case 5 | 6:
-                    await self._disk_fails()
+                    fault = self.random.choice(_DISK_FAULTS)
+                    began_ns = self.turns.now_ns
+                    self.disk_troubles.append((began_ns, began_ns + 60 * 10**9))
+                    self.disk.faults[fault] = self.random.choice((0.02, 0.3, 1.0))
+                    self.disk_failed_ns = self.disk_failed_ns or self.turns.now_ns
+                    self.turns.note(f"the disk begins to fail: {fault}")
+                    await asyncio.sleep(self.random.choice((0.05, 1.0, 5.0)))
+                    self.disk.faults.clear()
+                    self.turns.note("the disk is well again")
                 case _:
                     pass
-
-    async def _disk_fails(self) -> None:
-        fault = self.random.choice(_DISK_FAULTS)
-        began_ns = self.turns.now_ns
-        self.disk_troubles.append((began_ns, began_ns + 60 * 10**9))
-        self.disk.faults[fault] = self.random.choice((0.02, 0.3, 1.0))
-        self.disk_failed_ns = self.disk_failed_ns or self.turns.now_ns
-        self.turns.note(f"the disk begins to fail: {fault}")
-        await asyncio.sleep(self.random.choice((0.05, 1.0, 5.0)))
-        self.disk.faults.clear()
-        self.turns.note("the disk is well again")
 
     def _revoke(self) -> None:
         """Another process takes back a key, and makes another."""
@@ -246,17 +253,6 @@ class World:
         finally:
             accounts.close()
             self.disk.faults = faults
-
-    def _make_keys(self) -> None:
-        """Customers, their prices and their keys, made before the gateway's first start."""
-        self.gateway.folder.create()
-        accounts = SqliteAccounts(self.gateway.folder.accounts)
-        for name in CUSTOMERS:
-            customer = CustomerId(name)
-            plan = PricePlan.per_token(customer, START_NS - 10**18, "USD", *PRICES_PICO[name])
-            accounts.add_customer(Customer(customer, START_NS), plan)
-            self._make_key(accounts, name)
-        accounts.close()
 
     def _make_key(self, accounts: SqliteAccounts, customer: str) -> None:
         key, secret = mint(CustomerId(customer), self.turns.now_ns)
@@ -308,11 +304,6 @@ class World:
         if self.gateway.error is not None and self.disk_failed_ns is None:
             self.broken.append(f"a stop is clean: {self.gateway.error!r}")
         self.broken += [f"nothing is left: {what}" for what in self.gateway.left]
-
-    def _lose_power(self) -> None:
-        now_ns = self.turns.now_ns
-        self.power_losses.append((self.disk_failed_ns or now_ns, now_ns))
-        self.gateway.lose_power()
 
     def _read(self) -> None:
         """The books' view, when all is over."""

@@ -375,7 +375,10 @@ def _replica_life(name: str, its: Dice) -> tuple[list[Step], list[Capacity]]:
         for _ in range(its.number(0, most_steps)):
             at_ns += its.number(0, 50)
             duration_ns = its.number(0, 200)
-            calls = [_step_call(its) for _ in range(its.number(0, 4))]
+            calls = [
+                (its.choice(_CALLS), its.number(0, 40), its.number(0, 2), its.number(0, 40))
+                for _ in range(its.number(0, 4))
+            ]
             steps.append(a_step(len(steps), at_ns, duration_ns, calls, replica=name))
             at_ns, active_ns = at_ns + duration_ns, active_ns + duration_ns
         at_ns += its.number(1, 300)
@@ -386,10 +389,6 @@ def _replica_life(name: str, its: Dice) -> tuple[list[Step], list[Capacity]]:
     if its.number(0, 4) == 0:
         rows = rows[:-2]  # a crash: the last interval was never written, its steps were
     return steps, rows
-
-
-def _step_call(its: Dice) -> tuple[str, int, int, int]:
-    return its.choice(_CALLS), its.number(0, 40), its.number(0, 2), its.number(0, 40)
 
 
 def _usage(call_id: str, its: Dice) -> Usage:

@@ -346,7 +346,12 @@ def _check_nothing_is_left(
             assert list(reads.opened_unclosed()) == [], "an opened call has no Usage"
             usages = list(reads.usages(0, _END_OF_TIME_NS))
         served = sum("/" not in usage.call_id for usage in usages)  # the others were reported
-        assert _counted(context) == served, "not every call on record is counted"
+        # the calls that the metrics count
+        assert context.board is not None, "every gateway of ours has one"
+        text = exposition(context.board.calls.families()).decode()
+        assert int(parse_exposition(text or "\n").sum(CALLS.name)) == served, (
+            "not every call on record is counted"
+        )
 
 
 def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
@@ -358,10 +363,3 @@ def _both(calls: CallMetrics, traces: Traces | None) -> Watch:
             traces.take(usage)
 
     return watch
-
-
-def _counted(context: AppContext) -> int:
-    """The calls that the metrics count."""
-    assert context.board is not None, "every gateway of ours has one"
-    text = exposition(context.board.calls.families()).decode()
-    return int(parse_exposition(text or "\n").sum(CALLS.name))

@@ -8,7 +8,7 @@ from inferworks.errors import RecordError
 from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import State
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
-from inferworks.meter.stores.base import JournalReads, JournalStore
+from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.usage import Checkpoint
 from inferworks.testing.facts import (
     A_TIME_NS,
@@ -29,7 +29,28 @@ def check_journal_store(store: JournalStore) -> None:
     store.open()
     try:
         _check_every_record_comes_back(store)
-        _check_all_or_none(store)
+        store.write([make_opened(call_id="running")])
+        with store.reads() as reads:
+            before = reads.counts()
+        fresh = make_usage(call_id="fresh")
+        _refused(store, [fresh, make_usage(call_id="whole")], "a second usage of a call")
+        _refused(
+            store,
+            [make_opened(call_id="fresh"), make_opened(call_id="running")],
+            "a second opening",
+        )
+        _refused(store, [fresh, make_step(("x", 1, 0, 1))], "a second step at the same place")
+        _refused(store, [fresh, make_capacity()], "a second capacity row at the same place")
+        _refused(store, [fresh, make_activity()], "a second activity of the same name")
+        _refused(
+            store, [fresh, make_usage(call_id="big", opened_ns=2**63)], "a number out of range"
+        )
+        _refused(
+            store, [fresh, make_usage(call_id="odd", model="\ud800")], "a text that is not Unicode"
+        )
+        with store.reads() as reads:
+            assert reads.counts() == before, "a refused write must leave nothing behind"
+        store.write([make_usage(call_id="running")])
         _check_intervals_are_half_open(store)
         _check_the_newest_counts(store)
         _check_what_is_open(store)
@@ -70,27 +91,6 @@ def _check_every_record_comes_back(store: JournalStore) -> None:
         assert known == {("trainer", "run-1"): activity}, "activities are known by (source, id)"
 
 
-def _check_all_or_none(store: JournalStore) -> None:
-    store.write([make_opened(call_id="running")])
-    with store.reads() as reads:
-        before = reads.counts()
-    fresh = make_usage(call_id="fresh")
-    _refused(store, [fresh, make_usage(call_id="whole")], "a second usage of a call")
-    _refused(
-        store, [make_opened(call_id="fresh"), make_opened(call_id="running")], "a second opening"
-    )
-    _refused(store, [fresh, make_step(("x", 1, 0, 1))], "a second step at the same place")
-    _refused(store, [fresh, make_capacity()], "a second capacity row at the same place")
-    _refused(store, [fresh, make_activity()], "a second activity of the same name")
-    _refused(store, [fresh, make_usage(call_id="big", opened_ns=2**63)], "a number out of range")
-    _refused(
-        store, [fresh, make_usage(call_id="odd", model="\ud800")], "a text that is not Unicode"
-    )
-    with store.reads() as reads:
-        assert reads.counts() == before, "a refused write must leave nothing behind"
-    store.write([make_usage(call_id="running")])
-
-
 def _refused(store: JournalStore, records: Sequence[Record], what: str) -> None:
     try:
         store.write(records)
@@ -117,20 +117,18 @@ def _check_intervals_are_half_open(store: JournalStore) -> None:
         ])  # fmt: skip
     store.write([make_step(replica="point", start_ns=start_ns, duration_ns=0)])
     with store.reads() as reads:
-        _check_interval(reads, start_ns, end_ns)
-
-
-def _check_interval(reads: JournalReads, start_ns: int, end_ns: int) -> None:
-    facts = reads.facts(start_ns, end_ns)
-    opened = [usage.opened_ns for usage in facts.usages]
-    assert opened == [start_ns, end_ns - 1], "a usage belongs to the interval it was opened in"
-    overlapping = ["into", "out of"]
-    assert [row.replica for row in facts.capacity] == overlapping, "capacity must overlap"
-    assert [activity.id for activity in facts.activities] == overlapping, "activities must overlap"
-    replicas = [step.replica for step in facts.steps]
-    assert replicas == [*overlapping, "point"], "steps must overlap, a point where it starts"
-    [one] = reads.steps(facts.steps[0].replica, start_ns, end_ns)
-    assert one == facts.steps[0], "steps of one replica must be that replica's alone"
+        facts = reads.facts(start_ns, end_ns)
+        opened = [usage.opened_ns for usage in facts.usages]
+        assert opened == [start_ns, end_ns - 1], "a usage belongs to the interval it was opened in"
+        overlapping = ["into", "out of"]
+        assert [row.replica for row in facts.capacity] == overlapping, "capacity must overlap"
+        assert [activity.id for activity in facts.activities] == overlapping, (
+            "activities must overlap"
+        )
+        replicas = [step.replica for step in facts.steps]
+        assert replicas == [*overlapping, "point"], "steps must overlap, a point where it starts"
+        [one] = reads.steps(facts.steps[0].replica, start_ns, end_ns)
+        assert one == facts.steps[0], "steps of one replica must be that replica's alone"
 
 
 def _check_the_newest_counts(store: JournalStore) -> None:

@@ -80,7 +80,7 @@ class FakeUpstream(ScriptedUpstream[Answer]):
         if request is None:
             await exchange.respond(400, error(400))
             return
-        refusal = self.vendor.refusal(operation, _told(exchange))
+        refusal = self.vendor.refusal(operation, read_json(exchange) or form_fields(exchange))
         if refusal is not None:
             await exchange.respond(refusal.status, self.vendor.body(refusal))
         elif scripted.status >= 400:
@@ -105,11 +105,6 @@ def open_upstream(
 ) -> AbstractAsyncContextManager[FakeUpstream]:
     """A `FakeUpstream` on a free port while the block runs; with no answers it answers well."""
     return opened(FakeUpstream(answers or (Answer(),), vendor))
-
-
-def _told(exchange: Exchange) -> Body:
-    """The request as it was sent: of a form, its fields."""
-    return read_json(exchange) or form_fields(exchange)
 
 
 def _written(answer: Answer, wire: Wire, request: Body) -> Written:

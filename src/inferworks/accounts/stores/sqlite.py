@@ -453,7 +453,15 @@ class SqliteAccounts:
             if version in (_FLAT_PLANS, _NO_MONITORS):
                 self._add_flags("monitor", "log_content")
             if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
-                self._add_sources()
+                # add the columns of sources; keys made to report keep that right, and no other key had it
+                self._database.execute(
+                    "ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'"
+                )
+                self._add_flags("ours", "tells_cost")
+                self._database.execute(
+                    "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
+                    (msgspec.json.encode([ANY_SOURCE]).decode(),),
+                )
             if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
                 self._database.execute(_WITHDRAWN)
             if version in _OLDER:
@@ -477,15 +485,6 @@ class SqliteAccounts:
         """Give every key these flags, off."""
         for name in names:
             self._database.execute(f"ALTER TABLE key ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
-
-    def _add_sources(self) -> None:
-        """Add the columns of sources; keys made to report keep that right, and no other key had it."""
-        self._database.execute("ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
-        self._add_flags("ours", "tells_cost")
-        self._database.execute(
-            "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
-            (msgspec.json.encode([ANY_SOURCE]).decode(),),
-        )
 
     def _add_checksums(self) -> None:
         for table in COLUMNS:

@@ -192,7 +192,14 @@ def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:
     assert made is not None, "a segment has rows"
     segment, data = made
     lake.put(segment.name, data)
-    _check_same(lake, table, rows.select(table.key), segment)
+    keys = rows.select(table.key)  # which the file must hold, each once
+    found = read_segment(lake, segment).read(columns=list(table.key)).select(table.key)
+    once = keys.group_by(list(table.key)).aggregate([]).num_rows
+    if not found.equals(keys) or once != keys.num_rows:
+        raise LakeError(
+            f"{segment.name}: does not hold the rows that it was made of, each once; nothing was replaced, "
+            "look for what is wrong with: inferworks lake verify"
+        )
     return segment, put_sums(lake, segment, read_segment(lake, segment))
 
 
@@ -205,17 +212,6 @@ def _rows(lake: LakeStore, table: LakeTable, segments: Sequence[Segment]) -> Ite
             continue
         for batch in file.iter_batches(ROW_GROUP_ROWS):  # of a former version
             yield pa.Table.from_batches([batch_of(table, list(records_of(table, batch)))])
-
-
-def _check_same(lake: LakeStore, table: LakeTable, keys: pa.Table, segment: Segment) -> None:
-    """LakeError unless the file of `segment` holds the rows with `keys`, each once."""
-    found = read_segment(lake, segment).read(columns=list(table.key)).select(table.key)
-    once = keys.group_by(list(table.key)).aggregate([]).num_rows
-    if not found.equals(keys) or once != keys.num_rows:
-        raise LakeError(
-            f"{segment.name}: does not hold the rows that it was made of, each once; nothing was replaced, "
-            "look for what is wrong with: inferworks lake verify"
-        )
 
 
 def _commit(

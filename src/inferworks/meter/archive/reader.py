@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from inferworks.arrow import compute, pa
+from inferworks.arrow import compute
 from inferworks.errors import LakeError
 from inferworks.meter.archive.journal import Key, Seals, UnsealedReader
 from inferworks.meter.archive.manifest import Manifest, Segment, Sums, read_manifest
@@ -189,7 +189,14 @@ class LakeReader:
         """The facts of the interval in `segment`."""
         table = LAKE_TABLES[segment.table]
         for batch in read_segment(self._lake, segment).iter_batches(ROW_GROUP_ROWS):
-            yield from records_of(table, batch.filter(_within(table, batch, start_ns, end_ns)))
+            # the mask of rows of `batch` that overlap the interval
+            starts, ends = spans_of(table, batch)
+            yield from records_of(
+                table,
+                batch.filter(
+                    compute.and_(compute.less(starts, end_ns), compute.greater(ends, start_ns))
+                ),
+            )
 
 
 def segments_of(moment: Snapshot) -> tuple[Segment, ...]:
@@ -240,12 +247,6 @@ def _sums_of(
         if sums.of in found:
             found[sums.of] += (sums,)
     return found
-
-
-def _within(table: LakeTable, batch: pa.RecordBatch, start_ns: int, end_ns: int) -> pa.Array:
-    """Return the mask of rows of `batch` that overlap the interval."""
-    starts, ends = spans_of(table, batch)
-    return compute.and_(compute.less(starts, end_ns), compute.greater(ends, start_ns))
 
 
 def _less(facts: tuple[F, ...], table: LakeTable, keys: Mapping[str, set[Key]]) -> tuple[F, ...]:

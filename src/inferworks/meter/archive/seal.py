@@ -108,7 +108,11 @@ def seal(
     while not stopped():
         manifest = read_manifest(lake)
         settle(journal, lake, manifest, stopped)
-        ready = [due for due in journal.due(before_ns) if _worth(due, before_ns, least_rows)]
+        ready = [
+            due
+            for due in journal.due(before_ns)
+            if (due.day + 1) * DAY_NS <= before_ns or due.rows >= least_rows
+        ]
         segments: list[Segment] = []
         sums: list[Sums] = []
         for due in ready:
@@ -213,11 +217,6 @@ def keys_of(lake: LakeStore, segment: Segment) -> Iterator[Key]:
 def day_text(moment_ns: int) -> str:
     """The UTC day of a moment, `YYYY-MM-DD`."""
     return (_EPOCH + timedelta(days=moment_ns // DAY_NS)).isoformat()
-
-
-def _worth(due: Due, before_ns: int, least_rows: int) -> bool:
-    """Return whether `due` is worth archiving: its day is over, or it has enough rows."""
-    return (due.day + 1) * DAY_NS <= before_ns or due.rows >= least_rows
 
 
 def _write(

@@ -87,7 +87,20 @@ def make_sums(segment: Segment, file: pq.ParquetFile) -> Iterator[tuple[Sums, by
             rows = kind.sums_of(file, segment.start_ns // DAY_NS)
         except TooLargeError:
             continue
-        yield _written(kind, segment, rows)
+        sink = pa.BufferOutputStream()
+        named = rows.replace_schema_metadata({_OF: segment.name.encode()})
+        pq.write_table(named, sink, compression="zstd", row_group_size=_GROUP_ROWS)
+        data = sink.getvalue().to_pybytes()
+        digest = hashlib.sha256(data).hexdigest()
+        sums = Sums(
+            name=f"{SUMS_FOLDER}/{kind.name}/day={segment.day}/{digest[:32]}.parquet",
+            kind=kind.name,
+            of=segment.name,
+            rows=rows.num_rows,
+            bytes=len(data),
+            sha256=digest,
+        )
+        yield sums, data
 
 
 def kinds_of(table: str) -> Iterator[str]:
@@ -106,23 +119,6 @@ def same_sums(segment: Segment, file: pq.ParquetFile, kind: str, found: pa.Table
         return bool(KINDS[kind].sums_of(file, segment.start_ns // DAY_NS).equals(found))
     except TooLargeError:
         return False
-
-
-def _written(kind: SumKind, segment: Segment, rows: pa.Table) -> tuple[Sums, bytes]:
-    sink = pa.BufferOutputStream()
-    named = rows.replace_schema_metadata({_OF: segment.name.encode()})
-    pq.write_table(named, sink, compression="zstd", row_group_size=_GROUP_ROWS)
-    data = sink.getvalue().to_pybytes()
-    digest = hashlib.sha256(data).hexdigest()
-    sums = Sums(
-        name=f"{SUMS_FOLDER}/{kind.name}/day={segment.day}/{digest[:32]}.parquet",
-        kind=kind.name,
-        of=segment.name,
-        rows=rows.num_rows,
-        bytes=len(data),
-        sha256=digest,
-    )
-    return sums, data
 
 
 # --- calls and attempts -------------------------------------------------------------------------------
@@ -336,7 +332,10 @@ def _runs(rows: pa.Table, day_ends_ns: int) -> pa.Array:
     filled = np.add.reduceat(lasts, first) if len(first) else lasts
     least = np.minimum.reduceat(lasts, first) if len(first) else lasts
     sound = (filled == end - start) & (least >= 0) & (end > start) & (end <= day_ends_ns)
-    alone = ~sound | _overlapping(whose, start, end)
+    # the mask of intervals on machines of which two intervals overlap
+    overlaps = np.zeros(len(start), bool)
+    overlaps[1:] = (whose[1:] == whose[:-1]) & (start[1:] < end[:-1])
+    alone = ~sound | np.isin(whose, whose[overlaps])
     # An interval begins a run unless the one before it is of the same machine and ends where it starts.
     follows = np.zeros(len(start), bool)
     follows[1:] = (whose[1:] == whose[:-1]) & (end[:-1] == start[1:]) & ~alone[1:] & ~alone[:-1]
@@ -358,13 +357,6 @@ def _machines(rows: pa.Table) -> np.ndarray:
 def _differs(values: np.ndarray) -> np.ndarray:
     """Return the mask of `values` that differ from the one before."""
     return np.concatenate([np.ones(min(len(values), 1), bool), values[1:] != values[:-1]])
-
-
-def _overlapping(whose: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return the mask of intervals on machines of which two intervals overlap."""
-    overlaps = np.zeros(len(start), bool)
-    overlaps[1:] = (whose[1:] == whose[:-1]) & (start[1:] < end[:-1])
-    return np.isin(whose, whose[overlaps])
 
 
 KINDS: Final[Mapping[str, SumKind]] = {

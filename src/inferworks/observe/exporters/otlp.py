@@ -53,26 +53,29 @@ class SdkExporter:
         result = self._sampler.should_sample(context, call.trace_id, call.name, SpanKind.SERVER)
         if result.decision is Decision.RECORD_AND_SAMPLE:
             for span in spans:
-                self._processor.on_end(self._readable(span))
+                own = Parent(span.trace_id, span.span_id, sampled=True)
+                self._processor.on_end(
+                    ReadableSpan(
+                        span.name,
+                        _span_context(own, remote=False),
+                        _span_context(span.parent, remote=span.kind is Kind.SERVER)
+                        if span.parent
+                        else None,
+                        self._resource,
+                        {**span.attributes, "error.type": span.error}
+                        if span.error
+                        else dict(span.attributes),
+                        kind=_KINDS[span.kind],
+                        status=Status(StatusCode.ERROR) if span.error else Status(StatusCode.UNSET),
+                        start_time=span.start_ns,
+                        end_time=span.end_ns,
+                        instrumentation_scope=_SCOPE,
+                    )
+                )
 
     def close(self) -> None:
         """Send what is queued, and stop the thread."""
         self._processor.shutdown()  # type: ignore[no-untyped-call]
-
-    def _readable(self, span: Span) -> ReadableSpan:
-        own = Parent(span.trace_id, span.span_id, sampled=True)
-        return ReadableSpan(
-            span.name,
-            _span_context(own, remote=False),
-            _span_context(span.parent, remote=span.kind is Kind.SERVER) if span.parent else None,
-            self._resource,
-            {**span.attributes, "error.type": span.error} if span.error else dict(span.attributes),
-            kind=_KINDS[span.kind],
-            status=Status(StatusCode.ERROR) if span.error else Status(StatusCode.UNSET),
-            start_time=span.start_ns,
-            end_time=span.end_ns,
-            instrumentation_scope=_SCOPE,
-        )
 
 
 def otlp_exporter(url: str, environment: Mapping[str, str]) -> SdkExporter:

@@ -179,27 +179,23 @@ def message_of(answer: MessageAnswer, request: Body) -> Body:
         "stop_sequence": None,
     }
     if answer.says_usage:
-        message["usage"] = _usage(answer, len(answer.words) - len(words))
+        usage: Body = {
+            "input_tokens": answer.input_tokens,
+            "cache_creation_input_tokens": answer.cache_write_5m + answer.cache_write_1h,
+            "cache_read_input_tokens": answer.cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": answer.cache_write_5m,
+                "ephemeral_1h_input_tokens": answer.cache_write_1h,
+            },
+            "output_tokens": answer.output_tokens - (len(answer.words) - len(words)),
+            "service_tier": answer.service_tier,
+        }
+        if answer.thinking_tokens is not None:
+            usage["output_tokens_details"] = {"thinking_tokens": answer.thinking_tokens}
+        if answer.searches is not None:
+            usage["server_tool_use"] = {"web_search_requests": answer.searches}
+        message["usage"] = usage
     return message
-
-
-def _usage(answer: MessageAnswer, cut: int) -> Body:
-    usage: Body = {
-        "input_tokens": answer.input_tokens,
-        "cache_creation_input_tokens": answer.cache_write_5m + answer.cache_write_1h,
-        "cache_read_input_tokens": answer.cache_read,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": answer.cache_write_5m,
-            "ephemeral_1h_input_tokens": answer.cache_write_1h,
-        },
-        "output_tokens": answer.output_tokens - cut,
-        "service_tier": answer.service_tier,
-    }
-    if answer.thinking_tokens is not None:
-        usage["output_tokens_details"] = {"thinking_tokens": answer.thinking_tokens}
-    if answer.searches is not None:
-        usage["server_tool_use"] = {"web_search_requests": answer.searches}
-    return usage
 
 
 def error_of(status: int) -> bytes:

@@ -131,7 +131,12 @@ async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> 
 def breakage_of(sound: bytes, exception: str) -> Breakage:
     """Return the ways a stream of binary messages can break; `sound` is a message that might follow."""
     garbage = sound[:-5] + b"?" + sound[-4:]  # which its checksum tells
-    return Breakage(garbage, _exception(exception), json_of(_BROKE_OFF), nothing=sound[:8])
+    headers = {
+        ":exception-type": exception, ":content-type": "application/json", ":message-type": "exception",
+    }  # fmt: skip
+    return Breakage(
+        garbage, written(headers, json_of(_BROKE_OFF)), json_of(_BROKE_OFF), nothing=sound[:8]
+    )
 
 
 def message(name: str, payload: Body) -> bytes:
@@ -140,13 +145,6 @@ def message(name: str, payload: Body) -> bytes:
         ":event-type": name, ":content-type": "application/json", ":message-type": "event",
     }  # fmt: skip
     return written(headers, json_of({**payload, "p": "abcdefghij"}))
-
-
-def _exception(name: str) -> bytes:
-    headers = {
-        ":exception-type": name, ":content-type": "application/json", ":message-type": "exception",
-    }  # fmt: skip
-    return written(headers, json_of(_BROKE_OFF))
 
 
 def events_of(answer: ConverseAnswer, request: Body) -> Iterator[tuple[str, Body]]:
@@ -196,16 +194,7 @@ def converse_of(answer: ConverseAnswer, request: Body) -> Body:
             "input": json.loads(arguments),
         }
         content.append({"toolUse": call})
-    return {
-        "metrics": {"latencyMs": 275},
-        "output": {"message": {"content": content, "role": "assistant"}},
-        "serviceTier": {"type": answer.service_tier},
-        "stopReason": answer.stop_reason or answer.why_it_ends(words),
-        "usage": _usage(answer, len(answer.words) - len(words)),
-    }
-
-
-def _usage(answer: ConverseAnswer, cut: int) -> Body:
+    cut = len(answer.words) - len(words)
     written_tokens = answer.cache_write_5m + answer.cache_write_1h
     output = answer.output_tokens - cut
     usage: Body = {
@@ -217,7 +206,13 @@ def _usage(answer: ConverseAnswer, cut: int) -> Body:
     }
     kinds = {"5m": answer.cache_write_5m, "1h": answer.cache_write_1h}
     details = [{"ttl": ttl, "inputTokens": count} for ttl, count in kinds.items() if count]
-    return {**usage, "cacheDetails": details} if details else usage
+    return {
+        "metrics": {"latencyMs": 275},
+        "output": {"message": {"content": content, "role": "assistant"}},
+        "serviceTier": {"type": answer.service_tier},
+        "stopReason": answer.stop_reason or answer.why_it_ends(words),
+        "usage": {**usage, "cacheDetails": details} if details else usage,
+    }
 
 
 _BROKE_OFF: Body = {"message": "The model broke off."}

@@ -49,7 +49,11 @@ class FakeBedrockClaude(ScriptedUpstream[MessageAnswer]):
         if found is None:
             await refuse(exchange, 404, "UnknownOperationException")
             return
-        body = _body(exchange, is_count=found[2] == "count-tokens")
+        is_count = found[2] == "count-tokens"
+        # the model's own request; a request to count wraps it
+        body: Body = json.loads(exchange.body)
+        if is_count:
+            body = json.loads(b64decode(body["input"]["invokeModel"]["body"], validate=True))
         self.bodies.append(body)
         flaw = _flaw(body, found[1])
         if flaw is not None:
@@ -66,14 +70,6 @@ def open_bedrock_claude(
 ) -> AbstractAsyncContextManager[FakeBedrockClaude]:
     """A `FakeBedrockClaude` on a free port while the block runs; with no answers it answers well."""
     return opened(FakeBedrockClaude(messages or (MessageAnswer(),)))
-
-
-def _body(exchange: Exchange, *, is_count: bool) -> Body:
-    """Return the model's own request; a request to count wraps it."""
-    body: Body = json.loads(exchange.body)
-    if is_count:
-        body = json.loads(b64decode(body["input"]["invokeModel"]["body"], validate=True))
-    return body
 
 
 def _flaw(body: Body, model: str) -> str | None:

@@ -65,17 +65,13 @@ def signature_flaw(request: Request, key: Key, region: str, now: dt.datetime) ->
     stamp = _text(request, "x-amz-date")
     if abs(_moment(stamp) - now) > _SKEW or not scope.startswith(stamp[:8]):
         return f"Signature expired: {stamp}"
-    wanted = _signature(request, key, stamp, scope, signed.split(";"))
-    return None if hmac.compare_digest(wanted, signature) else MISMATCH
-
-
-def _signature(request: Request, key: Key, stamp: str, scope: str, signed: list[str]) -> str:
-    canonical = _sha256(_canonical(request, signed).encode())
+    canonical = _sha256(_canonical(request, signed.split(";")).encode())
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{canonical}"
     derived = f"AWS4{key.secret}".encode()
     for part in scope.split("/"):
         derived = hmac.digest(derived, part.encode(), "sha256")
-    return hmac.digest(derived, to_sign.encode(), "sha256").hex()
+    wanted = hmac.digest(derived, to_sign.encode(), "sha256").hex()
+    return None if hmac.compare_digest(wanted, signature) else MISMATCH
 
 
 def _canonical(request: Request, signed: list[str]) -> str:

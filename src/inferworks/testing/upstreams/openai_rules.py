@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from inferworks.testing.upstreams.openai_order import chat_order, responses_order
 from inferworks.testing.upstreams.openai_schemas import schema_flaw
@@ -202,18 +202,13 @@ def _family_flaws(request: Body, family: Family, model: str) -> Iterator[Refusal
         yield not_among("reasoning_effort", effort, model, family.efforts)
     is_free = bool(family.unless_effort) and effort == family.unless_effort
     for name, instead in family.lacks.items():
-        if _is_given(request.get(name)) and not (is_free and name in _SAMPLING):
+        if request.get(name) not in (None, False, 0, {}) and not (is_free and name in _SAMPLING):
             yield unsupported(name, instead)
     for name, only in family.fixed.items():
         if request.get(name, only) not in (only, None) and not is_free:
             yield only_default(name, request[name], only)
     if not family.efforts and request.get("verbosity", "medium") not in ("medium", None):
         yield not_among("verbosity", request["verbosity"], model, ["medium"])
-
-
-def _is_given(value: Any) -> bool:
-    """Return whether a parameter asks for anything: zero penalties and no logprobs count as none."""
-    return value not in (None, False, 0, {})
 
 
 def chat_tools_and_effort(request: Body) -> Refusal | None:

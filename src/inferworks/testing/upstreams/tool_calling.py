@@ -111,7 +111,7 @@ def _arguments(schema: Body, question: Question) -> str:
     said = None if words is None else _value_at(words, 0)
     if words and isinstance(said, dict) and said.keys() >= (schema.get("properties") or {}).keys():
         return words
-    return _json(schema, question.text)
+    return json.dumps(value_of(schema, schema, question.text), ensure_ascii=False)
 
 
 def _calls(said: str) -> Iterator[tuple[str, str]]:
@@ -293,10 +293,6 @@ def _texts(content: object) -> Iterator[str]:
     for part in content if isinstance(content, list) else ():
         if part.get("type", "text") in {"text", "input_text"} and "text" in part:
             yield part["text"]
-
-
-def _json(schema: Body, text: str) -> str:
-    return json.dumps(value_of(schema, schema, text), ensure_ascii=False)
 
 
 def value_of(schema: Body, root: Body, text: str) -> Any:

@@ -21,7 +21,6 @@ from inferworks.testing.upstreams.openai_words import body_of, worded, written
 from inferworks.testing.upstreams.script import Body
 from inferworks.testing.upstreams.strict import (
     Bound,
-    Flaw,
     Refusal,
     RequestType,
     flaw_of,
@@ -176,18 +175,14 @@ def _mistral(path: str, request: Body) -> Refusal | None:
         return None
     flaw = flaw_of(request, _MISTRAL)
     if flaw is not None:
-        return _mistral_detail(flaw)
+        kinds = {
+            "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted"),
+            "required": ("missing", "Field required"),
+        }
+        kind, said = kinds.get(flaw.keyword, ("value_error", worded(flaw, is_older=False).message))
+        detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
+        return Refusal(json.dumps({"detail": detail}), status=422)
     return _mistral_order(request["messages"])
-
-
-def _mistral_detail(flaw: Flaw) -> Refusal:
-    kinds = {
-        "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted"),
-        "required": ("missing", "Field required"),
-    }
-    kind, said = kinds.get(flaw.keyword, ("value_error", worded(flaw, is_older=False).message))
-    detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
-    return Refusal(json.dumps({"detail": detail}), status=422)
 
 
 def _mistral_order(messages: Sequence[Body]) -> Refusal | None:
