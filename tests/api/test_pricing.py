@@ -51,9 +51,8 @@ def with_plan(terms: Terms | None, lists: ListPrices | None = None) -> PricingTa
 
 def ended(opened: Opened, tokens: Tokens, items: Items) -> Usage:
     """The call, answered."""
-    return usage_of(
-        opened, opened.opened_ns + 1, Outcome.ANSWERED, status=200, tokens=tokens, items=items
-    )
+    usage = usage_of(opened, opened.opened_ns + 1, Outcome.ANSWERED, status=200)
+    return msgspec.structs.replace(usage, tokens=tokens, items=items)
 
 
 @st.composite

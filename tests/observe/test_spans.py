@@ -25,9 +25,8 @@ def a_usage(*legs: Leg, outcome: Outcome = Outcome.ANSWERED) -> Usage:
         make_opened(), call_id=CALL, endpoint=Operation.CHAT, model=ModelId("small"),
         opened_ns=A_TIME_NS, end_user="an-end-user",
     )  # fmt: skip
-    return usage_of(
-        opened, A_TIME_NS + 2, outcome, status=200, tokens=Tokens(9, 3, cache_read=2), legs=legs
-    )
+    usage = usage_of(opened, A_TIME_NS + 2, outcome, status=200)
+    return msgspec.structs.replace(usage, tokens=Tokens(9, 3, cache_read=2), legs=legs)
 
 
 def a_leg(outcome: Outcome = Outcome.ANSWERED, status: int = 200) -> Leg:

@@ -148,7 +148,9 @@ def crashed(
     elif worked:
         tokens = max(worked, key=lambda work: work.until_ns).tokens()
         confidence = Confidence.COUNTED
-    return usage_of(opened, now_ns, Outcome.CRASHED, status=0, tokens=tokens, confidence=confidence)
+    return msgspec.structs.replace(
+        usage_of(opened, now_ns, Outcome.CRASHED, status=0), tokens=tokens, confidence=confidence
+    )
 
 
 def _from_checkpoint(
@@ -165,11 +167,9 @@ def _from_checkpoint(
                 tokens=work.tokens(),
                 confidence=Confidence.COUNTED,
             )
-    return usage_of(
-        opened,
-        max(now_ns, leg.ended_ns),
-        Outcome.CRASHED,
-        status=STREAMED_STATUS if checkpoint.response_bytes else 0,
+    status = STREAMED_STATUS if checkpoint.response_bytes else 0
+    return msgspec.structs.replace(
+        usage_of(opened, max(now_ns, leg.ended_ns), Outcome.CRASHED, status=status),
         tokens=leg.tokens,
         confidence=leg.confidence,
         response_bytes=checkpoint.response_bytes,

@@ -228,14 +228,11 @@ def usage_of(
     *,
     status: int,
     error_code: str | None = None,
-    first_byte_ns: int | None = None,
-    tokens: Tokens = NO_TOKENS,
-    confidence: Confidence = Confidence.COUNTED,
-    response_bytes: int = 0,
-    legs: tuple[Leg, ...] = (),
-    items: Items = NO_ITEMS,
 ) -> Usage:
-    """The Usage in which the call `opened` ended at `closed_ns`; no tokens are a count of zero."""
+    """The Usage in which the call `opened` ended at `closed_ns` without an attempt: a count of zero.
+
+    `msgspec.structs.replace` adds what an attempt used.
+    """
     return Usage(
         call_id=opened.call_id,
         customer=opened.customer,
@@ -246,16 +243,15 @@ def usage_of(
         model=opened.model,
         stream=opened.stream,
         opened_ns=opened.opened_ns,
-        first_byte_ns=first_byte_ns,
+        first_byte_ns=None,
         closed_ns=closed_ns,
         outcome=outcome,
         status=status,
         error_code=error_code,
-        tokens=tokens,
-        confidence=confidence,
+        tokens=NO_TOKENS,
+        confidence=Confidence.COUNTED,
         request_bytes=opened.request_bytes,
-        response_bytes=response_bytes,
-        legs=legs,
-        items=items,
+        response_bytes=0,
+        legs=(),
         end_user=opened.end_user,
     )

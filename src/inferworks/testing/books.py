@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
@@ -60,12 +60,11 @@ def a_charge(
     *,
     category: str = "Compute",
     resource: str | None = "node-1",
-    natural_class: NaturalClass = NaturalClass.PURCHASED_COMPUTE,
     provider: str = "a-cloud",
-    currency: str = "USD",
+    **changes: Any,
 ) -> Charge:
-    """A bill line called `name` of `amount` for the nanoseconds of `span`."""
-    return Charge(
+    """A bill line called `name` of `amount` for the nanoseconds of `span`, with `changes` of fields."""
+    charge = Charge(
         id=charge_id(provider, "invoice-1", name),
         issuer=provider,
         invoice="invoice-1",
@@ -79,17 +78,18 @@ def a_charge(
         resource_id=resource,
         resource_type=None,
         description=name,
-        natural_class=natural_class,
+        natural_class=NaturalClass.PURCHASED_COMPUTE,
         charge_category="Usage",
         charge_class=None,
         period_start_ns=span[0],
         period_end_ns=span[1],
         amount_pico=parse_pico(amount),
         effective_pico=None,
-        currency=currency,
+        currency="USD",
         quantity=None,
         unit=None,
     )
+    return msgspec.structs.replace(charge, **changes)
 
 
 def a_shift(
@@ -110,36 +110,34 @@ def a_usage(
     call_id: str,
     *,
     customer: str = "acme",
-    purpose: Purpose = Purpose.SERVE_PAID,
     opened_ns: int = 0,
-    tokens: Tokens = NO_TOKENS,
-    outcome: Outcome = Outcome.ANSWERED,
-    model: str = "small",
     sent_bytes: int = 0,
     legs: Sequence[Leg] = (),
+    **changes: Any,
 ) -> Usage:
-    """A call that moved `sent_bytes` bytes in and as many out."""
-    return Usage(
+    """A call that moved `sent_bytes` bytes in and as many out, with `changes` of fields."""
+    usage = Usage(
         call_id=CallId(call_id),
         customer=CustomerId(customer),
         project=ProjectId("default"),
         key_id=KeyId(f"key-{customer}"),
-        purpose=purpose,
+        purpose=Purpose.SERVE_PAID,
         endpoint="chat.completions",
-        model=ModelId(model),
+        model=ModelId("small"),
         stream=False,
         opened_ns=opened_ns,
         first_byte_ns=None,
         closed_ns=opened_ns + 1,
-        outcome=outcome,
+        outcome=Outcome.ANSWERED,
         status=200,
         error_code=None,
-        tokens=tokens,
+        tokens=NO_TOKENS,
         confidence=Confidence.REPORTED,
         request_bytes=sent_bytes,
         response_bytes=sent_bytes,
         legs=tuple(legs),
     )
+    return msgspec.structs.replace(usage, **changes)
 
 
 def a_leg(
@@ -188,18 +186,12 @@ def an_interval(
 
 
 def an_activity(
-    name: str,
-    resource: str,
-    span: tuple[int, int],
-    quantity: int,
-    *,
-    purpose: Purpose = Purpose.TRAIN_GRADIENT,
-    unit: Unit = Unit.NODE_NS,
-    customer: str | None = None,
+    name: str, resource: str, span: tuple[int, int], quantity: int, **changes: Any
 ) -> Activity:
-    """A use of `resource` that is no call."""
-    who = None if customer is None else CustomerId(customer)
-    return Activity("test", name, resource, purpose, who, *span, quantity, unit)
+    """A use of `resource` that is no call: gradient descent on a node, but for `changes` of fields."""
+    purpose = Purpose.TRAIN_GRADIENT
+    activity = Activity("test", name, resource, purpose, None, *span, quantity, Unit.NODE_NS)
+    return msgspec.structs.replace(activity, **changes)
 
 
 def check_bill_reader(reader: BillReader, good: BillFile, currency: str) -> None:

@@ -6,7 +6,9 @@ Every builder takes keyword arguments alone; times are nanoseconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from inferworks.ids import (
     CallId,
@@ -82,26 +84,21 @@ def make_leg(
 
 def make_usage(
     *,
-    call_id: str = "call_1",
     opened_ns: int = A_TIME_NS,
-    customer: str = _CUSTOMER,
-    purpose: Purpose = Purpose.SERVE_PAID,
-    model: str = _MODEL,
     outcome: Outcome = Outcome.ANSWERED,
     tokens: Tokens = Tokens(100, 20),  # noqa: B008 frozen
     legs: Sequence[Leg] | None = None,
+    **opening: Any,
 ) -> Usage:
-    """A call that was served by one leg at an own replica, unless `legs` says otherwise."""
+    """A call that was served by one leg at an own replica, unless `legs` says otherwise.
+
+    `opening` as in `make_opened`.
+    """
     ended_ns = opened_ns + 300 * A_MILLISECOND_NS
     leg = make_leg(started_ns=opened_ns, ended_ns=ended_ns, outcome=outcome, tokens=tokens)
-    opened = make_opened(
-        call_id=call_id, opened_ns=opened_ns, customer=customer, purpose=purpose, model=model
-    )
-    return usage_of(
-        opened,
-        ended_ns,
-        outcome,
-        status=200,
+    opened = make_opened(opened_ns=opened_ns, **opening)
+    return msgspec.structs.replace(
+        usage_of(opened, ended_ns, outcome, status=200),
         first_byte_ns=leg.first_token_ns,
         tokens=tokens,
         confidence=Confidence.REPORTED,
@@ -149,24 +146,22 @@ def make_step(
 
 def make_activity(
     *,
-    source: str = "trainer",
     id_: str = "run-1",
-    resource: str = _NODE,
-    purpose: Purpose = Purpose.TRAIN_GRADIENT,
     start_ns: int = A_TIME_NS,
     end_ns: int = A_TIME_NS + 1000 * A_MILLISECOND_NS,
     quantity: int | None = None,
-    unit: Unit = Unit.NODE_NS,
+    **changes: Any,
 ) -> Activity:
-    """Use of a node for its whole interval, unless `quantity` says otherwise."""
-    return Activity(
-        source=source,
+    """Use of a node for its whole interval, unless `quantity` says otherwise, with `changes` of fields."""
+    activity = Activity(
+        source="trainer",
         id=id_,
-        resource=resource,
-        purpose=purpose,
+        resource=_NODE,
+        purpose=Purpose.TRAIN_GRADIENT,
         customer=None,
         start_ns=start_ns,
         end_ns=end_ns,
         quantity=end_ns - start_ns if quantity is None else quantity,
-        unit=unit,
+        unit=Unit.NODE_NS,
     )
+    return msgspec.structs.replace(activity, **changes)

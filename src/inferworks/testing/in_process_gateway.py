@@ -210,56 +210,65 @@ class InProcessGateway:
                 await asyncio.sleep(0.002)
 
 
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of a gateway under test."""
+
+    origin: Origin | None = None
+    store: MemoryStore | None = None
+    calls_at_once: int = 1000
+    calls_per_key: int = 0
+    limits: Limits | None = None
+    policy: RoutePolicy | None = None
+    lists: Lists | None = None
+    traces: Traces | None = None
+    transcripts: Transcripts | None = None
+    answer_headers: bool = True
+    cors: Sequence[str] = ()
+    on_refused: Callable[[RefusedRequest], object] | None = None
+
+
 @asynccontextmanager
 async def open_gateway_over(
-    *providers: Provider,
-    origin: Origin | None = None,
-    store: MemoryStore | None = None,
-    calls_at_once: int = 1000,
-    calls_per_key: int = 0,
-    limits: Limits | None = None,
-    policy: RoutePolicy | None = None,
-    lists: Lists | None = None,
-    traces: Traces | None = None,
-    transcripts: Transcripts | None = None,
-    answer_headers: bool = True,
-    cors: Sequence[str] = (),
-    on_refused: Callable[[RefusedRequest], object] | None = None,
+    *providers: Provider, **settings: Any
 ) -> AsyncIterator[InProcessGateway]:
-    """Run a gateway whose `A_MODEL` is offered by each of `providers`, in this order, at `origin`."""
+    """Run a gateway whose `A_MODEL` is offered by each of `providers`, in this order, at an origin.
+
+    `settings` as in `GatewaySettings`.
+    """
+    its = GatewaySettings(**settings)
     clock = SystemClock()
-    routing = policy or RoutePolicy()
-    store = store or MemoryStore()
+    routing = its.policy or RoutePolicy()
+    store = its.store or MemoryStore()
     journal = Journal(store)
     journal.start()
     accounts, secret = _accounts()
     offers = [
-        make_offer(offer_id=f"offer-{number}", provider=provider.name, origin=origin)
+        make_offer(offer_id=f"offer-{number}", provider=provider.name, origin=its.origin)
         for number, provider in enumerate(providers)
     ]
     catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
     context = AppContext(
         keyring=KeyRing(accounts),
-        limiter=ConcurrencyLimiter(calls_at_once, calls_per_key),
-        meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, traces)),
+        limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key),
+        meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, its.traces)),
         journal=journal,
         catalogue=catalogue,
         providers={provider.name: provider for provider in providers},
         router=Router(Health(clock.carried()), lambda _: routing),
         clock=clock,
         board=Registry(clock.now_ns(), Gauges, calls),
-        tariffs=PricingTable(accounts, lambda: lists),
-        traces=traces,
-        transcripts=transcripts,
-        answer_headers=answer_headers,
-        on_refused=on_refused,
-        cors=Cors(cors) if cors else None,
+        tariffs=PricingTable(accounts, lambda: its.lists),
+        traces=its.traces,
+        transcripts=its.transcripts,
+        answer_headers=its.answer_headers,
+        on_refused=its.on_refused,
+        cors=Cors(its.cors) if its.cors else None,
     )
     failures: list[BaseException] = []
     server = HttpServer(
         app(context),
-        limits=limits or Limits(),
+        limits=its.limits or Limits(),
         admit=admit(context),
         refusal=refusals(context.cors),
         on_error=failures.append,
