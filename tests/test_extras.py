@@ -189,3 +189,48 @@ def test_a_gateway_runs_on_the_base(tmp_path: Path) -> None:
         assert process.returncode == 0
     assert "sealing them needs the package pyarrow" in log
     assert command(tmp_path, "books", "statement").returncode == 0
+
+
+RENT = """id,period,natural_class,amount,currency,description,department
+V-1,2025-11,other,3100.00,USD,Rent,office
+"""
+EXPORT = """
+import hashlib
+import inferworks
+from inferworks.books.exports.base import content
+notes = []
+books = inferworks.open_books("inferworks-data", note=notes.append)
+books.import_bills("rent.csv").raise_for_refused()
+november = books.query("2025-11")
+for form in ("csv", "json", "focus", "html"):
+    for file in books.export(form, november):
+        print(file.name, hashlib.sha256(content(file)).hexdigest())
+print(any("CSV only" in note and "pyarrow" in note for note in notes))
+try:
+    [content(file) for file in books.export("parquet", november)]
+except inferworks.UserError as error:
+    print("Parquet needs the package pyarrow: " in str(error))
+"""
+
+
+@pytest.mark.slow
+def test_the_base_exports_all_but_parquet(tmp_path: Path) -> None:
+    """CSV, JSON, FOCUS and the report have the same bytes without Arrow; a note names what is left out."""
+    (tmp_path / "rent.csv").write_text(RENT)
+    (lacking, full) = (
+        subprocess.run(
+            [sys.executable, "-c", program + EXPORT],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for program in (blocker(), "")
+    )
+    assert lacking[-2:] == ["True", "True"]
+    assert full[-1] == "False"
+    parquet = {"customers.parquet", "suppliers.parquet"}
+    assert lacking[:-2] == [line for line in full[:-1] if line.split()[0] not in parquet]
+    assert {"charges.csv", "customers.csv", "suppliers.csv"} <= {
+        line.split()[0] for line in lacking[:-2]
+    }

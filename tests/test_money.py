@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,7 +68,21 @@ def test_weights_that_cannot_divide_are_refused(shares: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "1,000.00", "nan", "inf", "0.0000000000001", "1e40", "1" * 65, "1 2", "--1"]
+    "text",
+    [
+        "",
+        "abc",
+        "1,000.00",
+        "nan",
+        "inf",
+        "0.0000000000001",
+        "1e40",
+        "1" * 65,
+        "1 2",
+        "--1",
+        "١",
+        "1.٥",
+    ],
 )
 def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     """A bill's cell is either an exact amount or an error."""
@@ -103,3 +121,39 @@ def test_rounding_is_for_people_and_half_goes_to_even() -> None:
     """Rounded text is shown, never summed."""
     assert round_pico(parse_pico("0.125"), places=2) == "0.12"
     assert round_pico(parse_pico("-0.135"), places=2) == "-0.14"
+
+
+@pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.gt, operator.ge])
+def test_only_amounts_of_one_currency_have_an_order(
+    compare: Callable[[Money, Money], bool],
+) -> None:
+    """A dollar is neither more nor less than two euros without a dated rate."""
+    one, two = Money.parse("1", "USD"), Money.parse("2", "USD")
+    assert compare(one, two) == compare(1, 2)  # type: ignore[arg-type]
+    assert compare(two, two) == compare(2, 2)  # type: ignore[arg-type]
+    with pytest.raises(MoneyError, match="cannot compare EUR with USD"):
+        compare(one, Money.parse("2", "EUR"))
+
+
+@pytest.mark.parametrize("currency", ["usd", "DOLLARS", "US", "", "US$", "ÄÖÜ", "USD\n"])
+def test_a_currency_is_three_capital_letters(currency: str) -> None:
+    """A code that is none would be another currency than the one it means."""
+    with pytest.raises(MoneyError, match="three capital letters"):
+        Money.parse("1", currency)
+    with pytest.raises(MoneyError, match="three capital letters"):
+        Rate.per_million("1", currency)
+
+
+def test_a_difference_across_currencies_says_what_was_asked() -> None:
+    """A subtraction is not called an addition."""
+    with pytest.raises(MoneyError, match="cannot subtract EUR from USD"):
+        Money(1, "USD") - Money(1, "EUR")
+
+
+@pytest.mark.parametrize("shares", [{"a": 1.5, "b": 1}, {"a": 1.0}, {"a": Decimal(1)}])
+def test_weights_that_are_no_integers_are_refused(shares: dict[str, Any]) -> None:
+    """Parts that are floats would lose money."""
+    with pytest.raises(MoneyError, match="integers"):
+        split(10, shares)
+    with pytest.raises(MoneyError, match="integers"):
+        split(10.0, {"a": 1})  # type: ignore[arg-type]

@@ -34,14 +34,18 @@ EXACT = Context(
 _NOTHING = Decimal(0)
 _MILLION = 10**6
 _LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_CURRENCY = re.compile("[A-Z]{3}")
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Money:
-    """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code).
+    """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code, such as USD).
+
+    MoneyError for a currency that is not three capital letters, and for the sum, the difference or the
+    order of amounts in two currencies. Such amounts are never equal.
 
     >>> price = Money.parse("12.50", "USD")
     >>> str(price + Money.parse("0.000000000001", "USD"))
@@ -54,16 +58,32 @@ class Money:
     pico: int
     currency: str
 
+    def __post_init__(self) -> None:
+        _check_currency(self.currency)
+
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
         """The amount written in `text`, e.g. `"12.50"`; refused when finer than 10^-12."""
         return cls(parse_pico(text), currency)
 
     def __add__(self, other: Money) -> Money:
-        return Money(self.pico + self._same(other).pico, self.currency)
+        return Money(self.pico + self._same(other, "add {other} to {own}").pico, self.currency)
 
     def __sub__(self, other: Money) -> Money:
-        return Money(self.pico - self._same(other).pico, self.currency)
+        wanted = "subtract {other} from {own}"
+        return Money(self.pico - self._same(other, wanted).pico, self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        return self.pico < self._same(other, "compare {other} with {own}").pico
+
+    def __le__(self, other: Money) -> bool:
+        return self.pico <= self._same(other, "compare {other} with {own}").pico
+
+    def __gt__(self, other: Money) -> bool:
+        return self.pico > self._same(other, "compare {other} with {own}").pico
+
+    def __ge__(self, other: Money) -> bool:
+        return self.pico >= self._same(other, "compare {other} with {own}").pico
 
     def __neg__(self) -> Money:
         return Money(-self.pico, self.currency)
@@ -71,11 +91,11 @@ class Money:
     def __str__(self) -> str:
         return f"{format_pico(self.pico)} {self.currency}"
 
-    def _same(self, other: Money) -> Money:
+    def _same(self, other: Money, wanted: str) -> Money:
+        """Return `other`; MoneyError, in the words of `wanted`, when its currency is another."""
         if other.currency != self.currency:
-            raise MoneyError(
-                f"cannot add {other.currency} to {self.currency} without a dated exchange rate"
-            )
+            words = wanted.format(other=other.currency, own=self.currency)
+            raise MoneyError(f"cannot {words} without a dated exchange rate")
         return other
 
 
@@ -89,6 +109,9 @@ class Rate:
 
     pico_per_unit: int
     currency: str
+
+    def __post_init__(self) -> None:
+        _check_currency(self.currency)
 
     @classmethod
     def per_million(cls, text: str, currency: str) -> Rate:
@@ -105,6 +128,11 @@ class Rate:
     def times(self, units: int) -> Money:
         """Return the cost of `units` units. Exact: integers only."""
         return Money(self.pico_per_unit * units, self.currency)
+
+
+def _check_currency(currency: str) -> None:
+    if not _CURRENCY.fullmatch(currency):
+        raise MoneyError(f"currency {currency!r}: three capital letters were expected, such as USD")
 
 
 def parse_pico(text: str) -> int:
@@ -189,13 +217,18 @@ def split(total: int, weights: Mapping[Key, int]) -> dict[Key, int]:
     Largest remainder: every part is the floor of its exact share, and the units left over go one each
     to the largest fractions, ties by key. So a part is within one unit of its exact share, the result
     does not depend on the order of the input, and a negative total splits by the same ratios. Raises
-    MoneyError when a weight is negative or all are zero: the caller must say where such money goes.
+    MoneyError when a weight is negative or all are zero (the caller must say where such money goes), and
+    when the total or a weight is not an integer.
     Keys of one call must be mutually comparable. (Theorem 2; Hamilton's method of apportionment.)
 
     >>> split(100, {"acme": 1, "burns": 1, "corvid": 1})
     {'acme': 34, 'burns': 33, 'corvid': 33}
     """
     whole = sum(weights.values())
+    if not isinstance(whole, int) or not isinstance(
+        total, int
+    ):  # a float anywhere makes the sum one
+        raise MoneyError("cannot split: the total and the weights must be integers")
     if whole <= 0 or min(weights.values()) < 0:
         raise MoneyError("cannot split by weights that are negative or sum to zero")
     magnitude, sign = (total, 1) if total >= 0 else (-total, -1)

@@ -4,10 +4,10 @@ Problem. Our customers have cost tools of their own, and those read FOCUS (https
 auditor wants our suppliers' allocated charges in a standard form.
 
 Decision. Two datasets of one shape, the columns of FOCUS 1.2 and 1.3 in alphabetical order, each as CSV
-and as Parquet. `customers`: we are the issuer; a row for each customer, project, key, SKU and price in
-each month. `suppliers`: a row for each part of a charge, as an allocated charge of FOCUS 1.3; a charge's
-rows sum to it and their ratios sum to 1. Values without a FOCUS column stand in columns with the prefix
-`x_`.
+and, where the extra `parquet` is installed, as Parquet. `customers`: we are the issuer; a row for each
+customer, project, key, SKU and price in each month. `suppliers`: a row for each part of a charge, as an
+allocated charge of FOCUS 1.3; a charge's rows sum to it and their ratios sum to 1. Values without a FOCUS
+column stand in columns with the prefix `x_`.
 
     ListCost = ListUnitPrice x PricingQuantity, exactly, wherever a unit price is given
 
@@ -41,6 +41,7 @@ from inferworks.books.exports.tabular import csv_file, parquet_file
 from inferworks.books.exports.values import decimal_text, second_above, second_below
 from inferworks.books.revenue.rating import Item, Rated
 from inferworks.catalog.units import BILLABLE
+from inferworks.extras import is_installed
 from inferworks.money import PICO, split
 
 _DECIMALS = (
@@ -150,7 +151,8 @@ class FocusExporter:
     def files(self, books: Books) -> Sequence[ExportFile]:
         """Each dataset in both forms."""
         tables = (customers(books), suppliers(books))
-        return [make(table) for table in tables for make in (csv_file, parquet_file)]
+        forms = (csv_file, parquet_file) if is_installed("pyarrow") else (csv_file,)
+        return [make(table) for table in tables for make in forms]
 
 
 def customers(books: Books) -> Table:

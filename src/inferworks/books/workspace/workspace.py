@@ -80,6 +80,7 @@ from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.statements import NOW, Statements, with_provisional_note
 from inferworks.errors import BooksError, UserError
+from inferworks.extras import install, is_installed
 
 if TYPE_CHECKING:  # the readers of bills take their time to load
     from inferworks.books.workspace.import_result import ImportResult
@@ -533,6 +534,8 @@ class Workspace(Statements):
             budget=None if plan is None else self._against(now, plan),
         )
         self.note_corrections(query, books.later)
+        if form == "focus" and not is_installed("pyarrow"):
+            self._note(f"FOCUS is exported as CSV only; for Parquet too: {install('parquet')}")
         return exporter(form).files(books)
 
     def export_journal(
