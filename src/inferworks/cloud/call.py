@@ -53,10 +53,6 @@ class Chunk(msgspec.Struct, frozen=True):
     """True for the last chunk: a client that has it has the whole answer."""
 
 
-def _is_not_over() -> bool:
-    return False
-
-
 class Reply(msgspec.Struct, frozen=True):
     """An upstream's answer that has begun: its first chunk is here, the rest is still coming."""
 
@@ -71,7 +67,7 @@ class Reply(msgspec.Struct, frozen=True):
     """The upstream's headers that are part of its dialect's answer (Stability's `seed`)."""
     forwarded: tuple[tuple[bytes, bytes], ...] = ()
     """Headers with the upstream's rate limits and its own id of the request (`forwarded_headers`)."""
-    is_over: Callable[[], bool] = _is_not_over
+    is_over: Callable[[], bool] = lambda: False
     """Return True when the upstream has ended its answer, though its usage may still come."""
     left_out: str = ""
     """Names of the fields that the upstream was not sent, as `left_out_text` writes them."""

@@ -51,7 +51,10 @@ def excess(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> str | None:
             return f"more than {bounds.containers:,} lists and objects"
         if quote < 0:
             return None
-        at = _string_end(data, quote + 1)
+        at = quote + 1
+        while (match := _IN_STRING.match(data, at, at + _STEP_BYTES)) and match.end() > at:
+            at = match.end()
+        at += 1  # behind the quote that ends the string
 
 
 def check_answer(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> None:
@@ -62,10 +65,3 @@ def check_answer(data: bytes, bounds: Bounds = MADE_INTO_OBJECTS) -> None:
 
 def _opened(data: bytes, at: int, end: int) -> int:
     return data.count(b"[", at, end) + data.count(b"{", at, end)
-
-
-def _string_end(data: bytes, at: int) -> int:
-    """Return the end of the string, after its quote, whose inside begins or goes on at `at`."""
-    while (match := _IN_STRING.match(data, at, at + _STEP_BYTES)) and match.end() > at:
-        at = match.end()
-    return at + 1

@@ -18,7 +18,7 @@ changing one place after the other and reading the whole again, which a caller c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from operator import call
 from typing import Final, NamedTuple
 
@@ -118,7 +118,9 @@ def with_value(body: bytes, fields: Mapping[str, msgspec.Raw], name: str, value:
     A name that it does not have yet is put at its end. Of one given twice the last counts, and is changed.
     """
     if name not in fields:
-        return _with_last(body, name, value, is_first=not fields)
+        end = body.rstrip(_WHITE_SPACE)
+        field = b"%b:%b" % (msgspec.json.encode(name), value)
+        return b"".join((end[:-1], b"," if fields else b"", field, body[len(end) - 1 :]))
     old = bytes(fields[name])
     if old == value:
         return body
@@ -147,21 +149,13 @@ class _Field(NamedTuple):
 
 def _last_of(body: bytes, name: str) -> _Field:
     """The last field of that name; it must have one."""
-    return [field for given, field in _walk(body) if given == name][-1]
-
-
-def _walk(body: bytes) -> Iterator[tuple[str, _Field]]:
+    found: list[_Field] = []
     end = 0
-    for name, value in every_field(body):
+    for given, value in every_field(body):
         before = _BEFORE_VALUE.match(body, end)
         assert before is not None, "the decoder has read a name here"
         sign_at = before.start() + len(before[0]) - len(before[0].lstrip(_WHITE_SPACE))
         end = before.end() + len(value)
-        yield name, _Field(sign_at, before.end(), end)
-
-
-def _with_last(body: bytes, name: str, value: bytes, *, is_first: bool) -> bytes:
-    """`body` with a field more."""
-    end = body.rstrip(_WHITE_SPACE)
-    field = b"%b:%b" % (msgspec.json.encode(name), value)
-    return b"".join((end[:-1], b"" if is_first else b",", field, body[len(end) - 1 :]))
+        if given == name:
+            found.append(_Field(sign_at, before.end(), end))
+    return found[-1]

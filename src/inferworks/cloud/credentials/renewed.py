@@ -96,7 +96,9 @@ class Renewed(Generic[Value]):
             self._renew_ns = self._not_before_ns = carried.now_ns()
         now_ns = carried.now_ns()
         if now_ns >= self._renew_ns:
-            fetching = self._started(now_ns)
+            if self._fetching is None and now_ns >= self._not_before_ns:
+                self._fetching = asyncio.create_task(self._renew())
+            fetching = self._fetching  # none while one that failed is left alone
             if self._lease is None or now_ns >= self._lease.ends_ns:
                 self._lease = None
                 if fetching is not None:
@@ -112,18 +114,13 @@ class Renewed(Generic[Value]):
             why = f"its source has not answered in {self._wait_s:g} s"
             raise UpstreamError(f"{self._what} cannot be had: {why}", sent=False)
 
-    def _started(self, now_ns: int) -> asyncio.Task[None] | None:
-        """The fetch that runs, begun now if none does; None while one that failed is left alone."""
-        if self._fetching is None and now_ns >= self._not_before_ns:
-            self._fetching = asyncio.create_task(self._renew())
-        return self._fetching
-
     async def _renew(self) -> None:
         """Replace the value. What goes wrong is kept for those who wait, and raised by none here."""
         try:
             lease = await asyncio.to_thread(self._fetch)
         except Exception as error:  # noqa: BLE001 each library has errors of its own
-            self._why = _first_line(error)
+            lines, name = str(error).strip().splitlines(), type(error).__name__
+            self._why = f"{name}: {lines[0][:200]}" if lines else name
             self._not_before_ns = self._clock.now_ns() + _RETRY_NS
         else:
             left_ns = lease.ends_ns - self._clock.now_ns()
@@ -131,9 +128,3 @@ class Renewed(Generic[Value]):
             self._renew_ns = lease.ends_ns - min(self._early_ns, int(left_ns * self._early_part))
         finally:
             self._fetching = None
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error, shortened."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -226,7 +226,9 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             return Reply(response.status, content_type, whole, Nothing(), forwarded=forwarded)
         if spec.pieces is None or content_type.lower().startswith(_WORDS):
             whole = await self._whole(spec, reader)  # which raises if it is an error after all
-            raise _no_stream(whole)
+            error = UpstreamError("a stream was requested and something else was sent", sent=True)
+            error.told = whole.told
+            raise error
         pieces = spec.pieces(self._call)
         self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
         first, forwarded = await anext(self._events), forwarded_headers(response.headers)
@@ -265,20 +267,18 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         return self._refusal(spec, response.status, data)
 
     def _refusal(self, spec: OperationSpec, status: int, data: bytes) -> Chunk:
-        """An error body as it came, or in the dialect's words where the API has others of its own."""
-        data = self._without_credential(data)
-        if spec.refusal is not None:
-            data = spec.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
-        return Chunk(data, last=True)
+        """An error body as it came, or in the dialect's words where the API has others of its own.
 
-    def _without_credential(self, data: bytes) -> bytes:
-        """`data` with `***` in place of what was sent to prove who asks, should it be repeated there."""
+        What was sent to prove who asks is `***` in it, should it be repeated there.
+        """
         plain = self._headers()
         for header in self._sent:
             secret = header[1].rpartition(b" ")[2]
             if header not in plain and len(secret) >= _SHORTEST_SECRET_BYTES:
                 data = data.replace(secret, b"***")
-        return data
+        if spec.refusal is not None:
+            data = spec.refusal(status, data[:_LONGEST_REFUSAL_BYTES])
+        return Chunk(data, last=True)
 
 
 class _Events:
@@ -436,13 +436,6 @@ def _says_nothing(chunk: Chunk) -> bool:
         return False
     events = chunk.data.split(b"\n\n")
     return all(b"data:" not in event or event.startswith(_PING) for event in events)
-
-
-def _no_stream(whole: Chunk) -> UpstreamError:
-    """Return the error for a whole answer where a stream was asked for; its reported usage is kept."""
-    error = UpstreamError("a stream was requested and something else was sent", sent=True)
-    error.told = whole.told
-    return error
 
 
 class Nothing:

@@ -78,8 +78,10 @@ class StubProvider:
             error.told = ReportedUsage(Tokens(script.input_tokens, len(script.words)))
             raise error
         told = _Telling(self._chunks(script, call))
+        is_stream = call.stream and script.status < 400
+        content_type = b"text/event-stream" if is_stream else b"application/json"
         try:
-            yield Reply(script.status, _content_type(script, call), await anext(told), told)
+            yield Reply(script.status, content_type, await anext(told), told)
         finally:
             self.left_early += not told.ended
             await told.close()
@@ -149,10 +151,6 @@ class _Telling:
 
     async def close(self) -> None:
         await self._chunks.aclose()
-
-
-def _content_type(script: Script, call: Call) -> bytes:
-    return b"text/event-stream" if call.stream and script.status < 400 else b"application/json"
 
 
 def _envelope(

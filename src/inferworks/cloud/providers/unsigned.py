@@ -9,7 +9,6 @@ it came, byte for byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -46,14 +45,12 @@ def _signed(turn: _Fields) -> _Fields:
     if not bytes(content).startswith(b"["):
         return turn
     blocks = _read_blocks(content)
-    kept = [block for block in blocks if not _is_unsigned(block)]
+    kept = [
+        block
+        for block in blocks
+        if bytes(block.get("type", b"")) != b'"thinking"'
+        or bytes(block.get("signature", b"")) != b'""'
+    ]
     if len(kept) == len(blocks):
         return turn
     return {**turn, "content": msgspec.Raw(msgspec.json.encode(kept))} if kept else {}
-
-
-def _is_unsigned(block: Mapping[str, msgspec.Raw]) -> bool:
-    return (
-        bytes(block.get("type", b"")) == b'"thinking"'
-        and bytes(block.get("signature", b"")) == b'""'
-    )

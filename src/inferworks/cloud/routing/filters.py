@@ -69,7 +69,9 @@ def _last(
         )
     allowed = [offer for offer in offers if in_regions(offer, policy.regions)]
     if not allowed:
-        raise _no_region(model, policy.regions)
+        regions = ", ".join(policy.regions)
+        raise CallError(503, f"No offer of {model} is in a region where its calls may run ({regions}).",
+                        kind="server_error", code="region_unavailable")  # fmt: skip
     free = _free(allowed, state)
     if not free:
         raise _full(model)
@@ -89,9 +91,3 @@ def _full(model: ModelId) -> CallError:
 def in_regions(offer: Offer, regions: Sequence[str]) -> bool:
     """Return True when `offer` lies in one of `regions`; an unknown region is in none."""
     return not regions or any(offer.region and offer.region.startswith(r) for r in regions)
-
-
-def _no_region(model: ModelId, regions: Sequence[str]) -> CallError:
-    allowed = ", ".join(regions)
-    return CallError(503, f"No offer of {model} is in a region where its calls may run ({allowed}).",
-                     kind="server_error", code="region_unavailable")  # fmt: skip

@@ -32,15 +32,10 @@ def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
     said = headers.get(b"retry-after", b"").strip()
     if _NUMBER.fullmatch(said):
         return float(said)
-    return _seconds_until(said, headers.get(b"date", b""))
-
-
-def _seconds_until(then: bytes, now: bytes) -> float | None:
-    """Seconds until a date of HTTP, 0 when it is past; None when it is no date. `now` may be none."""
-    until = _date(then)
+    until = _date(said)
     if until is None:
         return None
-    since = _date(now)
+    since = _date(headers.get(b"date", b""))
     return max(0.0, until - (time.time() if since is None else since))
 
 

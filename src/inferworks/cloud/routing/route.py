@@ -196,7 +196,9 @@ class _Attempts:
         self._running: list[Offer] = []
         self._unread: list[Offer] = []
         self._asked_until_ns: dict[OfferId, int] = {}
-        self._end_ns = None if policy.deadline_s is None else began_ns + _ns(policy.deadline_s)
+        self._end_ns: int | None = None
+        if policy.deadline_s is not None:
+            self._end_ns = began_ns + round(policy.deadline_s * NS_PER_SECOND)
 
     def run(self) -> Route:
         """The route."""
@@ -337,7 +339,3 @@ class _Attempts:
         if self._end_ns is None:
             return None
         return max(0, self._end_ns - self._state.now_ns() - wait_ns)
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NS_PER_SECOND)

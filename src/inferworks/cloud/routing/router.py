@@ -27,10 +27,6 @@ PolicyOf = Callable[[ModelId], RoutePolicy]
 """Function from a model to its routing policy."""
 
 
-def _default(_model: ModelId) -> RoutePolicy:
-    return _DEFAULT
-
-
 class HedgeBudget:
     """A share of calls that may be hedged: each call that might be adds its share, each hedge takes one.
 
@@ -58,7 +54,7 @@ class HedgeBudget:
 class Router:
     """Makes the routes of calls. Another configuration is another router over the same `Health`."""
 
-    def __init__(self, health: Health, policy_of: PolicyOf = _default) -> None:
+    def __init__(self, health: Health, policy_of: PolicyOf = lambda _: _DEFAULT) -> None:
         self.health = health
         self._policy_of = policy_of
         self._budgets: dict[ModelId, HedgeBudget] = {}

@@ -266,14 +266,11 @@ def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> Cal
 def description_of(answer: Reply | UpstreamError) -> str:
     """A failed attempt in the log's terms."""
     if isinstance(answer, Reply):
-        return f"answered with status {answer.status}{_error_text(answer.first.data)}"
+        data = answer.first.data
+        words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
+        told = f": {redacted(words[:200])}" if words else ""
+        return f"answered with status {answer.status}{told}"
     return f"failed: {answer}"
-
-
-def _error_text(data: bytes) -> str:
-    """Return the words of an error body, shortened for a log."""
-    words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
-    return f": {redacted(words[:200])}" if words else ""
 
 
 def broken_off(error: UpstreamError) -> CallError:

@@ -100,9 +100,16 @@ class HedgedCall:
             if winner is not None:
                 self._running.insert(0, winner)
             await self._stop()
-            self._settle_left()
+            for hedged in reversed(self._running):  # the main one last
+                hedged.attempt.cut_off(Outcome.CANCELLED)
             raise
-        self._settle_losers(won=winner is not None)
+        now_ns = self._clock.now_ns()
+        self.timed_out = bool(self._running) and winner is None
+        for hedged in self._running:
+            if winner is None:
+                hedged.attempt.timed_out(now_ns)
+            else:
+                hedged.attempt.outrun(now_ns)
         return winner
 
     def abandon(self) -> None:
@@ -169,21 +176,6 @@ class HedgedCall:
         for hedged in self._running:
             _forget_cancellation(hedged.task)
             hedged.attempt.over()  # a task that is cancelled before its first turn does nothing itself
-
-    def _settle_left(self) -> None:
-        """End the legs of those that the client has left, the main one last."""
-        for hedged in reversed(self._running):
-            hedged.attempt.cut_off(Outcome.CANCELLED)
-
-    def _settle_losers(self, *, won: bool) -> None:
-        """End the legs of those that were stopped."""
-        now_ns = self._clock.now_ns()
-        self.timed_out = bool(self._running) and not won
-        for hedged in self._running:
-            if won:
-                hedged.attempt.outrun(now_ns)
-            else:
-                hedged.attempt.timed_out(now_ns)
 
 
 def _forget_cancellation(task: asyncio.Task[None]) -> None:

@@ -101,20 +101,15 @@ def put_over(translation: Translation, call: Call, earlier: Way) -> Call:
     try:
         after = translation.ask(call)
     except CallError as error:
-        raise _of_what_came(error, earlier) from error
+        message, param = error.message, error.param
+        for translated in reversed(earlier):
+            message = in_sent_names(message, translated.sent_names)
+            param = param and sent_name(param, translated.sent_names)
+        raise CallError(error.status, message, code=error.code, param=param) from error
     new = after.left_out[len(call.left_out) :]
     for translated in reversed(earlier):
         new = tuple(sent_name(name, translated.sent_names) for name in new)
     return msgspec.structs.replace(after, left_out=(*call.left_out, *new))
-
-
-def _of_what_came(error: CallError, way: Way) -> CallError:
-    """A refusal in the caller's names of fields."""
-    message, param = error.message, error.param
-    for translation in reversed(way):
-        message = in_sent_names(message, translation.sent_names)
-        param = param and sent_name(param, translation.sent_names)
-    return CallError(error.status, message, code=error.code, param=param)
 
 
 class _Rest:
@@ -148,22 +143,18 @@ class _Rest:
         if told is not None and not told.is_input_only:
             self._is_told = True
         elif not self._is_told:
-            told = self._guessed(chunk)
+            new, before = 0 if chunk.last else stream_tokens(data), self._guess
+            sent = (
+                (before.input or prompt_tokens(self._call)) if told is None else told.tokens.input
+            )
+            self._guess = Tokens(sent, before.output + new)
+            told = ReportedUsage(self._guess, is_estimate=True)
         try:
             for stream in self._streams:
                 data = b"".join([stream.event(event, told) for event in _events(data)])
         except Exception as error:
             raise _untranslatable(error, told) from error
         return msgspec.structs.replace(chunk, data=data, told=told)
-
-    def _guessed(self, chunk: Chunk) -> ReportedUsage:
-        before, new = self._guess, 0 if chunk.last else stream_tokens(chunk.data)
-        if chunk.told is not None:
-            sent = chunk.told.tokens.input
-        else:
-            sent = before.input or prompt_tokens(self._call)
-        self._guess = Tokens(sent, before.output + new)
-        return ReportedUsage(self._guess, is_estimate=True)
 
 
 def _untranslatable(error: Exception, told: ReportedUsage | None) -> UntranslatableError:
