@@ -173,7 +173,17 @@ class Fleet:
         try:
             replica = await self._backend.start(spec, spool.path, self._settings.start_timeout_s)
             self._running[spec.replica] = replica
-            self._offers[spec.replica] = self._offer(spec, replica)
+            provider = self._settings.provider
+            self._offers[spec.replica] = Offer(
+                id=OfferId(spec.replica),
+                model=spec.model,
+                provider=provider,
+                origin=Origin.parse(replica.url),
+                replica=spec.replica,
+                region=spec.region,
+                chip=spec.chip,
+                facts=fact_catalog().facts(provider, spec.model, dt.date.max),
+            )
             self._states[spec.replica] = "ready"
             ready.set()
             work.succeeded()
@@ -234,15 +244,3 @@ class Fleet:
         async with self._collecting:
             await self._traces[replica_id].finish(down_until_ns)
             del self._traces[replica_id]
-
-    def _offer(self, spec: ReplicaSpec, replica: RunningReplica) -> Offer:
-        return Offer(
-            id=OfferId(spec.replica),
-            model=spec.model,
-            provider=self._settings.provider,
-            origin=Origin.parse(replica.url),
-            replica=spec.replica,
-            region=spec.region,
-            chip=spec.chip,
-            facts=fact_catalog().facts(self._settings.provider, spec.model, dt.date.max),
-        )

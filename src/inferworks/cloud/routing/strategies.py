@@ -85,7 +85,9 @@ def fastest(
     so not all calls go to the offer that was quickest a moment ago. Power of two choices: Mitzenmacher,
     2001.
     """
-    best_first = sorted(offers, key=lambda offer: (_expected_wait(offer, state), offer.id))
+    best_first = sorted(
+        offers, key=lambda o: (state.first_byte_ns(o) * (state.running(o) + 1), o.id)
+    )
     n = len(offers)
     first = int(state.random() * n)
     second = (first + 1 + int(state.random() * (n - 1))) % n  # another than the first
@@ -163,10 +165,6 @@ def _cost_of(facts: CallFacts, policy: RoutePolicy) -> Callable[[Offer], float]:
 
 def _load(offer: Offer, state: RoutingState) -> float:
     return state.running(offer) / offer.weight if offer.weight else inf
-
-
-def _expected_wait(offer: Offer, state: RoutingState) -> float:
-    return state.first_byte_ns(offer) * (state.running(offer) + 1)
 
 
 def _rendezvous(offers: Sequence[Offer], key: bytes) -> Sequence[Offer]:

@@ -164,7 +164,10 @@ class Attempt:
         used = NOTHING_REPORTED
         if isinstance(answer, UpstreamError) and (answer.gave_up or answer.worked):
             used = self._prompt_sent()  # the work is done, or goes on still
-        self._recorder.leg_ended(Outcome.FAILED, status, used, _confidence(answer), leg=self.leg)
+        # what never reached its upstream cost nothing; otherwise zero is a guess
+        untouched = isinstance(answer, UpstreamError) and not answer.sent
+        sure = Confidence.COUNTED if untouched else Confidence.ESTIMATED
+        self._recorder.leg_ended(Outcome.FAILED, status, used, sure, leg=self.leg)
 
     def outrun(self, now_ns: int) -> None:
         """End its leg as one that is not wanted any more, since another answered sooner."""
@@ -307,9 +310,3 @@ def detached(error: Detached) -> Detached:
     """
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error
-
-
-def _confidence(answer: Reply | UpstreamError) -> Confidence:
-    """An attempt that never reached its upstream cost nothing; otherwise zero is a guess."""
-    untouched = isinstance(answer, UpstreamError) and not answer.sent
-    return Confidence.COUNTED if untouched else Confidence.ESTIMATED
