@@ -159,7 +159,8 @@ def _object(names: Sequence[str], values: Iterable[pa.Scalar[Any]]) -> dict[str,
 def _leaf(value: pa.Scalar[Any]) -> str:
     types, kind = pa.types, value.type
     if types.is_timestamp(kind):
-        return _moment(value.value * _UNIT_NS[kind.unit])
+        days, rest_ns = divmod(value.value * _UNIT_NS[kind.unit], _DAY_S * NS_PER_SECOND)
+        return f"{_day(days)}T{_time(rest_ns)}Z"
     if types.is_date32(kind):
         return _day(value.value)
     if types.is_date64(kind):
@@ -192,11 +193,6 @@ def _time(time_ns: int) -> str:
         raise ValueError("a time outside of its day")
     fraction = f".{rest_ns:09d}" if rest_ns else ""
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
-
-
-def _moment(moment_ns: int) -> str:
-    days, rest_ns = divmod(moment_ns, _DAY_S * NS_PER_SECOND)
-    return f"{_day(days)}T{_time(rest_ns)}Z"
 
 
 def _seconds(nanoseconds: int) -> str:

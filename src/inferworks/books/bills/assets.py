@@ -353,7 +353,11 @@ def _until(asset: Asset, months: _Months, starts: Sequence[int], disposed_ns: in
     for at, amounts in enumerate(months):
         length_ns = starts[at + 1] - starts[at]
         used_ns = min(max(disposed_ns - starts[at], 0), length_ns)
-        used = {place: _by_time(amount, used_ns, length_ns) for place, amount in amounts.items()}
+        weights = {0: used_ns, 1: length_ns - used_ns}
+        used = {
+            place: Amount(split(amount.billed_pico, weights)[0], split(amount.pico, weights)[0])
+            for place, amount in amounts.items()
+        }
         kept.append({place: amount for place, amount in used.items() if any(amount)})
         left = left.plus(_sum(used), -1)
     proceeds_pico = asset.terms.proceeds_pico
@@ -362,11 +366,6 @@ def _until(asset: Asset, months: _Months, starts: Sequence[int], disposed_ns: in
         local_pico = converted_pico(proceeds_pico, asset.proceeds_rate)
     lost = left.plus(Amount(proceeds_pico, local_pico), -1)
     return [*kept, {asset.place: lost} if any(lost) else {}]
-
-
-def _by_time(amount: Amount, used_ns: int, length_ns: int) -> Amount:
-    weights = {0: used_ns, 1: length_ns - used_ns}
-    return Amount(split(amount.billed_pico, weights)[0], split(amount.pico, weights)[0])
 
 
 def _carried(asset: Asset, billed_pico: int) -> int:

@@ -12,7 +12,7 @@ Rejected. Keeping each row's own cells: every row would pay for the few wrong on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -57,7 +57,8 @@ class Origins:
     def _cells(self, row: Mapping[str, str], column: str) -> Iterator[Origin]:
         """Yield the cells that `column` of ours is made of in this row, by path within JSON."""
         names = Names(row)
-        for source in self._sources(column):
+        ways = self._mapping.filled().get(column, ()) if self._mapping is not None else ()
+        for source in [source for way in ways for source in way.sources] or [column]:
             root = next((found for name in roots_of(source) if (found := names.find(name))), None)
             if root is not None and root.casefold() == source.casefold():
                 yield Origin(root, row[root])
@@ -65,8 +66,3 @@ class Origins:
                 path = root + source[len(root) :]
                 with suppress(ValueError):
                     yield Origin(path, text_at(row, path))
-
-    def _sources(self, column: str) -> Sequence[str]:
-        """The columns that one of ours is made of, in the order in which they are looked at."""
-        ways = self._mapping.filled().get(column, ()) if self._mapping is not None else ()
-        return [source for way in ways for source in way.sources] or [column]

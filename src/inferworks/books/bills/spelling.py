@@ -417,7 +417,13 @@ class Survey:
         BillError with one question when it could be written in two ways. Columns in which everything
         is as we write it are not among its `sorts`.
         """
-        self._check_signs(self._codes | set(codes))
+        named = self._codes | set(codes)
+        for sign, (column, seen) in self._signs.items():
+            if named and named.isdisjoint(_SIGNS.get(sign, {sign})):
+                raise BillError(
+                    f"{self._name}, column {column}: {seen} is not in {', '.join(sorted(named)[:3])}, "
+                    "the currency that the file names"
+                )
         marks = {column: self._mark(column) for column in self._numbers}
         odd = {column: mark for column, mark in marks.items() if mark != "."}
         order = self._order()
@@ -551,15 +557,6 @@ class Survey:
             return False
         (low, high), (first, last) = self._days[None], self._days[order]
         return low <= first and last <= high
-
-    def _check_signs(self, codes: set[str]) -> None:
-        for sign, (column, seen) in self._signs.items():
-            known = _SIGNS.get(sign, {sign})
-            if codes and codes.isdisjoint(known):
-                raise BillError(
-                    f"{self._name}, column {column}: {seen} is not in {', '.join(sorted(codes)[:3])}, "
-                    "the currency that the file names"
-                )
 
 
 def looks_like(text: str, sort: Sort) -> bool:

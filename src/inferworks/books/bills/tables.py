@@ -169,7 +169,9 @@ def _table(name: str, raw: bytes, form: Form) -> Table:
         return _parquet(name, forms.random_access(name, raw))
     if form.rows:
         return _json_document(name, raw, form)
-    lines = _lines(name, raw, forms.encoding_of(head, form.encoding))
+    encoding = forms.encoding_of(head, form.encoding)
+    text = io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
+    lines = forms.bare_lines(text)
     if begins_json(head, form.encoding):
         return _json_lines(name, lines)
     return _csv(name, lines, form)
@@ -392,10 +394,6 @@ def _json_text(value: Any) -> str:
             return "true" if value else "false"
         case _:
             return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-
-
-def _lines(name: str, raw: bytes, encoding: str) -> Iterator[str]:
-    return forms.bare_lines(io.TextIOWrapper(forms.opened(name, raw), encoding, newline=""))
 
 
 def _parquet(name: str, raw: bytes) -> Table:

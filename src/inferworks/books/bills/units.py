@@ -73,20 +73,15 @@ def _duration(text: str) -> Decimal:
 def our_moment(text: str, how: Filled, spelling: Spelling) -> str:
     """The moment in `text` as ISO 8601; ValueError when it is none."""
     if how.unit == MONTH:
-        iso = _from_month(text)
+        found = re.match(r"(\d{4})-?(0[1-9]|1[0-2])(?!\d{3})", text)  # of a day, its month
+        if found is None:
+            raise ValueError(f"{text[:60]!r} is no month; it is written as in 202611 or 2026-11")
+        iso = f"{found[1]}-{found[2]}-01"
     elif how.unit:
         iso = _from_epoch(text, EPOCHS[how.unit])
     else:
         iso = moment(text, spelling.order, spelling.zone)
     return moved(iso, how.plus) if how.plus else iso
-
-
-def _from_month(text: str) -> str:
-    """The first day of a month that is written as 202511 or 2026-11, or of the month of a day."""
-    found = re.match(r"(\d{4})-?(0[1-9]|1[0-2])(?!\d{3})", text)
-    if found is None:
-        raise ValueError(f"{text[:60]!r} is no month; it is written as in 202611 or 2026-11")
-    return f"{found[1]}-{found[2]}-01"
 
 
 def _from_epoch(text: str, power: int) -> str:

@@ -74,7 +74,12 @@ class VoucherReader:
             for cells in rows
             for charge in _with_tax(_charge(bill, cells, self._departments), cells)
         ]
-        _refuse_second(charges, problems)
+        seen: dict[str, int] = {}
+        for charge in charges:
+            row = seen.setdefault(charge.line, charge.row)
+            if row != charge.row and charge.line:
+                reason = f"stands in {row} already; a voucher has an id of its own"
+                problems.append(Problem(charge.file, charge.row, "id", charge.line, reason))
         return finished(self.kind, charges, problems, "currency", currency, rates)
 
 
@@ -169,13 +174,3 @@ def _whole(year: int, month: int, day: str | None) -> tuple[int, int]:
 def _no_period(cells: Cells) -> tuple[int, int]:
     cells.note("period", "not a month or a day; write 2026-11 or 2026-11-21")
     return 0, 0
-
-
-def _refuse_second(charges: Sequence[Charge], problems: list[Problem]) -> None:
-    """Note every voucher whose id stands in the file before."""
-    seen: dict[str, int] = {}
-    for charge in charges:
-        row = seen.setdefault(charge.line, charge.row)
-        if row != charge.row and charge.line:
-            reason = f"stands in {row} already; a voucher has an id of its own"
-            problems.append(Problem(charge.file, charge.row, "id", charge.line, reason))

@@ -309,7 +309,13 @@ def _one(
     answer: Answer | None,
 ) -> Verdict:
     """Return the verdict on a part beside those that are here."""
-    again = [old for old in known if _same(part, old)]
+    again = [
+        old
+        for old in known
+        if part.digest == old.digest
+        and part.lines == old.lines
+        and not (are_siblings(part, old) or is_of_its_own(part, [old]))
+    ]
     if any(old.in_force for old in again):
         return Step(Fate.DUPLICATE, (part,))
     if again and answer is None:
@@ -329,7 +335,10 @@ def _beside(
     namesake = tuple(
         old for old in there if part.series == old.series != "" and part.place == old.place
     )
-    others = [old for old in there if not _is_another(part, old, namesake)]
+    # other parts of the export that `part` belongs to, and of the same run, say nothing about it
+    others = [
+        old for old in there if not (are_siblings(part, old) and (old.number < 0 or not namesake))
+    ]
     is_named = isinstance(compare, Named)
     overlap = tuple(old for old in others if is_named or meet(old.spans, part.spans))
     if not overlap:
@@ -434,17 +443,3 @@ def _longer(part: Part, overlap: Sequence[Part], compare: Compare) -> tuple[Part
 def _claimed(part: Part, overlap: tuple[Part, ...]) -> tuple[Part, ...]:
     """Return the parts of `overlap` without those on other numbered invoices; all if none is left."""
     return tuple(old for old in overlap if not is_of_its_own(part, [old])) or overlap
-
-
-def _is_another(part: Part, old: Part, namesake: Collection[Part]) -> bool:
-    """Return True if `old` is another part of the export that `part` belongs to, and of the same run."""
-    return are_siblings(part, old) and (old.number < 0 or not namesake)
-
-
-def _same(part: Part, old: Part) -> bool:
-    """Return True if these lines came before, as this part."""
-    return (
-        part.digest == old.digest
-        and part.lines == old.lines
-        and not (are_siblings(part, old) or is_of_its_own(part, [old]))
-    )

@@ -397,7 +397,11 @@ class Landing:
         """Take over what is left of the arriving parts: how many, their sum, and those that are late."""
         parts = _listed(numbers)
         self._tell_apart(parts)
-        is_rebuilt = self._are_most(parts)
+        [(lines,)] = self._db.execute(f"SELECT COUNT(*) FROM arriving WHERE part IN ({parts})")
+        [(charges,)] = self._db.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM charges LIMIT ?)", (lines + 1,)
+        )
+        is_rebuilt = lines >= _MANY and charges <= lines
         if is_rebuilt:  # in the order of ids, each line would fall on another page of it
             self._db.execute("DROP INDEX IF EXISTS charges_by_period")
         self._db.execute(  # their ids are put in order, and not the kilobyte of each
@@ -408,14 +412,6 @@ class Landing:
         if is_rebuilt:
             self._db.execute(PERIODS)
         return {part: self._added(part, number) for part, number in numbers.items()}
-
-    def _are_most(self, parts: str) -> bool:
-        """Return True if there are many lines in arriving `parts`, and not more charges than these."""
-        [(lines,)] = self._db.execute(f"SELECT COUNT(*) FROM arriving WHERE part IN ({parts})")
-        [(charges,)] = self._db.execute(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM charges LIMIT ?)", (lines + 1,)
-        )
-        return bool(lines >= _MANY and charges <= lines)
 
     def _added(self, part: int, number: int) -> Changed:
         self._db.execute(

@@ -189,7 +189,7 @@ class Register:
             for charge in members:
                 line = line_of(delivery, charge)
                 billed = charge if charge.foreign is None else charge.foreign
-                amount = Total(_exact(billed.amount_pico), billed.amount_pico)
+                amount = Total(f"{billed.amount_pico}E-12", billed.amount_pico)
                 totals = arriving.added(totals, {billed.currency: amount})
                 digest = (digest + int(line.name[4:], 16)) % (1 << DIGEST_BITS)
                 invoices.add(line.invoice)
@@ -211,7 +211,13 @@ class Register:
         with transaction(self._db):
             while left:
                 decided = self._decide(left, answer)
-                asked = _asked(decided)
+                asked = {
+                    part.number: verdict
+                    for verdicts in decided.values()
+                    for verdict in verdicts
+                    if isinstance(verdict, Question)
+                    for part in verdict.parts
+                }
                 if not asked:
                     break
                 again = []
@@ -503,19 +509,13 @@ class Register:
         rows = self._db.execute(
             "SELECT number FROM parts WHERE delivery = ? AND state = ?", (delivery, State.IN_FORCE)
         )
-        return self._totals_of([number for (number,) in rows])
-
-    def _totals_of(self, parts: Sequence[int]) -> Totals:
+        parts = [number for (number,) in rows]
         found: Totals = {}
         for (raw,) in self._db.execute(
             f"SELECT totals FROM parts WHERE number IN ({_listed(parts)})"
         ):
             found = arriving.added(found, _totals(raw))
         return found
-
-
-def _exact(pico: int) -> str:
-    return f"{pico}E-12"
 
 
 def _arrived(arrival: Arrival) -> Lot:
@@ -525,17 +525,6 @@ def _arrived(arrival: Arrival) -> Lot:
 
 def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _asked(decided: dict[Delivery, list[Verdict]]) -> dict[int, Question]:
-    """The questions among what was decided, by the number of the part that asks."""
-    return {
-        part.number: verdict
-        for verdicts in decided.values()
-        for verdict in verdicts
-        if isinstance(verdict, Question)
-        for part in verdict.parts
-    }
 
 
 def _arrivals(files: Iterable[_File]) -> Iterator[Arrival]:

@@ -377,18 +377,14 @@ class BookStore:
                 execute_all(self._db.connection, SCHEMA)
                 self._db.execute("INSERT INTO meta VALUES (?)", (currency,))
             elif version < VERSION:
-                self._upgrade(version)
+                if version < 3:
+                    add_checksums(self._db.connection, version)
+                execute_all(self._db.connection, DELIVERIES)
+                found = self._db.found(list[tuple[str, str]], "SELECT sha256, kind FROM files")
+                rows = self._db.execute("SELECT * FROM charges ORDER BY id").fetchall()
+                self._register.adopt(dict(found), map(self._charge, rows))
             if version < VERSION:
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
-
-    def _upgrade(self, version: int) -> None:
-        """Bring the layout up to date."""
-        if version < 3:
-            add_checksums(self._db.connection, version)
-        execute_all(self._db.connection, DELIVERIES)
-        kinds = dict(self._db.found(list[tuple[str, str]], "SELECT sha256, kind FROM files"))
-        rows = self._db.execute("SELECT * FROM charges ORDER BY id").fetchall()
-        self._register.adopt(kinds, map(self._charge, rows))
 
     def _check_version(self) -> None:
         version = self._db.version()

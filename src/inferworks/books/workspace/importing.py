@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -124,20 +123,16 @@ def import_files(
 def _turn(source: SourceFile) -> int:
     """Return the order of a file: exchange rates first, because the bills beside them may need them."""
     with suppress(BillError, OSError):  # reported when the file itself is imported
-        bill = next(bill_files(source.name, _head(source.path)), None)
+        # the first line of a file that is plain text, all of one that is small
+        head = bytes_of(source.path) if source.path.stat().st_size < _SMALL_BYTES else b""
+        if not head:
+            with source.path.open("rb") as file:
+                head = file.readline(_SMALL_BYTES)
+        bill = next(bill_files(source.name, head), None)
         if bill is not None:
             form = form_of(bill, rates.recognises)
             return 0 if rates.recognises(header_of(bill._replace(form=form))) else 1
     return 1
-
-
-def _head(path: Path) -> bytes:
-    """The first line of a file that is plain text, all of one that is small."""
-    raw = bytes_of(path) if path.stat().st_size < _SMALL_BYTES else b""
-    if raw:
-        return raw
-    with path.open("rb") as file:
-        return file.readline(_SMALL_BYTES)
 
 
 def _deliveries(sources: Iterable[SourceFile]) -> Iterable[list[SourceFile]]:

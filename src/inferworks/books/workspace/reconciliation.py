@@ -72,16 +72,14 @@ def reconcile(
         suppliers = {*(one.supplier for one in settings.suppliers), *billed_by(imports, before)}
         billing = (one for one in suppliers if one.casefold() not in gone)
         expected = list(missing(imports, billing, month.name))
-    accruals = () if month is None else _accruals(settings, month)
+    accruals: tuple[Compared, ...] = ()
+    if month is not None:
+        inputs = RecordedSource(settings).papers(month.span)
+        if inputs.policy.basis is Basis.ACCRUAL:  # on the cash basis there are none
+            accruals = compared(inputs.charges, month)
     read = [] if invoices is None else list(_read(invoices, spelling))
     checks = checklist(charges, read, expected, None if month is None else month.name)
     return Reconciliation(tuple(checks), accruals)
-
-
-def _accruals(settings: Settings, month: Period) -> tuple[Compared, ...]:
-    """The accruals for `month` beside the bills; none on the cash basis."""
-    inputs = RecordedSource(settings).papers(month.span)
-    return compared(inputs.charges, month) if inputs.policy.basis is Basis.ACCRUAL else ()
 
 
 def _read(path: Path, spelling: Told) -> Iterator[Invoice]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -216,18 +216,11 @@ def _questions(questions: Iterable[Asked], span: Span) -> Iterator[tuple[str, st
 def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:
     """Yield (name, reason) of refused facts; those without a time may belong to any period."""
     for one in quarantined:
-        times = _times(one.body)
-        if times is None or span.meet(*times).length_ns:
+        said = None
+        with suppress(msgspec.DecodeError, UnicodeEncodeError):
+            said = msgspec.json.decode(one.body.encode(), type=_Timed)
+        if said is None or span.meet(said.start_ns, max(said.end_ns, said.start_ns + 1)).length_ns:
             yield f"{one.source} {one.key}", one.reason
-
-
-def _times(body: str) -> tuple[int, int] | None:
-    """Return the time of the thing quarantined as `body`; None if it has none."""
-    try:
-        said = msgspec.json.decode(body.encode(), type=_Timed)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
-    return said.start_ns, max(said.end_ns, said.start_ns + 1)
 
 
 class _Timed(msgspec.Struct):
