@@ -48,13 +48,17 @@ async def decode_body(exchange: Exchange) -> None:
         while piece := await _next(pieces, here=is_small and whole.tell() < PIECE_BYTES):
             whole.write(piece)
             if whole.tell() > exchange.most_body_bytes:
-                raise _too_large(exchange.most_body_bytes)
+                most = exchange.most_body_bytes
+                message = f"The body is larger than {most} bytes once it is decoded."
+                raise CallError(413, message, code="body_too_large")
             if whole.tell() > FREE_BYTES and not held.more(len(piece)):
-                raise _no_room()
+                message = "The gateway is receiving too much data at once; try again later."
+                raise CallError(503, message, kind="server_error", code="no_room")
         exchange.replace_body(whole.getvalue(), held)
     except ValueError as error:
         held.release()
-        raise _not_so(coding, error) from error
+        message = f"The body cannot be decoded as {coding.decode()}: {error}."
+        raise CallError(400, message, code="invalid_content_encoding") from error
     except BaseException:
         held.release()
         raise
@@ -63,18 +67,3 @@ async def decode_body(exchange: Exchange) -> None:
 async def _next(pieces: Iterator[bytes], *, here: bool) -> bytes:
     """The next piece; empty when there is none. Made beside the event loop unless `here`."""
     return next(pieces, b"") if here else await aside(next, pieces, b"")
-
-
-def _too_large(most_bytes: int) -> CallError:
-    message = f"The body is larger than {most_bytes} bytes once it is decoded."
-    return CallError(413, message, code="body_too_large")
-
-
-def _not_so(coding: bytes, error: ValueError) -> CallError:
-    message = f"The body cannot be decoded as {coding.decode()}: {error}."
-    return CallError(400, message, code="invalid_content_encoding")
-
-
-def _no_room() -> CallError:
-    message = "The gateway is receiving too much data at once; try again later."
-    return CallError(503, message, kind="server_error", code="no_room")

@@ -98,20 +98,16 @@ async def events(exchange: Exchange, context: AppContext) -> None:
                              f"{event.source!r}.", "source_not_allowed")  # fmt: skip
     takes_back = [event.type == RETRACTION_TYPE for _, event in decoded]
     if not any(takes_back):
-        received = await _take_in(decoded, key, context)
+        if len(decoded) > _MANY:
+            reports = await aside(_reports, decoded, key, context)
+        else:
+            reports = _reports(decoded, key, context)
+        received = await record_reported(context.journal, reports)
     elif all(takes_back):
         received = await _take_back(decoded, key, context)
     else:
         raise CallError(400, "A batch reports or takes back; send two.")
     await exchange.respond(200, msgspec.json.encode(received))
-
-
-async def _take_in(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> Received:
-    large = len(decoded) > _MANY
-    reports = (
-        await aside(_reports, decoded, key, context) if large else _reports(decoded, key, context)
-    )
-    return await record_reported(context.journal, reports)
 
 
 def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> list[Reported]:
@@ -181,7 +177,11 @@ def _report(event: Event, place: str, key: Key) -> Reported:
     try:
         if event.type == ACTIVITY_TYPE:
             return activity_of(event.source, event.id, _data(event, place, _decode_activity))
-        return call_of(event.source, event.id, _of(key, _data(event, place, _decode_call)))
+        call = _data(event, place, _decode_call)
+        call = msgspec.structs.replace(  # the key's own customer and purpose where it names none
+            call, customer=call.customer or key.customer, purpose=call.purpose or key.purpose
+        )
+        return call_of(event.source, event.id, call)
     except ValueError as error:
         raise _refusal(event, str(error)) from error
 
@@ -193,13 +193,6 @@ def _data(event: Event, place: str, decode: Callable[[msgspec.Raw], Data]) -> Da
         raise invalid(_placed(str(error), place)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json() from error
-
-
-def _of(key: Key, data: CallData) -> CallData:
-    """`data` with the key's own customer and purpose where it names none."""
-    return msgspec.structs.replace(
-        data, customer=data.customer or key.customer, purpose=data.purpose or key.purpose
-    )
 
 
 def _placed(text: str, place: str) -> str:

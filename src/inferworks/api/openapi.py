@@ -13,7 +13,7 @@ Source of the format: https://spec.openapis.org/oas/v3.1.1.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -160,37 +160,26 @@ def _name(method: str, path: str) -> str:
 def _call(form: EndpointSpec, schemas: _Schemas) -> Json:
     """A call of `form`."""
     error = _ERRORS.get(form.operation.dialect, OpenAIError)
+    parameters: list[Json] = [
+        {"name": name.decode(), "in": "header", "schema": {"type": "string"}}
+        for name in sorted(form.forwarded)
+    ]
+    parameters += [
+        {"name": name, "in": "header", "description": words, "schema": schema}
+        for name, (words, schema) in _OURS.items()
+    ]
+    sent = {media: {"schema": schemas.of(kind)} for media, kind in _kinds(form).items()}
+    told = {name: {"description": words, "schema": _TEXT} for name, words in _TOLD.items()}
     return {
         "summary": f"Make a call of {form.operation}.",
         "tags": [form.operation.dialect],
-        "parameters": [*_forwarded(form), *_ours()],
-        "requestBody": {"required": True, "content": _sent(form, schemas)},
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": sent},
         "responses": {
-            "200": {"description": "The answer.", "headers": _told(), "content": _answered(form)},
+            "200": {"description": "The answer.", "headers": told, "content": _answered(form)},
             **_refusals(schemas.of(error)),
         },
     }
-
-
-def _forwarded(form: EndpointSpec) -> Iterator[Json]:
-    """The headers of the dialect."""
-    for name in sorted(form.forwarded):
-        yield {"name": name.decode(), "in": "header", "schema": {"type": "string"}}
-
-
-def _ours() -> Iterator[Json]:
-    """Our own headers of a request."""
-    for name, (words, schema) in _OURS.items():
-        yield {"name": name, "in": "header", "description": words, "schema": schema}
-
-
-def _told() -> Json:
-    """Our own headers of an answer."""
-    return {name: {"description": words, "schema": _TEXT} for name, words in _TOLD.items()}
-
-
-def _sent(form: EndpointSpec, schemas: _Schemas) -> Json:
-    return {media: {"schema": schemas.of(kind)} for media, kind in _kinds(form).items()}
 
 
 def _kinds(form: EndpointSpec) -> Mapping[str, type[msgspec.Struct]]:

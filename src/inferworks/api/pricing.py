@@ -297,18 +297,16 @@ def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
 def list_pricing(price: ListPrice) -> CallPricing:
     """Return the list price of each unit, by the size of the request."""
     bounds = {tier.above for rate in price.rates.values() for tier in rate.tiers}
-    listed = [(above, _listed_rates(price, above + 1)) for above in sorted({-1, *bounds})]
+    listed: list[tuple[int, dict[Unit, Fraction]]] = []
+    for above in sorted({-1, *bounds}):
+        found = {unit: price.pico_per_unit(unit, above + 1) for unit in PRICED_BY}
+        listed.append((above, {unit: rate for unit, rate in found.items() if rate is not None}))
     denominator = lcm(*(rate.denominator for _, rates in listed for rate in rates.values()))
     steps = tuple(
         _rates(above, {unit: int(rate * denominator) for unit, rate in rates.items()})
         for above, rates in listed
     )
     return CallPricing(_LIST_CURRENCY, Basis.LIST, steps, denominator)
-
-
-def _listed_rates(price: ListPrice, input_tokens: int) -> dict[Unit, Fraction]:
-    found = {unit: price.pico_per_unit(unit, input_tokens) for unit in PRICED_BY}
-    return {unit: rate for unit, rate in found.items() if rate is not None}
 
 
 def _rates(above: int, rates: Mapping[Unit, int]) -> Rates:

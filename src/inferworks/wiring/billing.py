@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from inferworks.catalog.billing import Alias, BillingTable, SellerRow, shipped_table, with_own
 from inferworks.catalog.providers import OPENAI_COMPATIBLE, provider_catalog
-from inferworks.config import Config, Renamed, Upstream
+from inferworks.config import Config, Renamed
 from inferworks.errors import ConfigError
 
 
@@ -27,7 +27,10 @@ def _sellers(config: Config) -> Iterator[SellerRow]:
             )
     for upstream in config.upstream:
         if upstream.billed_by:
-            yield SellerRow(providers=(_metered(upstream),), names=upstream.billed_by)
+            provider = provider_catalog().row(upstream.provider, dt.date.max)
+            # the name by which the meter knows the provider of the upstream's calls
+            metered = upstream.name if provider.id == OPENAI_COMPATIBLE else provider.seller
+            yield SellerRow(providers=(metered,), names=upstream.billed_by)
 
 
 def _aliases(config: Config) -> Iterator[Alias]:
@@ -37,9 +40,3 @@ def _aliases(config: Config) -> Iterator[Alias]:
         renamed += [model for model in upstream.models if isinstance(model, Renamed)]
     for model in renamed:
         yield Alias(billed=model.upstream, model=model.name)
-
-
-def _metered(upstream: Upstream) -> str:
-    """Return the name by which the meter knows the provider of an upstream's calls."""
-    row = provider_catalog().row(upstream.provider, dt.date.max)
-    return upstream.name if row.id == OPENAI_COMPATIBLE else row.seller

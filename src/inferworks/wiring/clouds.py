@@ -39,16 +39,12 @@ def cloud_credential(account: Account) -> Credential | None:
             case "aws":
                 return aws.chain_credential(account.region, identity.profile)
             case "google":
-                return _google(identity)
+                if identity.credentials:
+                    return google.file_credential(Path(identity.credentials).expanduser())
+                return google.default_credential()
     except ConfigError as error:
         raise ConfigError(f"upstream {account.name}: {error}") from None
     return None
-
-
-def _google(identity: Identity) -> Credential:
-    if identity.credentials:
-        return google.file_credential(Path(identity.credentials).expanduser())
-    return google.default_credential()
 
 
 def _entra(identity: Identity) -> Credential:

@@ -54,13 +54,16 @@ def identity_of(
 ) -> Identity:
     """Return the identity of `upstream`, without secrets if no `environment`; ConfigError if wrong."""
     _refuse_strangers(upstream, row)
+    client_secret: Secret | None = None
+    if upstream.client_secret and environment is not None:
+        client_secret = resolve(parse_reference(upstream.client_secret), environment)
     identity = Identity(
         profile=upstream.profile,
         credentials=upstream.credentials,
         is_entra=upstream.auth == "entra" or bool(upstream.client),
         tenant=upstream.tenant,
         client=upstream.client,
-        client_secret=_client_secret(upstream, environment),
+        client_secret=client_secret,
     )
     if identity.replaces_key and (upstream.key or upstream.key_variable):
         other = "auth" if identity.is_entra else "profile" if upstream.profile else "credentials"
@@ -83,9 +86,3 @@ def _refuse_strangers(upstream: Upstream, row: ProviderRow) -> None:
     missing = [name for name in _APPLICATION if name not in given]
     if given and missing:
         raise ConfigError(f"{' and '.join(given)} needs {' and '.join(missing)} too")
-
-
-def _client_secret(upstream: Upstream, environment: Mapping[str, str] | None) -> Secret | None:
-    if not upstream.client_secret or environment is None:
-        return None
-    return resolve(parse_reference(upstream.client_secret), environment)

@@ -39,7 +39,8 @@ async def probe(account: Account, plan: Plan) -> Probed:
     """Ask `account` for its models, and compare them with those that `plan` needs."""
     url = f"{account.origin.url}/models"
     try:
-        headers = await credential_of(account).headers("GET", url, _headers(account), b"")
+        version = [(b"anthropic-version", VERSION)] if account.row.driver == "anthropic" else []
+        headers = await credential_of(account).headers("GET", url, version, b"")
         if account.row.driver not in _LISTING or account.row.api_version:
             what = f"has credentials; not asked: {account.row.id} lists no models at /models"
             return Probed(account.name, True, what)
@@ -52,11 +53,6 @@ async def probe(account: Account, plan: Plan) -> Probed:
     if missing:
         return Probed(account.name, False, f"it does not list {', '.join(missing)}")
     return Probed(account.name, True, f"lists {len(listed)} models")
-
-
-def _headers(account: Account) -> list[tuple[bytes, bytes]]:
-    """Return the headers that the API requires besides the key."""
-    return [(b"anthropic-version", VERSION)] if account.row.driver == "anthropic" else []
 
 
 def _wanted(account: Account, plan: Plan) -> set[str]:

@@ -24,7 +24,10 @@ class ListRates:
 
     def now(self) -> RatesOf:
         """Prices as they are now; none at all where the installed price list was not pinned."""
-        prices = self._prices()
+        stamp = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
+        if self._read is None or self._read[0] != stamp:
+            self._read = stamp, self._list()
+        prices = self._read[1]
         if prices is None:
             return lambda _seller, _model: None
         at_ns = SystemClock().now_ns()
@@ -34,12 +37,6 @@ class ListRates:
     def newest(self) -> ListPrices | None:
         """The list prices that were read last, when the plan in force was made; None without any."""
         return self._read[1] if self._read else None
-
-    def _prices(self) -> ListPrices | None:
-        stamp = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
-        if self._read is None or self._read[0] != stamp:
-            self._read = stamp, self._list()
-        return self._read[1]
 
     def _list(self) -> ListPrices | None:
         try:

@@ -91,7 +91,8 @@ class Reloader:
                         await self._asked.wait()
                 work.begun()
                 await self._look()
-                if not self._hangs():
+                reads = (self._stamping, self._taking)
+                if all(each is None or each.done() for each in reads):  # none hangs
                     work.succeeded()
         finally:
             await self._give_up()
@@ -111,10 +112,6 @@ class Reloader:
                 "configuration not reloaded, the old one stays in force: a file or key store that it names "
                 "does not answer; it is taken in when it does, or when the file changes again"
             )
-
-    def _hangs(self) -> bool:
-        """Return whether a read is hanging."""
-        return any(each is not None and not each.done() for each in (self._stamping, self._taking))
 
     async def _give_up(self) -> None:
         """Give up reads that hang."""

@@ -51,7 +51,13 @@ class Service(AbstractContextManager["Service"]):
 
     def put(self, plan: Plan) -> None:
         """Serve by `plan` from now on. Nothing here waits, so no request comes in between."""
-        lines = {account: self._lines.get(account) or _open(account) for account in plan.accounts}
+        lines: dict[Account, _Line] = {}
+        for account in plan.accounts:
+            line = self._lines.get(account)
+            if line is None:
+                client = HttpClient(account.timeouts, tls=tls_of(account))
+                line = _Line(client, open_provider(client, account))
+            lines[account] = line
         gone = [line for account, line in self._lines.items() if account not in lines]
         providers = {OWN: self._own} | {a.name: line.provider for a, line in lines.items()}
         self.context = self._make_context(Catalogue(plan, self._replicas), providers)
@@ -73,8 +79,3 @@ class Service(AbstractContextManager["Service"]):
     def __exit__(self, *_: object) -> None:
         for line in self._lines.values():
             line.client.close()
-
-
-def _open(account: Account) -> _Line:
-    client = HttpClient(account.timeouts, tls=tls_of(account))
-    return _Line(client, open_provider(client, account))

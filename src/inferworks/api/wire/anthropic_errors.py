@@ -26,17 +26,11 @@ from inferworks.errors import CallError
 
 def error_body(error: CallError, request_id: str) -> bytes:
     """Anthropic's error body."""
-    fields = AnthropicErrorFields(
-        anthropic_error_type(error.status), error.message, _details(error)
-    )
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    if error.code == THREAD_UNSUPPORTED:  # Anthropic's clients read these to go on in another way
+        details = {"error_code": error.code, "unsupported": []}
+    fields = AnthropicErrorFields(anthropic_error_type(error.status), error.message, details)
     return msgspec.json.encode(AnthropicError("error", fields, request_id or None))
-
-
-def _details(error: CallError) -> dict[str, Any] | msgspec.UnsetType:
-    """Return the details beyond the type that Anthropic's clients read to go on in another way."""
-    if error.code != THREAD_UNSUPPORTED:
-        return msgspec.UNSET
-    return {"error_code": error.code, "unsupported": []}
 
 
 def error_event(error: CallError, request_id: str) -> bytes:

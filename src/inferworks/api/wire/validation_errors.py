@@ -48,7 +48,9 @@ def invalid(text: str) -> CallError:
     """The decoder's complaint `text` as a refusal with status 400; every text has one."""
     what, where = _parted(text)
     if missing := _MISSING.fullmatch(what):
-        return _missing(where, missing["field"])
+        param = f"{where}.{missing['field']}" if where else missing["field"]
+        message = f"Missing required parameter: '{param}'."
+        return CallError(400, message, code="missing_required_parameter", param=param)
     if not where and _TYPE.fullmatch(what):
         return CallError(400, NOT_JSON)
     for pattern, words in _WORDS:
@@ -66,12 +68,6 @@ def _parted(text: str) -> tuple[str, str | None]:
     if not sign or not place.startswith("$"):
         return text, None
     return what, place.removeprefix("$").removeprefix(".").removesuffix("`")
-
-
-def _missing(where: str | None, field: str) -> CallError:
-    param = f"{where}.{field}" if where else field
-    message = f"Missing required parameter: '{param}'."
-    return CallError(400, message, code="missing_required_parameter", param=param)
 
 
 def _type(where: str, match: Match[str]) -> tuple[str, str]:
