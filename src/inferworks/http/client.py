@@ -125,7 +125,8 @@ class _Pool:
         if self._closed or not connection.usable:
             connection.drop()
             if connection.unread:
-                self._drop_kept(origin)
+                for other in self.idle.pop(origin, ()):
+                    other.drop()
             return
         kept = self.idle.setdefault(origin, deque())
         now = asyncio.get_running_loop().time()
@@ -135,11 +136,6 @@ class _Pool:
             kept.popleft().drop()
         connection.free_since = now
         kept.append(connection)
-
-    def _drop_kept(self, origin: Origin) -> None:
-        """Keep none of those that are kept for `origin`."""
-        for connection in self.idle.pop(origin, ()):
-            connection.drop()
 
 
 async def _open(connection: UpstreamConnection, origin: Origin, tls: ssl.SSLContext | None) -> None:

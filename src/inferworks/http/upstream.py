@@ -192,8 +192,12 @@ class UpstreamConnection(asyncio.Protocol):
             if self.status and self._until_close and exc is None:
                 self.complete = True
             else:
-                self.unread = self._ended_under_way()
-                self._error = f"{self._where} closed the connection {self._when_it_ended()}"
+                self.unread = self._untouched and self._loop.time() < self.reused_at + _UNDER_WAY_S
+                if self.unread:
+                    when = "just as it was reused"
+                else:
+                    when = "mid-answer" if self.status else "before it answered"
+                self._error = f"{self._where} closed the connection {when}"
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -226,14 +230,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._due_at = NEVER
         self._fail(f"{self._where} {why}")
         self._wake()
-
-    def _ended_under_way(self) -> bool:
-        return self._untouched and self._loop.time() < self.reused_at + _UNDER_WAY_S
-
-    def _when_it_ended(self) -> str:
-        if self.unread:
-            return "just as it was reused"
-        return "mid-answer" if self.status else "before it answered"
 
     # --- reading an answer
 

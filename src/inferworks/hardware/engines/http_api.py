@@ -94,14 +94,11 @@ class EngineApi:
             if request.stream:
                 await self._stream(exchange, request, ask.call, answer, tally)
             else:
-                await self._whole(exchange, ask.call, answer, tally)
-
-    async def _whole(self, exchange: Exchange, call: CallId, answer: Answer, tally: Tally) -> None:
-        while pieces := await answer.next():
-            for piece in pieces:
-                tally.add(piece, keep_text=True)
-        body = encode_answer(call, self._engine.model, self._now_s(), tally)
-        await exchange.respond(200, body)
+                while pieces := await answer.next():
+                    for piece in pieces:
+                        tally.add(piece, keep_text=True)
+                body = encode_answer(ask.call, self._engine.model, self._now_s(), tally)
+                await exchange.respond(200, body)
 
     async def _stream(
         self,

@@ -107,8 +107,19 @@ class Batch:
 
     def plan(self) -> Step:
         """Return the next step; when the desk is free the first in the queue goes there."""
-        self._fill_desk()
-        return Step(self._next_chunk(), tuple(self._rows))
+        if (
+            self._desk is None
+            and self._waiting
+            and len(self._rows) + self._waiting[0].choices <= self._slots
+        ):
+            self._desk = self._waiting.popleft()
+            self._read_tokens = 0
+        chunk = None
+        if self._desk is not None:
+            total = self._desk.prompt_tokens
+            stop = min(self._read_tokens + self._chunk_tokens, total)
+            chunk = Chunk(self._desk.ticket, self._read_tokens, stop, last=stop == total)
+        return Step(chunk, tuple(self._rows))
 
     def read(self, chunk: Chunk) -> tuple[tuple[int, Slot], ...]:
         """Note that `chunk` was read; if it was the last, return the new seats with their rows."""
@@ -139,17 +150,3 @@ class Batch:
         seats = [seat for seat in self._rows if seat.ticket == ticket]
         moves = (self.leave(seat) for seat in seats)
         return tuple(move for move in moves if move is not None)
-
-    def _fill_desk(self) -> None:
-        if self._desk is not None or not self._waiting:
-            return
-        if len(self._rows) + self._waiting[0].choices <= self._slots:
-            self._desk = self._waiting.popleft()
-            self._read_tokens = 0
-
-    def _next_chunk(self) -> Chunk | None:
-        if self._desk is None:
-            return None
-        total = self._desk.prompt_tokens
-        stop = min(self._read_tokens + self._chunk_tokens, total)
-        return Chunk(self._desk.ticket, self._read_tokens, stop, last=stop == total)

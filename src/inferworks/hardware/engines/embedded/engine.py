@@ -244,20 +244,16 @@ class _Stepper:
     def _obey(self, order: _Order) -> None:
         match order:
             case _Enter(ticket, call):
-                self._enter(ticket, call)
+                if self._batch.join(QueuedSequence(ticket, len(call.prompt), len(call.choices))):
+                    self._calls[ticket] = call
+                else:
+                    self._refuse(call.mailbox, overloaded(self._batch.waiting))
             case _Withdraw(ticket):
                 self._calls.pop(ticket, None)
                 for move in self._batch.withdraw(ticket):
                     self._move(move)
             case _Close():
                 self._open = False
-
-    def _enter(self, ticket: Ticket, call: _Call) -> None:
-        entrant = QueuedSequence(ticket, len(call.prompt), len(call.choices))
-        if self._batch.join(entrant):
-            self._calls[ticket] = call
-        else:
-            self._refuse(call.mailbox, overloaded(self._batch.waiting))
 
     def _step(self) -> None:
         clock = self._clock.carried()
@@ -271,7 +267,9 @@ class _Stepper:
         if step.seats:
             self._decode(step.seats, news, done)
         for seat in done:
-            self._leave(seat)
+            move = self._batch.leave(seat)
+            if move is not None:
+                self._move(move)
         self._on_step(start_ns, clock.now_ns() - start_ns, work)
         if news:
             self._tell(news)
@@ -318,11 +316,6 @@ class _Stepper:
             if piece.finish is not None:
                 done.append(seat)
             news.append((call.mailbox, piece))
-
-    def _leave(self, seat: Slot) -> None:
-        move = self._batch.leave(seat)
-        if move is not None:
-            self._move(move)
 
     def _move(self, move: Move) -> None:
         self._model.move(move.source, move.target, move.length)

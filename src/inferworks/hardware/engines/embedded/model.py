@@ -124,16 +124,14 @@ class Model:
         rows = len(tokens)
         bound = self._decodes.get(rows)
         if bound is None:
-            bound = self._decodes[rows] = self._bind_decode(rows)
+            cache = self._cache[:, :rows]
+            bound = _bind(self._session, cache, rows, 1, self.card.vocabulary)
+            self._decodes[rows] = bound
         bound.tokens[:, 0] = tokens
         bound.lengths[:] = lengths
         bound.total[0] = max(lengths) + 1
         self._session.run_with_iobinding(bound.binding)
         return bound.logits[:, 0]
-
-    def _bind_decode(self, rows: int) -> _Bound:
-        cache = self._cache[:, :rows]
-        return _bind(self._session, cache, rows, 1, self.card.vocabulary)
 
 
 @dataclass(frozen=True, slots=True)

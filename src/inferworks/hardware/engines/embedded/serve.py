@@ -123,7 +123,9 @@ class _Replica:
         server = HttpServer(face.handle, limits=_limits(), admit=face.admit)
         port = await server.start(options.host, options.port)
         self._spool.enter(ReplicaState.IDLE)
-        _announce(port)
+        ready = {"event": "ready", "port": port, "pid": os.getpid()}
+        sys.stdout.buffer.write(msgspec.json.encode(ready) + b"\n")
+        sys.stdout.buffer.flush()
         await _first_of(self._drain, self._orphaned, engine.ended)
         failed = engine.ended.is_set()
         await self._stop(server, engine)
@@ -177,12 +179,6 @@ def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, orphaned: asyncio.Ev
             pass
     finally:  # what cannot be listened to is as good as dead: nobody would hear of its end
         loop.call_soon_threadsafe(orphaned.set)
-
-
-def _announce(port: int) -> None:
-    ready = {"event": "ready", "port": port, "pid": os.getpid()}
-    sys.stdout.buffer.write(msgspec.json.encode(ready) + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def _line_of_input() -> str:
