@@ -54,7 +54,9 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
       inferworks config check
       inferworks config check --file production.toml --probe
     """
-    plan = _plan(config_path)
+    held = read_config(config_path)
+    planner = Planner(os.environ, DataFolder(Path(held.data.folder)))
+    plan = planner.plan_offline(held, dt.datetime.now(dt.UTC).date())
     probed = asyncio.run(_probe(plan)) if wants_probe else []
     if as_json:
         print_json({"file": _read_from(config_path), **_report(plan, probed)})
@@ -130,12 +132,6 @@ def litellm(source: Path, out: Path | None) -> None:
     for note in made.notes:
         text = click.wrap_text(note, 80, initial_indent="  ", subsequent_indent="      ")
         say(*text.split("\n"), err=True)
-
-
-def _plan(config_path: Path | None) -> Plan:
-    held = read_config(config_path)
-    planner = Planner(os.environ, DataFolder(Path(held.data.folder)))
-    return planner.plan_offline(held, dt.datetime.now(dt.UTC).date())
 
 
 async def _probe(plan: Plan) -> Sequence[Probed]:

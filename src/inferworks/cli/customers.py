@@ -248,7 +248,18 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
     own = [pair for pair in found if pair[0].customer == customer_id(name)]
     own.sort(key=lambda pair: (pair[0].effective_ns, pair[1] or 2**63))
     if as_json:
-        print_json([{**_plan_json(plan), "withdrawn_ns": at_ns} for plan, at_ns in own])
+        print_json(
+            [
+                {
+                    "customer": plan.customer,
+                    "effective_ns": plan.effective_ns,
+                    "sha256": plan.terms.sha256,
+                    "terms": plan.terms,
+                    "withdrawn_ns": at_ns,
+                }
+                for plan, at_ns in own
+            ]
+        )
         return
     rows = [
         (
@@ -372,15 +383,6 @@ def _per_million(terms: Terms) -> tuple[str | None, str | None]:
         None if pico is None else Rate(pico, terms.currency).per_million_text() for pico in rates
     )
     return per_input, per_output
-
-
-def _plan_json(plan: PricePlan) -> dict[str, object]:
-    return {
-        "customer": plan.customer,
-        "effective_ns": plan.effective_ns,
-        "sha256": plan.terms.sha256,
-        "terms": plan.terms,
-    }
 
 
 def _date(at_ns: int) -> str:

@@ -22,7 +22,7 @@ from inferworks.books.workspace.importing import readers
 from inferworks.cli.options import DEFAULT_REPORT, free_place
 from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock
-from inferworks.demo.run import DemoResult, Plan, Settings, prepare, run
+from inferworks.demo.run import DemoResult, Settings, prepare, run
 from inferworks.demo.scenario import FEWEST_CALLS
 from inferworks.demo.show import as_json, page, sections
 from inferworks.errors import InferworksError, UserError
@@ -69,8 +69,12 @@ def demo(
     report_path = _writable(report_path or free_place(DEFAULT_REPORT))
     plan = prepare(settings)
     try:
-        with _data_folder(keep=keep) as folder:
-            result = _run(settings, plan, folder)
+        with (
+            _data_folder(keep=keep) as folder,
+            closing(SqliteAccounts(folder.accounts)) as accounts,
+            _watching() as watcher,
+        ):
+            result = run(settings, plan, folder, accounts, _take_in, watcher)
     except asyncio.CancelledError:  # SIGTERM; Ctrl-C arrives as KeyboardInterrupt
         raise click.Abort from None
     except UserError:
@@ -84,11 +88,6 @@ def demo(
         _print(result, report_path)
     if keep:
         say(f"Data kept in {folder.path}", err=True)
-
-
-def _run(settings: Settings, plan: Plan, folder: DataFolder) -> DemoResult:
-    with closing(SqliteAccounts(folder.accounts)) as accounts, _watching() as watcher:
-        return run(settings, plan, folder, accounts, _take_in, watcher)
 
 
 def _take_in(path: Path, store: BookStore) -> None:

@@ -145,7 +145,16 @@ def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -
         print_json([_as_json(key) for key in found])
         return
     columns = ("ID", "KEY", "CUSTOMER", "PURPOSE", "STATE", "NAME")
-    print_table(columns, [_as_row(key) for key in found])
+    rows = [
+        (
+            *(key.id, f"…{key.hint}", key.customer),
+            "(metrics only)" if key.monitor else key.purpose,
+            "active" if key.revoked_ns is None else "revoked",
+            key.name,
+        )
+        for key in found
+    ]
+    print_table(columns, rows)
 
 
 @keys.command()
@@ -220,12 +229,6 @@ def revoke(
         for one in ids:
             key = accounts.revoke_key(one, now_ns)
             say(f"{key.id} of {key.customer} is revoked.")
-
-
-def _as_row(key: Key) -> tuple[str, ...]:
-    state = "active" if key.revoked_ns is None else "revoked"
-    purpose = "(metrics only)" if key.monitor else key.purpose
-    return key.id, f"…{key.hint}", key.customer, purpose, state, key.name
 
 
 def _as_json(key: Key) -> dict[str, object]:

@@ -18,10 +18,9 @@ from inferworks.cloud.offer import Rates
 from inferworks.cloud.routing.policy import RoutePolicy
 from inferworks.config import Config
 from inferworks.folder import DataFolder
-from inferworks.ids import ModelId
 from inferworks.wiring import Planner
-from inferworks.wiring.discover import Found, discover
-from inferworks.wiring.plan import OWN, Own, Place, Plan
+from inferworks.wiring.discover import discover
+from inferworks.wiring.plan import OWN, Own, Place
 
 
 @click.group()
@@ -47,7 +46,14 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
     config = read_config(config_path, data_path)
     planner = Planner(None, DataFolder(Path(config.data.folder)))
     plan = planner.plan_offline(config, dt.datetime.now(dt.UTC).date())
-    described = [_model(model, plan, config) for model in sorted(plan.places)]
+    described = [
+        {
+            "model": model,
+            "strategy": plan.policies.get(model, RoutePolicy()).strategy,
+            "offers": [_offer(place, config) for place in plan.places[model]],
+        }
+        for model in sorted(plan.places)
+    ]
     if as_json:
         print_json(described)
         return
@@ -70,7 +76,17 @@ def discover_models(as_json: bool) -> None:
     """
     found = asyncio.run(discover(provider_catalog().rows(dt.datetime.now(dt.UTC).date())))
     if as_json:
-        print_json([_found(engine) for engine in found])
+        print_json(
+            [
+                {
+                    "provider": engine.provider,
+                    "url": engine.url,
+                    "models": engine.models,
+                    "toml": upstreams_toml([engine.upstream]),
+                }
+                for engine in found
+            ]
+        )
     elif found:
         rows = [(engine.provider, engine.url, ", ".join(engine.models)) for engine in found]
         print_table(("ENGINE", "ADDRESS", "MODELS"), rows)
@@ -78,17 +94,6 @@ def discover_models(as_json: bool) -> None:
         say(*upstreams_toml(engine.upstream for engine in found).splitlines())
     else:
         say("No engine answers on its usual port (inferworks providers list --local).")
-
-
-def _found(engine: Found) -> Mapping[str, Any]:
-    toml = upstreams_toml([engine.upstream])
-    return {"provider": engine.provider, "url": engine.url, "models": engine.models, "toml": toml}
-
-
-def _model(model: ModelId, plan: Plan, config: Config) -> Mapping[str, Any]:
-    policy = plan.policies.get(model, RoutePolicy())
-    offers = [_offer(place, config) for place in plan.places[model]]
-    return {"model": model, "strategy": policy.strategy, "offers": offers}
 
 
 def _offer(place: Place, config: Config) -> Mapping[str, Any]:
@@ -142,15 +147,12 @@ def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for offer in model["offers"]:
         price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
         where = (offer[key] or "-" for key in ("provider", "region", "chip"))
-        turn = str(turns.index(_turn(offer)) + 1) + _share(offer["weight"])
+        turn = str(turns.index(_turn(offer)) + 1)
+        if offer["weight"] != 1:
+            turn += f" x{offer['weight']:g}"
         yield f"  {offer['offer']}", turn, *where, "-" if offer["input_price"] is None else price
 
 
 def _turn(offer: Mapping[str, Any]) -> tuple[int, int]:
     """Return the sort key of an offer: the model's own before its fallbacks', and each by priority."""
     return offer["fallback"], offer["priority"]
-
-
-def _share(weight: float) -> str:
-    """The weight of an offer where it is not the usual one."""
-    return "" if weight == 1 else f" x{weight:g}"

@@ -6,7 +6,7 @@ import datetime as dt
 
 import click
 
-from inferworks.catalog.providers import ProviderRow, provider_catalog
+from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.options import json_option
 from inferworks.cli.show import print_json, print_table
 
@@ -33,9 +33,11 @@ def list_providers(local: bool, as_json: bool) -> None:
         print_json(shown)
     else:
         columns = ("ID", "NAME", "KEY IN", "PORTS", "ON LEAVE")
-        print_table(columns, map(_row, shown))
-
-
-def _row(row: ProviderRow) -> tuple[str, ...]:
-    ports = ", ".join(map(str, row.ports))
-    return row.id, row.name, row.key_variable or "-", ports or "-", row.on_leave
+        table = [
+            (
+                *(row.id, row.name, row.key_variable or "-"),
+                *(", ".join(map(str, row.ports)) or "-", row.on_leave),
+            )
+            for row in shown
+        ]
+        print_table(columns, table)

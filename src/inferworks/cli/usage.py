@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from inferworks.books.bills.base import BillFile, Problem, bill_files, bytes_of, refuse
+from inferworks.books.bills.base import BillFile, bill_files, bytes_of, refuse
 from inferworks.books.bills.detect import understood
 from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.reports import kind_of, read_reports
@@ -123,7 +123,10 @@ def list_usage(
     """
     folder = data_folder(config_path, data_path)
     with JournalReader(folder.journal) as reader:
-        found = _sources(reader) if source is None else _reports(reader, source)
+        if source is None:
+            found = [_source(one, _reports(reader, one)) for one in reader.sources()]
+        else:
+            found = _reports(reader, source)
     if as_json:
         print_json(found)
     elif source is None:
@@ -218,7 +221,7 @@ def _import_file(
     late.extend(f"{bill.name}: {text}" for text in texts)
     if bill.mapping and bill.mapping.note:
         late.append(f"{bill.name}: {bill.mapping.title}: {bill.mapping.note}")
-    rejected = len(_rows_of(problems))
+    rejected = len({problem.line for problem in problems})
     refused.extend(map(str, problems))
     return received + Received(rejected, 0, 0, 0, rejected)
 
@@ -245,11 +248,6 @@ def _chosen(
         and (start_ns is None or starts_ns(report) >= start_ns)
         and (end_ns is None or starts_ns(report) < end_ns)
     ]
-
-
-def _sources(reader: JournalReader) -> list[dict[str, object]]:
-    """Return the summary of each source."""
-    return [_source(source, _reports(reader, source)) for source in reader.sources()]
 
 
 def _source(source: str, reports: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -288,10 +286,6 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return f"by {value['by']}: {value['reason']}"
     return "" if value is None else str(value)
-
-
-def _rows_of(problems: Sequence[Problem]) -> set[int]:
-    return {problem.line for problem in problems}
 
 
 def _print(

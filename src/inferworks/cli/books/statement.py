@@ -12,7 +12,6 @@ import msgspec
 from inferworks.books.analysis.comparatives import percent_of
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.charge import COST_OF_REVENUE, Function
-from inferworks.books.closing.prior_period import LaterCorrection
 from inferworks.books.closing.seal import Close
 from inferworks.books.statement.computation import Line
 from inferworks.books.statement.statement import (
@@ -112,18 +111,15 @@ def statement(
         return
     if cut is None:
         statement = workspace.statement(query, engine)
-        _print_whole(statement, workspace.close_of(query), workspace.later(query))
+        later = workspace.later(query)
+        _print_statement(statement, workspace.close_of(query))
+        _print_questions(statement)
+        print_corrections(statement, later)
+        _print_notes(statement)
     elif cut is Dimension.CUSTOMER:
         _print_cut(workspace.by_customer(query, engine), workspace.close_of(query), cut)
     else:
         _print_cut(workspace.statement(query, engine, cut), workspace.close_of(query), cut)
-
-
-def _print_whole(statement: Statement, closed: Sealed, later: Sequence[LaterCorrection]) -> None:
-    _print_statement(statement, closed)
-    _print_questions(statement)
-    print_corrections(statement, later)
-    _print_notes(statement)
 
 
 def _print_notes(statement: AnyStatement) -> None:

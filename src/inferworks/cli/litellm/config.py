@@ -93,8 +93,9 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
     usual = Usual(max_calls or 0, _timeout(router, module))
     drafts = [upstream_of(entry, environment, usual, notes) for entry in document["model_list"]]
     upstreams = _named(_gathered([draft for draft in drafts if draft is not None]))
+    max_at_once = general.count("global_max_parallel_requests")
     made = Config(
-        gateway=_gateway(general),
+        gateway=Gateway(max_calls=min(max_at_once, _MOST_CALLS)) if max_at_once else Gateway(),
         breaker=_breaker(router, module),
         upstream=tuple(upstreams),
         model=tuple(_models(upstreams, router, module, _lenient(document["model_list"]), notes)),
@@ -138,11 +139,6 @@ def _named(accounts: Iterable[Upstream]) -> Sequence[Upstream]:
 
 def _name(model: str | Renamed) -> str:
     return model if isinstance(model, str) else model.name
-
-
-def _gateway(general: Table) -> Gateway:
-    max_calls = general.count("global_max_parallel_requests")
-    return Gateway(max_calls=min(max_calls, _MOST_CALLS)) if max_calls else Gateway()
 
 
 def _breaker(router: Table, module: Table) -> Breaker:

@@ -136,7 +136,10 @@ def _address(params: Table, environment: Mapping[str, str]) -> str:
             params.note("api_base", f"{variable} is not set here; write its address to url")
             return _NOWHERE
         base = environment[variable]
-    return base if not base or _is_address(base) else _no_address(params)
+    if not base or _is_address(base):
+        return base
+    params.note("api_base", "no http or https address; write one to url")
+    return _NOWHERE
 
 
 def _is_address(base: str) -> bool:
@@ -145,11 +148,6 @@ def _is_address(base: str) -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _no_address(params: Table) -> str:
-    params.note("api_base", "no http or https address; write one to url")
-    return _NOWHERE
 
 
 def _url(row: ProviderRow, base: str) -> str:
