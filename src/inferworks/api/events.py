@@ -116,7 +116,12 @@ def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext
     for place, event in decoded:
         report = _report(event, place, key)
         _check_right(event, report, key)
-        _check_time(event, report, now_ns, context.report_back_ns)
+        if ends_ns(report) > now_ns + SKEW_NS:
+            raise _refusal(event, "it ends in the future; set the clock of whoever reports")
+        if starts_ns(report) < now_ns - context.report_back_ns:
+            days = context.report_back_ns // (86_400 * NS_PER_SECOND)
+            why = f"it began more than {days} days ago (meter.report_days); import it from a file"
+            raise _refusal(event, why)
         reports.append(report)
     _check_customers(reports, context.keyring.customers)
     return reports
@@ -224,16 +229,6 @@ def _check_right(event: Event, report: Reported, key: Key) -> None:
         raise _forbidden(f"Event {event.id!r}: this key may not say what a call cost; one that may is "
                          "made with: inferworks keys create --tell-cost",
                          "cost_not_allowed")  # fmt: skip
-
-
-def _check_time(event: Event, report: Reported, now_ns: int, back_ns: int) -> None:
-    if ends_ns(report) > now_ns + SKEW_NS:
-        raise _refusal(event, "it ends in the future; set the clock of whoever reports")
-    if starts_ns(report) < now_ns - back_ns:
-        days = back_ns // (86_400 * NS_PER_SECOND)
-        raise _refusal(
-            event, f"it began more than {days} days ago (meter.report_days); import it from a file"
-        )
 
 
 def _check_customers(reports: Sequence[Reported], known: frozenset[CustomerId]) -> None:

@@ -137,9 +137,10 @@ def _path(
     path: str, methods: Mapping[str, Endpoint], form: EndpointSpec | None, schemas: _Schemas
 ) -> Json:
     """Everything that can be done at a path."""
+    spoken = "".join(letter if letter.isalnum() else " " for letter in template(path)).split()
     item: Json = {
         method.lower(): {
-            "operationId": _name(method, path),
+            "operationId": "_".join([method.lower(), *spoken]),  # no other operation has it
             **(_plain(path, method, endpoint, schemas) if form is None else _call(form, schemas)),
             "security": [] if path in _OPEN else _SECURITY,
         }
@@ -149,12 +150,6 @@ def _path(
         named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
         item["parameters"] = [named]
     return item
-
-
-def _name(method: str, path: str) -> str:
-    """A name for an operation that no other has: `post_v1_chat_completions`."""
-    words = "".join(letter if letter.isalnum() else " " for letter in template(path)).split()
-    return "_".join([method.lower(), *words])
 
 
 def _call(form: EndpointSpec, schemas: _Schemas) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,13 +37,8 @@ def _changed(section: Section) -> Mapping[str, Any]:
 
 
 def _table(head: str, fields: Mapping[str, Any]) -> str:
-    return "".join(_lines(head, fields))
-
-
-def _lines(head: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{head}\n"
-    for name, value in fields.items():
-        yield f"{name} = {_value(value)}\n"
+    lines = (f"{name} = {_value(value)}\n" for name, value in fields.items())
+    return "".join((f"{head}\n", *lines))
 
 
 def _value(value: Any) -> str:

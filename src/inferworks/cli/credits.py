@@ -88,7 +88,21 @@ def list_credits(
     own = workspace.credits(name)
     calendar = calendars_of(workspace.customers()).of(customer_id(name))
     if as_json:
-        print_json([_as_json(one) for one in own])
+        print_json(
+            [
+                {
+                    "id": one.id,
+                    "customer": one.customer,
+                    "paid_ns": one.bought_ns,
+                    "amount": format_pico(one.amount_pico),
+                    "currency": one.currency,
+                    "expires_ns": one.expires_ns,
+                    "voided_ns": one.voided_ns,
+                    "reason": one.reason,
+                }
+                for one in own
+            ]
+        )
         return
     rows = [
         (one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), _until(one, calendar))
@@ -121,16 +135,3 @@ def _until(credit: Credit, calendar: Calendar) -> str:
     if credit.voided_ns is not None:
         return "voided"
     return "-" if credit.expires_ns is None else calendar.date(credit.expires_ns).isoformat()
-
-
-def _as_json(credit: Credit) -> dict[str, object]:
-    return {
-        "id": credit.id,
-        "customer": credit.customer,
-        "paid_ns": credit.bought_ns,
-        "amount": format_pico(credit.amount_pico),
-        "currency": credit.currency,
-        "expires_ns": credit.expires_ns,
-        "voided_ns": credit.voided_ns,
-        "reason": credit.reason,
-    }

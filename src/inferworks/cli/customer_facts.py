@@ -314,7 +314,10 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     ):
         say(f"  {caption}: {text}")
     rows = [
-        (_since(fact), what, utc_day(fact.recorded_ns), fact.by, fact.reason)
+        (
+            utc_text(fact.effective_ns) if fact.effective_ns else "always",
+            *(what, utc_day(fact.recorded_ns), fact.by, fact.reason),
+        )
         for fact in (*own, *others)
         for what in _told(fact)
     ]
@@ -351,10 +354,6 @@ def _holds(
     survivor = directory.survivor(customer, at_ns)
     if survivor != customer:
         yield "counts as", survivor
-
-
-def _since(fact: CustomerFact) -> str:
-    return utc_text(fact.effective_ns) if fact.effective_ns else "always"
 
 
 def _told(fact: CustomerFact) -> Iterator[str]:

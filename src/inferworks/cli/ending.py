@@ -63,9 +63,9 @@ def end(error: BaseException) -> int:
     """Tell of `error` on standard error; the exit status."""
     ending = ending_of(error)
     if ending is None:
-        ending = Ending(
-            f"{_named(error)}; this is a fault of ours: please report it{_kept(error)}", OURS
-        )
+        text, name = _first_line(error), type(error).__name__
+        named = f"{name}: {text}" if text else name
+        ending = Ending(f"{named}; this is a fault of ours: please report it{_kept(error)}", OURS)
     from inferworks.cli.show import say  # it loads Rich, which `--help` does without
 
     with suppress(
@@ -140,12 +140,6 @@ def _of_database(error: sqlite3.Error) -> Ending | None:
     if remedy(error) is None:
         return None
     return Ending(f"a database of the data folder cannot be used: {with_remedy(error)}", MENDABLE)
-
-
-def _named(error: BaseException) -> str:
-    text = _first_line(error)
-    name = type(error).__name__
-    return f"{name}: {text}" if text else name
 
 
 def _first_line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from inferworks.meter.archive.journal import SealingJournal, Seals, UnsealedRead
 from inferworks.meter.archive.manifest import Segment, read_manifest
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.archive.schema import LAKE_TABLES
-from inferworks.meter.archive.seal import Sealed, seal, sum_up
+from inferworks.meter.archive.seal import seal, sum_up
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.redact import redacted
@@ -69,7 +69,14 @@ def seal_now(
         raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
     with _stopped(folder), SealingJournal(folder.journal) as journal:
         sealed = seal(journal, _lake(config, folder), before_ns)
-    _print_sealed(sealed, as_json=as_json)
+    if as_json:
+        print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
+    elif not sealed.segments:
+        say("nothing to seal")
+    else:
+        columns = ("TABLE", "DAY", "ROWS", "BYTES")
+        rows = [(s.table, s.day, f"{s.rows:,}", f"{s.bytes:,}") for s in sealed.segments]
+        print_table(columns, rows, right="ROWS BYTES")
 
 
 @lake.command()
@@ -82,7 +89,10 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
     segments = read_manifest(store).segments
-    unsealed = _unsealed(folder)
+    unsealed: dict[str, int] = {}
+    if folder.journal.exists():
+        with UnsealedReader(folder.journal) as reader:
+            unsealed = reader.unsealed_counts()
     rows = {
         name: _held([s for s in segments if s.table == name], unsealed.get(name, 0))
         for name in LAKE_TABLES
@@ -330,24 +340,6 @@ def _stopped(folder: DataFolder) -> AbstractContextManager[None]:
             "stop it to seal by hand"
         )
     return folder.hold()
-
-
-def _print_sealed(sealed: Sealed, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
-    elif not sealed.segments:
-        say("nothing to seal")
-    else:
-        columns = ("TABLE", "DAY", "ROWS", "BYTES")
-        rows = [(s.table, s.day, f"{s.rows:,}", f"{s.bytes:,}") for s in sealed.segments]
-        print_table(columns, rows, right="ROWS BYTES")
-
-
-def _unsealed(folder: DataFolder) -> dict[str, int]:
-    if not folder.journal.exists():
-        return {}
-    with UnsealedReader(folder.journal) as reader:
-        return reader.unsealed_counts()
 
 
 def _held(segments: Sequence[Segment], unsealed: int) -> dict[str, Any]:

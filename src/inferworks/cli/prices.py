@@ -55,10 +55,25 @@ def show(
     if not found:
         where = f" at {provider}" if provider else ""
         raise UserError(f"no list price of {model!r}{where} in {book.book.source}")
-    rows = [row for price in found for row in _rows(price)]
     if as_json:
-        print_json([_as_json(price) for price in found])
+        print_json(
+            [
+                {
+                    "provider": price.provider,
+                    "model": price.model,
+                    "currency": "USD",
+                    "book_sha256": price.book_sha256,
+                    "rates": [
+                        {"unit": unit, "price_per_million": text, "above_input_tokens": above}
+                        for unit, rate in price.rates.items()
+                        for above, text in _steps(rate, _MILLION)
+                    ],
+                }
+                for price in found
+            ]
+        )
         return
+    rows = [row for price in found for row in _rows(price)]
     columns = ("PROVIDER", "MODEL", "UNIT", "PRICE", "PER", "FROM INPUT")
     print_table(columns, rows, right="PRICE PER")
     say("", f"{book.book.source}, {book.sha256[:12]}")
@@ -106,20 +121,6 @@ def _rows(price: ListPrice) -> Iterable[tuple[str, ...]]:
         for above, text in _steps(rate, per):
             start = "-" if above is None else f"{above + 1:,}"
             yield price.provider, price.model, unit.value, text, f"{per:,}", start
-
-
-def _as_json(price: ListPrice) -> dict[str, object]:
-    return {
-        "provider": price.provider,
-        "model": price.model,
-        "currency": "USD",
-        "book_sha256": price.book_sha256,
-        "rates": [
-            {"unit": unit, "price_per_million": text, "above_input_tokens": above}
-            for unit, rate in price.rates.items()
-            for above, text in _steps(rate, _MILLION)
-        ],
-    }
 
 
 def _steps(rate: ListRate, per: int) -> list[tuple[int | None, str]]:

@@ -39,7 +39,22 @@ def list_wallets(
     if name is not None and not found:
         raise UserError(f"customer {name!r} never bought credit; see: inferworks customers credit")
     if as_json:
-        print_json([_as_json(one, currency) for one in found])
+        print_json(
+            [
+                {
+                    "customer": one.customer,
+                    "currency": currency,
+                    "bought": format_pico(one.bought_pico),
+                    "moved": format_pico(one.moved_pico),
+                    "used": format_pico(one.used_pico),
+                    "refunded": format_pico(one.refunded_pico),
+                    "expired": format_pico(one.expired_pico),
+                    "left": format_pico(one.closing_pico),
+                    "expires_ns": one.expires_ns,
+                }
+                for one in found
+            ]
+        )
     elif not found:
         say("No customer has bought credit; see: inferworks customers credit --help")
     else:
@@ -59,17 +74,3 @@ def _row(wallet: Wallet, calendar: Calendar, *, is_moved: bool) -> tuple[str, ..
     )
     expires = "-" if wallet.expires_ns is None else calendar.date(wallet.expires_ns).isoformat()
     return (wallet.customer, *map(format_pico, amounts), expires)
-
-
-def _as_json(wallet: Wallet, currency: str) -> dict[str, object]:
-    return {
-        "customer": wallet.customer,
-        "currency": currency,
-        "bought": format_pico(wallet.bought_pico),
-        "moved": format_pico(wallet.moved_pico),
-        "used": format_pico(wallet.used_pico),
-        "refunded": format_pico(wallet.refunded_pico),
-        "expired": format_pico(wallet.expired_pico),
-        "left": format_pico(wallet.closing_pico),
-        "expires_ns": wallet.expires_ns,
-    }

@@ -155,7 +155,15 @@ class RequestReader:
         """Refuse what is not to be taken before its body is."""
         self._head_read = True
         self._check_head()
-        self.head = self._parsed_head()
+        path, _, query = self._target.partition(b"?")
+        self.head = RequestHead(
+            method=self.parser.get_method().decode("latin-1"),
+            path=path.decode("latin-1"),
+            query=query.decode("latin-1"),
+            headers=self._headers,
+            keep_alive=self.parser.should_keep_alive(),
+            chunked=self.parser.get_http_version() != "1.0",
+        )
         length = self._headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in self._headers:
             self._look_at_body(int(length) if length.isdigit() else 0)
@@ -252,18 +260,6 @@ class RequestReader:
             self._most_bytes = admission.body_bytes
         if length > self._most_bytes:
             raise self._too_large()
-
-    def _parsed_head(self) -> RequestHead:
-        """Return the head of this request as the parser read it."""
-        path, _, query = self._target.partition(b"?")
-        return RequestHead(
-            method=self.parser.get_method().decode("latin-1"),
-            path=path.decode("latin-1"),
-            query=query.decode("latin-1"),
-            headers=self._headers,
-            keep_alive=self.parser.should_keep_alive(),
-            chunked=self.parser.get_http_version() != "1.0",
-        )
 
     def _reset(self) -> None:
         """Prepare for the next message."""

@@ -86,7 +86,12 @@ class Response:
         """The whole body; UpstreamError when larger than `limit_bytes`."""
         connection = self._connection
         if self._coding is not None:
-            return await self._read_decoded(timeout_s, limit_bytes)
+            whole = BytesIO()
+            async for piece in self.pieces(timeout_s):
+                whole.write(piece)
+                if whole.tell() > limit_bytes:
+                    raise _too_large(limit_bytes)
+            return whole.getvalue()
         if connection.complete and connection.buffered_bytes <= limit_bytes:
             return connection.take()
         whole = BytesIO()  # grows in place, and gives what it holds without a copy of it
@@ -97,14 +102,6 @@ class Response:
             if connection.complete:
                 return whole.getvalue()
             await connection.more(timeout_s)
-
-    async def _read_decoded(self, timeout_s: float, limit_bytes: int) -> bytes:
-        whole = BytesIO()
-        async for piece in self.pieces(timeout_s):
-            whole.write(piece)
-            if whole.tell() > limit_bytes:
-                raise _too_large(limit_bytes)
-        return whole.getvalue()
 
     async def _next_decoded(self, coding: bytes, timeout_s: float) -> bytes:
         """The next piece, decoded; UnreadableError when it cannot be."""

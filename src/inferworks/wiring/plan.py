@@ -115,8 +115,13 @@ def make_plan(
 
 def policy_of(model: Model) -> RoutePolicy:
     """Return the routing policy of `model`; ConfigError for an unknown strategy."""
+    known = [strategy.value for strategy in Strategy]
+    if model.strategy not in known:
+        raise ConfigError(
+            f"model {model.name}: unknown strategy {model.strategy!r}{_near(model.strategy, known)}"
+        )
     return RoutePolicy(
-        strategy=_strategy(model),
+        strategy=Strategy(model.strategy),
         regions=model.regions,
         attempts=model.attempts,
         tries_per_offer=model.tries_per_offer,
@@ -143,15 +148,6 @@ def breaker_of(breaker: Breaker) -> BreakerPolicy:
         cool_down_s=breaker.cool_down_s,
         longest_cool_down_s=breaker.longest_cool_down_s,
     )
-
-
-def _strategy(model: Model) -> Strategy:
-    known = [strategy.value for strategy in Strategy]
-    if model.strategy not in known:
-        raise ConfigError(
-            f"model {model.name}: unknown strategy {model.strategy!r}{_near(model.strategy, known)}"
-        )
-    return Strategy(model.strategy)
 
 
 def _row(upstream: Upstream, catalog: ProviderCatalog, day: dt.date) -> ProviderRow:
@@ -223,19 +219,14 @@ def _chosen(
     if not found:
         raise ConfigError(f"model {model.name}: no upstream serves it; name its offers")
     offers = [place for place in found if isinstance(place, Offer)]
-    if model.regions and len(offers) == len(found):
-        _refuse_nowhere(model, offers)
-    return tuple(_as(place, model, 0) for place in found)
-
-
-def _refuse_nowhere(model: Model, offers: Iterable[Offer]) -> None:
-    """ConfigError when no offer runs where `model` may run."""
     there = sorted({offer.region or "unknown" for offer in offers})
-    if not any(region.startswith(model.regions) for region in there):
+    may_run = any(region.startswith(model.regions) for region in there)
+    if model.regions and len(offers) == len(found) and not may_run:
         raise ConfigError(
             f"model {model.name}: none of its offers runs in {' or '.join(model.regions)}; "
             f"they run in: {', '.join(there)} (upstream.region)"
         )
+    return tuple(_as(place, model, 0) for place in found)
 
 
 def _with_fallbacks(model: Model, chosen: Mapping[ModelId, tuple[Place, ...]]) -> tuple[Place, ...]:

@@ -25,8 +25,13 @@ def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
     options = stream_options(request.stream, request.stream_options)
-    if request.best_of is not None:
-        _check_best_of(request, request.best_of)
+    best_of = request.best_of
+    if best_of is not None and best_of < (request.n or 1):
+        message = "Invalid 'best_of': it must be at least 'n'."
+        raise CallError(400, message, code="invalid_value", param="best_of")
+    if best_of is not None and request.stream and best_of > 1:
+        message = "Invalid 'best_of': a stream has no best of several."
+        raise CallError(400, message, code="invalid_value", param="best_of")
     return RequestInfo(
         request.model,
         stream=bool(request.stream),
@@ -34,15 +39,6 @@ def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
         wants_running_usage=options.wants_running_usage,
         end_user=request.user or "",
     )
-
-
-def _check_best_of(request: CompletionsRequest, best_of: int) -> None:
-    if best_of < (request.n or 1):
-        message = "Invalid 'best_of': it must be at least 'n'."
-        raise CallError(400, message, code="invalid_value", param="best_of")
-    if request.stream and best_of > 1:
-        message = "Invalid 'best_of': a stream has no best of several."
-        raise CallError(400, message, code="invalid_value", param="best_of")
 
 
 COMPLETIONS = EndpointSpec(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from inferworks.books.analysis.bridge import Bridge
 from inferworks.cli.books.formatting import (
     amount,
     places_of,
@@ -39,16 +38,13 @@ def show_bridge(
         print_json(query.marked(built.to_json() | corrections_json(statement, later)))
         return
     say(f"Bridge in {built.currency}, {span_text(statement)}", "")
-    print_figures(("", f"AMOUNT {built.currency}"), _rows(built, places_of(statement)))
-    print_corrections(statement, later)
-    print_no_costs(statement.lines)
-
-
-def _rows(built: Bridge, places: int) -> list[tuple[str, str]]:
+    places = places_of(statement)
     rows = [("Revenue", amount(built.revenue_pico, places))]
     for step in built.steps:
         for line in step.lines:
             name = f"  - {step.step.value}: {line.pool} ({line.function.value})"
             rows.append((name, amount(-line.cost_pico, places)))
         rows.append((step.margin, amount(step.margin_pico, places)))
-    return rows
+    print_figures(("", f"AMOUNT {built.currency}"), rows)
+    print_corrections(statement, later)
+    print_no_costs(statement.lines)

@@ -9,7 +9,6 @@ import click
 from inferworks.books.analysis.budget import (
     WHICH_IS,
     Against,
-    Variance,
 )
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
 from inferworks.cli.show import say
@@ -31,13 +30,12 @@ def print_budget(against: Against) -> list[str]:
     )
     say(f"Beside it the budget of {against.file}", "")
     columns = ("", "BUDGET", "ACTUAL", "VARIANCE", "%", "WHICH IS")
-    print_figures(columns, [_row(one, places) for one in lines], words=("WHICH IS",))
+    rows = []
+    for one in lines:
+        amounts = (one.budget_pico, one.actual_pico, one.variance_pico)
+        texts = ("-" if pico is None else amount(pico, places) for pico in amounts)
+        rows.append((one.name, *texts, percentage(one.percent), WHICH_IS[one.favourable]))
+    print_figures(columns, rows, words=("WHICH IS",))
     return [
         f"Note: this is a part of {period}; its budget is cut by time." for period in against.cut
     ]
-
-
-def _row(one: Variance, places: int) -> tuple[str, ...]:
-    amounts = (one.budget_pico, one.actual_pico, one.variance_pico)
-    texts = ["-" if pico is None else amount(pico, places) for pico in amounts]
-    return (one.name, *texts, percentage(one.percent), WHICH_IS[one.favourable])

@@ -76,17 +76,14 @@ def _print_customers(found: Economics, places: int) -> None:
     rows = [_customer(one, places) for one in ordered[:_MOST_CUSTOMERS]]
     rest = ordered[_MOST_CUSTOMERS:]
     if rest:
-        rows.append(_customer(_together(rest), places))
+        together = CustomerEconomics(
+            f"and {len(rest)} more",
+            sum(one.revenue_pico for one in rest),
+            sum(one.least_cost_pico for one in rest),
+            sum(one.most_cost_pico for one in rest),
+        )
+        rows.append(_customer(together, places))
     print_figures(("CUSTOMER", "REVENUE", "COST, LEAST", "COST, MOST", "CONTRIBUTION"), rows)
-
-
-def _together(rest: list[CustomerEconomics]) -> CustomerEconomics:
-    return CustomerEconomics(
-        f"and {len(rest)} more",
-        sum(one.revenue_pico for one in rest),
-        sum(one.least_cost_pico for one in rest),
-        sum(one.most_cost_pico for one in rest),
-    )
 
 
 def _customer(one: CustomerEconomics, places: int) -> tuple[str, ...]:

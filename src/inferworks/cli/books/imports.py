@@ -41,7 +41,14 @@ def list_imports(
         print_json({"imports": list(map(_as_json, found))})
         return
     columns = ("NUMBER", "DELIVERY", "FILE", "STATE", "LINES", "AMOUNT")
-    print_table(columns, map(_row, found), right="NUMBER LINES AMOUNT")
+    rows = [
+        (
+            *(str(one.number), str(one.delivery), one.file, one.state),
+            *(str(one.lines), amounts(one.totals)),
+        )
+        for one in found
+    ]
+    print_table(columns, rows, right="NUMBER LINES AMOUNT")
 
 
 @imports.command("show")
@@ -109,17 +116,6 @@ def void_import(
     )
     for text in late:
         say(f"Note: {text}", err=True)
-
-
-def _row(one: Import) -> tuple[str, ...]:
-    return (
-        str(one.number),
-        str(one.delivery),
-        one.file,
-        one.state,
-        str(one.lines),
-        amounts(one.totals),
-    )
 
 
 def _as_json(one: Import) -> dict[str, object]:

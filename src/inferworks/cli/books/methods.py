@@ -40,26 +40,22 @@ def show_methods(
     if found.without_steps:
         say(f"{found.without_steps} replicas report no steps and are left out.", "")
     if pools:
-        _print_pools(pools)
+        received = [
+            (
+                row.pool,
+                amount(row.step_down_pico, 6),
+                amount(round(row.reciprocal_pico), 6),
+                amount(round(row.difference_pico), 6),
+            )
+            for row in pools
+        ]
+        print_figures(("RECEIVED BY POOL", "STEP-DOWN", "RECIPROCAL", "DIFFERENCE"), received)
+        largest = max(row.difference_pico for row in pools)
+        say(f"Largest difference: {amount(round(largest), 6)}")
 
 
 def _ratio(ratio: Fraction) -> str:
     return round_pico(round(ratio * PICO), places=6)
-
-
-def _print_pools(pools: Sequence[Received]) -> None:
-    rows = [
-        (
-            row.pool,
-            amount(row.step_down_pico, 6),
-            amount(round(row.reciprocal_pico), 6),
-            amount(round(row.difference_pico), 6),
-        )
-        for row in pools
-    ]
-    print_figures(("RECEIVED BY POOL", "STEP-DOWN", "RECIPROCAL", "DIFFERENCE"), rows)
-    largest = max(row.difference_pico for row in pools)
-    say(f"Largest difference: {amount(round(largest), 6)}")
 
 
 def _json(found: Distances, pools: Sequence[Received]) -> dict[str, object]:

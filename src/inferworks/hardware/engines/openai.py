@@ -193,7 +193,16 @@ class ChunkEncoder:
         for piece in pieces:
             self._tally.add(piece, keep_text=False)
             if piece.text or piece.finish is not None:
-                out.append(self._event(piece))
+                out.append(
+                    b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n'
+                    % (
+                        self._head,
+                        piece.choice,
+                        self._delta(piece),
+                        _FINISHES[piece.finish],
+                        self._usage(),
+                    )
+                )
         return b"".join(out)
 
     def last(self) -> bytes:
@@ -201,15 +210,6 @@ class ChunkEncoder:
         if not self._include_usage:
             return DONE
         return self._head + b'],"usage":' + _JSON.encode(self._tally.usage()) + b"}\n\n" + DONE
-
-    def _event(self, piece: TextDelta) -> bytes:
-        return b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (
-            self._head,
-            piece.choice,
-            self._delta(piece),
-            _FINISHES[piece.finish],
-            self._usage(),
-        )
 
     def _delta(self, piece: TextDelta) -> bytes:
         content = b'"content":' + _JSON.encode(piece.text)
