@@ -138,7 +138,8 @@ def _operation(path: str, method: str, operation: _Json, schemas: _Json) -> Iter
         yield f"<details><summary>Headers</summary>{_table(rows)}</details>"
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<details><summary>Body, <code>{escape(media)}</code></summary>"
-        yield from _fields(_resolved(content.get("schema", {}), schemas))
+        schema = content.get("schema", {})
+        yield from _fields(schemas.get(schema.get("$ref", "").rpartition("/")[2], schema))
         yield "</details>"
     told = operation["responses"].get("200", {}).get("headers", {})
     if told:
@@ -183,12 +184,6 @@ def _type(schema: _Json, depth: int = 0) -> str:
     if kind == "array":
         return f"list of {_type(schema.get('items', {}), depth + 1)}"
     return escape(kind if isinstance(kind, str) else " or ".join(kind))
-
-
-def _resolved(schema: _Json, schemas: _Json) -> _Json:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    found: _Json = schemas.get(name, schema)
-    return found
 
 
 def _short(name: str) -> str:

@@ -164,7 +164,8 @@ def train(options: argparse.Namespace, secret: str) -> Trained:
     return msgspec.structs.replace(trained, rollouts=len(texts))
 
 
-def _options(argv: Sequence[str]) -> argparse.Namespace:
+def main(argv: Sequence[str]) -> int:
+    """Run the trainer; an error is one line on standard error."""
     parser = argparse.ArgumentParser(prog="training", description="Train a student, metered.")
     parser.add_argument("--url", required=True, help="where the platform's API begins")
     parser.add_argument("--model", required=True, help="the teacher")
@@ -173,12 +174,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of gradient descent")
     parser.add_argument("--rollouts", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the trainer; an error is one line on standard error."""
-    options = _options(argv)
+    options = parser.parse_args(argv)
     try:
         trained = train(options, os.environ.get(KEY_VARIABLE, ""))
     except InferworksError as error:

@@ -141,12 +141,10 @@ def _headers(data: bytes) -> Iterator[tuple[str, str]]:
 
 def written(headers: Mapping[str, str], payload: bytes) -> bytes:
     """One message as it stands on the wire."""
-    lines = b"".join(_header(name, value) for name, value in headers.items())
+    lines = b""
+    for name, value in headers.items():
+        key, text = name.encode("ascii"), value.encode()
+        lines += bytes([len(key)]) + key + bytes([_STRING]) + _SHORT.pack(len(text)) + text
     sizes = struct.pack(">II", _LEAST_BYTES + len(lines) + len(payload), len(lines))
     message = sizes + _SUM.pack(crc32(sizes)) + lines + payload
     return message + _SUM.pack(crc32(message))
-
-
-def _header(name: str, value: str) -> bytes:
-    key, text = name.encode("ascii"), value.encode()
-    return bytes([len(key)]) + key + bytes([_STRING]) + _SHORT.pack(len(text)) + text

@@ -18,7 +18,6 @@ from inferworks.cloud.providers.bedrock_messages import bedrock_messages
 from inferworks.cloud.providers.passthrough import OperationSpec
 from inferworks.cloud.providers.vertex import gemini_operations, vertex_messages
 from inferworks.errors import ConfigError
-from inferworks.wiring.identity import Identity
 from inferworks.wiring.upstreams import Account
 
 Operations = Mapping[Operation, OperationSpec]
@@ -32,7 +31,10 @@ def cloud_credential(account: Account) -> Credential | None:
     identity = account.identity
     try:
         if identity.is_entra:
-            return _entra(identity)
+            if identity.client_secret is None:
+                return entra.default_credential()
+            secret = identity.client_secret.reveal()
+            return entra.client_credential(identity.tenant, identity.client, secret)
         if account.secret is not None:
             return None
         match account.row.auth:
@@ -45,13 +47,6 @@ def cloud_credential(account: Account) -> Credential | None:
     except ConfigError as error:
         raise ConfigError(f"upstream {account.name}: {error}") from None
     return None
-
-
-def _entra(identity: Identity) -> Credential:
-    if identity.client_secret is None:
-        return entra.default_credential()
-    secret = identity.client_secret.reveal()
-    return entra.client_credential(identity.tenant, identity.client, secret)
 
 
 def amazon_operations() -> Operations:

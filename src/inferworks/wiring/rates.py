@@ -26,7 +26,11 @@ class ListRates:
         """Prices as they are now; none at all where the installed price list was not pinned."""
         stamp = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
         if self._read is None or self._read[0] != stamp:
-            self._read = stamp, self._list()
+            try:
+                self._read = stamp, list_prices(self._folder)
+            except UserError as error:
+                _log.warning("routes know no prices: %s", error)
+                self._read = stamp, None
         prices = self._read[1]
         if prices is None:
             return lambda _seller, _model: None
@@ -37,13 +41,6 @@ class ListRates:
     def newest(self) -> ListPrices | None:
         """The list prices that were read last, when the plan in force was made; None without any."""
         return self._read[1] if self._read else None
-
-    def _list(self) -> ListPrices | None:
-        try:
-            return list_prices(self._folder)
-        except UserError as error:
-            _log.warning("routes know no prices: %s", error)
-            return None
 
 
 def _rates(prices: ListPrices, seller: str, model: str, at_ns: int) -> Rates | None:

@@ -143,7 +143,10 @@ class Reloader:
             _log.warning("%s changed; it takes effect with the next start", name)
         self._config = config
         self._seen = await beside("configuration-stamps", lambda: self._source.stamp(config))
-        _log.warning("configuration reloaded: %s", _summary(config))
+        names = {n if isinstance(n, str) else n.name for u in config.upstream for n in u.models}
+        names |= {model.name for model in config.model}
+        served = f"{len(config.upstream)} upstreams, {len(names)} models"
+        _log.warning("configuration reloaded: %s", served)
 
 
 @asynccontextmanager
@@ -163,13 +166,6 @@ def needs_restart(before: Config, after: Config) -> list[str]:
     """The settings that differ and that a running platform does not take up."""
     names = (s.name for s in settings() if s.name.partition(".")[0] not in _LIVE)
     return [name for name in names if _value(before, name) != _value(after, name)]
-
-
-def _summary(config: Config) -> str:
-    """Return a short summary of the models and upstreams served now."""
-    names = {n if isinstance(n, str) else n.name for u in config.upstream for n in u.models}
-    names |= {model.name for model in config.model}
-    return f"{len(config.upstream)} upstreams, {len(names)} models"
 
 
 def _value(config: Config, name: str) -> object:

@@ -86,7 +86,13 @@ def tls_of(account: Account) -> ssl.SSLContext | None:
 
 def is_exposed(origin: Origin) -> bool:
     """Return whether traffic to `origin` can be read on its way: no TLS, and beyond this network."""
-    return not origin.tls and not _is_private(origin.host)
+    if origin.tls:
+        return False
+    try:
+        address = ipaddress.ip_address(origin.host.strip("[]"))
+    except ValueError:
+        return "." in origin.host and not origin.host.endswith(_PRIVATE_ENDINGS)
+    return not (address.is_private or address.is_loopback or address.is_link_local)
 
 
 def _url(upstream: Upstream, row: ProviderRow) -> str:
@@ -137,11 +143,3 @@ def _secret(
     if row.auth in {"bearer", "header"}:
         raise ConfigError(f"the environment variable {row.key_variable} is not set; set it, or key")
     return None
-
-
-def _is_private(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
-    return address.is_private or address.is_loopback or address.is_link_local

@@ -136,18 +136,13 @@ def _address(params: Table, environment: Mapping[str, str]) -> str:
             params.note("api_base", f"{variable} is not set here; write its address to url")
             return _NOWHERE
         base = environment[variable]
-    if not base or _is_address(base):
-        return base
-    params.note("api_base", "no http or https address; write one to url")
-    return _NOWHERE
-
-
-def _is_address(base: str) -> bool:
     try:
-        Origin.parse(base)
+        if base:
+            Origin.parse(base)
     except ConfigError:
-        return False
-    return True
+        params.note("api_base", "no http or https address; write one to url")
+        return _NOWHERE
+    return base
 
 
 def _url(row: ProviderRow, base: str) -> str:

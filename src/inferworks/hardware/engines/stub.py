@@ -120,15 +120,12 @@ class _StubAnswer:
         )
 
 
-def _words(text: str, ask: GenerationRequest) -> Iterator[str]:
-    words = _WORD.findall(text) or [""]
-    return itertools.cycle(words) if ask.ignore_eos else iter([*words, ""])
-
-
 def _pieces(text: str, ask: GenerationRequest, limit: int) -> Iterator[TextDelta]:
     """Yield the pieces of one choice; the end of the text is a token of its own."""
     scanner = StopScanner(ask.stop)
-    for tokens, word in enumerate(_words(text, ask), 1):
+    words = _WORD.findall(text) or [""]
+    said = itertools.cycle(words) if ask.ignore_eos else iter([*words, ""])
+    for tokens, word in enumerate(said, 1):
         out, stopped = scanner.feed(word)
         ended = word == "" and not ask.ignore_eos
         finish: Finish | None = "stop" if stopped or ended else None
