@@ -25,7 +25,7 @@ HOUSE = """
     catalog
     config
     http folder sqlite metering
-    money units purpose clock supervise ids secrets checksum
+    money units purpose clock supervise ids secrets checksum choices
     errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage
 """

@@ -8,10 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from inferworks import metering
+from inferworks.cli.main import cli
 from inferworks.errors import UpstreamError, UserError
 from inferworks.metering import ActivityEvent, metered, report
 
@@ -27,6 +31,10 @@ class Platform(HTTPServer):
     seen: list[Any]
     """Every event that arrived, those of broken attempts included."""
     keys: list[str]
+    checks: list[Any]
+    """Every question whether a key may report under a source."""
+    check: tuple[int, str]
+    """Status and code of the answers to those."""
 
     @property
     def url(self) -> str:
@@ -39,6 +47,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        if json.loads(body)[0]["type"] == "inferworks.retraction":
+            self.server.checks += json.loads(body)
+            status, code = self.server.check
+            error = {"error": {"code": code, "message": "not with this key"}}
+            self.answer(status, json.dumps(error).encode())
+            return
         self.server.keys.append(self.headers["authorization"])
         assert self.path == "/v1/usage/events"
         mood = self.server.moods.pop(0) if self.server.moods else ""
@@ -49,6 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         status = {FAIL: 503, REFUSE: 403}.get(mood, 200)
         answer = b'{"error":{"message":"not with this key"}}' if mood == REFUSE else ACCEPTED
+        self.answer(status, answer)
+
+    def answer(self, status: int, answer: bytes) -> None:
+        """Send an answer."""
         self.send_response(status)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -63,6 +81,7 @@ def listening(*moods: str) -> Iterator[Platform]:
     """A platform that fails as `moods` say, then answers."""
     with Platform(("127.0.0.1", 0), _Handler) as platform:
         platform.moods, platform.seen, platform.keys = list(moods), [], []
+        platform.checks, platform.check = [], (400, "unknown_report")
         thread = threading.Thread(target=platform.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -145,15 +164,21 @@ def test_a_failing_block_is_metered_too() -> None:
     assert len(platform.seen) == 1
 
 
-def test_the_error_of_the_block_goes_before_that_of_the_report() -> None:
-    """A failed report is noted on the error of the block, which is the one that counts."""
+def test_the_error_of_the_block_goes_before_that_of_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed report is kept, and noted on the error of the block, which is the one that counts."""
+    monkeypatch.chdir(tmp_path)
     with (
         listening(REFUSE) as platform,
         pytest.raises(ZeroDivisionError) as failed,
         metered("train-gradient", "n", url=platform.url, key="k"),
     ):
         raise ZeroDivisionError
-    assert "was not metered" in failed.value.__notes__[0]
+    [kept] = tmp_path.iterdir()
+    [note] = failed.value.__notes__
+    assert "was not reported" in note
+    assert str(kept) in note
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,3 +192,87 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         with metered("evaluate", "n"):
             pass
     assert platform.keys == ["Bearer iw_env"]
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "purpose": {"purpose": "train"},
+    "purpose: 'serve-paid'": {"purpose": "serve-paid"},
+    "node": {"node": ""},
+    "node: 3": {"node": 3},
+    "source": {"source": ""},
+    "description": {"description": "x" * 1025},
+    "measure": {"measure": "cpu"},
+    "url: 'junk'": {"url": "junk"},
+    "url: 'ftp": {"url": "ftp://x/v1"},
+    "url: 'http:///v1'": {"url": "http:///v1"},
+    "url: 'http://x:port'": {"url": "http://x:port"},
+    "key": {"key": "iw_x\n"},
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_mistake_is_found_before_the_block(words: str) -> None:
+    """Twelve hours of training are not begun with a typing error; nothing is sent."""
+    with listening() as platform:
+        right = {
+            "purpose": "train-gradient", "node": "gpu-3", "url": platform.url, "key": "iw_x",
+        }  # fmt: skip
+        with (
+            pytest.raises(UserError, match=f"^{words}"),
+            metered(**{**right, **WRONG[words]}),
+        ):
+            pytest.fail("the block must not run unmetered")
+    assert not platform.checks
+    assert not platform.seen
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "invalid_api_key"), (403, "source_not_allowed"), (404, "")]
+)
+def test_a_key_that_may_not_report_is_found_before_the_block(status: int, code: str) -> None:
+    """The gateway is asked about the key and the source; its words are in the error."""
+    with listening() as platform:
+        platform.check = (status, code)
+        with (
+            pytest.raises(UserError, match=f"refused with {status}: not with this key"),
+            metered("train-gradient", "n", source="lab", url=platform.url, key="k"),
+        ):
+            pytest.fail("the block must not run unmetered")
+    [question] = platform.checks
+    assert question["source"] == "lab"
+    assert not platform.seen
+
+
+def test_a_report_that_cannot_be_delivered_is_kept_and_can_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block's result stays; the warning names the file and the command, and the command counts it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(metering, "_PAUSES_S", ())
+    with listening() as gone:
+        url = gone.url
+    with (
+        pytest.warns(RuntimeWarning, match="was not reported") as warned,
+        metered("train-gradient", "gpu-3", url=url, key="iw_secret"),
+    ):
+        result = 42
+    assert result == 42
+    [kept] = tmp_path.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "iw_secret" not in kept.read_text()
+    words = str(warned[0].message).partition("inferworks usage import ")[2]
+    assert words == str(kept)
+    assert warned[0].filename == __file__
+    for count in ("accepted", "duplicate"):
+        done = CliRunner().invoke(
+            cli, ["usage", "import", words, "--data", str(tmp_path / "data"), "--json"]
+        )
+        assert done.exit_code == 0, done.output
+        [received] = json.loads(done.stdout)["files"]
+        assert received[count] == 1
+
+
+def test_an_answer_of_something_else_is_no_raw_error() -> None:
+    """A page of another server is told from the answer of a gateway."""
+    with pytest.raises(UserError, match="no base URL of a gateway"):
+        metering._counts("http://x", b"<html>")

@@ -16,9 +16,11 @@ import inferworks
 
 FACE = Path(inferworks.__file__)
 PROMISED = [
-    "Accounts", "Backend", "BillReader", "BooksError", "Clock", "Engine", "Exporter", "ImportOptions",
-    "InferworksError", "JournalStore", "LakeStore", "Money", "MoneyError", "Provider", "Purpose", "Rate",
-    "UserError", "Workspace", "__version__", "format_pico", "metered", "open_books", "parse_pico", "split",
+    "Accounts", "Backend", "BillError", "BillReader", "BooksError", "CallError", "Clock",
+    "DataFolderError", "Dimension", "Engine", "Exporter", "ImportOptions", "InferworksError",
+    "JournalError", "JournalStore", "LakeError", "LakeStore", "Money", "MoneyError", "Provider",
+    "Purpose", "Rate", "UpstreamError", "UserError", "Workspace", "__version__", "format_pico",
+    "metered", "open_books", "parse_pico", "split",
 ]  # fmt: skip
 """A change of this list breaks or binds other people's programs: it wants a version and the changelog."""
 

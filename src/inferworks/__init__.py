@@ -13,12 +13,24 @@ if TYPE_CHECKING:
     from inferworks.accounts.stores.base import Accounts
     from inferworks.books.bills.base import BillReader
     from inferworks.books.exports.base import Exporter
+    from inferworks.books.statement.statement import Dimension
     from inferworks.books.workspace.import_options import ImportOptions
     from inferworks.books.workspace.workspace import Workspace
     from inferworks.clock import Clock
     from inferworks.cloud.backends.base import Backend
     from inferworks.cloud.providers.base import Provider
-    from inferworks.errors import BooksError, InferworksError, MoneyError, UserError
+    from inferworks.errors import (
+        BillError,
+        BooksError,
+        CallError,
+        DataFolderError,
+        InferworksError,
+        JournalError,
+        LakeError,
+        MoneyError,
+        UpstreamError,
+        UserError,
+    )
     from inferworks.hardware.engines.base import Engine
     from inferworks.meter.lakes.base import LakeStore
     from inferworks.meter.stores.base import JournalStore
@@ -31,20 +43,27 @@ __version__ = "0.1.0"
 __all__ = [
     "Accounts",
     "Backend",
+    "BillError",
     "BillReader",
     "BooksError",
+    "CallError",
     "Clock",
+    "DataFolderError",
+    "Dimension",
     "Engine",
     "Exporter",
     "ImportOptions",
     "InferworksError",
+    "JournalError",
     "JournalStore",
+    "LakeError",
     "LakeStore",
     "Money",
     "MoneyError",
     "Provider",
     "Purpose",
     "Rate",
+    "UpstreamError",
     "UserError",
     "Workspace",
     "__version__",
@@ -59,11 +78,23 @@ _PLACES = {
     "metering": ("metered",),
     "money": ("Money", "Rate", "format_pico", "parse_pico", "split"),
     "purpose": ("Purpose",),
-    "errors": ("BooksError", "InferworksError", "MoneyError", "UserError"),
+    "errors": (
+        "BillError",
+        "BooksError",
+        "CallError",
+        "DataFolderError",
+        "InferworksError",
+        "JournalError",
+        "LakeError",
+        "MoneyError",
+        "UpstreamError",
+        "UserError",
+    ),
     "clock": ("Clock",),
     "accounts.stores.base": ("Accounts",),
     "books.bills.base": ("BillReader",),
     "books.exports.base": ("Exporter",),
+    "books.statement.statement": ("Dimension",),
     "books.workspace.import_options": ("ImportOptions",),
     "books.workspace.workspace": ("Workspace",),
     "cloud.backends.base": ("Backend",),

@@ -129,7 +129,49 @@ def test_a_purpose_that_the_key_may_not_report(run: Run, purpose: str) -> None:
         async with open_gateway_over(StubProvider()) as gateway:
             answer = await send(gateway, [event("a"), event("b", purpose=purpose)])
             assert (answer.status, answer.json["error"]["code"]) == (403, "purpose_not_allowed")
+            serving = "metered by the calls themselves"
+            remedy = serving if purpose == "serve-paid" else f"keys create --purpose {purpose}"
+            assert remedy in answer.json["error"]["message"]
             assert stored(gateway) == []
+
+    run(main())
+
+
+def test_a_refusal_names_the_key_that_may_report(run: Run) -> None:
+    """Each refusal says how a key is made that would not meet it."""
+
+    async def main() -> None:
+        async with open_gateway_over(StubProvider()) as gateway:
+            _, silent = gateway.new_key(Purpose.TRAIN_GRADIENT)
+            _, other = gateway.new_key(Purpose.TRAIN_GRADIENT, sources=("other",), ours=True)
+            sent = {**event(), "source": "a b"}
+            for secret, words in (
+                (silent, "--report SOURCE, where SOURCE names who reports"),
+                (other, "keys create --report 'a b'"),
+            ):
+                answer = await send(gateway, sent, secret)
+                assert answer.status == 403
+                assert words in answer.json["error"]["message"]
+
+    run(main())
+
+
+def test_a_retraction_of_nothing_tells_that_a_key_may_report(run: Run) -> None:
+    """`metered` asks so before its block: the key and the source are checked, and nothing is recorded."""
+
+    async def main() -> None:
+        async with open_gateway_over(StubProvider()) as gateway:
+            _, secret = gateway.new_key(Purpose.TRAIN_GRADIENT, sources=("trainer",), ours=True)
+            question = {
+                "specversion": "1.0", "type": "inferworks.retraction", "source": "trainer",
+                "id": "never", "data": {"reason": "check of a key"},
+            }  # fmt: skip
+            answer = await send(gateway, [question], secret)
+            assert (answer.status, answer.json["error"]["code"]) == (400, "unknown_report")
+            answer = await send(gateway, [{**question, "source": "other"}], secret)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "source_not_allowed")
+            sent = {**event(), "source": "trainer", "id": "never"}
+            assert (await send(gateway, sent, secret)).json == counts(1, 0, 0)
 
     run(main())
 

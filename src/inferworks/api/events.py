@@ -18,6 +18,7 @@ that is neither ahead of our clock nor further back than the operator allows.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -87,7 +88,8 @@ async def events(exchange: Exchange, context: AppContext) -> None:
     key = authenticate(exchange.headers, context.keyring)
     if not key.sources:
         raise _forbidden("This key may not report usage. One that may is made with: "
-                         "inferworks keys create --report SOURCE", "reporting_not_allowed")  # fmt: skip
+                         "inferworks keys create --report SOURCE, where SOURCE names who reports, "
+                         "such as inferworks.metered", "reporting_not_allowed")  # fmt: skip
     if CODED in exchange.headers:
         await decode_body(exchange)
     large = len(exchange.body) > LARGE_TO_PUT_OVER_BYTES
@@ -95,7 +97,8 @@ async def events(exchange: Exchange, context: AppContext) -> None:
     for _, event in decoded:
         if not context.keyring.may_use(key, event.source):
             raise _forbidden(f"Event {event.id!r}: this key may not report under the source "
-                             f"{event.source!r}.", "source_not_allowed")  # fmt: skip
+                             f"{event.source!r}. One that may is made with: inferworks keys create "
+                             f"--report {shlex.quote(event.source)}", "source_not_allowed")  # fmt: skip
     takes_back = [event.type == RETRACTION_TYPE for _, event in decoded]
     if not any(takes_back):
         if len(decoded) > _MANY:
@@ -210,8 +213,12 @@ def _placed(text: str, place: str) -> str:
 def _check_right(event: Event, report: Reported, key: Key) -> None:
     machine_time = isinstance(report, Activity) and report.unit != Unit.BYTE_SECONDS
     serving_time = machine_time and report.purpose in SERVING
+    if serving_time:
+        remedy = ": machine time of serving is metered by the calls themselves"
+    else:
+        remedy = f"; one that may is made with: inferworks keys create --purpose {report.purpose}"
     if serving_time or not (key.reporter or report.purpose in key.allowed):
-        raise _forbidden(f"Event {event.id!r}: this key may not report {report.purpose}.",
+        raise _forbidden(f"Event {event.id!r}: this key may not report {report.purpose}{remedy}.",
                          "purpose_not_allowed")  # fmt: skip
     if report.customer is None and not (key.ours or key.reporter):
         raise _forbidden(f"Event {event.id!r}: it names no customer; a key that may report what was used "
