@@ -47,7 +47,7 @@ def test_the_example_is_what_the_books_say() -> None:
     steps = (a_step(0, 0, 500, [("paid", 10, 0, 0)]), a_step(1, 500, 100, [("rollout", 10, 0, 0)]))
     states = an_interval((0, 850), {State.ACTIVE: 600, State.IDLE: 250})
     facts = Facts(usages, steps, states, (an_activity("descent", "node-1", (850, 1_000), 150),))
-    workings = compute(
+    computation = compute(
         Inputs(
             (a_charge("machine", "1440.00", MONTH),),
             facts,
@@ -58,7 +58,7 @@ def test_the_example_is_what_the_books_say() -> None:
             shipped_rules(),
         )
     )
-    statement = build_statement(workings)
+    statement = build_statement(computation)
     by_function = {function: statement.function_pico(function) for function in Function}
     cost, research = statement.cost_of_revenue_pico, by_function[Function.RESEARCH_AND_DEVELOPMENT]
     unused = by_function[Function.UNUSED_CAPACITY]

@@ -75,24 +75,24 @@ MERGED = Directory((Merge(BURNS, day(16), ACME),))
 def worked(
     directory: Directory, span: Span = NOVEMBER, credits_: tuple[Credit, ...] = ()
 ) -> Computation:
-    """The validated workings of the three calls."""
+    """The validated computation of the three calls."""
     rules = Rules(**{**_fields(shipped_rules()), "customers": directory})
     facts = Facts(CALLS, (), (), ())
-    workings = compute(
+    computation = compute(
         Inputs((), facts, PLANS, GAAP, "USD", span, rules, Prepaid(credits_, to_date=()))
     )
-    validate(workings)
-    return workings
+    validate(computation)
+    return computation
 
 
 def _fields(rules: Rules) -> dict[str, Any]:
     return {name: getattr(rules, name) for name in rules.__struct_fields__}
 
 
-def earned(workings: Computation) -> dict[tuple[str, str], int]:
+def earned(computation: Computation) -> dict[tuple[str, str], int]:
     """Revenue by customer and what it is for."""
     sums: dict[tuple[str, str], int] = {}
-    for row in workings.revenue.rated:
+    for row in computation.revenue.rated:
         key = (str(row.customer), str(row.item))
         sums[key] = sums.get(key, 0) + row.amount_pico
     return sums
@@ -132,12 +132,12 @@ def test_what_is_left_of_credit_moves_with_its_customer() -> None:
     88 is the part of the 230 that 50 of 130 units have.
     """
     bought = (Credit("c", BURNS, day(2), 1_000, "USD", NOVEMBER.end_ns + 9 * DAY_NS),)
-    workings = worked(MERGED, credits_=bought)
-    found = wallets(workings.revenue, Prepaid(bought, to_date=()), NOVEMBER, MERGED)
+    computation = worked(MERGED, credits_=bought)
+    found = wallets(computation.revenue, Prepaid(bought, to_date=()), NOVEMBER, MERGED)
     told = {w.customer: (w.bought_pico, w.used_pico, w.moved_pico, w.closing_pico) for w in found}
     assert told == {BURNS: (1_000, 200, -800, 0), ACME: (0, 88, 800, 712)}
     assert [wallet.expires_ns for wallet in found] == [NOVEMBER.end_ns + 9 * DAY_NS, None]
-    booked = balances(workings.entries)
+    booked = balances(computation.entries)
     assert booked["Liabilities:Credits:burns"] == 0
     assert booked["Liabilities:Credits:acme"] == -712
     assert booked["Assets:Receivable:acme"] == 230 - 88

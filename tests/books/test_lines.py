@@ -56,37 +56,37 @@ SUBJECTS = (
 )  # fmt: skip
 
 
-def papers_of(charges: Charges, world: World) -> Inputs:
+def sealed_inputs_of(charges: Charges, world: World) -> Inputs:
     """Inputs of a statement of `charges`, with a pool that supports others."""
     rules = shipped_rules()
     rules = replace(rules, pools=(HALL, *rules.pools), bundles=BUNDLES)
     return Inputs(charges, world.facts, world.plans, GAAP, "USD", DAY, rules)
 
 
-def views(papers: Inputs) -> dict[str, Any]:
-    """Statement and exports of `papers`, by name."""
+def views(inputs: Inputs) -> dict[str, Any]:
+    """Statement and exports of `inputs`, by name."""
     given = (
-        papers.charges,
-        papers.facts,
-        papers.plans,
-        papers.policy,
+        inputs.charges,
+        inputs.facts,
+        inputs.plans,
+        inputs.policy,
         "USD",
-        papers.span,
-        papers.rules,
+        inputs.span,
+        inputs.rules,
     )
-    workings = checked(Inputs(*given))
-    singles = Singles(workings, papers) if isinstance(papers.charges, Lines) else None
-    statement = build_statement(workings)
-    books = books_of(workings, "us", singles or ())
+    computation = checked(Inputs(*given))
+    singles = Singles(computation, inputs) if isinstance(inputs.charges, Lines) else None
+    statement = build_statement(computation)
+    books = books_of(computation, "us", singles or ())
     found = {
         "statement": _without_parts(statement.to_json()),
         "bridge": bridge(statement).to_json(),
         "economics": economics(statement).to_json(),
-        "forecast": forecast(statement, workings, (), 3 * DAY_NS).to_json(),
-        "policies": compare(workings, GAAP, load_policy("marginal")).to_json(),
+        "forecast": forecast(statement, computation, (), 3 * DAY_NS).to_json(),
+        "policies": compare(computation, GAAP, load_policy("marginal")).to_json(),
     }
-    for text in (*SUBJECTS, *_a_charge(papers)):
-        found[text] = _explained(workings, Subject(*text.split(":", 1)), singles)
+    for text in (*SUBJECTS, *_a_charge(inputs)):
+        found[text] = _explained(computation, Subject(*text.split(":", 1)), singles)
     for name, program in PROGRAMS.items():
         journal = rounded_journal(
             [statement], 2, JournalForm(load_chart(), parties=program.parties)
@@ -105,15 +105,15 @@ def _without_parts(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "lines": lines}
 
 
-def _explained(workings: Computation, subject: Subject, singles: Singles | None) -> object:
+def _explained(computation: Computation, subject: Subject, singles: Singles | None) -> object:
     try:
-        return explain(workings, subject, Bounds(6, 3), (), singles).to_json()
+        return explain(computation, subject, Bounds(6, 3), (), singles).to_json()
     except Exception as error:  # noqa: BLE001 the refusal is compared
         return type(error)
 
 
-def _a_charge(papers: Inputs) -> Sequence[str]:
-    return [f"charge:{charge.id}" for charge in sorted(papers.charges, key=lambda c: c.id)[3:4]]
+def _a_charge(inputs: Inputs) -> Sequence[str]:
+    return [f"charge:{charge.id}" for charge in sorted(inputs.charges, key=lambda c: c.id)[3:4]]
 
 
 def _contents(name: str, files: Sequence[ExportFile]) -> dict[str, bytes]:
@@ -123,7 +123,7 @@ def _contents(name: str, files: Sequence[ExportFile]) -> dict[str, bytes]:
 def must_agree(charges: Sequence[Charge], world: World) -> None:
     """Every view of lines that are read is, to the byte, what it is of lines that are held."""
     ordered = tuple(sorted(charges, key=lambda charge: charge.id))
-    held, read = (views(papers_of(one, world)) for one in (ordered, Held(ordered)))
+    held, read = (views(sealed_inputs_of(one, world)) for one in (ordered, Held(ordered)))
     assert held.keys() == read.keys()
     for name, view in held.items():
         assert read[name] == view, name

@@ -17,7 +17,7 @@ from inferworks.books.accounting import basis
 from inferworks.books.accruals import api_estimates as provisional
 from inferworks.books.accruals import expected_bills as accruals
 from inferworks.books.closing import close
-from inferworks.books.closing import inputs as papers
+from inferworks.books.closing import inputs as closing_inputs
 from inferworks.books.closing import prior_period as late
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.landing import Landing
@@ -93,7 +93,7 @@ def closed_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The statement of a closed period is drawn from what is recorded now."""
 
     def today(ledger: Any, source: Any, period: Any) -> Any:
-        return papers.drawn(source.papers(period.span))
+        return closing_inputs.reference_statement(source.inputs(period.span))
 
     monkeypatch.setattr(worlds, "statement_of", today)
 
@@ -104,7 +104,9 @@ def a_close_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     def in_pieces(self: Ledger, record: Any, bodies: Any = ()) -> str:
         sha256 = seal(self, record, ())
         for body in bodies:
-            self._keep(body)
+            with self._db.transaction():
+                chunks = ((body.part.sha256, *chunk) for chunk in enumerate(body.packed()))
+                self._db.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", chunks)
         return sha256
 
     seal = Ledger.append

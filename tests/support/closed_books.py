@@ -14,7 +14,7 @@ from inferworks.books.closing.close import (
     CloseRequest,
     close_period,
 )
-from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, reference_statement, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.period import Period
 from inferworks.books.statement.computation import Inputs, shipped_rules
@@ -46,7 +46,7 @@ class Recorded:
         self.earliest: int | None = None
         self.withdrawn: list[PricePlan] = []
 
-    def papers(self, span: Span) -> Inputs:
+    def inputs(self, span: Span) -> Inputs:
         """Everything that is in `span`."""
         charges = tuple(
             c for c in self.charges if span.meet(c.period_start_ns, c.period_end_ns).length_ns
@@ -57,16 +57,16 @@ class Recorded:
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The same without rules."""
-        papers = self.papers(span)
-        return Arrived(papers.charges, papers.facts)
+        inputs = self.inputs(span)
+        return Arrived(inputs.charges, inputs.facts)
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
         """None: there is no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Inputs) -> Statement:
+    def statement_of(self, inputs: Inputs) -> Statement:
         """Statement drawn up by the definition."""
-        return drawn(papers)
+        return reference_statement(inputs)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """Rows that the test put into quarantine."""

@@ -18,10 +18,10 @@ thorough = settings(max_examples=40)
 
 
 def worked_out(world: World, span: Span = SPAN, policy: str = "gaap") -> Computation:
-    """The workings of `world`, validated."""
-    workings = compute(Inputs(*world, load_policy(policy), "USD", span, RULES))
-    validate(workings)
-    return workings
+    """The computation of `world`, validated."""
+    computation = compute(Inputs(*world, load_policy(policy), "USD", span, RULES))
+    validate(computation)
+    return computation
 
 
 def drawn(policy: str = "gaap") -> Statement:

@@ -66,7 +66,7 @@ from inferworks.books.closing.close import (
     sealed_paper,
     statement_of,
 )
-from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, reference_statement, without_a_lake
 from inferworks.books.closing.ledger import standing
 from inferworks.books.closing.prior_period import posted_period, with_late
 from inferworks.books.closing.seal import FIRST
@@ -140,7 +140,7 @@ class World:
         self.read: dict[Span, Inputs] = {}
         """Inputs read since the last event."""
 
-    def papers(self, span: Span) -> Inputs:
+    def inputs(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force; read once after each event."""
         if span not in self.read:
             with self.journal.reads() as reads:
@@ -157,20 +157,20 @@ class World:
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The same without rules and estimates; a world has no lake."""
-        papers = self.papers(span)
-        bills = tuple(c for c in papers.charges if not is_provisional(c))
-        return Arrived(bills, papers.facts)
+        inputs = self.inputs(span)
+        bills = tuple(c for c in inputs.charges if not is_provisional(c))
+        return Arrived(bills, inputs.facts)
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
         """None: a world has no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Inputs) -> Statement:
+    def statement_of(self, inputs: Inputs) -> Statement:
         """Return the statement by the definition; computed once while nothing under it changes."""
-        known, statement = self.last_drawn.get(papers.span, (None, None))
-        if statement is None or known != papers:
-            statement = drawn(papers)
-            self.last_drawn[papers.span] = papers, statement
+        known, statement = self.last_drawn.get(inputs.span, (None, None))
+        if statement is None or known != inputs:
+            statement = reference_statement(inputs)
+            self.last_drawn[inputs.span] = inputs, statement
         return statement
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
@@ -541,8 +541,8 @@ def corrections_make_it_right(view: View) -> None:
         if prepaid.to_date is not None:
             to_date = to_date_of(rows, before.inputs.plans, period.start_ns)
             prepaid = msgspec.structs.replace(prepaid, to_date=to_date)
-        papers, _ = with_late(before.inputs, view.world.papers(period.span), prepaid)
-        now = drawn(papers)
+        inputs, _ = with_late(before.inputs, view.world.inputs(period.span), prepaid)
+        now = reference_statement(inputs)
         rows += now.revenue_rows
         corrections = [
             correction
@@ -577,13 +577,13 @@ def late_is_posted_in_the_open(view: View) -> None:
 
 
 def in_any_order(view: View) -> None:
-    """Theorem 13: the same papers in another order give the same bytes."""
-    papers = view.world.papers(Span(view.rest.start_ns, view.rest.end_ns))
+    """Theorem 13: the same inputs in another order give the same bytes."""
+    inputs = view.world.inputs(Span(view.rest.start_ns, view.rest.end_ns))
     order = view.world.random.random()
-    if order > _SHUFFLED or papers == view.world.last_shuffled:
+    if order > _SHUFFLED or inputs == view.world.last_shuffled:
         return
-    view.world.last_shuffled = papers
-    again = drawn(_shuffled(papers, order))
+    view.world.last_shuffled = inputs
+    again = reference_statement(_shuffled(inputs, order))
     _same("the bytes of a statement", msgspec.json.encode(again), msgspec.json.encode(view.rest))
 
 
@@ -678,7 +678,7 @@ def _view(world: World) -> View:
     ledger, period = world.disk.ledger, world.open_period
     closed = tuple((p, statement_of(ledger, world, p)) for p in ledger.periods().closed)
     rest = Span(period.end_ns, max(period_at(_horizon_ns(world)).end_ns, period.end_ns + 1))
-    now, then = statement_of(ledger, world, period), world.drawn(world.papers(rest))
+    now, then = statement_of(ledger, world, period), world.statement_of(world.inputs(rest))
     return View(world, closed, now, then, world.disk.books.charges())
 
 
@@ -803,17 +803,17 @@ def _of_call(shares: Mapping[tuple[str, ...], int], call: str) -> int:
     return sum(share for leaf, share in shares.items() if call in leaf)
 
 
-def _shuffled(papers: Inputs, seed: float) -> Inputs:
+def _shuffled(inputs: Inputs, seed: float) -> Inputs:
     order = random.Random(seed)
 
     def mixed(things: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(order.sample(things, len(things)))
 
-    facts = papers.facts
+    facts = inputs.facts
     return replace(
-        papers,
-        charges=mixed(tuple(papers.charges)),
-        plans=mixed(papers.plans),
+        inputs,
+        charges=mixed(tuple(inputs.charges)),
+        plans=mixed(inputs.plans),
         facts=Facts(
             usages=mixed(facts.usages),
             steps=mixed(facts.steps),

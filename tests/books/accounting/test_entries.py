@@ -64,23 +64,23 @@ def drawn(
     facts: Facts = NO_FACTS,
     prepaid: Prepaid | None = None,
 ) -> Computation:
-    """The validated workings of the days from `first` until `after`."""
+    """The validated computation of the days from `first` until `after`."""
     plans = [PricePlan.per_million(CustomerId("acme"), 0, "USD", "1", "1")]
     span = Span(at(first), at(after))
-    workings = compute(
+    computation = compute(
         Inputs(
             charges, facts, plans, GAAP, "USD", span, rules or shipped_rules(), prepaid or Prepaid()
         )
     )
-    validate(workings)
-    return workings
+    validate(computation)
+    return computation
 
 
-def balances_by_month(workings: Computation) -> dict[str, dict[str, int]]:
+def balances_by_month(computation: Computation) -> dict[str, dict[str, int]]:
     """Picounits by account, by the month that a ledger finds each entry in."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for entry in workings.entries:
-        month = utc_day(booked_within(entry, *workings.span))[:7]
+    for entry in computation.entries:
+        month = utc_day(booked_within(entry, *computation.span))[:7]
         for posting in entry.postings:
             sums[month][posting.account] += posting.amount_pico
     return {month: {a: p for a, p in of.items() if p} for month, of in sums.items()}
@@ -195,17 +195,17 @@ def test_credit_that_expires_at_midnight_goes_with_the_day_that_ends() -> None:
     credit = Credit("c", CustomerId("acme"), at("2026-11-10"), 7, "USD", at("2026-12-01"))
     first = msgspec.structs.replace(shipped_rules(), journal=FIRST_JOURNAL)
     for rules, day in ((shipped_rules(), "2026-11-30"), (first, "2026-12-01")):
-        workings = drawn([], "2026-11-01", "2026-12-01", rules, prepaid=Prepaid((credit,)))
-        assert [utc_day(row.day_ns) for row in workings.revenue.rated] == [day]
+        computation = drawn([], "2026-11-01", "2026-12-01", rules, prepaid=Prepaid((credit,)))
+        assert [utc_day(row.day_ns) for row in computation.revenue.rated] == [day]
 
 
 def test_a_period_that_is_no_month_keeps_its_days() -> None:
     """In a 4-4-5 calendar an entry stands within the period, also where that begins in a month's middle."""
     charges = [a_line("november", "30", "2026-11-01", "2026-12-01")]
-    workings = drawn(charges, "2026-10-26", "2026-11-23")
-    days = [utc_day(booked_within(entry, *workings.span)) for entry in workings.entries]
+    computation = drawn(charges, "2026-10-26", "2026-11-23")
+    days = [utc_day(booked_within(entry, *computation.span)) for entry in computation.entries]
     assert set(days) == {"2026-11-22"}
-    assert sum(line.amount_pico for line in workings.lines) == 22 * 10**12
+    assert sum(line.amount_pico for line in computation.lines) == 22 * 10**12
 
 
 def test_the_first_version_still_makes_its_own_entries() -> None:
@@ -217,11 +217,11 @@ def test_the_first_version_still_makes_its_own_entries() -> None:
     charge = a_line(
         "asset", "5", "2026-11-15", "2026-12-15", natural_class=NaturalClass.DEPRECIATION
     )
-    workings = drawn([charge], "2026-11-01", "2027-01-01", old)
-    accounts = {posting.account for entry in workings.entries for posting in entry.postings}
+    computation = drawn([charge], "2026-11-01", "2027-01-01", old)
+    accounts = {posting.account for entry in computation.entries for posting in entry.postings}
     assert "Liabilities:Payable:a-cloud" in accounts
-    assert [utc_day(entry.at_ns) for entry in workings.entries] == ["2026-12-15", "2027-01-01"]
-    assert workings.under(load_policy("full")).entries == workings.entries
+    assert [utc_day(entry.at_ns) for entry in computation.entries] == ["2026-12-15", "2027-01-01"]
+    assert computation.under(load_policy("full")).entries == computation.entries
 
 
 def test_a_later_version_is_refused() -> None:

@@ -159,8 +159,8 @@ def test_every_method_keeps_every_theorem(world: World, method: Method, idle: Id
     pools = tuple(
         replace(pool, method=method, idle=idle, reserved=reserved) for pool in RULES.pools
     )
-    workings = compute(Inputs(*world, GAAP, "USD", _span(world), Rules(pools, RULES.catalog)))
-    validate(workings)
+    computation = compute(Inputs(*world, GAAP, "USD", _span(world), Rules(pools, RULES.catalog)))
+    validate(computation)
 
 
 @pytest.mark.slow

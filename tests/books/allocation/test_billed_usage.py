@@ -51,9 +51,9 @@ def a_call(name: str, tokens: Tokens, *, model: str = "gpt-4o", provider: str = 
 
 def shares(line: Charge, *calls: Usage, rules: Rules = RULES) -> dict[str, str]:
     """Cost of `line` for each customer; unallocated cost under the empty name."""
-    workings = defined((line,), calls, rules)
+    computation = defined((line,), calls, rules)
     sums: dict[str, int] = {}
-    for one in workings.lines:
+    for one in computation.lines:
         name = one.target.customer or ""
         sums[name] = sums.get(name, 0) + one.amount_pico
     return {name: format_pico(pico) for name, pico in sums.items() if pico}
@@ -62,7 +62,7 @@ def shares(line: Charge, *calls: Usage, rules: Rules = RULES) -> dict[str, str]:
 def defined(
     lines: tuple[Charge, ...], calls: tuple[Usage, ...], rules: Rules = RULES
 ) -> Computation:
-    """The workings by definition."""
+    """The computation by definition."""
     return compute(Inputs(lines, Facts(calls, (), (), ()), (), GAAP, "USD", SPAN, rules))
 
 

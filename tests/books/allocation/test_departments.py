@@ -315,11 +315,11 @@ def test_every_theorem_holds_with_departments(
         for charge, department in zip((*world.charges, shift), named, strict=False)
     ]
     policy: Policy = load_policy(name)
-    workings: Computation = compute(
+    computation: Computation = compute(
         Inputs(named_charges, world.facts, world.plans, policy, "USD", SPAN, shipped_rules())
     )
-    validate(workings)
-    for line in workings.lines:
+    validate(computation)
+    for line in computation.lines:
         if line.target.department is not None:
             assert line.function_under(GAAP) is FUNCTION_OF[line.target.department]
 
@@ -337,7 +337,7 @@ def test_a_policy_that_was_sealed_before_there_were_departments_is_completed() -
 def test_decimal_minutes_are_exact() -> None:
     """Whole minutes stay minutes; others are nanoseconds."""
     (charge,) = read("timesheet", minutes="37.5", activity="evaluate")
-    workings = compute(
+    computation = compute(
         Inputs(
             [charge],
             NO_FACTS,
@@ -348,7 +348,7 @@ def test_decimal_minutes_are_exact() -> None:
             shipped_rules(),
         )
     )
-    (row,) = workings.allocated[0].rows
+    (row,) = computation.allocated[0].rows
     assert (row.driver_quantity, row.driver_unit) == (2_250 * 10**9, "ns")
     for wrong in ("-1", "1.0000000001", "1e3", "x", "٣"):
         assert "column minutes" in refusal("timesheet", minutes=wrong, activity="evaluate")

@@ -83,16 +83,16 @@ def bills(**supports: str) -> tuple[Charge, ...]:
 
 
 def worked_out(charges: tuple[Charge, ...], rules: Rules) -> Computation:
-    """Validated workings over the two machines."""
-    workings = compute(Inputs(charges, two_machines(), (), GAAP, "USD", SPAN, rules))
-    validate(workings)
-    return workings
+    """Validated computation over the two machines."""
+    computation = compute(Inputs(charges, two_machines(), (), GAAP, "USD", SPAN, rules))
+    validate(computation)
+    return computation
 
 
-def costs(workings: Computation, pool: str) -> dict[str, int]:
+def costs(computation: Computation, pool: str) -> dict[str, int]:
     """The cost of a pool's charges by customer, in hundredths."""
     found: dict[str, int] = {}
-    for line in workings.lines:
+    for line in computation.lines:
         if line.pool == pool:
             name = line.target.customer or line.target.label
             found[name] = found.get(name, 0) + line.amount_pico // 10**10
@@ -102,15 +102,15 @@ def costs(workings: Computation, pool: str) -> dict[str, int]:
 def test_a_support_pool_follows_what_it_supports() -> None:
     """A hall for 12, 3 : 1 to machines and web: 9 as 30 : 10 : 60, 3 as 1 : 3."""
     rules = with_support(support("hall", {"machines": 3, "web": 1}))
-    workings = worked_out(bills(hall="12"), rules)
-    assert costs(workings, "hall") == {"acme": 270 + 75, "lab": 90, "burns": 540 + 225}
+    computation = worked_out(bills(hall="12"), rules)
+    assert costs(computation, "hall") == {"acme": 270 + 75, "lab": 90, "burns": 540 + 225}
 
 
 def test_a_support_pool_without_weights_follows_cost() -> None:
     """A manager for 12 to machines (100) and web (20): 10 and 2."""
     rules = with_support(support("manager", ("machines", "web")))
-    workings = worked_out(bills(manager="12"), rules)
-    assert costs(workings, "manager") == {"acme": 300 + 50, "lab": 100, "burns": 600 + 150}
+    computation = worked_out(bills(manager="12"), rules)
+    assert costs(computation, "manager") == {"acme": 300 + 50, "lab": 100, "burns": 600 + 150}
 
 
 def test_support_pools_step_down_in_order() -> None:
@@ -119,10 +119,13 @@ def test_support_pools_step_down_in_order() -> None:
         support("manager", {"hall": 1, "web": 1}, order=1),
         support("hall", {"machines": 1}, order=2),
     )
-    workings = worked_out(bills(manager="12", hall="12"), rules)
-    assert costs(workings, "hall") == {"acme": 360, "lab": 120, "burns": 720}
-    assert costs(workings, "manager") == {"acme": 180 + 150, "lab": 60, "burns": 360 + 450}
-    assert [row.difference_pico for row in received(workings.allocated, workings.pools)] == [0, 0]
+    computation = worked_out(bills(manager="12", hall="12"), rules)
+    assert costs(computation, "hall") == {"acme": 360, "lab": 120, "burns": 720}
+    assert costs(computation, "manager") == {"acme": 180 + 150, "lab": 60, "burns": 360 + 450}
+    assert [row.difference_pico for row in received(computation.allocated, computation.pools)] == [
+        0,
+        0,
+    ]
 
 
 def test_what_the_order_leaves_out_is_a_figure() -> None:
@@ -135,8 +138,8 @@ def test_what_the_order_leaves_out_is_a_figure() -> None:
         support("x", {"y": 1, "machines": 1}, order=1),
         support("y", {"x": 1, "machines": 1, "web": 1}, order=2),
     )
-    workings = worked_out(bills(x="12", y="12"), rules)
-    found = {row.pool: row for row in received(workings.allocated, workings.pools)}
+    computation = worked_out(bills(x="12", y="12"), rules)
+    found = {row.pool: row for row in received(computation.allocated, computation.pools)}
     assert found["machines"].step_down_pico == 15 * 10**12
     assert found["machines"].reciprocal_pico == Fraction(168, 10) * 10**12
     assert found["web"].reciprocal_pico == Fraction(72, 10) * 10**12
@@ -189,8 +192,8 @@ def test_the_order_is_declared_then_who_gives_then_the_name() -> None:
 def test_what_supports_nothing_that_cost_anything_stays_in_sight() -> None:
     """Storage cost nothing here, so the archive has nobody to follow: unallocated, whole."""
     rules = with_support(support("archive", ("storage",)))
-    workings = worked_out(bills(archive="5"), rules)
-    assert costs(workings, "archive") == {"Unallocated:archive": 500}
+    computation = worked_out(bills(archive="5"), rules)
+    assert costs(computation, "archive") == {"Unallocated:archive": 500}
     fixed = with_support(support("archive", {"storage": 1}))
     assert costs(worked_out(bills(archive="5"), fixed), "archive") == {"Unallocated:storage": 500}
 
@@ -209,8 +212,8 @@ def test_a_step_down_explains_itself() -> None:
         support("manager", {"hall": 1, "web": 1}, order=1),
         support("hall", {"machines": 1}, order=2),
     )
-    workings = worked_out(bills(manager="12", hall="12"), rules)
-    found = explain(workings, parse_subject("pool:manager"), Bounds(9, 99))
+    computation = worked_out(bills(manager="12", hall="12"), rules)
+    found = explain(computation, parse_subject("pool:manager"), Bounds(9, 99))
     assert found.cost.amount_pico == 12 * 10**12
     text = str(found.to_json())
     assert "pools manager" in text
@@ -236,14 +239,14 @@ def test_the_step_down_keeps_every_theorem(
         replace(a_charge(name, "0", span, category=name), amount_pico=pico) for name, pico in more
     )
     rules = with_support(x, y)
-    workings = compute(
+    computation = compute(
         Inputs((*world.charges, *charges), world.facts, world.plans, GAAP, "USD", span, rules)
     )
-    validate(workings)
-    rows = received(workings.allocated, workings.pools)
+    validate(computation)
+    rows = received(computation.allocated, computation.pools)
     stuck = sum(
         line.amount_pico
-        for line in workings.lines
+        for line in computation.lines
         if line.target.unallocated in ("x", "y") and line.pool in ("x", "y")
     )
     assert sum(row.step_down_pico for row in rows) + stuck == first + second

@@ -39,9 +39,9 @@ def test_the_bridge_by_hand() -> None:
 @given(worlds())
 def test_every_line_stands_once_on_the_bridge(world: World) -> None:
     """The steps sum to everything billed, each line in one of them, under any policy."""
-    workings = worked_out(world, whole_span(world.charges, world.facts))
+    computation = worked_out(world, whole_span(world.charges, world.facts))
     for name in ("gaap", "marginal", "full"):
-        statement = build_statement(workings.under(load_policy(name)))
+        statement = build_statement(computation.under(load_policy(name)))
         built = bridge(statement)
         assert sum(step.cost_pico for step in built.steps) == statement.billed_pico
         assert built.margin_pico(Step.UNUSED) == statement.gross_margin_pico

@@ -21,11 +21,11 @@ thorough = settings(max_examples=30)
 
 
 def worked_out(world: World) -> Computation:
-    """The validated workings of all of `world`."""
+    """The validated computation of all of `world`."""
     span = whole_span(world.charges, world.facts)
-    workings = compute(Inputs(*world, GAAP, "USD", span, RULES))
-    validate(workings)
-    return workings
+    computation = compute(Inputs(*world, GAAP, "USD", span, RULES))
+    validate(computation)
+    return computation
 
 
 def explained(subject: str, bounds: Bounds = WIDE) -> Explanation:
@@ -117,14 +117,14 @@ def test_a_charge_explained_is_the_whole_charge() -> None:
 @given(worlds(), st.integers(0, 6), st.integers(1, 4))
 def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, width: int) -> None:
     """Roots are the statement's figures, parts sum to their node, whatever is left out of sight."""
-    workings = worked_out(world)
-    statement = build_statement(workings)
+    computation = worked_out(world)
+    statement = build_statement(computation)
     for dimension in Dimension:
         for row in statement.by(dimension):
             subject = parse_subject(f"{dimension}:{row.name}")
             if row.name == "(revenue)":
                 continue
-            found = explain(workings, subject, Bounds(depth, width))
+            found = explain(computation, subject, Bounds(depth, width))
             cost = row.cost_of_revenue_pico + row.research_and_development_pico + row.other_pico
             assert found.cost.amount_pico == cost
             for node in (*nodes(found.cost), *nodes(found.revenue)):
@@ -138,11 +138,11 @@ def test_every_figure_of_every_cut_opens_and_sums(world: World, depth: int, widt
 @given(worlds())
 def test_the_calls_and_the_rest_are_everything(world: World) -> None:
     """Costs of each call, and costs that no call caused, sum to the bills, to the picounit."""
-    workings = worked_out(world)
-    whole = sum(charge.amount_pico for charge in workings.charges)
+    computation = worked_out(world)
+    whole = sum(charge.amount_pico for charge in computation.charges)
     ends = sum(
         sum(portion.by_leaf().values()) if any(portion.leaves.values()) else portion.amount_pico
-        for item in workings.allocated
+        for item in computation.allocated
         for portion in item.portions
     )
     assert ends == whole
@@ -175,11 +175,11 @@ def test_what_cannot_be_explained_is_refused(subject: str, reason: str) -> None:
 
 def test_an_explanation_that_does_not_sum_is_an_error() -> None:
     """A portion whose row says otherwise is found on the way down."""
-    workings = company()
-    item = workings.allocated[0]
+    computation = company()
+    item = computation.allocated[0]
     broken = replace(item.portions[0], leaves={("x",): 1, ("y",): -1})
     damaged = replace(item, portions=(broken, *item.portions[1:]))
-    whole = replace(workings, allocated=(damaged, *workings.allocated[1:]))
+    whole = replace(computation, allocated=(damaged, *computation.allocated[1:]))
     with pytest.raises((BooksError, UserError), match=r"cannot split|sum to"):
         explain(whole, parse_subject(f"charge:{item.charge.id}"), WIDE)
 

@@ -61,9 +61,9 @@ def forecast_drawn(
     """The forecast half way through November."""
     passed, rest = Span(day(1), day(16)), Span(day(16), day(31))
     facts = Facts(tuple(calls), (), (), ())
-    workings = compute(Inputs(charges, facts, plans, POLICY, "USD", passed, RULES))
+    computation = compute(Inputs(charges, facts, plans, POLICY, "USD", passed, RULES))
     ahead = accrued_charges(charges, rest, "USD", RULES, POLICY.basis).charges
-    return forecast(build_statement(workings), workings, ahead, rest.end_ns)
+    return forecast(build_statement(computation), computation, ahead, rest.end_ns)
 
 
 def rent(amount: str, first: int, last: int, **changes: object) -> Charge:
@@ -150,11 +150,11 @@ def tiers_of(price: int) -> Graduated:
 
 def test_a_period_that_is_over_has_no_forecast() -> None:
     """Nor one of which nothing has passed."""
-    workings = compute(
+    computation = compute(
         Inputs((), Facts((), (), (), ()), (), POLICY, "USD", Span(day(1), day(31)), RULES)
     )
     with pytest.raises(BooksError, match="needs a period that has begun"):
-        forecast(build_statement(workings), workings, (), day(31))
+        forecast(build_statement(computation), computation, (), day(31))
 
 
 BILLS = """\

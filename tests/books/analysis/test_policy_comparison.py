@@ -34,8 +34,8 @@ def test_gaap_beside_marginal_by_hand() -> None:
 @given(worlds())
 def test_a_comparison_moves_money_and_loses_none(world: World) -> None:
     """Functions differ by what moves between them, and the differences sum to nothing."""
-    workings = worked_out(world, whole_span(world.charges, world.facts))
-    found = compare(workings, load_policy("gaap"), load_policy("marginal"))
+    computation = worked_out(world, whole_span(world.charges, world.facts))
+    found = compare(computation, load_policy("gaap"), load_policy("marginal"))
     assert sum(row.difference_pico for row in found.functions) == 0
     for row in found.functions:
         gained = sum(item.amount_pico for item in found.moved if item.other == row.name)

@@ -44,11 +44,12 @@ def test_the_marginal_view_takes_cost_of_revenue_apart() -> None:
 @given(worlds())
 def test_views_agree_on_any_world(world: World) -> None:
     """Theorem 11: marginal + committed + unused = cost of revenue; all functions = billed."""
-    workings = worked_out(world, whole_span(world.charges, world.facts))
+    computation = worked_out(world, whole_span(world.charges, world.facts))
     for name in ("gaap", "marginal", "full"):
-        views_agree(workings.under(load_policy(name)))
+        views_agree(computation.under(load_policy(name)))
     gaap, marginal, full = (
-        build_statement(workings.under(load_policy(name))) for name in ("gaap", "marginal", "full")
+        build_statement(computation.under(load_policy(name)))
+        for name in ("gaap", "marginal", "full")
     )
     assert gaap.cost_of_revenue_pico == marginal.cost_of_revenue_pico
     assert full.included_pico == full.billed_pico
@@ -74,9 +75,9 @@ def test_a_policy_that_lies_about_refining_is_seen_at_run_time() -> None:
     text = _shipped_text("marginal").replace(
         'function = "research-and-development"', 'function = "committed"'
     )
-    workings = worked_out(a_company()).under(read_policy(text, "mine"))
+    computation = worked_out(a_company()).under(read_policy(text, "mine"))
     with pytest.raises(BooksError, match=r"views agree .*cost-of-revenue by marginal 22\.00"):
-        views_agree(workings)
+        views_agree(computation)
 
 
 def test_ones_own_policies_lie_in_a_folder(tmp_path: Path) -> None:

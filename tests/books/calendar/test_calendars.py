@@ -345,13 +345,13 @@ def worked(
     span: Span,
     prepaid: Prepaid,
 ) -> Computation:
-    """The validated workings of calls without a bill."""
+    """The validated computation of calls without a bill."""
     shipped = shipped_rules()
     rules = Rules(shipped.pools, shipped.catalog, shipped.journal, customers=directory)
     facts = Facts(tuple(calls), (), (), ())
-    workings = compute(Inputs((), facts, plans, GAAP, "USD", span, rules, prepaid))
-    validate(workings)
-    return workings
+    computation = compute(Inputs((), facts, plans, GAAP, "USD", span, rules, prepaid))
+    validate(computation)
+    return computation
 
 
 BERLIN = Directory(zones=(Zoned(ACME, 0, "Europe/Berlin"),))
@@ -368,10 +368,10 @@ def test_credit_expires_with_the_customers_day() -> None:
         a_call("2", "2026-11-15T00:30:00+01:00", 7),
     ]
     bought = (Credit("c", ACME, at("2026-11-02"), 100, "USD", at("2026-11-15T00:00:00+01:00")),)
-    workings = worked(BERLIN, calls, [PER_UNIT], NOVEMBER, Prepaid(bought, to_date=()))
-    [found] = wallets(workings.revenue, Prepaid(bought, to_date=()), NOVEMBER, BERLIN)
+    computation = worked(BERLIN, calls, [PER_UNIT], NOVEMBER, Prepaid(bought, to_date=()))
+    [found] = wallets(computation.revenue, Prepaid(bought, to_date=()), NOVEMBER, BERLIN)
     assert (found.used_pico, found.expired_pico, found.closing_pico) == (10, 90, 0)
-    days = {row.name: row.revenue_pico for row in build_statement(workings).by(Dimension.DAY)}
+    days = {row.name: row.revenue_pico for row in build_statement(computation).by(Dimension.DAY)}
     assert days == {"2026-11-14": 10 + 7 + 90}
 
 
@@ -398,8 +398,10 @@ def test_a_merged_customer_counts_by_the_others_clock() -> None:
     """Burns, in UTC, is acme's from the 16th: half an hour before midnight its use is December's."""
     directory = Directory((Merge(BURNS, at("2026-11-16"), ACME),), zones=BERLIN.zones)
     calls = [a_call("1", "2026-11-20", 100), a_call("2", "2026-11-30T23:30", 100, BURNS)]
-    workings = worked(directory, calls, [PricePlan(ACME, 0, TIERED)], NOVEMBER, Prepaid(to_date=()))
-    assert workings.revenue.amount_pico == 1000 + 1000
+    computation = worked(
+        directory, calls, [PricePlan(ACME, 0, TIERED)], NOVEMBER, Prepaid(to_date=())
+    )
+    assert computation.revenue.amount_pico == 1000 + 1000
 
 
 @pytest.mark.slow

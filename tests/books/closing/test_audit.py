@@ -20,7 +20,7 @@ from inferworks.books.closing.close import (
     reopen_period,
     statement_of,
 )
-from inferworks.books.closing.inputs import papers_of
+from inferworks.books.closing.inputs import sealed_inputs_of
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import (
     body_of,
@@ -190,7 +190,7 @@ def test_what_was_sealed_under_another_code_is_said(ledger: Ledger) -> None:
     source = Recorded()
     done = closed(ledger, source, FIRST_PERIOD)
     older = replace(done.record, number=0, code="0.0.1+abc")
-    papers = papers_of(ledger, done.record)
+    inputs = sealed_inputs_of(ledger, done.record)
     bodies = [ledger.body(done.record, part.name) for part in older.parts]
     forged = body_of("outputs/own", replace(done.statement, policy="then"))
     bodies = [forged if body.part.name == "outputs/own" else body for body in bodies]
@@ -198,4 +198,4 @@ def test_what_was_sealed_under_another_code_is_said(ledger: Ledger) -> None:
         other.append(replace(older, parts=tuple(body.part for body in bodies)), bodies)
         texts = "\n".join(finding.text for finding in audit(other, source))
     assert "sealed by version 0.0.1+abc, this is " in texts
-    assert papers.charges == tuple(source.charges)
+    assert inputs.charges == tuple(source.charges)

@@ -24,11 +24,11 @@ from inferworks.books.charge import ChargeId, NaturalClass
 from inferworks.books.closing.audit import audit, audit_chain, contains
 from inferworks.books.closing.close import (
     reopen_period,
+    sealed_inputs,
     sealed_paper,
-    sealed_papers,
     statement_of,
 )
-from inferworks.books.closing.inputs import drawn, papers_of
+from inferworks.books.closing.inputs import reference_statement, sealed_inputs_of
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import (
     FIRST,
@@ -229,11 +229,11 @@ def test_a_closed_period_can_be_seen_under_another_policy(ledger: Ledger) -> Non
     source = Recorded()
     done = closed(ledger, source, FIRST_PERIOD)
     source.charges.clear()
-    papers = sealed_papers(ledger, FIRST_PERIOD)
-    assert papers is not None
-    assert drawn(papers) == done.statement
-    assert drawn(replace(papers, policy=load_policy("full"))).billed_pico == DOLLAR
-    assert sealed_papers(ledger, SECOND) is None
+    inputs = sealed_inputs(ledger, FIRST_PERIOD)
+    assert inputs is not None
+    assert reference_statement(inputs) == done.statement
+    assert reference_statement(replace(inputs, policy=load_policy("full"))).billed_pico == DOLLAR
+    assert sealed_inputs(ledger, SECOND) is None
 
 
 def test_the_ledger_refuses_to_be_changed(ledger: Ledger, tmp_path: Path) -> None:
@@ -323,6 +323,6 @@ def test_a_close_that_is_killed_is_there_whole_or_not_at_all(tmp_path: Path) -> 
             assert tuple(audit_chain(ledger)) == ()
             for record in records[-3:]:
                 if isinstance(record, Close):
-                    again = drawn(papers_of(ledger, record))
-                    assert again == drawn(source.papers(FIRST_PERIOD.span))
+                    again = reference_statement(sealed_inputs_of(ledger, record))
+                    assert again == reference_statement(source.inputs(FIRST_PERIOD.span))
     assert before > 5, "hardly anything was closed"

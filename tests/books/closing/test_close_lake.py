@@ -193,14 +193,14 @@ def test_the_auditors_script_reads_segments_too() -> None:
 
 
 @pytest.mark.slow
-def test_large_papers_are_drawn_up_by_duckdb_to_the_same_amounts(
+def test_duckdb_computes_large_inputs_to_the_same_amounts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Close, verify and a late correction: every line and every row of revenue as the definition has it."""
     dates = ("--from", "2026-10-01", "--to", "2026-11-01", "--engine", "reference")
     before = document("books", "statement", *dates)
     monkeypatch.setattr(engines, "MANY_FACTS", 0)
-    monkeypatch.setattr(sources, "drawn", lambda *_: pytest.fail("drawn up by the definition"))
+    monkeypatch.setattr(sources, "reference_statement", lambda *_: pytest.fail("by the reference"))
     assert document("books", "close", "2026-10")["revenue"] == "24.00"
     after = document("books", "statement", "--period", "2026-10")
     for name in ("lines", "revenue_lines", "billed", "statement", "customers", "questions"):

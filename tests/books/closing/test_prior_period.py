@@ -15,7 +15,7 @@ from inferworks.books.closing.audit import audit
 from inferworks.books.closing.close import (
     statement_of,
 )
-from inferworks.books.closing.inputs import drawn
+from inferworks.books.closing.inputs import reference_statement
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.period import Period
 from inferworks.books.statement.statement import Dimension
@@ -34,7 +34,7 @@ def test_a_late_bill_is_a_correction_in_the_open_period(ledger: Ledger) -> None:
     assert correction.period == FIRST_PERIOD
     assert correction.causes == (f"charge {source.charges[1].id}",)
     assert after.billed_pico == after.allocated_pico == DOLLAR // 2
-    truth = drawn(replace(source.papers(FIRST_PERIOD.span)))
+    truth = reference_statement(replace(source.inputs(FIRST_PERIOD.span)))
     for function in {line.function for line in truth.lines}:
         summed = before.function_pico(function) + after.function_pico(function)
         assert summed == truth.function_pico(function)
@@ -116,7 +116,7 @@ def test_late_or_in_time_is_the_same_in_the_end(world: World, late: set[int]) ->
         before = closed(ledger, source, period).statement
         source.charges, source.facts = list(world.charges), world.facts
         after = statement_of(ledger, source, Period(1_000, 1_001, "next"))
-    truth = drawn(source.papers(period.span))
+    truth = reference_statement(source.inputs(period.span))
     corrections = [c for c in after.corrections if c.period == period]
     billed = before.billed_pico + sum(c.billed_pico for c in corrections)
     revenue = before.revenue_pico + sum(c.revenue_pico for c in corrections)

@@ -23,7 +23,7 @@ from inferworks.books.calendar.months import DAY_NS, date_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.closing.audit import audit
 from inferworks.books.closing.close import CloseRequest, close_period, statement_of
-from inferworks.books.closing.inputs import Arrived, drawn, without_a_lake
+from inferworks.books.closing.inputs import Arrived, reference_statement, without_a_lake
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.currency import RateRow, Rates
 from inferworks.books.period import Period, span_name
@@ -62,7 +62,7 @@ class Recorded:
         self.rules = replace(shipped_rules(), customers=Directory(zones=tuple(zones)))
         self.calendars = calendars_of(self.rules.customers)
 
-    def papers(self, span: Span) -> Inputs:
+    def inputs(self, span: Span) -> Inputs:
         """Everything that is recorded for `span`, and what it must know of before."""
         usages = tuple(u for u in self.usages if span.holds(u.opened_ns))
         facts = Facts(usages, (), (), ())
@@ -96,16 +96,16 @@ class Recorded:
 
     def arrived(self, span: Span, known: Collection[str]) -> Arrived:
         """The calls of `span`."""
-        papers = self.papers(span)
-        return Arrived(papers.charges, papers.facts)
+        inputs = self.inputs(span)
+        return Arrived(inputs.charges, inputs.facts)
 
     def sealed_facts(self, segments: Sequence[Segment], span: Span) -> Facts:
         """None: there is no lake."""
         return without_a_lake(segments, span)
 
-    def drawn(self, papers: Inputs) -> Statement:
+    def statement_of(self, inputs: Inputs) -> Statement:
         """Statement drawn up by the definition."""
-        return drawn(papers)
+        return reference_statement(inputs)
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
         """None."""
@@ -178,7 +178,7 @@ def test_closes_and_corrections_sum_to_what_is_owed(
             done = close_period(ledger, source, request)
             found.append(done.statement)
         assert audit(ledger, source) == ()
-    whole = drawn(source.papers(WHOLE))
+    whole = reference_statement(source.inputs(WHOLE))
     rows = [row for statement in found for row in statement.revenue_rows]
     assert owed(rows, source) == owed(whole.revenue_rows, source)
     booked = balances(tuple(entry for statement in found for entry in statement.entries))

@@ -181,9 +181,9 @@ def test_clocks_and_currencies_are_the_same_on_both(spark: SparkEngine) -> None:
 
     def drawn(engine: Engine) -> tuple[object, ...]:
         lake = lake_of(engine, {}, Facts(calls, (), (), ()))
-        workings = compute_on(engine, lake, Inputs((), NO_FACTS, *last))
+        computation = compute_on(engine, lake, Inputs((), NO_FACTS, *last))
         cut = close_by_customer(engine, lake, Inputs((), NO_FACTS, *last))
-        return workings.revenue, workings.entries, canonical(cut)
+        return computation.revenue, computation.entries, canonical(cut)
 
     with DuckEngine() as duck:
         expected = drawn(duck)

@@ -132,13 +132,13 @@ def some_books(
     ]
     customers = (*customers, *(plan.customer for plan in more))
     plans = [*plans, *more]
-    workings = compute(
+    computation = compute(
         Inputs(
             charges, some_facts(customers), plans, load_policy("gaap"), "USD", span, shipped_rules()
         )
     )
-    validate(workings)
-    return books_of(workings, "Example Inference")
+    validate(computation)
+    return books_of(computation, "Example Inference")
 
 
 @pytest.fixture(scope="session")

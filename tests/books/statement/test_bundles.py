@@ -77,15 +77,15 @@ def bundled(charges: Sequence[Charge], world: World, span: Span, rules: Rules) -
 def worked(
     charges: Sequence[Charge], world: World, span: Span, rules: Rules, policy: Policy = GAAP
 ) -> Computation:
-    """The validated workings of `charges`, or the refusal of them."""
+    """The validated computation of `charges`, or the refusal of them."""
     done = compute(Inputs(charges, world.facts, world.plans, policy, "USD", span, rules))
     validate(done)
     return done
 
 
-def figures(workings: Computation) -> Statement:
+def figures(computation: Computation) -> Statement:
     """The statement without what tells lines apart."""
-    return replace(build_statement(workings), entries=(), backed=(), alike=UNSET)
+    return replace(build_statement(computation), entries=(), backed=(), alike=UNSET)
 
 
 def by_day(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:

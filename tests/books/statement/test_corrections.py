@@ -9,7 +9,7 @@ from inferworks.books.accounting.entries import balances
 from inferworks.books.closing.close import (
     statement_of,
 )
-from inferworks.books.closing.inputs import drawn
+from inferworks.books.closing.inputs import reference_statement
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.statement.corrections import corrected, replacement, reversal
 from inferworks.meter.usage import Tokens
@@ -42,5 +42,5 @@ def test_a_charge_is_corrected_by_reversal_and_replacement() -> None:
 
 def test_no_difference_is_no_correction() -> None:
     """A statement corrected to itself has no rows and no entries."""
-    statement = drawn(Recorded().papers(FIRST_PERIOD.span))
+    statement = reference_statement(Recorded().inputs(FIRST_PERIOD.span))
     assert corrected(FIRST_PERIOD, statement, statement, (), 0).empty

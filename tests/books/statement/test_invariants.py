@@ -77,7 +77,7 @@ def closed(world: World, span: tuple[int, int] | None = None) -> Statement:
 
 
 def worked_out(world: World) -> Computation:
-    """The workings of `world` over all of its time."""
+    """The computation of `world` over all of its time."""
     span = whole_span(world.charges, world.facts)
     return compute(Inputs(world.charges, world.facts, world.plans, GAAP, "USD", span, RULES))
 
@@ -279,108 +279,114 @@ def a_world() -> World:
     return World((a_charge("gpu", "1", (0, 100)),), Facts(usages, steps, capacity, ()), (plan,))
 
 
-def tampered_facts(workings: Computation, **changes: Any) -> Computation:
-    """`workings` with some of its facts exchanged."""
-    return replace(workings, facts=replace(workings.facts, **changes))
+def tampered_facts(computation: Computation, **changes: Any) -> Computation:
+    """`computation` with some of its facts exchanged."""
+    return replace(computation, facts=replace(computation.facts, **changes))
 
 
-def tampered_item(workings: Computation, **changes: Any) -> Computation:
-    """`workings` with the only allocated charge changed."""
-    return replace(workings, allocated=(replace(workings.allocated[0], **changes),))
+def tampered_item(computation: Computation, **changes: Any) -> Computation:
+    """`computation` with the only allocated charge changed."""
+    return replace(computation, allocated=(replace(computation.allocated[0], **changes),))
 
 
-def an_amount_off(workings: Computation) -> Computation:
+def an_amount_off(computation: Computation) -> Computation:
     """The first part of the charge is a picounit short."""
-    first, *rest = workings.allocated[0].rows
-    return tampered_item(workings, rows=(replace(first, amount_pico=first.amount_pico - 1), *rest))
+    first, *rest = computation.allocated[0].rows
+    return tampered_item(
+        computation, rows=(replace(first, amount_pico=first.amount_pico - 1), *rest)
+    )
 
 
-def a_class_changed(workings: Computation) -> Computation:
+def a_class_changed(computation: Computation) -> Computation:
     """The first part of the charge was bought as something else."""
-    first, *rest = workings.allocated[0].rows
-    return tampered_item(workings, rows=(replace(first, natural_class=NaturalClass.POWER), *rest))
+    first, *rest = computation.allocated[0].rows
+    return tampered_item(
+        computation, rows=(replace(first, natural_class=NaturalClass.POWER), *rest)
+    )
 
 
-def a_split_off(workings: Computation) -> Computation:
+def a_split_off(computation: Computation) -> Computation:
     """A split gave a picounit from one leaf to another twice over."""
-    node, states, *rest = workings.allocated[0].apportionments
+    node, states, *rest = computation.allocated[0].apportionments
     (one, other), (a, b) = states.parts, states.parts.values()
     wrong = replace(states, parts={one: a - 2, other: b + 2})
-    return tampered_item(workings, apportionments=(node, wrong, *rest))
+    return tampered_item(computation, apportionments=(node, wrong, *rest))
 
 
-def a_stage_off(workings: Computation) -> Computation:
+def a_stage_off(computation: Computation) -> Computation:
     """A stage divided another amount than it was given."""
-    node, states, *rest = workings.allocated[0].apportionments
+    node, states, *rest = computation.allocated[0].apportionments
     wrong = replace(states, amount_pico=states.amount_pico + 1)
-    return tampered_item(workings, apportionments=(node, wrong, *rest))
+    return tampered_item(computation, apportionments=(node, wrong, *rest))
 
 
-def a_function_changed(workings: Computation) -> Computation:
+def a_function_changed(computation: Computation) -> Computation:
     """A line stands under a function that the policy does not give it."""
-    first, *rest = workings.lines
-    return replace(workings, lines=(replace(first, function=Function.SALES_AND_MARKETING), *rest))
+    first, *rest = computation.lines
+    return replace(
+        computation, lines=(replace(first, function=Function.SALES_AND_MARKETING), *rest)
+    )
 
 
-def a_use_undecided(workings: Computation) -> Computation:
+def a_use_undecided(computation: Computation) -> Computation:
     """The policy gives no function to something that may come about."""
-    policy = workings.policy
+    policy = computation.policy
     functions = dict(list(policy.functions.items())[1:])
-    return replace(workings, policy=replace(policy, functions=functions))
+    return replace(computation, policy=replace(policy, functions=functions))
 
 
-def a_share_lost(workings: Computation) -> Computation:
+def a_share_lost(computation: Computation) -> Computation:
     """A nanosecond of active time belongs to no call."""
-    [(_, active)] = workings.drivers.answered()
+    [(_, active)] = computation.drivers.answered()
     active.shares.popitem()
-    return workings
+    return computation
 
 
-def an_entry_lost(workings: Computation) -> Computation:
+def an_entry_lost(computation: Computation) -> Computation:
     """The entry that allocates the charge is missing."""
-    return replace(workings, entries=workings.entries[:1])
+    return replace(computation, entries=computation.entries[:1])
 
 
-def another_currency(workings: Computation) -> Computation:
+def another_currency(computation: Computation) -> Computation:
     """An entry balances, in a currency the books are not kept in."""
     postings = (Posting("Costs:x", 5, "EUR"), Posting("Liabilities:x", -5, "EUR"))
-    return replace(workings, entries=(*workings.entries, Entry(0, "foreign", postings)))
+    return replace(computation, entries=(*computation.entries, Entry(0, "foreign", postings)))
 
 
-def revenue_off(workings: Computation) -> Computation:
+def revenue_off(computation: Computation) -> Computation:
     """A call earned a picounit more than its tokens times their price."""
-    first, *rest = workings.revenue.rated
+    first, *rest = computation.revenue.rated
     rated = (replace(first, amount_pico=first.amount_pico + 1), *rest)
-    return replace(workings, revenue=replace(workings.revenue, rated=rated))
+    return replace(computation, revenue=replace(computation.revenue, rated=rated))
 
 
-def a_call_twice(workings: Computation) -> Computation:
+def a_call_twice(computation: Computation) -> Computation:
     """A usage stands twice."""
-    usages = workings.facts.usages
-    return tampered_facts(workings, usages=(*usages, usages[0]))
+    usages = computation.facts.usages
+    return tampered_facts(computation, usages=(*usages, usages[0]))
 
 
-def steps_longer_than_active(workings: Computation) -> Computation:
+def steps_longer_than_active(computation: Computation) -> Computation:
     """The engine worked more than the replica was active."""
-    (first,) = workings.facts.steps
-    return tampered_facts(workings, steps=(replace(first, duration_ns=51),))
+    (first,) = computation.facts.steps
+    return tampered_facts(computation, steps=(replace(first, duration_ns=51),))
 
 
-def a_gap_in_the_states(workings: Computation) -> Computation:
+def a_gap_in_the_states(computation: Computation) -> Computation:
     """The states of an interval do not fill it."""
-    active, idle = workings.facts.capacity
-    return tampered_facts(workings, capacity=(active, replace(idle, duration_ns=49)))
+    active, idle = computation.facts.capacity
+    return tampered_facts(computation, capacity=(active, replace(idle, duration_ns=49)))
 
 
-def intervals_that_overlap(workings: Computation) -> Computation:
+def intervals_that_overlap(computation: Computation) -> Computation:
     """A replica is provisioned twice over the same time."""
     more = an_interval((99, 120), {State.IDLE: 21})
-    return tampered_facts(workings, capacity=(*workings.facts.capacity, *more))
+    return tampered_facts(computation, capacity=(*computation.facts.capacity, *more))
 
 
-def a_negative_step(workings: Computation) -> Computation:
+def a_negative_step(computation: Computation) -> Computation:
     """Time runs backwards."""
-    return tampered_facts(workings, steps=(a_step(0, 0, -5, []),))
+    return tampered_facts(computation, steps=(a_step(0, 0, -5, []),))
 
 
 @pytest.mark.parametrize(
@@ -407,7 +413,7 @@ def a_negative_step(workings: Computation) -> Computation:
 def test_a_violation_is_seen_at_run_time(
     violation: Callable[[Computation], Computation], check: Callable[[Computation], None]
 ) -> None:
-    """Each check passes on sound workings, and raises with the figures on damaged ones."""
+    """Each check passes on sound computation, and raises with the figures on damaged ones."""
     check(worked_out(a_world()))
     with pytest.raises(BooksError, match=r"\d"):
         check(violation(worked_out(a_world())))
@@ -415,9 +421,9 @@ def test_a_violation_is_seen_at_run_time(
 
 def test_sound_workings_pass_and_draw_up() -> None:
     """The small world is sound: half its machine is used, half is idle."""
-    workings = worked_out(a_world())
-    validate(workings)
-    statement = build_statement(workings)
+    computation = worked_out(a_world())
+    validate(computation)
+    statement = build_statement(computation)
     assert statement.unused_capacity_pico == 5 * 10**11
     assert statement.cost_of_revenue_pico == 10**12
 

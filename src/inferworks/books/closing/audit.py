@@ -29,8 +29,8 @@ from inferworks.books.closing.inputs import (
     Source,
     all_facts,
     inputs_of,
-    papers_of,
     prefix_of,
+    sealed_inputs_of,
 )
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.closing.prior_period import posted_period, with_late
@@ -161,13 +161,13 @@ def _outputs(
     """Figures that do not come out again from what was kept; segments that cannot be read again."""
     name = close.period.name
     try:
-        own = source.drawn(papers_of(ledger, close))
+        own = source.statement_of(sealed_inputs_of(ledger, close))
         yield from _compared(ledger, close, OWN, own)
         earlier = standing(records[: close.number])
         corrections = []
         for original in close.corrects:
-            restated = papers_of(ledger, close, prefix_of(original))
-            now = source.drawn(restated)
+            restated = sealed_inputs_of(ledger, close, prefix_of(original))
+            now = source.statement_of(restated)
             yield from _compared(ledger, close, prefix_of(original) + OWN, now)
             before = posted_period(ledger, earlier, original)
             _, causes = with_late(before.inputs, restated, restated.prepaid)
@@ -205,7 +205,7 @@ def _recorded(
 
     Those in segments have been compared already, when the figures were computed from them.
     """
-    sealed, recorded = posted_period(ledger, closes, period).inputs, source.papers(period.span)
+    sealed, recorded = posted_period(ledger, closes, period).inputs, source.inputs(period.span)
     known = {segment.name for segment in sealed.segments}
     new = tuple(segment for segment in recorded.segments if segment.name not in known)
     facts = all_facts(msgspec.structs.replace(recorded, segments=new), source.sealed_facts)

@@ -31,9 +31,9 @@ from inferworks.books.closing.inputs import (
     PAPER,
     STATEMENT,
     Source,
-    papers_of,
     prefix_of,
     sealed_bodies,
+    sealed_inputs_of,
     seen_by,
 )
 from inferworks.books.closing.ledger import Ledger, standing
@@ -106,8 +106,8 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
             f'books close {period.name} --accept "REASON"'
         )
     late = list(restated(ledger, source, closes, period.end_ns))
-    inputs = with_closed_months(ledger, closes, late, source.papers(period.span))
-    own = source.drawn(inputs)
+    inputs = with_closed_months(ledger, closes, late, source.inputs(period.span))
+    own = source.statement_of(inputs)
     statement = with_corrections(own, [restatement.correction for restatement in late])
     bodies: list[Sealable] = [
         *sealed_bodies("", inputs, own),
@@ -185,7 +185,7 @@ def statement_of(
         inputs, corrections = open_books(ledger, source, period)
     else:
         inputs, corrections = (
-            papers_of(ledger, close),
+            sealed_inputs_of(ledger, close),
             corrections_booked_in(ledger, source, period),
         )
     if view is not None:
@@ -194,7 +194,7 @@ def statement_of(
             booked_under_policy(correction, view, inputs.currency, period.end_ns)
             for correction in corrections
         ]
-    return with_corrections(source.drawn(inputs), corrections)
+    return with_corrections(source.statement_of(inputs), corrections)
 
 
 def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
@@ -203,10 +203,10 @@ def sealed_paper(ledger: Ledger, period: Period) -> bytes | None:
     return None if close is None else ledger.body(close, PAPER).raw.rstrip(b"\n")
 
 
-def sealed_papers(ledger: Ledger, period: Period) -> Inputs | None:
+def sealed_inputs(ledger: Ledger, period: Period) -> Inputs | None:
     """Return the inputs that a closed period was built from; None while it is open."""
     close = _close_of(ledger, period)
-    return None if close is None else papers_of(ledger, close)
+    return None if close is None else sealed_inputs_of(ledger, close)
 
 
 def _close_of(ledger: Ledger, period: Period) -> Close | None:

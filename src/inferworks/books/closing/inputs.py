@@ -56,7 +56,7 @@ class Arrived(NamedTuple):
 class Source(Protocol):
     """Source of inputs: the present records. Implemented by the workspace and by tests."""
 
-    def papers(self, span: Span) -> Inputs:
+    def inputs(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         ...
 
@@ -68,8 +68,8 @@ class Source(Protocol):
         """The facts of `span` in `segments`; LakeError when one is missing or was altered."""
         ...
 
-    def drawn(self, papers: Inputs) -> Statement:
-        """Return the statement of `papers`, as `drawn` does, by the reference or an engine."""
+    def statement_of(self, inputs: Inputs) -> Statement:
+        """Return what `reference_statement` returns of `inputs`, by it or by an engine."""
         ...
 
     def conflicts(self, span: Span) -> Mapping[str, str]:
@@ -127,7 +127,7 @@ def without_a_lake(segments: Sequence[Segment], span: Span) -> Facts:
     return Facts((), (), (), ())
 
 
-def drawn(inputs: Inputs, read: SealedFacts = without_a_lake) -> Statement:
+def reference_statement(inputs: Inputs, read: SealedFacts = without_a_lake) -> Statement:
     """The statement of `inputs`, every theorem checked; `read` reads their segments.
 
     BooksError when a theorem does not hold. LakeError when a segment is missing or was altered.
@@ -140,7 +140,7 @@ def all_facts(inputs: Inputs, read: SealedFacts = without_a_lake) -> Facts:
     return joined(inputs.facts, read(inputs.segments, inputs.span))
 
 
-def papers_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
+def sealed_inputs_of(ledger: Ledger, close: Close, prefix: str = "") -> Inputs:
     """Return the inputs that `close` keeps under `prefix`. BooksError when they are damaged."""
     parts = {part.name for part in close.parts}
     rules = ledger.body(close, prefix + RULES).rows(Rules)[0]

@@ -37,8 +37,8 @@ from inferworks.books.closing.inputs import (
     Source,
     all_facts,
     inputs_of,
-    papers_of,
     prefix_of,
+    sealed_inputs_of,
 )
 from inferworks.books.closing.ledger import Ledger, standing
 from inferworks.books.closing.seal import Close
@@ -94,7 +94,7 @@ class Adjustment(NamedTuple):
 def posted_period(ledger: Ledger, closes: Iterable[Close], period: Period) -> PostedPeriod:
     """Return the state of the closed `period` after all of `closes`."""
     place = latest_close(list(closes), period)
-    return PostedPeriod(papers_of(ledger, *place), _own(ledger, *place))
+    return PostedPeriod(sealed_inputs_of(ledger, *place), _own(ledger, *place))
 
 
 def with_late(
@@ -276,7 +276,7 @@ def _restated(
     earlier: dict[Period, Restated] = {}
     for period in periods:
         place = latest_close(closes, period)
-        sealed = papers_of(ledger, *place)
+        sealed = sealed_inputs_of(ledger, *place)
         to_date = sealed.prepaid.to_date
         if to_date is not None:
             to_date = _to_date(ledger, closes, earlier, sealed)
@@ -286,7 +286,7 @@ def _restated(
         _, names = with_late(sealed, source.arrived(period.span, known), prepaid)
         if not names:
             continue
-        recorded = source.papers(
+        recorded = source.inputs(
             period.span
         )  # with the estimates that what is new may have changed
         new = [segment for segment in recorded.segments if segment.name not in known]
@@ -296,14 +296,14 @@ def _restated(
         rates = completed(prepaid.rates, recorded.prepaid.rates)
         prepaid = msgspec.structs.replace(prepaid, rates=rates)
         inputs, causes = with_late(sealed, Arrived(recorded.charges, facts), prepaid)
-        now = source.drawn(inputs)
+        now = source.statement_of(inputs)
         differences = true_ups(sealed.charges, inputs.charges, period.span)
         correction = corrected(period, _own(ledger, *place), now, causes, booked_ns, differences)
         earlier[period] = Restated(period, PostedPeriod(inputs, now), correction)
         yield earlier[period]
 
 
-def open_papers(ledger: Ledger, source: Source, period: Period) -> Inputs:
+def open_inputs(ledger: Ledger, source: Source, period: Period) -> Inputs:
     """Return the current inputs of the open `period`."""
     return open_books(ledger, source, period)[0]
 
@@ -318,7 +318,7 @@ def open_books(
     if carries_corrections(period, closes):
         late = tuple(late)
         corrections = tuple(one.correction for one in late if not one.correction.empty)
-    return with_closed_months(ledger, closes, late, source.papers(period.span)), corrections
+    return with_closed_months(ledger, closes, late, source.inputs(period.span)), corrections
 
 
 def with_closed_months(

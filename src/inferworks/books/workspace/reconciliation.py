@@ -74,7 +74,7 @@ def reconcile(
         expected = list(missing(imports, billing, month.name))
     accruals: tuple[Compared, ...] = ()
     if month is not None:
-        inputs = RecordedSource(settings).papers(month.span)
+        inputs = RecordedSource(settings).inputs(month.span)
         if inputs.policy.basis is Basis.ACCRUAL:  # on the cash basis there are none
             accruals = compared(inputs.charges, month)
     read = [] if invoices is None else list(_read(invoices, spelling))

@@ -14,7 +14,7 @@ from inferworks.accounts.plan import PricePlan
 from inferworks.books.accounting.basis import Basis
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
-from inferworks.books.closing.inputs import Arrived, all_facts, drawn
+from inferworks.books.closing.inputs import Arrived, all_facts, reference_statement
 from inferworks.books.deliveries.record import Asked
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
@@ -63,7 +63,7 @@ class RecordedSource:
         self._folder = settings.folder
         self._read: tuple[tuple[tuple[str, ...], Span], Facts] | None = None
 
-    def papers(self, span: Span) -> Inputs:
+    def inputs(self, span: Span) -> Inputs:
         """Everything recorded for `span`, and the rules in force."""
         lines = BillLines(self._folder, span, self._settings.currency)
         moment = self._lake.moment(*around(span))
@@ -97,11 +97,11 @@ class RecordedSource:
             self._read = key, self._lake.sealed(segments, *around(span))
         return self._read[1]
 
-    def drawn(self, inputs: Inputs) -> Statement:
+    def statement_of(self, inputs: Inputs) -> Statement:
         """The statement of `inputs`: by the definition, or by DuckDB where they are large."""
         if is_large(inputs):
             return large_statement(inputs, self._lake, self._settings)
-        return drawn(inputs, self.sealed_facts)
+        return reference_statement(inputs, self.sealed_facts)
 
     def bought(self, span: Span) -> Iterable[Usage]:
         """The calls around `span` whose cost may be estimated; the others may be among them."""

@@ -10,8 +10,8 @@ import msgspec
 from inferworks.books.accounting.policy import Policy
 from inferworks.books.allocation.pools import DriverKind
 from inferworks.books.closing.close import (
+    sealed_inputs,
     sealed_paper,
-    sealed_papers,
     statement_of,
 )
 from inferworks.books.closing.inputs import seen_by
@@ -21,7 +21,7 @@ from inferworks.books.closing.prior_period import (
     LaterCorrection,
     adjustments,
     corrected_later,
-    open_papers,
+    open_inputs,
 )
 from inferworks.books.closing.seal import Close, sha256_of
 from inferworks.books.statement.computation import Computation, Inputs
@@ -121,10 +121,10 @@ class Statements:
         source = RecordedSource(settings, policy, query.pools_path)
         with self._ledger() as ledger:
             period = ledger.periods().named(query.period)
-            inputs = sealed_papers(ledger, period)
+            inputs = sealed_inputs(ledger, period)
             if inputs is not None and policy is not None:
                 inputs = seen_by(inputs, policy_of(settings, policy))
-            inputs = inputs or open_papers(ledger, source, period)
+            inputs = inputs or open_inputs(ledger, source, period)
         return source.whole(inputs)
 
     def computation(self, query: Query = NOW) -> Computation:

@@ -403,7 +403,7 @@ class Workspace(Statements):
         whole, so_far, used_ns = running_period(self.settings, period, until_ns)
         query = Query(so_far.name, policy=policy, pools_path=pools_path)
         statement, computation = self.statement(query), self.computation(query)
-        inputs = RecordedSource(self.settings, policy, pools_path).papers(whole.span)
+        inputs = RecordedSource(self.settings, policy, pools_path).inputs(whole.span)
         bills = (charge for charge in inputs.charges if not is_provisional(charge))
         rest = Span(so_far.end_ns, whole.end_ns)
         ahead = accrued_charges(
