@@ -17,7 +17,7 @@ def test_it_is_the_crc_that_is_documented() -> None:
     assert row_checksum("usage", ["call_1", "acme", 7]) == zlib.crc32(b'usage["call_1","acme",7]')
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.text(), ROWS)
 def test_a_long_row_has_the_same(table: str, row: list[object]) -> None:
     """The quicker way for long rows changes nothing."""

@@ -62,7 +62,7 @@ def test_merges_follow_each_other() -> None:
     assert directory.moves() == (Merge(BURNS, 20, ACME), Merge(CORVID, 10, BURNS))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(MERGES, st.integers(0, 10))
 def test_stretches_say_what_each_moment_says(merges: list[Merge], at_ns: int) -> None:
     """A customer counts as another in one stretch, whatever was recorded, circles included."""
@@ -77,7 +77,7 @@ def test_stretches_say_what_each_moment_says(merges: list[Merge], at_ns: int) ->
         assert within == ([] if survivor == customer else [survivor])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(MERGES)
 def test_circles_are_refused(merges: list[Merge]) -> None:
     """Of what is not refused every survivor stands on its own, at every moment."""

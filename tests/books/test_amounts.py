@@ -26,21 +26,21 @@ def check_split(values: list[int], weights: dict[str, int]) -> None:
     }
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(SMALL, max_size=6), WEIGHTS)
 def test_a_split_of_many_is_many_splits(values: list[int], weights: dict[str, int]) -> None:
     """The guess in floating point is corrected to the last picounit, remainders and ties included."""
     check_split(values, weights)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(ANY, min_size=1, max_size=3), WEIGHTS)
 def test_large_amounts_are_split_one_by_one(values: list[int], weights: dict[str, int]) -> None:
     """Parts are the same where the product would not fit into 64 bits."""
     check_split(values, weights)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(ANY, max_size=20))
 def test_the_sum_is_exact_beyond_64_bits(values: list[int]) -> None:
     """Amounts fit into 64 bits and their sum need not."""
@@ -48,7 +48,7 @@ def test_the_sum_is_exact_beyond_64_bits(values: list[int]) -> None:
     assert len(Amounts(values)) == len(values)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(SMALL, SMALL), min_size=1, max_size=5))
 def test_they_add_up_line_by_line(pairs: list[tuple[int, int]]) -> None:
     """A sum begins with nothing; then each line adds to its own."""

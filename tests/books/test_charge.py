@@ -23,7 +23,7 @@ CHARGE = a_charge("rent", "12.50", (0, 100))
 PARTS = st.tuples(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(PARTS, PARTS)
 def test_two_lines_have_one_id_only_if_they_have_one_name(
     one: tuple[str, str, str], other: tuple[str, str, str]

@@ -50,7 +50,7 @@ def test_what_is_no_address_is_refused(url: str, reason: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.integers(1, 65535), st.booleans())
 def test_what_is_written_is_parsed_again(host: str, port: int, tls: bool) -> None:
     """An origin and its address say the same."""

@@ -47,7 +47,7 @@ def call_data(**fields: Any) -> CallData:
     return CallData(**usual | fields)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_call_keeps_the_name_under_which_it_was_reported(source: str, id_: str) -> None:
     """A name with any signs comes back; two names never become one."""

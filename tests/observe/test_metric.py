@@ -10,7 +10,7 @@ from inferworks.observe import metric
 from inferworks.observe.metric import Histogram
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 100)))
 def test_each_value_is_counted_once_and_summed(values: list[int]) -> None:
     """A bucket has the values above the bound before, up to its own; the last has all above."""

@@ -106,7 +106,7 @@ def test_a_value_that_looks_like_a_place_is_none() -> None:
     assert len(str(refusal(colour="y" * 10_000))) < 200
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.text())
 def test_every_complaint_has_a_refusal(text: str) -> None:
     """A status and a message are given, whatever the decoder says."""

@@ -48,7 +48,7 @@ def test_a_bill_reverses_and_its_void_books_again() -> None:
     assert again[-1].line == "estimate/again-2/reversed"
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.booleans(), max_size=8))
 def test_whatever_comes_and_goes_the_estimate_stands_once_or_not_at_all(
     looks: list[bool],

@@ -28,7 +28,7 @@ def by_model(leaf: Leaf) -> tuple[tuple[str, ...], ...]:
     return ((leaf[0],), (leaf[1],))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.integers(-(10**15), 10**15), LEAVES)
 def test_sums_of_a_finer_split_are_the_coarser_split(total: int, weights: dict[Leaf, int]) -> None:
     """A customer bears the same whether or not the models and calls below are looked at."""
@@ -43,7 +43,7 @@ def test_sums_of_a_finer_split_are_the_coarser_split(total: int, weights: dict[L
     assert customers == Counter(split(total, sums))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.integers(-(10**15), 10**15), LEAVES)
 def test_a_leaf_without_weight_bears_nothing(total: int, weights: dict[Leaf, int]) -> None:
     """Each leaf has its part in the order of the weights, and one without weight has zero."""
@@ -52,7 +52,7 @@ def test_a_leaf_without_weight_bears_nothing(total: int, weights: dict[Leaf, int
     assert all(not part for leaf, part in parts.items() if not weights[leaf])
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=5), LEAVES)
 def test_many_lines_are_divided_each_on_its_own(
     totals: list[int], weights: dict[Leaf, int]

@@ -24,7 +24,7 @@ def duration(works: list[Work], fixed: int) -> int:
     return max(fixed, sum(work.linear for work in works)) + sum(work.context for work in works)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(WORKS, st.integers(0, 100))
 def test_weights_sum_to_the_step(works: dict[Player, Work], fixed: int) -> None:
     """Weights are whole and come to a multiple of the step's time, none below zero."""
@@ -35,7 +35,7 @@ def test_weights_sum_to_the_step(works: dict[Player, Work], fixed: int) -> None:
     assert sum(weights.values()) % step == 0 if step else not sum(weights.values())
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(WORKS, st.integers(0, 100))
 def test_who_does_nothing_bears_nothing_and_equals_bear_alike(
     works: dict[Player, Work], fixed: int
@@ -48,7 +48,7 @@ def test_who_does_nothing_bears_nothing_and_equals_bear_alike(
             assert weights[one] == weights[other]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.dictionaries(
         st.sampled_from("abcd").map(lambda name: (name,)),

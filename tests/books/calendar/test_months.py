@@ -15,7 +15,7 @@ from inferworks.books.calendar.span import Span
 MOMENTS = st.integers(-(10**18), 10**19 // 2)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(MOMENTS)
 def test_a_moment_is_in_its_day_and_in_its_month(at_ns: int) -> None:
     """The month holds the day, and the day the moment; the month begins with the first."""
@@ -27,7 +27,7 @@ def test_a_moment_is_in_its_day_and_in_its_month(at_ns: int) -> None:
     assert month_name(month) == f"{date_of(at_ns):%Y-%m}"
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(MOMENTS, st.integers(1, 400))
 def test_months_of_a_span_adjoin_and_cover_it(start_ns: int, days: int) -> None:
     """The first holds the start, the last the end, and none is left out between them."""

@@ -24,7 +24,7 @@ def timeline(things: list[Thing]) -> Timeline[Thing]:
     return Timeline(things, lambda thing: thing[:2], lambda thing: (thing[2],))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(THINGS, st.integers(0, 60), st.integers(0, 20))
 def test_none_that_overlaps_is_missing(things: list[Thing], start_ns: int, length_ns: int) -> None:
     """Everything that shares a nanosecond with the span is found, in order."""
@@ -35,7 +35,7 @@ def test_none_that_overlaps_is_missing(things: list[Thing], start_ns: int, lengt
     assert found == sorted(found)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(THINGS, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_leaves_no_trace(things: list[Thing], chance: random.Random) -> None:
     """The same things in another order make the same timeline."""

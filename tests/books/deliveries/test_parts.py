@@ -60,7 +60,7 @@ def test_parts_of_one_export_have_one_series() -> None:
     assert series_of("f", "bill-part-1-eu.csv")[0] != one
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(SPANS)
 def test_merged_times_are_the_same_moments_and_disjoint(spans: list[tuple[int, int]]) -> None:
     """Every moment of one is in the other; what touches is one."""
@@ -71,7 +71,7 @@ def test_merged_times_are_the_same_moments_and_disjoint(spans: list[tuple[int, i
     assert merged(found) == found
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(SPANS, SPANS)
 def test_times_meet_where_they_share_a_moment(
     one: list[tuple[int, int]], other: list[tuple[int, int]]

@@ -24,7 +24,7 @@ from inferworks.money import PICO
 MOMENTS = st.integers(-(10**18), 4 * 10**18)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.integers(-(10**24), 10**24))
 def test_a_decimal_is_exact(pico: int) -> None:
     """A point, at least two places, no exponent; read again it is the same amount."""
@@ -50,7 +50,7 @@ def test_an_amount_is_shown_in_hundredths(pico: int, text: str) -> None:
     assert shown_amount(pico) == text
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(MOMENTS)
 def test_moments(at_ns: int) -> None:
     """A written moment is read again to the nanosecond; seconds around it are whole."""

@@ -46,7 +46,7 @@ def test_plans_of_a_month_adjoin() -> None:
     assert first.month == second.month == (ACME, START_NS)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.permutations([plan(1, "AAA"), plan(10, "BBB"), plan(10, "CCC"), plan(20, "DDD")]))
 def test_the_order_of_plans_leaves_no_trace(plans: list[PricePlan]) -> None:
     """Of two that begin at once the same one is found, however they came."""

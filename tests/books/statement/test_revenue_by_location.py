@@ -23,7 +23,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(ROWS)
 def test_a_location_has_one_row_or_none(rows: list[LocationRevenue]) -> None:
     """In one order whatever it was before; nothing is lost, and what comes to nothing is left out."""
@@ -34,7 +34,7 @@ def test_a_location_has_one_row_or_none(rows: list[LocationRevenue]) -> None:
     assert sum(row.amount_pico for row in found) == sum(row.amount_pico for row in rows)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(ROWS, ROWS)
 def test_a_change_takes_what_was_booked_to_what_is_restated(
     booked: list[LocationRevenue], restated: list[LocationRevenue]

@@ -29,7 +29,7 @@ def test_amounts(pico: int, places: int, text: str) -> None:
     assert amount(pico, places) == text
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.integers(-(10**20), 10**20), st.integers(0, 6))
 def test_an_amount_is_the_rounded_one(pico: int, places: int) -> None:
     """Read again it is within half a unit of its last place."""

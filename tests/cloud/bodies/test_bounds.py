@@ -32,7 +32,7 @@ def commas_and_containers(value: Any) -> tuple[int, int]:
     return commas, 1 + sum(one[1] for one in below)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(JSON)
 def test_what_is_in_strings_does_not_count(value: Any) -> None:
     """Exactly as many values and containers may be there as there are."""

@@ -64,7 +64,7 @@ def test_what_has_no_text_is_not_marked() -> None:
     assert turns == [("user", [{"text": "hi"}, {"image": "x"}])]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(TURNS, st.booleans())
 def test_nothing_is_lost_and_roles_are_ones_that_are_known(said: Any, amid: bool) -> None:
     """Every block is there once; no turn is empty; no system turn where the model takes none."""

@@ -50,7 +50,7 @@ def test_a_message() -> None:
     assert "output_tokens_details" not in messages_usage(ReportedUsage(Tokens(1, 1)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.builds(
         Tokens,

@@ -14,7 +14,7 @@ COUNTS = st.integers(0, 200)
 TOLD = st.builds(Tokens, **dict.fromkeys(Tokens.__struct_fields__, COUNTS))
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(TOLD)
 def test_whatever_is_told_is_consistent(told: Tokens) -> None:
     """The totals are believed, and parts fit into them; none grows; once more changes nothing."""
@@ -32,7 +32,7 @@ def test_a_part_takes_what_the_other_leaves() -> None:
     assert (tokens.input_audio, tokens.input_image) == (90, 10)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(TOLD, TOLD)
 def test_counts_along_a_stream_never_fall(first: Tokens, second: Tokens) -> None:
     """Input, output and what was read from the cache are at least what they were, and parts still fit."""
