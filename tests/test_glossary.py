@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text("utf-8")
-CODE = "".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+CODE = "".join(
+    path.read_text("utf-8") for kind in ("*.py", "*.toml") for path in (ROOT / "src").rglob(kind)
+)
 SECTIONS = {
     part.partition("\n")[0]: [
         line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")

@@ -36,7 +36,7 @@ NO_BILLS = frozenset({LIST_PRICES, TOLD_COSTS, ACCRUED})
 
 
 class NaturalClass(StrEnum):
-    """Natural class: the kind of thing bought (the expense categories of ASC 220-40)."""
+    """Natural class: the kind of thing bought (ASC 220-40 asks for expenses by nature; these are finer)."""
 
     EMPLOYEE_COMPENSATION = "employee-compensation"
     DEPRECIATION = "depreciation"
