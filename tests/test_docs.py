@@ -48,6 +48,31 @@ def test_files_that_are_named_exist(path: Path) -> None:
         assert any(place.exists() for place in places), f"{path.name} names {name}"
 
 
+def test_modules_that_docstrings_name_exist() -> None:
+    """A module or file that the code names in backticks exists; settings and other files are no modules."""
+    package = ROOT / "src" / "inferworks"
+    folders = [path for path in package.rglob("*") if path.is_dir()]
+    names = {folder.name for folder in folders}
+    settings = set(
+        re.findall(r"`([\w.]+)`", (ROOT / "docs" / "configuration.md").read_text("utf-8"))
+    )
+    lost = []
+    for path in package.rglob("*.py"):
+        text = path.read_text("utf-8")
+        for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|toml))`", text):
+            places = (ROOT / name, *(folder / name for folder in (package, *path.parents)))
+            if not any(place.exists() for place in places):
+                lost.append(f"{path.relative_to(package)} names {name}")
+        for name in set(re.findall(r"`(?:inferworks\.)?([a-z_]+\.[a-z_.]+\w)`", text)) - settings:
+            first, second, *_ = name.split(".")
+            if first not in names or second in ("db", "py", "toml"):
+                continue
+            places = tuple(folder / second for folder in folders if folder.name == first)
+            if not any(place.is_dir() or place.with_suffix(".py").exists() for place in places):
+                lost.append(f"{path.relative_to(package)} names {name}")
+    assert not lost, "\n".join(lost)
+
+
 def test_the_readme_uses_commands_that_exist() -> None:
     """Each `inferworks NOUN VERB` in the README is one that there is."""
     for line in re.findall(r"^(?:\.venv/bin/)?inferworks (.+)$", README, re.MULTILINE):

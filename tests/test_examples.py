@@ -50,7 +50,7 @@ def test_a_training_job_is_on_record(tmp_path: Path) -> None:
     """The line is found, and one activity of the trainer is recorded."""
     fitted, head, *rows = run("training-job/run.py", str(tmp_path / "new"))
     assert fitted == "y = 3.00 x + 1.00"
-    assert head.split() == ["ID", "KIND", "CUSTOMER", "START", "TAKEN", "BACK"]
+    assert head.split() == ["ID", "KIND", "CUSTOMER", "START", "RETRACTED"]
     assert [row.split()[1] for row in rows if row.startswith("act_")] == ["activity"]
 
 

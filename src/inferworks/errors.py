@@ -1,7 +1,7 @@
 """Every error this program raises on purpose.
 
     InferworksError
-    ├── UserError               the user can mend it; its text is one line: what, where, what to do
+    ├── UserError               the user can correct it; its text is one line: what, where, what to do
     │   ├── ConfigError         a setting that is unknown, of the wrong type or impossible
     │   │   └── ExtraError      a package that a setting or command needs is not installed
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
@@ -162,7 +162,7 @@ class UpstreamError(InferworksError):
         self.unread = unread
         self.ours = ours
         self.told: Any = None
-        """Usage reported before the failure (a `cloud.call.ReportedUsage`); None if none was."""
+        """Usage reported before the failure (a `meter.reported_usage.ReportedUsage`); None if none was."""
 
 
 class UnreadableError(UpstreamError):

@@ -197,7 +197,7 @@ def _holds_something(path: Path) -> bool:
 
 def _unusable(path: Path, why: str) -> DataFolderError:
     return DataFolderError(
-        f"data folder {path}: {why}; mend that, or name a folder of your own with --data"
+        f"data folder {path}: {why}; correct that, or name a folder of your own with --data"
     )
 
 

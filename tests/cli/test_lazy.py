@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from inferworks.cli.books import books
 from inferworks.cli.lazy import LazyGroup
@@ -38,6 +39,19 @@ def commands(group: click.Group) -> Iterator[click.Command]:
             yield from commands(command)
 
 
+@pytest.mark.parametrize(
+    ("words", "name"), [(["bokos"], "books"), (["books", "statment"], "statement")], ids=str
+)
+def test_an_unknown_command_suggests_the_nearest(words: list[str], name: str) -> None:
+    """A misspelt command is refused with the name it resembles; one that resembles none, without."""
+    runner = CliRunner()
+    assert f"Did you mean {name!r}?" in runner.invoke(cli, words).output
+    unlike = runner.invoke(cli, [*words[:-1], "xyzzy"])
+    assert unlike.exit_code == 2
+    assert "No such command 'xyzzy'." in unlike.output
+    assert "mean" not in unlike.output
+
+
 def test_choices_are_what_a_user_types() -> None:
     """A choice is a plain text: of an enumeration, Click takes the names of the members in Python."""
     choices = {
@@ -64,5 +78,5 @@ def test_help_imports_no_command(words: list[str]) -> None:
     loaded = set(done.stderr.split())
     assert not loaded & {"genai_prices", "numpy", "pyarrow", "uvloop"}
     rooms = {name.split(".")[1] for name in loaded if name.startswith("inferworks.")}
-    assert rooms <= {"cli", "errors", "redact", "visible"}
+    assert rooms <= {"cli", "errors", "redact", "sqlite", "visible"}
     assert "inferworks.cli.options" not in loaded

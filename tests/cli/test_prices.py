@@ -142,6 +142,10 @@ def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
     assert "cannot read" in refusal("customers", "price", "acme", "--plan", "nowhere.toml")
     both = ["--plan", "plan.toml", "--input-price", "1", "--output-price", "1"]
     assert invoke("customers", "price", "acme", *both).exit_code == 2
+    wrong = invoke("customers", "price", "acme", "--input-price", "abc")
+    assert wrong.exit_code == 2
+    assert "--input-price" in wrong.output
+    assert "'abc'" in wrong.output
 
 
 def test_a_month_by_the_plan(folder: DataFolder) -> None:

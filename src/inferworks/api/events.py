@@ -142,7 +142,7 @@ async def _take_back(
     if found.unknown:
         names = ", ".join(repr(id_) for _, id_ in found.unknown[:_NAMED])
         more = f" and {len(found.unknown) - _NAMED} more" if len(found.unknown) > _NAMED else ""
-        raise CallError(400, f"Nothing was reported as {names}{more}; nothing is taken back.",
+        raise CallError(400, f"Nothing was reported as {names}{more}; nothing is retracted.",
                         code="unknown_report")  # fmt: skip
     taken = len(found.retracted)
     return Received(len(decoded), taken, len(decoded) - taken, 0)

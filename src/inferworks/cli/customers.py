@@ -43,10 +43,10 @@ from inferworks.cli.options import (
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
-from inferworks.errors import UserError
+from inferworks.errors import MoneyError, UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId, ModelId
-from inferworks.money import Rate
+from inferworks.money import Rate, parse_pico
 from inferworks.units import NS_PER_SECOND, Unit
 
 
@@ -55,8 +55,22 @@ def customers() -> None:
     """Create customers, name and merge them, set clocks and prices, sell them credit."""
 
 
-_input = click.option("--input-price", metavar="PRICE", help="Price per million input tokens.")
-_output = click.option("--output-price", metavar="PRICE", help="Price per million output tokens.")
+def _price(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    """Return `text`, a price per million tokens; UsageError when it is no number."""
+    if text is not None:
+        try:
+            parse_pico(text)
+        except MoneyError as error:
+            raise click.BadParameter(str(error), param=option) from error
+    return text
+
+
+_input = click.option(
+    "--input-price", metavar="PRICE", callback=_price, help="Price per million input tokens."
+)
+_output = click.option(
+    "--output-price", metavar="PRICE", callback=_price, help="Price per million output tokens."
+)
 _plan_option = click.option(
     "--plan",
     "plan_path",

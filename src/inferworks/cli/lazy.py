@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -66,6 +67,16 @@ class LazyGroup(click.Group):
         """Write the list of commands; none of them is imported for it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, does) in self.table.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with; the error for an unknown one suggests the nearest."""
+        word = args[0]
+        near = get_close_matches(word, self.table, n=1)
+        if near and word not in self.table:
+            ctx.fail(f"No such command {word!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command called `cmd_name`."""

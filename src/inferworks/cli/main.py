@@ -17,7 +17,7 @@ COMMANDS = {
     "up": ("inferworks.cli.up:up", "Run the platform until Ctrl-C."),
     "status": (
         "inferworks.cli.status:status",
-        "Show whether the platform runs, and how calls fare.",
+        "Show whether the gateway runs, and how calls fare.",
     ),
     "chat": ("inferworks.cli.chat:chat", "Talk to a model, and see what it costs."),
     "top": ("inferworks.cli.top:top", "Show the calls of the last minute, live."),

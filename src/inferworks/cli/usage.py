@@ -130,10 +130,10 @@ def list_usage(
     if as_json:
         print_json(found)
     elif source is None:
-        columns = ("SOURCE", "REPORTS", "TAKEN BACK", "FIRST", "LAST")
+        columns = ("SOURCE", "REPORTS", "RETRACTED", "FIRST", "LAST")
         print_table(columns, map(_row, found), right="REPORTS")
     else:
-        print_table(("ID", "KIND", "CUSTOMER", "START", "TAKEN BACK"), map(_row, found))
+        print_table(("ID", "KIND", "CUSTOMER", "START", "RETRACTED"), map(_row, found))
 
 
 @usage.command("retract")
@@ -186,7 +186,7 @@ def retract_usage(
         print_json({"retracted": taken.accepted, "before": taken.duplicate, "notes": notes})
         return
     more = f"; {taken.duplicate} had been before" if taken.duplicate else ""
-    say(f"{counted(taken.accepted, 'report')} of {source} taken back{more}.")
+    say(f"{counted(taken.accepted, 'report')} of {source} retracted{more}.")
     for note in notes:
         say(f"Note: {note}", err=True)
 
@@ -239,7 +239,7 @@ def _chosen(
     if unknown or not reports:
         what = ", ".join(map(repr, unknown[:5])) or "anything"
         raise UserError(
-            f"{source!r} never reported {what}, so nothing is taken back; see: inferworks usage list"
+            f"{source!r} never reported {what}, so nothing is retracted; see: inferworks usage list"
         )
     return [
         report

@@ -33,6 +33,11 @@ class Section(msgspec.Struct, frozen=True):
     lines: Sequence[str] = ()
 
 
+_ROUNDED = (
+    "Each amount is rounded by itself, so sums may differ by 0.01; --json has all of them exactly."
+)
+
+
 def sections(result: DemoResult) -> list[Section]:
     """Return the printed sections, in order; every table fits 80 columns."""
     return [
@@ -146,7 +151,7 @@ def _statement(statement: Statement) -> Section:
         ("Allocated", format_pico(statement.allocated_pico)),
     ]
     title = f"Statement, policy {statement.policy}"
-    return Section(title, ("", statement.currency), rows, right=statement.currency)
+    return Section(title, ("", statement.currency), rows, statement.currency, (_ROUNDED,))
 
 
 def _customers(statement: Statement) -> Section:
@@ -160,7 +165,13 @@ def _customers(statement: Statement) -> Section:
         for row in statement.by(Dimension.CUSTOMER)
     ]
     columns = ("CUSTOMER", "REVENUE", "COST", "MARGIN")
-    return Section("Gross margin by customer", columns, rows, right="REVENUE COST MARGIN")
+    return Section(
+        "Gross margin by customer",
+        columns,
+        rows,
+        "REVENUE COST MARGIN",
+        ("MARGIN: revenue less cost of revenue.",),
+    )
 
 
 def _questions(statement: Statement) -> Section:

@@ -1,7 +1,7 @@
 """Workload: arrival times and lengths of requests; read from a trace, thinned, squeezed, scaled.
 
 A production trace is too much for a small machine in three ways: too many requests, over too long a
-time, of too many tokens. Each is mended by one pure step that states what it did, so that a run on a
+time, of too many tokens. Each is corrected by one pure step that states what it did, so that a run on a
 laptop is a known fraction of the real thing and not merely something like it:
 
     read_trace -> thin (a uniform sample) -> squeeze (time) -> fit (lengths)

@@ -1,1 +1,1 @@
-"""Fakes, builders and conformance suites, for this project's tests and for strangers' drivers."""
+"""Fakes, builders and conformance suites, for this project's tests and for drivers of third parties."""

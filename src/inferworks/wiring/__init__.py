@@ -1,4 +1,4 @@
-"""The composition root: a Config becomes running parts. The only room that names concrete drivers.
+"""The composition root: a Config becomes running parts. The only package that names concrete drivers.
 
 platform    the start and the stop, in order
 storage     the journal, and the archiving of old rows

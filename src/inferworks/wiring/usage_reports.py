@@ -36,7 +36,7 @@ def record_usage(reports: Sequence[Reported], folder: DataFolder) -> Received:
         with folder.hold():
             return asyncio.run(_journaled(reports, folder))
     except (JournalError, UpstreamError) as error:
-        raise UserError(f"{error}; mend that and import again: nothing counts twice") from error
+        raise UserError(f"{error}; correct that and import again: nothing counts twice") from error
 
 
 def retract_usage(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
@@ -56,7 +56,9 @@ def retract_usage(names: Sequence[tuple[str, str]], reason: str, folder: DataFol
         with folder.hold():
             return asyncio.run(_retracted(names, reason, folder))
     except (JournalError, UpstreamError) as error:
-        raise UserError(f"{error}; mend that and try again: nothing is taken back twice") from error
+        raise UserError(
+            f"{error}; correct that and try again: nothing is retracted twice"
+        ) from error
 
 
 async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Received:

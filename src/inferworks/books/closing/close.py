@@ -100,10 +100,11 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     conflicts = {name: fault for name, fault in quarantined.items() if name not in accepted}
     if conflicts and not request.accept:
         listed = "\n".join(f"  {name}: {text}" for name, text in sorted(conflicts.items()))
+        items = "item" if len(conflicts) == 1 else "items"
         raise UserError(
-            f"period {period.name} cannot be closed: {len(conflicts)} in quarantine or missing may "
-            f"belong to it\n{listed}\nresolve them with their senders, or close without them: inferworks "
-            f'books close {period.name} --accept "REASON"'
+            f"period {period.name} cannot be closed: {len(conflicts)} {items}, in quarantine or missing, "
+            f"may belong to it\n{listed}\nresolve them with their senders, or close without them: "
+            f'inferworks books close {period.name} --accept "REASON"'
         )
     late = list(restated(ledger, source, closes, period.end_ns))
     inputs = with_closed_months(ledger, closes, late, source.inputs(period.span))

@@ -237,7 +237,7 @@ def rate_again(
 ) -> Revenue:
     """The amounts of `revenue` rated once more, from its quantities and the hash on each row.
 
-    Equal to `revenue.rated` when theorem 14 holds. BooksError when no plan has the hash of a row.
+    Equal to the `rated` of `revenue` when theorem 14 holds. BooksError when no plan has the hash of a row.
     Breakage is not rated and is left out.
     """
     book = PlanBook(plans, span, context.calendars, alone=context.to_date is None)
