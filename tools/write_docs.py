@@ -10,6 +10,7 @@ would change.
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import inspect
 import re
@@ -18,7 +19,8 @@ import textwrap
 import tomllib
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import groupby
+from importlib import import_module
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -188,7 +190,95 @@ def _client_setup(name: str, client: dict[str, Any]) -> str:
 def public_api() -> str:
     """Each promised name: its signature, its docstring, and the methods it has."""
     names = [name for name in inferworks.__all__ if not name.startswith("_")]
-    return "\n" + "\n".join(_described(name, getattr(inferworks, name)) for name in names)
+    promised = "\n".join(_described(name, getattr(inferworks, name)) for name in names)
+    values = "\n".join(map(_value_type, _value_types(inferworks.Workspace)))
+    return f"\n{promised}\n{_VALUES}\n{values}"
+
+
+_VALUES = """## Values of a workspace
+
+Types that the methods of `Workspace` take and return, with their fields. All are frozen; `_pico` is an
+integer of 10^-12 of the currency, `_ns` one of nanoseconds since 1970-01-01 UTC. They are imported from the
+module that is named; that module is not promised.
+"""
+
+
+def _value_types(service: type) -> list[type]:
+    """Return the values in the signatures of the methods of `service`, and in those of their methods."""
+    found = _mentioned(service)
+    for one in list(found.values()):
+        found |= _mentioned(one)
+    return [found[name] for name in sorted(found)]
+
+
+def _mentioned(owner: type) -> dict[str, type]:
+    """Return the structs and named tuples of ours that the public methods of `owner` name, by name."""
+    found: dict[str, type] = {}
+    for base in owner.__mro__:
+        if not base.__module__.startswith("inferworks."):
+            continue
+        known = _names_in(base.__module__)
+        for name, of in vars(base).items():
+            made = of.fget if isinstance(of, property) else of
+            if not name.startswith("_") and inspect.isfunction(made):
+                words = " ".join(map(str, made.__annotations__.values()))
+                found |= {
+                    kind.__name__: kind
+                    for word in re.findall(r"[A-Z]\w+", words)
+                    if (kind := known.get(word)) is not None and _fields(kind)
+                }
+    return {name: kind for name, kind in found.items() if name not in inferworks.__all__}
+
+
+def _names_in(module: str) -> dict[str, Any]:
+    """Return the names that a module's annotations may use, those for type checkers included."""
+    loaded = import_module(module)
+    known = dict(vars(loaded))
+    for node in ast.walk(ast.parse(inspect.getsource(loaded))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("inferworks."):
+            imported = import_module(node.module or "")
+            for alias in node.names:
+                if hasattr(imported, alias.name):
+                    known.setdefault(alias.asname or alias.name, getattr(imported, alias.name))
+    return known
+
+
+def _fields(kind: object) -> tuple[str, ...]:
+    if not inspect.isclass(kind) or not kind.__module__.startswith("inferworks."):
+        return ()
+    fields: tuple[str, ...] = getattr(kind, "__struct_fields__", getattr(kind, "_fields", ()))
+    return fields
+
+
+def _value_type(kind: type) -> str:
+    """Return the fields of a value with their types and docstrings, and its methods."""
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("inferworks.")]
+    rows = {name: row for base in ours for name, row in _members(base)}
+    head = "| field or method | type | |\n|---|---|---|"
+    parts = (f"### `{kind.__name__}`", f"*`{kind.__module__}`*", _prose(inspect.getdoc(kind) or ""))
+    return "\n\n".join(parts) + "\n\n" + "\n".join([head, *rows.values()]) + "\n"
+
+
+def _members(kind: type) -> Iterator[tuple[str, str]]:
+    """Yield each public member that the source of `kind` defines, by name, with its row of a table."""
+    [body] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(body, ast.ClassDef)
+    for node, after in pairwise([*body.body, ast.Pass()]):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name, taken, written = node.target.id, "", ast.unparse(node.annotation)
+            said = after.value if isinstance(after, ast.Expr) else None
+            about = " ".join(str(said.value).split()) if isinstance(said, ast.Constant) else ""
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            name, written = node.name, ast.unparse(node.returns or ast.Constant(None))
+            if not any(ast.unparse(one) == "property" for one in node.decorator_list):
+                taken = _signature(getattr(kind, name)).partition(" ->")[0]
+            else:
+                taken = ""
+            about = (ast.get_docstring(node) or "").partition("\n")[0]
+        else:
+            continue
+        cells = (cell.replace("|", "\\|") for cell in (f"`{name}{taken}`", f"`{written}`", about))
+        yield name, f"| {' | '.join(cells)} |"
 
 
 def _described(name: str, thing: Any) -> str:

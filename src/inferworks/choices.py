@@ -1,8 +1,9 @@
-"""Values of arguments that are one of a few: refused in one line that names them all."""
+"""Arguments of the library that mean nothing: refused in one line that says what was expected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 from inferworks.errors import UserError
@@ -21,3 +22,17 @@ def one_of(name: str, value: object, known: Iterable[Choice]) -> Choice:
         if choice == value:
             return choice
     raise UserError(f"{name}: {value!r} is none of {', '.join(map(str, choices))}")
+
+
+def within(name: str, value: object, least: int, most: int) -> int:
+    """Return `value`, the argument `name`, an integer of `least` to `most`; UserError otherwise."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise UserError(f"{name}: {value!r} is no integer from {least} to {most}")
+
+
+def path_of(name: str, value: object) -> Path:
+    """Return the path that the argument `name` gives as text or Path; UserError for bytes and the rest."""
+    if isinstance(value, (str, Path)):
+        return Path(value)
+    raise UserError(f"{name}: {value!r} is no path; give text or a pathlib.Path")

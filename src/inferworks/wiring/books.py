@@ -15,6 +15,7 @@ from inferworks.books.allocation.departments import read_departments
 from inferworks.books.deliveries.canonical import normal
 from inferworks.books.workspace.settings import EngineName, Settings
 from inferworks.books.workspace.workspace import Workspace
+from inferworks.choices import path_of
 from inferworks.clock import SystemClock
 from inferworks.config import Config, Supplier, load
 from inferworks.folder import DataFolder
@@ -42,8 +43,9 @@ def open_books(
     >>> books.verify()
     Verified(findings=[], closes=2)
     """
-    read = load(Path(config) if config is not None else None, os.environ)
-    data = msgspec.structs.replace(read.data, folder=str(folder))
+    place = path_of("folder", folder)
+    read = load(None if config is None else path_of("config", config), os.environ)
+    data = msgspec.structs.replace(read.data, folder=str(place))
     return Workspace(book_settings(msgspec.structs.replace(read, data=data)), note)
 
 

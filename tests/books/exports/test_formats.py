@@ -12,6 +12,7 @@ from inferworks.books.exports.formats import (
     exporter,
     text_ledger,
 )
+from inferworks.errors import UserError
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -27,8 +28,8 @@ def test_a_ledger_is_there(name: str) -> None:
 
 
 def test_no_name_means_two_things() -> None:
-    """A format is no journal; a name that is none is a KeyError."""
+    """A format is no journal; a name that is none is a UserError."""
     assert len({*FORMATS, *JOURNALS}) == len(FORMATS) + len(TEXT_LEDGERS) + len(IMPORTED_LEDGERS)
     for find in (exporter, text_ledger):
-        with pytest.raises(KeyError):
+        with pytest.raises(UserError, match="is none of"):
             find("word")

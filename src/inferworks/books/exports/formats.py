@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from inferworks.books.exports.base import Exporter, JournalExporter
+from inferworks.choices import one_of
 
 PAGE = "html"
 """The report: what is for reading, and may have other things beside it."""
@@ -35,14 +36,14 @@ JOURNALS = (*TEXT_LEDGERS, *IMPORTED_LEDGERS)
 
 
 def exporter(name: str) -> Exporter:
-    """The exporter of the format `name`; KeyError when there is none."""
-    made: Exporter = _made(FORMATS[name])
+    """The exporter of the format `name`; UserError when there is none."""
+    made: Exporter = _made(FORMATS[one_of("form", name, FORMATS)])
     return made
 
 
 def text_ledger(name: str) -> JournalExporter:
-    """The exporter of the ledger in plain text called `name`; KeyError when there is none."""
-    made: JournalExporter = _made(TEXT_LEDGERS[name])
+    """The exporter of the ledger in plain text called `name`; UserError when there is none."""
+    made: JournalExporter = _made(TEXT_LEDGERS[one_of("form", name, TEXT_LEDGERS)])
     return made
 
 

@@ -52,6 +52,7 @@ from inferworks.books.statement.five_questions import Question, answer
 from inferworks.books.statement.invariants import validate
 from inferworks.books.statement.revenue_by_location import LocationRevenue
 from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
+from inferworks.choices import one_of
 from inferworks.ids import CallId, CustomerId
 from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.usage import Usage
@@ -244,8 +245,8 @@ class Statement(Figures, frozen=True):
         return sum(line.amount_pico for line in self.lines if line.target.unallocated is not None)
 
     def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
-        """The statement cut by `dimension`; the rows sum to its totals. ValueError when unknown."""
-        dimension = Dimension(dimension)
+        """The statement cut by `dimension`; the rows sum to its totals. UserError when unknown."""
+        dimension = one_of("dimension", dimension, Dimension)
         sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for name, amount_pico in _revenue(self, dimension):
             sums[name][_REVENUE] += amount_pico

@@ -9,6 +9,7 @@ import msgspec
 
 from inferworks.books.bills.spelling import Order, Told
 from inferworks.books.deliveries.decide import Answer
+from inferworks.choices import one_of, path_of
 from inferworks.errors import UserError
 
 
@@ -26,7 +27,7 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
     ('cannot read payroll.csv: No such file or directory',)
     """
 
-    mapping: Path | None = None
+    mapping: str | Path | None = None
     overlap: str = ""
     decimal_mark: str = ""
     dates: str = ""
@@ -36,8 +37,10 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         known = {"overlap": Answer, "decimal_mark": (".", ","), "dates": Order}
         for name, values in known.items():
             value = getattr(self, name)
-            if value and value not in list(values):
-                raise UserError(f"{name}: {value!r} is none of {', '.join(values)}")
+            if value:
+                one_of(name, value, values)
+        if self.mapping is not None:
+            path_of("mapping", self.mapping)
         if self.zone and not is_zone(self.zone):
             raise UserError(f"zone: {self.zone!r} is no time zone, such as Europe/Berlin")
 

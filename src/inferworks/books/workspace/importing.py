@@ -56,6 +56,7 @@ from inferworks.books.workspace.late_lines import calendar_of, closed_time, late
 from inferworks.books.workspace.settings import Settings
 from inferworks.books.workspace.sources import SourceFile, source_files
 from inferworks.books.workspace.unexplained import Unexplained
+from inferworks.choices import path_of
 from inferworks.errors import BillError, NoBillError
 from inferworks.money import format_pico
 
@@ -163,7 +164,9 @@ class _Import:
         self._answer, self._spelling = options.answer, options.spelling
         self._readers = readers(settings.departments, after_tomorrow_ns(settings.clock.now_ns()))
         self._mappings = shipped()
-        self._mapping = None if options.mapping is None else load_mapping(options.mapping)
+        self._mapping = (
+            None if options.mapping is None else load_mapping(path_of("mapping", options.mapping))
+        )
         self._staged: list[_Staged] = []
         self._skipped: list[str] = []
         """Reasons why files that a folder brought are no bills."""

@@ -25,7 +25,8 @@ from inferworks.books.exports.ledger_csv import PROGRAMS, LedgerCsvExporter
 from inferworks.books.period import Period, Periods
 from inferworks.books.statement.statement import Statement
 
-_CENTS = 2
+CENTS = 2
+"""Decimals of the programs that import rounded journals."""
 
 
 def journal_files(
@@ -43,7 +44,7 @@ def journal_files(
     if form in IMPORTED_LEDGERS:
         program, chart = PROGRAMS[form], chart or load_chart()
         wanted = JournalForm(chart, zone, closed_until_ns, program.parties, program.lines_per_entry)
-        journal = rounded_journal(statements, _CENTS if decimals is None else decimals, wanted)
+        journal = rounded_journal(statements, CENTS if decimals is None else decimals, wanted)
         return journal, LedgerCsvExporter(program, chart).files(journal)
     wanted = JournalForm(chart, zone, closed_until_ns)
     if decimals is None:

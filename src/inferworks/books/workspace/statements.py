@@ -44,6 +44,7 @@ from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.settings import EngineName, Settings
+from inferworks.choices import one_of
 
 if TYPE_CHECKING:  # Ibis takes its time to load
     from inferworks.books.engines.customer_statement import CustomerStatement
@@ -62,13 +63,13 @@ class Statements:
         self._note = note
 
     def statement(
-        self, query: Query = NOW, engine: str | None = None, by: Dimension | None = None
+        self, query: Query = NOW, engine: str | None = None, by: Dimension | str | None = None
     ) -> Statement:
         """Return the statement: of a closed period as it was sealed, else of all that is recorded now.
 
         It is computed by `engine`, or by the configured one; where that cannot, or cannot cut the statement
-        `by` a dimension, the reference in Python computes it, and a note says why. BooksError when an
-        invariant does not hold.
+        `by` a dimension, the reference in Python computes it, and a note says why. UserError for an engine
+        or a dimension that there is not, BooksError when an invariant does not hold.
         """
         ends = self._open_ends(query)
         name = self._engine(query, engine, by, ends)
@@ -172,14 +173,15 @@ class Statements:
         self,
         query: Query,
         name: str | None,
-        by: Dimension | None,
+        by: Dimension | str | None,
         ends: tuple[int | None, int | None] | None,
     ) -> EngineName:
         """Return the engine that computes the statement; note the reason where it is another one."""
+        wanted = one_of("engine", name or self.settings.engine, EngineName)
+        dimension = None if by is None else one_of("by", by, Dimension)
         rules = rules_of(self.settings, query.pools_path)
-        unable = why_unable(rules, by) if ends else WHY_NOT_SEALED
+        unable = why_unable(rules, dimension) if ends else WHY_NOT_SEALED
         span = wanted_span(*(ends or (None, None)))
-        wanted = EngineName(name or self.settings.engine)
         choice = chosen(wanted, lambda: facts_recorded(self.settings, span) if ends else 0, unable)
         if choice.note:
             self._note(choice.note)

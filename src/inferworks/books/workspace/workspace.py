@@ -51,8 +51,8 @@ from inferworks.books.closing.seal import Close, Reopening, sha256_of
 from inferworks.books.deliveries.record import Asked, Import, State
 from inferworks.books.exports.base import Books, ExportFile, books_of
 from inferworks.books.exports.chart_of_accounts import Chart, load_chart
-from inferworks.books.exports.formats import exporter
-from inferworks.books.exports.journal import Journal
+from inferworks.books.exports.formats import IMPORTED_LEDGERS, JOURNALS, exporter
+from inferworks.books.exports.journal import EXACT, Journal
 from inferworks.books.period import Period, Periods, declared, late_texts
 from inferworks.books.statement.computation import Computation, accrued_charges
 from inferworks.books.statement.statement import Statement
@@ -74,11 +74,12 @@ from inferworks.books.workspace.gathering import (
     span_of,
 )
 from inferworks.books.workspace.import_options import ImportOptions
-from inferworks.books.workspace.journals import journal_files, periods_in
+from inferworks.books.workspace.journals import CENTS, journal_files, periods_in
 from inferworks.books.workspace.late_lines import calendar_of, closed_time
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.statements import NOW, Statements, with_provisional_note
+from inferworks.choices import one_of, path_of, within
 from inferworks.errors import BooksError, UserError
 from inferworks.extras import install, is_installed
 
@@ -175,10 +176,15 @@ class Workspace(Statements):
     ) -> Query:
         """Return the query for a period, for dates, or for the newest period with records.
 
-        With `whole` a running period is meant to its end. UserError when a period is named beside dates.
+        With `whole` a running period is meant to its end. UserError when a period is named beside dates,
+        when the dates hold no time, and for a policy that there is not.
         """
         if period is not None and (start_ns, end_ns) != (None, None):
             raise UserError("name a period or dates, not both")
+        if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+            raise UserError(f"start_ns: {start_ns} is not before end_ns: {end_ns}")
+        if policy is not None:
+            policy_of(self.settings, policy)
         selected = select_period(self.settings, period, start_ns, end_ns, whole=whole)
         for note in selected.notes:
             self._note(note)
@@ -200,16 +206,15 @@ class Workspace(Statements):
         """
         from inferworks.books.workspace.importing import import_files, unwatched
 
-        words = [paths] if isinstance(paths, (str, Path)) else paths
-        return import_files(
-            self.settings, list(map(str, words)), options or ImportOptions(), watch or unwatched
-        )
+        words = [paths] if isinstance(paths, (str, Path, bytes)) else paths
+        names = [word if isinstance(word, str) else str(path_of("paths", word)) for word in words]
+        return import_files(self.settings, names, options or ImportOptions(), watch or unwatched)
 
     def draft_mapping(self, path: str | Path) -> str:
         """Return a mapping, as TOML, for a file with unknown columns; BillError when it needs none."""
         from inferworks.books.workspace.mapping_draft import draft_mapping
 
-        return draft_mapping(Path(path))
+        return draft_mapping(path_of("path", path))
 
     def imports(self, *, every: bool = False) -> list[Import]:
         """Return the imports in force; with `every` those too that were superseded, voided or copies.
@@ -522,9 +527,12 @@ class Workspace(Statements):
     ) -> Sequence[ExportFile]:
         """Return the files of the books in a format: focus, csv, parquet, json or html.
 
-        Only html, the report, takes another time and a budget; see `beside` and `against`.
+        `write_files` of `inferworks.books.exports.base` puts them on disk; `file.write(sink)` writes one
+        into a sink opened for bytes. Only html, the report, takes another time and a budget; see `beside`
+        and `against`. UserError for a format that there is not.
         """
-        # opened first, so that a wrong file is refused before anything is computed
+        # made and opened first, so that what is wrong is refused before anything is computed
+        made = exporter(form)
         plan = None if budget is None else open_ours(budget, COLUMNS)
         books = self.books(query, seller)
         now = books.statement
@@ -536,7 +544,7 @@ class Workspace(Statements):
         self.note_corrections(query, books.later)
         if form == "focus" and not is_installed("pyarrow"):
             self._note(f"FOCUS is exported as CSV only; for Parquet too: {install('parquet')}")
-        return exporter(form).files(books)
+        return made.files(books)
 
     def export_journal(
         self,
@@ -549,8 +557,12 @@ class Workspace(Statements):
         """Return the journal for a general ledger, and its files in a format.
 
         The formats are hledger, beancount, quickbooks, xero and netsuite. Without `chart` the configured
-        chart of accounts is used, or the shipped one.
+        chart of accounts is used, or the shipped one. Amounts are exact, or rounded to `decimals`: at most
+        12, and 2 (also the default) for quickbooks, xero and netsuite. UserError for others.
         """
+        one_of("form", form, JOURNALS)
+        if decimals is not None:
+            within("decimals", decimals, 0, CENTS if form in IMPORTED_LEDGERS else EXACT)
         if chart is None and self.settings.chart is not None:
             chart = load_chart(self.settings.chart)
         statements = self._statements(query)
