@@ -107,7 +107,7 @@ def test_nothing_is_entered_into_a_closed_period() -> None:
 
 def test_a_price_inside_a_closed_period_is_pointed_out() -> None:
     """The price holds from the first open day on; the note names the period and the way to open it."""
-    run("books", "close", "2020-01")
+    run("books", "close", "2020-01", "--accept", "no business")
     Path("plan.toml").write_text(PLAN)
     result = run("customers", "price", "acme", "--plan", "plan.toml")
     assert "2020-01 is closed and keeps its prices" in result.stderr

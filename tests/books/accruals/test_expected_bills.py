@@ -254,7 +254,7 @@ def test_what_calls_are_estimated_at_is_the_accrual_of_who_never_billed() -> Non
     Path("inferworks.toml").write_text(
         '[books]\nsuppliers = [{ name = "OpenAI", until = "2026-10" }]\n'
     )
-    document("books", "close", "2026-11")
+    document("books", "close", "2026-11", "--accept", "no call was made")
 
     none = a_bill("none.csv", "2026-10", "0.00", issuer="OpenAI")
     calls = Path(none).read_text().replace(",Other,s,", ",AI and Machine Learning,API,")

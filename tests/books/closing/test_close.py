@@ -42,8 +42,9 @@ from inferworks.books.statement.computation import Rules, shipped_rules
 from inferworks.errors import BooksError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.meter.capacity import State
+from inferworks.meter.facts import NO_FACTS
 from inferworks.meter.usage import Tokens
-from inferworks.testing.books import a_leg, a_usage, an_interval
+from inferworks.testing.books import a_charge, a_leg, a_usage, an_interval
 
 
 def test_a_close_seals_the_statement(ledger: Ledger) -> None:
@@ -114,7 +115,7 @@ def test_what_was_sealed_without_a_field_comes_out_as_it_was(
         costs[one.target.customer] += one.amount_pico if one.pool == "providers" else 0
     assert +costs == {"acme": DOLLAR // 2, "burns": DOLLAR // 2, None: DOLLAR}
     source.rules = shipped
-    assert closed(ledger, source, SECOND).statement.billed_pico == 0
+    assert closed(ledger, source, SECOND, accept="none").statement.billed_pico == 0
     assert audit(ledger, source) == ()
 
 
@@ -165,8 +166,34 @@ def test_periods_are_closed_in_order(ledger: Ledger) -> None:
     ):
         with pytest.raises(UserError, match=reason):
             closed(ledger, source, period)
-    closed(ledger, source, SECOND)
+    closed(ledger, source, SECOND, accept="nothing happened")
     assert [period.name for period in ledger.periods().closed] == ["p0", "p1"]
+
+
+def test_a_period_without_records_is_closed_for_a_reason_only(ledger: Ledger) -> None:
+    """A data folder named by mistake is not sealed as zeros; a month without business can be."""
+    source = Recorded()
+    source.charges.clear()
+    source.facts = NO_FACTS
+    with pytest.raises(UserError, match=r'p0 cannot be closed: nothing .*--accept "REASON"'):
+        closed(ledger, source, FIRST_PERIOD)
+    assert ledger.records() == []
+    record = closed(ledger, source, FIRST_PERIOD, accept="founded in p1").record
+    assert (record.reason, record.accepted) == ("founded in p1", ("nothing recorded in p0",))
+    source.charges.append(a_charge("free", "0", (120, 130)))
+    assert closed(ledger, source, SECOND).record.accepted == ()
+    assert audit(ledger, source) == ()
+
+
+def test_a_period_before_the_first_closed_one_is_not_closed(ledger: Ledger) -> None:
+    """The refusal names the closed periods in its way, and no open one whose close would not help."""
+    source = Recorded()
+    closed(ledger, source, SECOND, begin=True, accept="none")
+    with pytest.raises(
+        UserError, match="p0 cannot be closed: it lies before p1, the first"
+    ) as told:
+        closed(ledger, source, FIRST_PERIOD)
+    assert "books reopen p1" in str(told.value)
 
 
 def test_what_is_in_quarantine_must_be_accepted(ledger: Ledger) -> None:
@@ -177,6 +204,7 @@ def test_what_is_in_quarantine_must_be_accepted(ledger: Ledger) -> None:
         closed(ledger, source, FIRST_PERIOD)
     record = closed(ledger, source, FIRST_PERIOD, accept="disputed").record
     assert (record.reason, record.accepted) == ("disputed", ("charge chg_7",))
+    source.charges.append(a_charge("next", "1", (100, 200)))
     assert closed(ledger, source, SECOND, accept="unasked").record.reason == ""
 
 
@@ -217,7 +245,7 @@ def test_what_may_not_be_reopened(ledger: Ledger) -> None:
     with pytest.raises(UserError, match="not closed"):
         reopen_period(ledger, FIRST_PERIOD, reason="x", by="bob", at_ns=7)
     closed(ledger, source, FIRST_PERIOD)
-    closed(ledger, source, SECOND)
+    closed(ledger, source, SECOND, accept="nothing happened")
     with pytest.raises(UserError, match="depends on it"):
         reopen_period(ledger, FIRST_PERIOD, reason="x", by="bob", at_ns=7)
     with pytest.raises(UserError, match="--reason"):

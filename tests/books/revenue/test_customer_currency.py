@@ -260,7 +260,7 @@ def test_a_customer_pays_in_euros(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     expected = [{"acme": "16.50"}, {"acme": "42.00"}]
     assert [revenue(half) for half in halves] == expected
     assert [revenue(half, "--engine", "duckdb") for half in halves] == expected
-    run("books", "close", "2025-09")
+    run("books", "close", "2025-09", "--accept", "no business")
     run("books", "close", halves[0])
     Path("late.csv").write_text(HEADER + ROW.format("3", "acme", "2025-10-03T13:00:00", 1_000_000))
     run("usage", "import", "late.csv")

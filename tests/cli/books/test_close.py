@@ -85,7 +85,10 @@ def test_a_period_that_has_not_begun_is_not_closed(period: str) -> None:
             not Path("inferworks-data/ledger").exists()
             or document("books", "periods")[0]["closed"] == ""
         )
-        assert "has not ended" in run("books", "close", "2026-12", "--begin").stderr
+        assert (
+            "has not ended"
+            in run("books", "close", "2026-12", "--begin", "--accept", "none").stderr
+        )
 
 
 @pytest.mark.slow
@@ -236,7 +239,8 @@ def test_order_and_reasons() -> None:
     assert "2026-11 is still open" in refusal("books", "close", "2026-12")
     run("books", "close", "2026-11")
     assert "is closed" in refusal("books", "close", "2026-11")
-    run("books", "close", "2026-12")
+    assert "nothing is recorded in it" in refusal("books", "close", "2026-12")
+    run("books", "close", "2026-12", "--accept", "no business")
     assert "depends on it" in refusal("books", "reopen", "2026-11", "--reason", "x")
     assert "give the reason" in refusal("books", "reopen", "2026-12", "--reason", " ")
     reopened = document("books", "reopen", "2026-12", "--reason", "a price was wrong")

@@ -58,7 +58,7 @@ from inferworks.books.statement.corrections import Correction
 from inferworks.books.statement.five_questions import answer
 from inferworks.books.statement.income_statement import must_be_booked
 from inferworks.books.statement.revenue_by_location import placed_sum
-from inferworks.books.statement.statement import Statement
+from inferworks.books.statement.statement import Statement, whole_span
 from inferworks.errors import BooksError, UserError
 
 
@@ -78,7 +78,7 @@ class CloseRequest(NamedTuple):
     """Name of the person who closes it."""
     at_ns: int
     accept: str = ""
-    """Reason to leave out what is in quarantine."""
+    """Reason to leave out what is in quarantine, or to close a period in which nothing is recorded."""
     begin: bool = False
     """True if the books begin with this period: what is recorded for earlier ones is left out."""
 
@@ -86,9 +86,9 @@ class CloseRequest(NamedTuple):
 def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Closed:
     """Build the statement of a period, check it, and seal it; all or nothing.
 
-    UserError when it is closed already, when an earlier period is open, or when something in quarantine
-    may belong to it and the request gives no reason to leave that out. BooksError when a theorem does not
-    hold of the statement.
+    UserError when it is closed already, when an earlier period is open, or, without a reason to accept
+    that, when something in quarantine may belong to it or nothing is recorded in it. BooksError when a
+    theorem does not hold of the statement.
     """
     period = request.period
     closes = standing(ledger.records())
@@ -109,6 +109,15 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
     late = list(restated(ledger, source, closes, period.end_ns))
     inputs = with_closed_months(ledger, closes, late, source.inputs(period.span))
     own = source.statement_of(inputs)
+    if not (late or _anything_recorded(inputs, own)):
+        if not request.accept:
+            raise UserError(
+                f"period {period.name} cannot be closed: nothing is recorded in it, no bill, no call and "
+                "no use of machines, so all its figures would be 0; check the data folder and the period, "
+                f"import its bills, or close it empty: inferworks books close {period.name} "
+                '--accept "REASON" (accept="REASON")'
+            )
+        conflicts[f"nothing recorded in {period.name}"] = ""
     statement = with_corrections(own, [restatement.correction for restatement in late])
     bodies: list[Sealable] = [
         *sealed_bodies("", inputs, own),
@@ -135,6 +144,19 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
         parts=tuple(body.part for body in bodies),
     )
     return Closed(record, ledger.append(record, bodies), statement)
+
+
+def _anything_recorded(inputs: Inputs, statement: Statement) -> bool:
+    """Return True if a bill, a call, use of a machine or an entry of any kind is in the span."""
+    span = inputs.span
+    return bool(
+        len(inputs.charges)
+        or statement.lines
+        or statement.revenue_rows
+        or statement.entries
+        or span.meet(*whole_span((), inputs.facts)).length_ns
+        or any(span.meet(one.start_ns, one.end_ns).length_ns for one in inputs.segments)
+    )
 
 
 def reopen_period(
@@ -257,6 +279,13 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
             f"open it again, use: inferworks books reopen {period.name}"
         )
     refuse_overlap(period, (*periods.closed, *(p for p in periods.declared if p != period)))
+    if periods.closed and period.end_ns <= periods.closed[0].start_ns:
+        first, last = periods.closed[0], periods.closed[-1]
+        raise UserError(
+            f"period {period.name} cannot be closed: it lies before {first.name}, the first closed period, "
+            "and periods are closed in order; to begin the books earlier, reopen what is closed, the last "
+            f"first: inferworks books reopen {last.name}"
+        )
     first_ns = periods.closed_until_ns  # of the time before the period that is still open
     if first_ns is None:
         first_ns = None if earliest_ns is None else min(earliest_ns, period.start_ns)

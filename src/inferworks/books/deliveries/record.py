@@ -40,7 +40,7 @@ class Import(NamedTuple):
     reason: str
 
 
-class Asked(NamedTuple):
+class QuarantineQuestion(NamedTuple):
     """A question on record: a file that was not imported."""
 
     number: int

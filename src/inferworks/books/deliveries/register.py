@@ -24,7 +24,7 @@ from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, St
 from inferworks.books.deliveries.elsewhere import counted_once
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing
 from inferworks.books.deliveries.parts import Part, Spans, merged, reach
-from inferworks.books.deliveries.record import Asked, Import, Outcome, State, Told
+from inferworks.books.deliveries.record import Import, Outcome, QuarantineQuestion, State, Told
 from inferworks.books.deliveries.saying import (
     Lot,
     beside_text,
@@ -126,7 +126,7 @@ class Register:
             ) in self._parts("1" if not numbers else f"number IN ({_listed(numbers)})")
         ]  # fmt: skip
 
-    def questions(self, *, settled: bool = False) -> list[Asked]:
+    def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
         """The questions that are open; with `settled` the others too."""
         rows = self._db.execute(
             "SELECT questions.number, file, file_sha256, kind, issuer, account, period, start_ns, end_ns, "
@@ -135,10 +135,11 @@ class Register:
             "ORDER BY questions.number"
         )
         return [
-            Asked(row[0], row[1], row[2], Delivery(*row[3:7]), *row[7:]) for row in rows.fetchall()
+            QuarantineQuestion(row[0], row[1], row[2], Delivery(*row[3:7]), *row[7:])
+            for row in rows.fetchall()
         ]
 
-    def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
+    def settle(self, number: int, reason: str, by: str, at_ns: int) -> QuarantineQuestion:
         """Settle the question `number`: its file stays out. UserError when it is not open."""
         with transaction(self._db):
             found = [asked for asked in self.questions() if asked.number == number]

@@ -37,7 +37,7 @@ from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed
 from inferworks.books.deliveries.landing import SCHEMA as DELIVERIES
-from inferworks.books.deliveries.record import Asked, Import, Outcome
+from inferworks.books.deliveries.record import Import, Outcome, QuarantineQuestion
 from inferworks.books.deliveries.register import Register
 from inferworks.books.deliveries.validate import Held, registered
 from inferworks.books.lines import Glance, glance
@@ -167,13 +167,13 @@ class BookStore:
         with self._db.translated():
             return self._register.imports() if self._db.version() == VERSION else []
 
-    def questions(self, *, settled: bool = False) -> list[Asked]:
+    def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
         """The questions that files left which were not imported."""
         with self._db.translated():
             known = self._db.version() == VERSION
             return self._register.questions(settled=settled) if known else []
 
-    def settle(self, number: int, reason: str, by: str, at_ns: int) -> Asked:
+    def settle(self, number: int, reason: str, by: str, at_ns: int) -> QuarantineQuestion:
         """Let a question be settled: its file stays out. UserError when it is not open."""
         with self._db.translated():
             return self._register.settle(number, reason, by, at_ns)

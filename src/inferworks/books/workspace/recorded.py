@@ -15,7 +15,7 @@ from inferworks.books.accounting.basis import Basis
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.closing.inputs import Arrived, all_facts, reference_statement
-from inferworks.books.deliveries.record import Asked
+from inferworks.books.deliveries.record import QuarantineQuestion
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import Inputs, Rules
@@ -205,7 +205,7 @@ def _refused_lines(
             yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
 
 
-def _questions(questions: Iterable[Asked], span: Span) -> Iterator[tuple[str, str]]:
+def _questions(questions: Iterable[QuarantineQuestion], span: Span) -> Iterator[tuple[str, str]]:
     """Yield the files in quarantine that may belong to `span`, each with its question."""
     for one in questions:
         if span.meet(one.start_ns, one.end_ns).length_ns:

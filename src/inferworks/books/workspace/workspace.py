@@ -48,7 +48,7 @@ from inferworks.books.closing.prior_period import (
     LaterCorrection,
 )
 from inferworks.books.closing.seal import Close, Reopening, sha256_of
-from inferworks.books.deliveries.record import Asked, Import, State
+from inferworks.books.deliveries.record import Import, QuarantineQuestion, State
 from inferworks.books.exports.base import Books, ExportFile, books_of
 from inferworks.books.exports.chart_of_accounts import Chart, load_chart
 from inferworks.books.exports.formats import IMPORTED_LEDGERS, JOURNALS, exporter
@@ -251,12 +251,12 @@ class Workspace(Statements):
             )
         return Voided(one, changed.gone, late_texts(changed.late, calendar))
 
-    def questions(self, *, settled: bool = False) -> list[Asked]:
+    def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
         """Return the questions of files in quarantine; with `settled` the answered ones too."""
         with open_store(self.settings.folder, read_only=True) as store:
             return store.questions(settled=settled)
 
-    def settle(self, number: int, reason: str) -> Asked:
+    def settle(self, number: int, reason: str) -> QuarantineQuestion:
         """Settle a question: its file stays out, and no close waits for it.
 
         UserError without a reason, or when the question is not open.
@@ -455,8 +455,9 @@ class Workspace(Statements):
     ) -> Closed:
         """Close a period: compute its statement, check it, and seal it with its inputs.
 
-        `accept` is a reason to leave out what is in quarantine; with `begin` the books begin here.
-        UserError when an earlier period is open, BooksError when an invariant does not hold.
+        `accept` is a reason to leave out what is in quarantine, or to close a period in which nothing is
+        recorded; with `begin` the books begin here. UserError without such a reason and when an earlier
+        period is open, BooksError when an invariant does not hold.
         """
         settings, now_ns = self.settings, self.settings.clock.now_ns()
         with self._ledger(read_only=False) as ledger, settings.folder.keep_lake(changing=False):

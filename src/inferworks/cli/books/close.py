@@ -17,7 +17,12 @@ from inferworks.money import format_pico
 
 @click.command()
 @click.argument("period")
-@click.option("--accept", metavar="REASON", default="", help="Leave out what is in quarantine.")
+@click.option(
+    "--accept",
+    metavar="REASON",
+    default="",
+    help="Leave out what is in quarantine, or close a period with no records.",
+)
 @click.option("--begin", is_flag=True, help="Begin the books here; leave out earlier records.")
 @click.option("--policy", metavar="NAME", help="A shipped policy or a TOML file.  [default: gaap]")
 @click.option(

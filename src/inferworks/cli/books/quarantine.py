@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.deliveries.record import Asked
+from inferworks.books.deliveries.record import QuarantineQuestion
 from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
@@ -67,7 +67,7 @@ def settle(
         say(f"Settled: {question.file} stays out ({question.reason}).")
 
 
-def _as_json(question: Asked) -> dict[str, object]:
+def _as_json(question: QuarantineQuestion) -> dict[str, object]:
     return {
         "number": question.number,
         "file": question.file,
