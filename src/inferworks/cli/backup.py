@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.cli.options import config_option, data_option, json_option, read_config
+from inferworks.cli.options import FilePath, config_option, data_option, json_option, read_config
 from inferworks.cli.scrub import show
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
@@ -16,7 +16,7 @@ from inferworks.wiring.scrub import scrub
 
 
 @click.command()
-@click.argument("to", type=click.Path(path_type=Path))
+@click.argument("to", type=FilePath())
 @config_option
 @data_option
 @json_option

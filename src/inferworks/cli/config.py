@@ -15,7 +15,7 @@ import msgspec
 
 from inferworks.cli.config_text import config_toml
 from inferworks.cli.litellm.config import read_litellm
-from inferworks.cli.options import Command, json_option, read_config
+from inferworks.cli.options import Command, FilePath, json_option, read_config
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.config import FILE_NAME, shown
 from inferworks.errors import UserError
@@ -30,7 +30,7 @@ _NO_FILE = f"There is no {FILE_NAME} here: the defaults hold, and what the envir
 def _file_option(command: Command) -> Command:
     return click.option(
         "--file", "--config", "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FilePath(folders=False),
         help="Configuration file.  [default: inferworks.toml, if there]",
     )(command)  # fmt: skip
 
@@ -100,9 +100,9 @@ def import_config() -> None:
 
 
 @import_config.command()
-@click.argument("source", metavar="CONFIG.YAML", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("source", metavar="CONFIG.YAML", type=FilePath(folders=False))
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--out", type=FilePath(folders=False), metavar="FILE",
     help="New file to write.  [default: standard output]",
 )  # fmt: skip
 def litellm(source: Path, out: Path | None) -> None:

@@ -33,6 +33,7 @@ from inferworks.cli.customer_facts import (
     show,
 )
 from inferworks.cli.options import (
+    FilePath,
     config_option,
     data_folder,
     data_option,
@@ -74,7 +75,7 @@ _output = click.option(
 _plan_option = click.option(
     "--plan",
     "plan_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(folders=False),
     help="A price plan (TOML), instead of the two prices.",
 )
 

@@ -19,7 +19,7 @@ from inferworks.books.bills.base import no_progress, open_bill
 from inferworks.books.bills.detect import reader_for
 from inferworks.books.repository.store import BookStore
 from inferworks.books.workspace.importing import readers
-from inferworks.cli.options import DEFAULT_REPORT, free_place
+from inferworks.cli.options import DEFAULT_REPORT, FilePath, free_place
 from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock
 from inferworks.demo.run import DemoResult, Settings, prepare, run
@@ -37,9 +37,9 @@ from inferworks.folder import DataFolder
               help="Number of calls.  [default: 20 a second]")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Seed of the calls and their order.")  # fmt: skip
-@click.option("--trace", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--trace", type=FilePath(folders=False),
               help="Take arrivals and lengths from a request trace (Azure's CSV).")  # fmt: skip
-@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--report", "report_path", type=FilePath(folders=False),
               help="Path of the HTML report; the default overwrites nothing.  "
               "[default: inferworks-report.html]")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Keep the data folder, to look into it afterwards.")

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from inferworks.cli.config import write_new
+from inferworks.cli.options import FilePath
 from inferworks.cli.show import say
 from inferworks.config import FILE_NAME
 
@@ -48,7 +49,7 @@ access = "off"          # "text" or "json": a line for each call, to standard er
 
 @click.command(short_help="Write a configuration file to begin with.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path(FILE_NAME),
+    "--out", type=FilePath(folders=False), default=Path(FILE_NAME),
     show_default=True, help="File to write; nothing is overwritten.",
 )  # fmt: skip
 def init(out: Path) -> None:

@@ -21,12 +21,25 @@ DEFAULT_REPORT = Path("inferworks-report.html")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class FilePath(click.Path):
+    """Path of a file or folder as a `Path`; an empty one, as of a variable that is not set, is refused."""
+
+    def __init__(self, *, files: bool = True, folders: bool = True) -> None:
+        super().__init__(file_okay=files, dir_okay=folders, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path that `value` names."""
+        if not str(value).strip():
+            self.fail("it is empty; check the variable that it came from", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def config_option(command: Command) -> Command:
     """`--config FILE`."""
     return click.option(
         "--config",
         "config_path",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=FilePath(folders=False),
         help="Configuration file.  [default: inferworks.toml, if there]",
     )(command)
 
@@ -36,7 +49,7 @@ def data_option(command: Command) -> Command:
     return click.option(
         "--data",
         "data_path",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=FilePath(files=False),
         help="Data folder.  [default: ./inferworks-data, or as configured]",
     )(command)
 

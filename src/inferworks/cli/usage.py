@@ -85,7 +85,7 @@ def import_usage(
     folder = data_folder(config_path, data_path)
     taken: dict[str, Received] = {}
     mappings = [mapping for mapping in shipped() if kind_of(mapping.of_kind.columns)]
-    with source_files(files, lake_at) as sources:
+    with source_files(files, lake_at, folder) as sources:
         refused, late = list(sources.problems), list(sources.notes)
         for file in sources.files:
             try:

@@ -18,6 +18,7 @@ from inferworks.books.workspace.workspace import Workspace
 from inferworks.choices import path_of
 from inferworks.clock import SystemClock
 from inferworks.config import Config, Supplier, load
+from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.wiring.billing import billing_table
@@ -33,7 +34,8 @@ def open_books(
 
     `config` is a file of settings; without one, `inferworks.toml` of the working directory and the
     environment are read. `note` is called with sentences that qualify a result. Stores are opened for each
-    question and closed after it. UserError when a setting or the folder cannot be used.
+    question and closed after it. UserError when a setting or the folder cannot be used. A folder that
+    holds no books yet is begun by the first import; until then, a question raises DataFolderError.
 
     >>> books = open_books("inferworks-data")
     >>> october = books.query("2025-10")
@@ -43,6 +45,12 @@ def open_books(
     >>> books.verify()
     Verified(findings=[], closes=2)
     """
+    if not str(folder).strip():
+        raise DataFolderError(
+            "the name of the data folder is empty; name one, as in inferworks-data"
+        )
+    if config is not None and not str(config).strip():
+        raise UserError("the name of the configuration file is empty; name one, or leave it out")
     place = path_of("folder", folder)
     read = load(None if config is None else path_of("config", config), os.environ)
     data = msgspec.structs.replace(read.data, folder=str(place))

@@ -66,7 +66,8 @@ def test_a_question_says_what_each_answer_comes_to() -> None:
     assert "nothing of it was imported" in text
     assert "--part if both count (4.40 USD in all)" in text
     assert "--replace if it stands instead (1.40 USD in all)" in text
-    assert "in commands of their own" in beside_text("A Cloud's November", ONE, MORE)
+    assert text.endswith('as ImportOptions: overlap="part" or "replace"')
+    assert "import the two one after the other" in beside_text("A Cloud's November", ONE, MORE)
 
 
 def test_notices() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.command_line import invoke, run
+from tests.support.command_line import invoke, refusal, run
 
+from inferworks.errors import DataFolderError, UserError
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import LocalLake
+from inferworks.wiring.books import open_books
 
 BILL = """\
 BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,InvoiceIssuerName,InvoiceId
@@ -93,7 +95,7 @@ def test_a_pattern_and_an_empty_folder() -> None:
     assert names(told("bills/**/euros*", "bills/2026-11/rates.csv")) == ["rates.csv", "euros.csv"]
     assert told("nothing/*.csv")["refused"] == ["nothing/*.csv: no file matches"]
     Path("empty").mkdir()
-    assert told("empty")["notes"] == ["empty: the folder is empty"]
+    assert told("empty")["notes"] == ["empty: no file to import is in the folder"]
 
 
 def test_a_file_that_is_named_must_be_a_bill() -> None:
@@ -183,3 +185,47 @@ def test_usage_comes_in_the_same_forms() -> None:
     )
     for command in ("usage", "books"):
         run(command, "import", "spend.jsonl")
+
+
+def test_an_empty_name_is_refused_and_stands_for_no_folder() -> None:
+    """A variable that is not set names nothing; the working directory is not read in its place."""
+    Path("a.csv").write_text(bill("a"))
+    assert "the name of a file to import is empty" in refusal("books", "import", "")
+    assert not Path("inferworks-data").exists()
+    for options in (["--data", ""], ["--config", ""], ["--mapping", " "]):
+        assert "it is empty" in refusal("books", "import", "a.csv", *options)
+    with pytest.raises(DataFolderError, match="the name of the data folder is empty"):
+        open_books("")
+    with pytest.raises(UserError, match="the name of the configuration file is empty"):
+        open_books("data", "")
+
+
+def test_the_files_of_the_data_folder_are_none_to_import() -> None:
+    """Neither by a folder that holds it nor by a pattern; bills beside them are, even within it."""
+    Path("a.csv").write_text(bill("a"))
+    assert names(told(".")) == ["a.csv"]
+    assert (names(told(".")), told(".")["notes"]) == (["a.csv"], [])
+    Path("inferworks-data/b.csv").write_text(bill("b"))
+    assert names(told("inferworks-data/*")) == ["b.csv"]
+    assert names(told("inferworks-data")) == ["b.csv"]
+
+
+def test_a_first_import_that_is_refused_begins_nothing() -> None:
+    """No folder is left, and no books in one that was there; what was begun before stays."""
+    Path("bad.csv").write_text("a,b\n1,2\n")
+    for name in ("nosuch.csv", "bad.csv"):
+        refusal("books", "import", name, "--data", "new/data")
+        assert not Path("new").exists()
+    Path("there").mkdir()
+    refusal("books", "import", "bad.csv", "--data", "there")
+    assert not Path("there/books.db").exists()
+    for words in (["statement"], ["verify"], ["periods"], ["estimates"], ["imports", "list"]):
+        assert "is no data folder: it holds no books" in refusal("books", *words, "--data", "there")
+    with pytest.raises(DataFolderError, match="begin with: inferworks books import FILE"):
+        open_books("there").verify()
+    assert "is no data folder" in refusal("books", "close", "2025-10", "--data", "there")
+    Path("good.csv").write_text(bill("a"))
+    refusal("books", "import", "good.csv", "bad.csv", "--data", "there")
+    assert Path("there/books.db").exists()
+    refusal("books", "import", "bad.csv", "--data", "there")
+    assert [one.file for one in open_books("there").imports()] == ["good.csv"]

@@ -478,8 +478,8 @@ class Survey:
         point, comma = number(doubt.text, "."), number(doubt.text, ",")
         raise BillError(
             f"{self._name}, column {column}: {doubt} is {point} or {comma}, and no other value of the "
-            "column tells; say which with --decimal-mark . or --decimal-mark , (or decimal_mark in a "
-            "mapping), or write one of its values with decimals"
+            "column tells; say which with --decimal-mark . or --decimal-mark , (ImportOptions or a "
+            "mapping: decimal_mark), or write one of its values with decimals"
         )
 
     def _moment(self, column: str, seen: _Seen) -> None:
@@ -523,7 +523,7 @@ class Survey:
             column, seen = self._short
             raise BillError(
                 f"{self._name}, column {column}: {seen} has a year of two digits; say what comes first "
-                "with --dates MDY, --dates DMY or --dates YMD (or dates in a mapping)"
+                "with --dates MDY, --dates DMY or --dates YMD (ImportOptions or a mapping: dates)"
             )
         if not (self._open or self._orders):
             return None
@@ -548,7 +548,7 @@ class Survey:
         )
         raise BillError(
             f"{self._name}, column {column}: {seen} is {readings}, and no other day of the file tells; "
-            "say which (or dates in a mapping)"
+            "say which (ImportOptions or a mapping: dates)"
         )
 
     def _within(self, order: Order) -> bool:

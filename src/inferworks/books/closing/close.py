@@ -104,7 +104,7 @@ def close_period(ledger: Ledger, source: Source, request: CloseRequest) -> Close
         raise UserError(
             f"period {period.name} cannot be closed: {len(conflicts)} {items}, in quarantine or missing, "
             f"may belong to it\n{listed}\nresolve them with their senders, or close without them: "
-            f'inferworks books close {period.name} --accept "REASON"'
+            f'inferworks books close {period.name} --accept "REASON" (accept="REASON")'
         )
     late = list(restated(ledger, source, closes, period.end_ns))
     inputs = with_closed_months(ledger, closes, late, source.inputs(period.span))
@@ -168,7 +168,9 @@ def reopen_period(
     without a reason.
     """
     if not reason.strip():
-        raise UserError(f"period {period.name}: give the reason for reopening it with --reason")
+        raise UserError(
+            f"period {period.name}: give the reason for reopening it with --reason (reason)"
+        )
     closes = {close.period: close for close in standing(ledger.records())}
     if period not in closes:
         raise UserError(f"period {period.name} is not closed; there is nothing to reopen")
@@ -291,7 +293,11 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
         first_ns = None if earliest_ns is None else min(earliest_ns, period.start_ns)
     if first_ns not in (None, period.start_ns):
         earlier = periods.holding(first_ns)
-        begin = "" if periods.closed else f"; or begin the books with {period.name}, with --begin"
+        begin = (
+            ""
+            if periods.closed
+            else f"; or begin the books with {period.name}, with --begin (begin=True)"
+        )
         raise UserError(
             f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
             f"closed in order, so first: inferworks books close {earlier.name}{begin}"

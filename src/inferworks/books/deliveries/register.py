@@ -447,7 +447,7 @@ class Register:
         if beside:
             lines = sum(old.lines for old in beside) + sum(old.lines for old in there)
             spans = merged(span for old in question.overlap for span in old.spans)
-            other = Lot(lines, {}, spans, ("another file of this command",))
+            other = Lot(lines, {}, spans, ("another file of the same import",))
             return beside_text(str(delivery), arrived, other)
         if delivery.kind == FOCUS:
             spans, by = reach([part]), [part.number]

@@ -10,6 +10,8 @@ from inferworks.books.calendar.moments import moment_text
 from inferworks.books.deliveries.arriving import Total, Totals, added
 from inferworks.books.deliveries.parts import Spans, merged
 
+_AS_OPTION = '; as ImportOptions: overlap="part" or "replace"'
+
 
 class Lot(NamedTuple):
     """Some lines of one delivery: of a part, of several, or of some of the time of these."""
@@ -51,14 +53,14 @@ def question_text(delivery: str, arrived: Lot, overlap: Lot, now: Totals) -> str
     instead = added(both, negated(overlap.totals))
     return _head(delivery, arrived, overlap) + (
         f"Import it with --part if both count ({amounts(both)} in all), or with --replace if it stands "
-        f"instead ({amounts(instead)} in all)"
+        f"instead ({amounts(instead)} in all){_AS_OPTION}"
     )
 
 
 def beside_text(delivery: str, arrived: Lot, overlap: Lot) -> str:
-    """Return the question about a file that overlaps another of the same command."""
+    """Return the question about a file that overlaps another of the same import."""
     return _head(delivery, arrived, overlap) + (
-        "Import with --part if both count, or give the two in commands of their own"
+        'Import with --part (overlap="part") if both count, or import the two one after the other'
     )
 
 
@@ -84,7 +86,8 @@ def older_text(delivery: str, arrived: Lot, now: Totals) -> str:
     """Return the notice about a file that contains less than what is here."""
     return (
         f"an older copy of {delivery}: its {_lines(arrived.lines)} ({amounts(arrived.totals)}) "
-        f"{arrived.days} change nothing, {amounts(now)} stay; import it with --replace if it stands instead"
+        f"{arrived.days} change nothing, {amounts(now)} stay; import it with --replace "
+        '(overlap="replace") if it stands instead'
     )
 
 

@@ -41,7 +41,9 @@ def wallets_of(settings: Settings, at_ns: int) -> list[Wallet]:
     """
     folder = settings.folder
     if not folder.accounts.exists():
-        raise DataFolderError(f"there are no customers in {folder.path}; name it with --data")
+        raise DataFolderError(
+            f"there are no customers in {folder.path}; name the folder with --data (open_books: folder)"
+        )
     with settings.accounts() as accounts:
         bought = [credit for credit in accounts.credits() if credit.bought_ns <= at_ns]
     if not bought:

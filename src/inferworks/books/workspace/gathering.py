@@ -220,6 +220,7 @@ def estimates_of(
 ) -> tuple[Accuracy, ...]:
     """Return the accuracy of the estimates of a span given by its ends."""
     folder = settings.folder
+    check_folder(folder)
     wanted = wanted_span(start_ns, end_ns)
     lines = BillLines(folder, wanted, settings.currency)
     facts, rules = facts_of(settings, wanted), rules_of(settings, None)

@@ -9,16 +9,22 @@ from inferworks.folder import DataFolder
 
 
 def no_folder(folder: DataFolder) -> DataFolderError:
-    """Return the refusal for a data folder that is not there yet."""
+    """Return the refusal for a data folder that is not there yet, or where nothing was ever recorded."""
+    there = folder.path.is_dir()
+    what = (
+        f"{folder.path} is no data folder: it holds no"
+        if there
+        else f"no data folder {folder.path}"
+    )
     return DataFolderError(
-        f"no data folder {folder.path}; name it with --data, or begin with: "
-        "inferworks books import FILE"
+        f"{what}{' books, no journal and no archive' if there else ''}; name it with --data "
+        "(open_books: folder), or begin with: inferworks books import FILE (import_bills)"
     )
 
 
 def check_folder(folder: DataFolder) -> None:
     """Raise DataFolderError when there is no data folder yet."""
-    if not folder.path.is_dir():
+    if not folder.is_begun:
         raise no_folder(folder)
 
 

@@ -27,6 +27,7 @@ from inferworks.books.bills.manifests import (
     read_manifest,
 )
 from inferworks.errors import BillError, ConfigError, LakeError
+from inferworks.folder import DataFolder
 from inferworks.meter.lakes.base import LakeStore
 
 _MOST_FILES: Final = 100_000
@@ -60,32 +61,41 @@ class Sources(NamedTuple):
 
 
 @contextmanager
-def source_files(words: Sequence[str], open_store: OpenStore) -> Iterator[Sources]:
-    """Yield the files that `words` stand for; downloaded ones are gone when the block ends."""
+def source_files(
+    words: Sequence[str], open_store: OpenStore, data: DataFolder
+) -> Iterator[Sources]:
+    """Yield the files that `words` stand for; downloaded ones are gone when the block ends.
+
+    Folders and patterns bring none of the files that we keep in the `data` folder.
+    """
     files: list[SourceFile] = []
     notes: list[str] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="inferworks-bills-") as folder:
         for number, word in enumerate(words):
             try:
-                found = _files_of(word, Path(folder) / str(number), open_store)
+                found = _files_of(word, Path(folder) / str(number), open_store, data)
                 files += found.files
                 notes += found.notes
                 problems += found.problems
                 if not (found.files or found.problems):
-                    notes.append(f"{word}: the folder is empty")
+                    notes.append(f"{word}: no file to import is in the folder")
             except (BillError, ConfigError, LakeError) as error:
                 text = str(error).removeprefix("lake.url: ").partition(" Debug source")[0]
                 problems.append(text)
         yield Sources(files, notes, problems)
 
 
-def _files_of(word: str, cache: Path, open_store: OpenStore) -> Sources:
+def _files_of(word: str, cache: Path, open_store: OpenStore, data: DataFolder) -> Sources:
+    if not word.strip():
+        raise BillError(
+            "the name of a file to import is empty; check the variable that it came from"
+        )
     if "://" in word and not word.startswith("file://"):
         return _in_store(word, cache, open_store)
     path = Path(word.removeprefix("file://"))
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, data)
     if path.exists() or _WILDCARDS.isdisjoint(word):
         if is_manifest(path.name) and path.is_file():
             manifest = read_manifest(str(path.absolute()), bytes_of(path))
@@ -95,9 +105,13 @@ def _files_of(word: str, cache: Path, open_store: OpenStore) -> Sources:
     matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
     if not matches:
         raise BillError(f"{word}: no file matches")
-    found = [_in_folder(match) for match in matches if match.is_dir()]
+    found = [_in_folder(match, data) for match in matches if match.is_dir()]
     files = [file for one in found for file in one.files]
-    files += [_local(match.name, match, named=True) for match in matches if match.is_file()]
+    files += [
+        _local(match.name, match, named=True)
+        for match in matches
+        if match.is_file() and not data.is_ours(match)
+    ]
     return Sources(
         sorted(files, key=lambda file: str(file.path)),
         [note for one in found for note in one.notes],
@@ -109,8 +123,9 @@ def _local(name: str, path: Path, *, named: bool, part: Delivered | None = None)
     return SourceFile(name, path, named, str(path.absolute().parent), part)
 
 
-def _in_folder(folder: Path) -> Sources:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+def _in_folder(folder: Path, data: DataFolder) -> Sources:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    paths = sorted(path for path in found if not data.is_ours(path))
     _check_count(str(folder), len(paths))
     by_name = {path.relative_to(folder).as_posix(): path for path in paths}
     which = chosen(

@@ -238,7 +238,7 @@ class Workspace(Statements):
         is not in force.
         """
         if not reason.strip():
-            raise UserError(f"import {number}: say why it is voided, with --reason")
+            raise UserError(f"import {number}: say why it is voided, with --reason (reason)")
         settings = self.settings
         calendar = calendar_of(settings.folder)
         with open_store(settings.folder, read_only=False) as store:
@@ -262,7 +262,9 @@ class Workspace(Statements):
         UserError without a reason, or when the question is not open.
         """
         if not reason.strip():
-            raise UserError(f"question {number}: say why its file stays out, with --reason")
+            raise UserError(
+                f"question {number}: say why its file stays out, with --reason (reason)"
+            )
         by, at_ns = current_user(), self.settings.clock.now_ns()
         with open_store(self.settings.folder, read_only=False) as store:
             question = store.settle(number, reason.strip(), by, at_ns)

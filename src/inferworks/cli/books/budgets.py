@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from inferworks.books.analysis.budget import (
@@ -11,12 +9,13 @@ from inferworks.books.analysis.budget import (
     Against,
 )
 from inferworks.cli.books.formatting import amount, percentage, places_for, print_figures
+from inferworks.cli.options import FilePath
 from inferworks.cli.show import say
 
 budget_option = click.option(
     "--budget",
     "budget",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(folders=False),
     help="Budget to compare with: a CSV of period, line and amount.",
 )
 """The option that names a budget."""

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from inferworks.books.exports.chart_of_accounts import accounts, load_chart, shipped_chart
+from inferworks.cli.options import FilePath
 from inferworks.cli.show import print_table, say, say_on
 
 
 @click.command("chart")
-@click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="[FILE]", required=False, type=FilePath())
 def show_chart(path: Path | None) -> None:
     """Print the chart of accounts that ships, or check FILE and show where each account goes.
 

@@ -10,7 +10,7 @@ from inferworks.books.closing.close import Closed
 from inferworks.books.statement.statement import accrued_json, true_up_json
 from inferworks.cli.books.formatting import amount, places_of, print_figures
 from inferworks.cli.books.opening import workspace_of
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.cli.options import FilePath, config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 from inferworks.money import format_pico
 
@@ -28,7 +28,7 @@ from inferworks.money import format_pico
 @click.option(
     "--pools",
     "pools_path",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Rules for cost pools, instead of the shipped ones.",
 )
 @config_option

@@ -17,6 +17,7 @@ from inferworks.books.workspace.workspace import SELLER
 from inferworks.cli.books.budgets import budget_option
 from inferworks.cli.books.comparatives import compare_option
 from inferworks.cli.books.query import QueryOptions, query_options
+from inferworks.cli.options import FilePath
 from inferworks.cli.show import say
 from inferworks.errors import UserError
 
@@ -25,7 +26,9 @@ _CENTS = 2
 
 @click.command()
 @click.argument("form", metavar="FORMAT", type=click.Choice([*FORMATS, *JOURNALS]))
-@click.option("--out", type=click.Path(path_type=Path), help="A file, or a folder for several.")
+@click.option(
+    "--out", type=FilePath(), help="A file, or a folder for several; replaces what is there."
+)
 @click.option(
     "--seller",
     metavar="NAME",
@@ -34,7 +37,7 @@ _CENTS = 2
 @click.option(
     "--chart",
     "chart_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(folders=False),
     help="Chart of accounts of a journal; `books chart` prints the shipped one.",
 )
 @click.option(

@@ -13,7 +13,7 @@ from inferworks.books.period import Period
 from inferworks.cli.books.dates import moments
 from inferworks.cli.books.formatting import amount, places_for, print_figures
 from inferworks.cli.books.opening import workspace_of
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.cli.options import FilePath, config_option, data_option, json_option
 from inferworks.cli.show import print_json, say
 
 
@@ -32,7 +32,7 @@ from inferworks.cli.show import print_json, say
 @click.option(
     "--pools",
     "pools_path",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Rules for cost pools, instead of the shipped ones.",
 )
 @config_option

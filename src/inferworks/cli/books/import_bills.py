@@ -10,7 +10,7 @@ import msgspec
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.cli.books.format_options import format_options
 from inferworks.cli.books.opening import print_note, workspace_of
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.cli.options import FilePath, config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table
 from inferworks.cli.watch import watched
 
@@ -21,7 +21,7 @@ from inferworks.cli.watch import watched
     "--mapping",
     "mapping_path",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Mapping of the columns, for files of unknown form.",
 )
 @click.option("--part", is_flag=True, help="Count a file that overlaps another beside it.")

@@ -8,15 +8,16 @@ import click
 
 from inferworks.books.workspace.mapping_draft import draft_mapping
 from inferworks.cli.config import write_new
+from inferworks.cli.options import FilePath
 from inferworks.cli.show import say, say_on
 
 
 @click.command("map")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=FilePath())
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="File to write.  [default: standard output]",
 )
 def map_columns(file: Path, output: Path | None) -> None:

@@ -13,7 +13,7 @@ from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.workspace import Workspace
 from inferworks.cli.books.dates import moments
 from inferworks.cli.books.opening import workspace_of
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.cli.options import FilePath, config_option, data_option, json_option
 
 
 class QueryOptions(NamedTuple):
@@ -84,6 +84,6 @@ _POLICY = click.option(
 _POOLS = click.option(
     "--pools",
     "pools_path",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Rules for cost pools, instead of the shipped ones.",
 )

@@ -14,13 +14,13 @@ from inferworks.books.repository.reconcile import Check
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.cli.books.format_options import format_options
 from inferworks.cli.books.opening import workspace_of
-from inferworks.cli.options import config_option, data_option, json_option
+from inferworks.cli.options import FilePath, config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.money import format_pico
 
 
 @click.command()
-@click.argument("invoices", required=False, type=click.Path(path_type=Path))
+@click.argument("invoices", required=False, type=FilePath())
 @click.option("--period", metavar="MONTH", help="Month whose bills are expected (2026-11).")
 @format_options
 @config_option

@@ -11,13 +11,13 @@ from inferworks.cli.books.budgets import budget_option
 from inferworks.cli.books.comparatives import compare_option
 from inferworks.cli.books.export import put_out
 from inferworks.cli.books.query import QueryOptions, query_options
-from inferworks.cli.options import DEFAULT_REPORT, free_place
+from inferworks.cli.options import DEFAULT_REPORT, FilePath, free_place
 
 
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Path of the report; the default overwrites nothing.  [default: inferworks-report.html]",
 )
 @compare_option
