@@ -10,6 +10,7 @@ import pytest
 from tests.support.command_line import document, run
 
 from inferworks.books.calendar.moments import parse_moment_ns
+from inferworks.books.repository.store import BookStore
 from inferworks.folder import DataFolder
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.books import a_usage
@@ -153,7 +154,9 @@ def test_reports_and_exports_say_so_too(tmp_path: Path) -> None:
 
 def test_nothing_recorded_is_no_period() -> None:
     """A folder without bills and calls says so, and names no month."""
-    Path("inferworks-data/books.db").unlink()
+    books = Path("inferworks-data/books.db")
+    books.unlink()
+    BookStore(books).close()
     said = run("books", "statement")
     assert "nothing recorded yet" in said.stdout
     assert said.stderr == ""
