@@ -37,7 +37,7 @@ import inferworks
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.http.client import HttpClient, Origin
-from inferworks.testing.in_process_gateway import CHAT, open_door
+from inferworks.testing.in_process_gateway import CHAT, open_gateway_over
 from inferworks.testing.providers import A_MODEL
 
 WARM_CALLS: Final = 20
@@ -195,7 +195,7 @@ async def walks(peer: Peer, *, with_time: bool) -> dict[str, tuple[Walk, float]]
     with closing(HttpClient()) as client:
         provider = openai_provider(client, NoCredential(), name="openai")
         origin = Origin("127.0.0.1", peer.port, tls=False, base_path="/v1")
-        async with open_door(provider, origin=origin) as gateway:
+        async with open_gateway_over(provider, origin=origin) as gateway:
             for name, stream in (("whole", False), ("streamed", True)):
                 order = Order(gateway.port, gateway.secret, stream, 1)
                 await asyncio.to_thread(peer.tell, msgspec.structs.replace(order, calls=WARM_CALLS))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from inferworks.books.repository.store import BookStore
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -148,6 +150,7 @@ def test_what_is_missing_is_said_in_one_line(case: str, tmp_path: Path) -> None:
     (tmp_path / "bill.parquet").write_bytes(b"PAR1....PAR1")
     (tmp_path / "bill.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd....")
     (tmp_path / "inferworks-data").mkdir(mode=0o700)
+    BookStore(tmp_path / "inferworks-data" / "books.db").close()
     done = command(tmp_path, *words)
     [line] = done.stderr.splitlines()
     assert user in line, done
