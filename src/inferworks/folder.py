@@ -13,7 +13,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,8 +90,8 @@ class DataFolder:
 
     @property
     def is_begun(self) -> bool:
-        """True if anything was ever recorded in it: books, a journal, an archive, a ledger or customers."""
-        kept = (self.books, self.journal, self.lake, self.ledger, self.accounts)
+        """True if it was ever used as one: it has books, a journal, an archive, customers or a spool."""
+        kept = (self.books, self.journal, self.lake, self.ledger, self.accounts, self.spool)
         return any(path.exists() for path in kept)
 
     def is_ours(self, path: Path) -> bool:
@@ -101,41 +101,6 @@ class DataFolder:
             inside = Path(os.path.abspath(path)).relative_to(ours)  # noqa: PTH100
             return inside.parts[:1] != () and inside.parts[0].startswith(_OURS)
         return False
-
-    @contextmanager
-    def begin_books(self, is_empty: Callable[[], bool]) -> Iterator[None]:
-        """Make the folder for a block that adds to its books; remove it again where all was refused.
-
-        Only a folder and books that the block made are removed, and only where the books then `is_empty`
-        and nobody else is adding to them. DataFolderError when the folder cannot be made.
-        """
-        made = [path for path in (self.path, *self.path.parents) if not path.exists()]
-        made_books = not self.books.exists()
-        lock = self._share_spool()
-        try:
-            yield
-        finally:
-            if made_books and _lock(lock) and (not self.books.exists() or is_empty()):
-                for name in ("books.db", "books.db-wal", "books.db-shm"):
-                    (self.path / name).unlink(missing_ok=True)
-                with suppress(OSError):  # of a folder that holds other things
-                    for path in (self.spool, *made) if made else ():
-                        path.rmdir()
-            os.close(lock)
-
-    def _share_spool(self) -> int:
-        """Make the folder, and return a shared lock on its spool folder.
-
-        Closing another descriptor of `books.db` itself would release the locks that SQLite has on it.
-        """
-        while True:
-            self.create()
-            with suppress(FileNotFoundError):  # removed by another whose import was refused: again
-                lock = os.open(self.spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                fcntl.flock(lock, fcntl.LOCK_SH)
-                if self.spool.exists() and os.path.samestat(os.fstat(lock), self.spool.stat()):
-                    return lock
-                os.close(lock)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

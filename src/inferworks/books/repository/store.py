@@ -167,11 +167,6 @@ class BookStore:
         with self._db.translated():
             return self._register.imports() if self._db.version() == VERSION else []
 
-    def is_empty(self) -> bool:
-        """Return True if no import, exchange rate or question is on record."""
-        with self._db.translated():
-            return not (self._rate_rows() or self.imports() or self.questions(settled=True))
-
     def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
         """The questions that files left which were not imported."""
         with self._db.translated():

@@ -105,16 +105,10 @@ def import_files(
 
     Files that cannot be imported are refused in the result, and the others imported. BillError when the
     mapping cannot be used; DataFolderError or UserError when the books or the meter cannot be written.
-    Where all is refused, no data folder or books are begun.
     """
-    folder, imported = settings.folder, list[ImportedFile]()
-
-    def is_empty() -> bool:
-        with BookStore(folder.books, read_only=True) as store:
-            return not imported and store.is_empty()
-
+    folder = settings.folder
+    folder.create()
     with (
-        folder.begin_books(is_empty),
         BookStore(folder.books, currency=settings.currency) as store,
         source_files(words, settings.object_store, folder) as sources,
     ):
@@ -123,7 +117,6 @@ def import_files(
         for together in _deliveries(sorted(sources.files, key=_turn)):
             work.add_delivery(together)
         work.post()
-        imported += work.imported
         notes = [*work.notes(), *sources.notes]
     notes += work.unexplained.questions()
     return ImportResult(tuple(work.imported), tuple(work.refused), tuple(notes))
