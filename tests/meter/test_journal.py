@@ -306,9 +306,18 @@ async def test_a_fault_in_the_writer_leaves_nobody_waiting(
     await well_again(journal)
     assert journal.alive
     await journal.commit(make_usage(call_id="b"))
+    in_trouble, is_in_trouble = module.Journal._in_trouble, threading.Event()
+
+    def noted(journal: Journal, error: Exception) -> JournalError:
+        trouble = in_trouble(journal, error)
+        is_in_trouble.set()
+        return trouble
+
+    monkeypatch.setattr(module.Journal, "_in_trouble", noted)
     monkeypatch.setattr(module.Journal, "_next_entry", raise_once(module.Journal._next_entry))
-    with suppress(JournalError):  # it may have raised before
+    with suppress(JournalError):  # the fault may come before the record, or after it
         await journal.commit(make_usage(call_id="c"), otherwise=as_failed)
+    assert await asyncio.to_thread(is_in_trouble.wait, 10)
     await well_again(journal)
     await journal.commit(make_usage(call_id="d"))
     journal.close()
