@@ -145,6 +145,12 @@ def metered(
         warnings.warn(failure, RuntimeWarning, stacklevel=3)
 
 
+def retraction(source: str, event_id: str, reason: str) -> dict[str, object]:
+    """Return the event, as CloudEvents 1.0 in JSON, that retracts the report of this name."""
+    named = {"source": source, "id": event_id}
+    return {"specversion": "1.0", "type": RETRACTION_TYPE, **named, "data": {"reason": reason}}
+
+
 def report(
     events: Sequence[ActivityEvent],
     url: str,
@@ -250,10 +256,7 @@ def _check_key(url: str, key: str, source: str, event_id: str) -> None:
     It is asked to retract a report that was never made, for which it checks both and records nothing. One
     that cannot be reached, or is busy, is not asked twice: it may be back when the block ends.
     """
-    question = {
-        "specversion": "1.0", "type": RETRACTION_TYPE, "source": source, "id": event_id,
-        "data": {"reason": "check of a key"},
-    }  # fmt: skip
+    question = retraction(source, event_id, "check of a key")
     try:
         status, answer = _post(url, key, json.dumps([question]).encode())
     except (OSError, http.client.HTTPException):

@@ -14,10 +14,10 @@ from inferworks.clock import SystemClock
 from inferworks.errors import JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance
 from inferworks.meter.activity import Received, record_reported, retract
-from inferworks.meter.events import RETRACTION_TYPE, Reported, envelope
+from inferworks.meter.events import Reported, envelope
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.metering import KEY_VARIABLE, send
+from inferworks.metering import KEY_VARIABLE, retraction, send
 
 _BATCH = 1000
 """Events in one request to a running gateway."""
@@ -47,11 +47,7 @@ def retract_usage(names: Sequence[tuple[str, str]], reason: str, folder: DataFol
     instance = folder.instance()
     try:
         if instance is not None:
-            events = [
-                {"specversion": "1.0", "type": RETRACTION_TYPE, "source": source, "id": id_,
-                 "data": {"reason": reason}}
-                for source, id_ in names
-            ]  # fmt: skip
+            events = [retraction(source, id_, reason) for source, id_ in names]
             return _sent(events, instance, os.environ)
         with folder.hold():
             return asyncio.run(_retracted(names, reason, folder))
