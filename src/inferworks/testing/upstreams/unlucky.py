@@ -4,8 +4,8 @@ Problem. A reader that is tried with the answers of a vendor's documentation fai
 count with a fraction, a null for an object, a comment before the first event, the calls of two tools with
 the same index. Each was met by somebody's users first.
 
-Decision. Each such form is a row with a name, its source, and its change to a whole body, to the events of
-a stream, or to their bytes. A form never changes the text, the calls or the counts, so the result of
+Decision. Each such form has a name, its source, and its change to a whole body, to the events of a stream,
+or to their bytes. A form never changes the text, the calls or the counts, so the result of
 reading it must equal that of the plain answer. A test names a form, or draws some by a seed. A form that
 needs something (calls, usage) leaves an answer without it as it is.
 
@@ -18,15 +18,24 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 Body = dict[str, Any]
 Events = Sequence[Body]
 CHAT, RESPONSES, MESSAGES, CONVERSE = "chat", "responses", "messages", "converse"
 _JSON = frozenset({CHAT, RESPONSES, MESSAGES, CONVERSE})
 _SSE = frozenset({CHAT, RESPONSES, MESSAGES})
+_CHATS, _CLAUDE = frozenset({CHAT}), frozenset({MESSAGES})
+_NAMED = frozenset({MESSAGES, RESPONSES})
+_DONE = "Dstack-TEE/private-ai-gateway#114"
+_SPEC = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
+
+Stage = Literal["body", "events", "framed"]
+Change = Callable[[Any, Random], Any]
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 class Form(NamedTuple):
@@ -35,12 +44,27 @@ class Form(NamedTuple):
     dialects: frozenset[str]
     source: str
     """Report or specification of the form."""
-    body: Callable[[Body, Random], Body] | None = None
-    """Transformation of a whole body, and unless `events` is given of each event."""
-    events: Callable[[Events, Random], Iterable[Body]] | None = None
-    """Transformation of the events of a stream."""
-    framed: Callable[[Sequence[bytes], Random], Iterable[bytes]] | None = None
-    """Transformation of their bytes; the last item is the end of the stream, which may be empty."""
+    stage: Stage
+    """Object of the change: a whole body and each event of a stream; all events of a stream; or the bytes
+    of each, of which the last item is the end of the stream, which may be empty.
+    """
+    change: Change
+
+
+FORMS: dict[str, Form] = {}
+"""Name -> form, in the order in which they come about: bytes are cut last."""
+
+
+def _form(
+    name: str, dialects: frozenset[str], source: str, stage: Stage = "body"
+) -> Callable[[C], C]:
+    """Enter the change that is defined below into `FORMS`."""
+
+    def enter(change: C) -> C:
+        FORMS[name] = Form(dialects, source, stage, change)
+        return change
+
+    return enter
 
 
 class Luck(NamedTuple):
@@ -52,17 +76,17 @@ class Luck(NamedTuple):
     def body(self, dialect: str, body: Body) -> Body:
         """A whole body in these forms."""
         for form, random in self._forms(dialect):
-            if form.body is not None:
-                body = form.body(copy.deepcopy(body), random)
+            if form.stage == "body":
+                body = form.change(copy.deepcopy(body), random)
         return body
 
     def events(self, dialect: str, events: Iterable[Body]) -> Iterable[Body]:
         """The events of a stream in these forms."""
         for form, random in self._forms(dialect):
-            if form.events is not None:
-                events = form.events(copy.deepcopy(list(events)), random)
-            elif form.body is not None:
-                events = [form.body(copy.deepcopy(event), random) for event in events]
+            if form.stage == "events":
+                events = form.change(copy.deepcopy(list(events)), random)
+            elif form.stage == "body":
+                events = [form.change(copy.deepcopy(event), random) for event in events]
         return events
 
     def framed(self, dialect: str, events: Iterable[bytes], last: bytes = b"") -> Iterable[bytes]:
@@ -71,8 +95,8 @@ class Luck(NamedTuple):
             return chain(events, [last])
         pieces: Iterable[bytes] = [*events, last]
         for form, random in self._forms(dialect):
-            if form.framed is not None:
-                pieces = form.framed(list(pieces), random)
+            if form.stage == "framed":
+                pieces = form.change(list(pieces), random)
         return [piece for piece in pieces if piece]
 
     def _forms(self, dialect: str) -> Iterator[tuple[Form, Random]]:
@@ -100,6 +124,21 @@ def _objects(value: Any) -> Iterator[Body]:
             yield from _objects(part)
 
 
+def _pieces_of_calls(event: Body) -> list[Body]:
+    return [
+        piece
+        for choice in event.get("choices") or ()
+        for piece in (choice.get("delta") or {}).get("tool_calls") or ()
+    ]
+
+
+def _zeros(usage: Body) -> Body:
+    return {name: 0 for name, value in usage.items() if isinstance(value, int)}
+
+
+@_form(
+    "extra fields", _JSON, "https://platform.openai.com/docs/api-reference/backward-compatibility"
+)
 def _extra_fields(body: Body, random: Random) -> Body:
     for one in list(_objects(body)):
         if "contentBlockIndex" not in one:
@@ -107,6 +146,7 @@ def _extra_fields(body: Body, random: Random) -> Body:
     return body
 
 
+@_form("other order", _JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-4")
 def _other_order(body: Body, random: Random) -> Body:
     for one in list(_objects(body)):
         names = list(one)
@@ -117,7 +157,14 @@ def _other_order(body: Body, random: Random) -> Body:
     return body
 
 
-_FRACTIONS = frozenset({"created", "created_at"})
+@_form("time with a fraction", frozenset({CHAT, RESPONSES}), "siyuan-note/siyuan#14787")
+def _fraction(body: Body, random: Random) -> Body:
+    for one in _objects(body):
+        for name in {"created", "created_at"} & one.keys():
+            one[name] += random.randrange(1, 1000) / 1000
+    return body
+
+
 _NULLABLE: Mapping[str, Any] = dict.fromkeys(
     (
         "system_fingerprint", "service_tier", "prompt_tokens_details", "completion_tokens_details",
@@ -125,22 +172,9 @@ _NULLABLE: Mapping[str, Any] = dict.fromkeys(
         "cacheDetails", "metrics", "serviceTier", "incomplete_details",
     )
 )  # fmt: skip
-_NEEDLESS = frozenset(
-    {
-        "system_fingerprint", "created", "created_at", "object", "logprobs", "refusal", "service_tier",
-        "stop_sequence", "cache_creation", "annotations", "sequence_number", "metrics", "serviceTier",
-        "parallel_tool_calls", "tool_choice", "total_tokens", "totalTokens",
-    }
-)  # fmt: skip
 
 
-def _fraction(body: Body, random: Random) -> Body:
-    for one in _objects(body):
-        for name in _FRACTIONS & one.keys():
-            one[name] += random.randrange(1, 1000) / 1000
-    return body
-
-
+@_form("nulls", _JSON, "siyuan-note/siyuan#14787, QuantumNous/new-api#6822")
 def _nulls(body: Body, _random: Random) -> Body:
     """Null where something might be told, none of it needed."""
     for one in list(_objects(body)):
@@ -154,6 +188,16 @@ def _nulls(body: Body, _random: Random) -> Body:
     return body
 
 
+_NEEDLESS = frozenset(
+    {
+        "system_fingerprint", "created", "created_at", "object", "logprobs", "refusal", "service_tier",
+        "stop_sequence", "cache_creation", "annotations", "sequence_number", "metrics", "serviceTier",
+        "parallel_tool_calls", "tool_choice", "total_tokens", "totalTokens",
+    }
+)  # fmt: skip
+
+
+@_form("needless left out", _JSON, "QuantumNous/new-api#6822")
 def _without_needless(body: Body, _random: Random) -> Body:
     for one in list(_objects(body)):
         for name in _NEEDLESS & one.keys():
@@ -161,6 +205,7 @@ def _without_needless(body: Body, _random: Random) -> Body:
     return body
 
 
+@_form("counts as floats", _JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-6")
 def _counts_as_floats(body: Body, _random: Random) -> Body:
     for one in list(_objects(body)):
         for name, value in one.items():
@@ -169,6 +214,7 @@ def _counts_as_floats(body: Body, _random: Random) -> Body:
     return body
 
 
+@_form("content in parts", _CHATS, "BerriAI/litellm#16911")
 def _in_parts(body: Body, _random: Random) -> Body:
     for choice in body.get("choices") or ():
         said = choice.get("message") or choice.get("delta") or {}
@@ -179,44 +225,28 @@ def _in_parts(body: Body, _random: Random) -> Body:
     return body
 
 
-def _thought(name: str) -> Callable[[Body, Random], Body]:
-    """Add thoughts beside the text, in the field `name`."""
-
-    def thoughtful(body: Body, _random: Random) -> Body:
-        for choice in body.get("choices") or ():
-            said = choice.get("message") or choice.get("delta") or {}
-            if said.get("content"):
-                said[name] = "Hm."
-        return body
-
-    return thoughtful
-
-
-def _arguments_as_object(body: Body, _random: Random) -> Body:
+@_form("role in each event", _CHATS, "https://docs.mistral.ai/api/")
+def _role_in_each(body: Body, _random: Random) -> Body:
     for choice in body.get("choices") or ():
-        for call in choice.get("message", {}).get("tool_calls") or ():
-            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+        if "delta" in choice:
+            choice["delta"] = {"role": "assistant", **(choice["delta"] or {})}
     return body
 
 
-def _without_index(events: Events, _random: Random) -> Events:
-    """Drop the index of calls that follow each other; interleaved ones could not be told apart."""
-    pieces = [piece for event in events for piece in _pieces_of_calls(event)]
-    numbers = [piece["index"] for piece in pieces]
-    if numbers == sorted(numbers):
-        for piece in pieces:
-            del piece["index"]
-    return events
+@_form(
+    "empty event first",
+    _CHATS,
+    "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter",
+    "events",
+)
+def _empty_first(events: Events, _random: Random) -> Iterator[Body]:
+    """Begin with an event without content, as Azure does."""
+    empty = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+    yield {**empty, "prompt_filter_results": []}
+    yield from events
 
 
-def _stop_beside_calls(events: Events, _random: Random) -> Events:
-    for event in events:
-        for choice in event["choices"]:
-            if choice["finish_reason"] == "tool_calls":
-                choice["finish_reason"] = "stop"
-    return events
-
-
+@_form("usage on the finish", _CHATS, "router-for-me/CLIProxyAPI#4053", "events")
 def _usage_on_finish(events: Events, _random: Random) -> Iterator[Body]:
     """The usage stands in the event that has the reason, and no event follows."""
     usage = next((event["usage"] for event in reversed(events) if event.get("usage")), None)
@@ -229,10 +259,7 @@ def _usage_on_finish(events: Events, _random: Random) -> Iterator[Body]:
         yield event
 
 
-def _zeros(usage: Body) -> Body:
-    return {name: 0 for name, value in usage.items() if isinstance(value, int)}
-
-
+@_form("zeros before the usage", _CHATS, "router-for-me/CLIProxyAPI#4964", "events")
 def _zeros_first(events: Events, _random: Random) -> Iterator[Body]:
     """Each event counts, and all but the last to zero."""
     usage = next((event["usage"] for event in reversed(events) if event.get("usage")), None)
@@ -240,34 +267,14 @@ def _zeros_first(events: Events, _random: Random) -> Iterator[Body]:
         yield event if usage is None or event.get("usage") else {**event, "usage": _zeros(usage)}
 
 
+@_form("zeros behind the usage", _CHATS, "router-for-me/CLIProxyAPI#4053", "events")
 def _zeros_last(events: Events, _random: Random) -> Iterator[Body]:
     yield from events
     if events[-1].get("usage"):
         yield {**events[-1], "usage": _zeros(events[-1]["usage"])}
 
 
-def _role_in_each(body: Body, _random: Random) -> Body:
-    for choice in body.get("choices") or ():
-        if "delta" in choice:
-            choice["delta"] = {"role": "assistant", **(choice["delta"] or {})}
-    return body
-
-
-def _empty_first(events: Events, _random: Random) -> Iterator[Body]:
-    """Begin with an event without content, as Azure does."""
-    empty = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
-    yield {**empty, "prompt_filter_results": []}
-    yield from events
-
-
-def _pieces_of_calls(event: Body) -> list[Body]:
-    return [
-        piece
-        for choice in event.get("choices") or ()
-        for piece in (choice.get("delta") or {}).get("tool_calls") or ()
-    ]
-
-
+@_form("ids repeated", _CHATS, "ai-dynamo/dynamo#4723", "events")
 def _ids_repeated(events: Events, _random: Random) -> Events:
     ids: dict[int, str] = {}
     for event in events:
@@ -277,6 +284,7 @@ def _ids_repeated(events: Events, _random: Random) -> Events:
     return events
 
 
+@_form("ids empty", _CHATS, "mcowger/plexus#691", "events")
 def _ids_empty(events: Events, _random: Random) -> Events:
     """Behind the first piece of a call, id and name are empty strings and not left out."""
     for event in events:
@@ -286,6 +294,7 @@ def _ids_empty(events: Events, _random: Random) -> Events:
     return events
 
 
+@_form("whole calls of index 0", _CHATS, "su-kaka/gcli2api#406", "events")
 def _whole_calls(events: Events, _random: Random) -> list[Body]:
     """Each call in one event, and the number of each is 0."""
     calls: dict[int, Body] = {}
@@ -306,6 +315,7 @@ def _whole_calls(events: Events, _random: Random) -> list[Body]:
     return kept
 
 
+@_form("calls interleaved", _CHATS, "mcowger/plexus#691", "events")
 def _interleaved(events: Events, _random: Random) -> Events:
     """Interleave the pieces of several calls; those of one call stay in their order."""
     places = [number for number, event in enumerate(events) if _pieces_of_calls(event)]
@@ -324,6 +334,51 @@ def _interleaved(events: Events, _random: Random) -> Events:
     return mixed
 
 
+@_form("calls without index", _CHATS, "ollama/ollama#7881", "events")
+def _without_index(events: Events, _random: Random) -> Events:
+    """Drop the index of calls that follow each other; interleaved ones could not be told apart."""
+    pieces = [piece for event in events for piece in _pieces_of_calls(event)]
+    numbers = [piece["index"] for piece in pieces]
+    if numbers == sorted(numbers):
+        for piece in pieces:
+            del piece["index"]
+    return events
+
+
+@_form("stop beside calls", _CHATS, "googleapis/python-genai#2868", "events")
+def _stop_beside_calls(events: Events, _random: Random) -> Events:
+    for event in events:
+        for choice in event["choices"]:
+            if choice["finish_reason"] == "tool_calls":
+                choice["finish_reason"] = "stop"
+    return events
+
+
+@_form("arguments as an object", _CHATS, "huggingface/text-generation-inference#2461")
+def _arguments_as_object(body: Body, _random: Random) -> Body:
+    for choice in body.get("choices") or ():
+        for call in choice.get("message", {}).get("tool_calls") or ():
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return body
+
+
+@_form(
+    "thoughts in reasoning_content", _CHATS, "https://api-docs.deepseek.com/guides/thinking_mode"
+)
+def _thoughts(body: Body, _random: Random, name: str = "reasoning_content") -> Body:
+    for choice in body.get("choices") or ():
+        said = choice.get("message") or choice.get("delta") or {}
+        if said.get("content"):
+            said[name] = "Hm."
+    return body
+
+
+_form("thoughts in reasoning", _CHATS, "https://openrouter.ai/docs/use-cases/reasoning-tokens")(
+    partial(_thoughts, name="reasoning")
+)
+
+
+@_form("input again as zero", _CLAUDE, "envoyproxy/ai-gateway#1631", "events")
 def _input_again_as_zero(events: Events, _random: Random) -> Events:
     for event in events:
         if event["type"] == "message_delta" and "usage" in event:
@@ -334,6 +389,7 @@ def _input_again_as_zero(events: Events, _random: Random) -> Events:
     return events
 
 
+@_form("usage again", _CLAUDE, "tensorzero/tensorzero#5481", "events")
 def _usage_again(events: Events, _random: Random) -> Events:
     begun: Body = {}
     for event in events:
@@ -344,6 +400,15 @@ def _usage_again(events: Events, _random: Random) -> Events:
     return events
 
 
+_LAST = frozenset({"message_stop", "response.completed", "response.incomplete"})
+
+
+@_form(
+    "unknown events",
+    _NAMED,
+    "https://platform.claude.com/docs/en/build-with-claude/streaming",
+    "events",
+)
 def _unknown_events(events: Events, random: Random) -> Iterator[Body]:
     """Insert unknown kinds of events, which vendors may add and readers must skip."""
     for event in events:
@@ -352,34 +417,38 @@ def _unknown_events(events: Events, random: Random) -> Iterator[Body]:
             yield {"type": "ping"} if random.random() < 0.5 else {"type": "new.event", "x": [1]}
 
 
-_LAST = frozenset({"message_stop", "response.completed", "response.incomplete"})
-
-
-def _comment_first(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [b": OPENROUTER PROCESSING\n\n", *pieces]
-
-
-def _comments_between(pieces: Sequence[bytes], _random: Random) -> Iterator[bytes]:
-    for piece in pieces:
-        yield b": keep-alive\n\n" if piece else b""
-        yield piece
-
-
-def _with_crlf(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for piece in pieces]
-
-
-def _fields_of_sse(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    """Add ids and retry times, which a stream may have and no client of these needs."""
-    return [
+FORMS |= {
+    "comment first": Form(_SSE, "openclaw/clawrouter#101", "framed", lambda pieces, _: [
+        b": OPENROUTER PROCESSING\n\n", *pieces
+    ]),
+    "comments between": Form(_SSE, _SPEC, "framed", lambda pieces, _: [
+        part for piece in pieces for part in (b": keep-alive\n\n" if piece else b"", piece)
+    ]),
+    "lines end with CRLF": Form(_SSE, _SPEC, "framed", lambda pieces, _: [
+        piece.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for piece in pieces
+    ]),
+    # a stream may have ids and retry times, which no client of these needs
+    "ids and waits": Form(_SSE, _SPEC, "framed", lambda pieces, _: [
         b"id: %d\nretry: 3000\n%b" % (number, piece) for number, piece in enumerate(pieces) if piece
-    ]
+    ]),
+    "no space behind data": Form(_SSE, _SPEC, "framed", lambda pieces, _: [
+        piece.replace(b"data: ", b"data:", 1) for piece in pieces
+    ]),
+    "no names": Form(_NAMED, "router-for-me/CLIProxyAPI#5028", "framed", lambda pieces, _: [
+        piece[piece.find(b"data:") :] for piece in pieces
+    ]),
+    "no [DONE]": Form(_CHATS, _DONE, "framed", lambda pieces, _: [*pieces[:-1], b""]),
+    "[DONE] and a space": Form(_CHATS, _DONE, "framed", lambda pieces, _: [
+        *pieces[:-1], pieces[-1].replace(b"[DONE]", b"[DONE] ")
+    ]),
+    "[DONE] and no end of line": Form(
+        _CHATS, "router-for-me/CLIProxyAPI#4884", "framed",
+        lambda pieces, _: [*pieces[:-1], pieces[-1].rstrip(b"\r\n")],
+    ),
+}  # fmt: skip
 
 
-def _no_space(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [piece.replace(b"data: ", b"data:", 1) for piece in pieces]
-
-
+@_form("cut anywhere", _JSON, "https://www.rfc-editor.org/rfc/rfc9112#section-7.1", "framed")
 def _cut_anywhere(pieces: Sequence[bytes], random: Random) -> Iterator[bytes]:
     """Cut the stream into pieces that end amid an event, or hold several at once."""
     left = b"".join(pieces)
@@ -387,72 +456,3 @@ def _cut_anywhere(pieces: Sequence[bytes], random: Random) -> Iterator[bytes]:
         size = random.choice([1, 2, 3, 7, 50, 300])
         yield left[:size]
         left = left[size:]
-
-
-def _no_done(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [*pieces[:-1], b""]
-
-
-def _done_with_space(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [*pieces[:-1], pieces[-1].replace(b"[DONE]", b"[DONE] ")]
-
-
-def _done_without_end(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [*pieces[:-1], pieces[-1].rstrip(b"\r\n")]
-
-
-def _no_names(pieces: Sequence[bytes], _random: Random) -> list[bytes]:
-    return [piece[piece.find(b"data:") :] for piece in pieces]
-
-
-_SPEC = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
-_ADDED = "https://platform.openai.com/docs/api-reference/backward-compatibility"
-_FILTER = "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter"
-_STREAMING = "https://platform.claude.com/docs/en/build-with-claude/streaming"
-_CHATS, _CLAUDE = frozenset({CHAT}), frozenset({MESSAGES})
-_NAMED = frozenset({MESSAGES, RESPONSES})
-FORMS: Mapping[str, Form] = {
-    "extra fields": Form(_JSON, _ADDED, _extra_fields),
-    "other order": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-4", _other_order),
-    "time with a fraction": Form(frozenset({CHAT, RESPONSES}), "siyuan-note/siyuan#14787", _fraction),
-    "nulls": Form(_JSON, "siyuan-note/siyuan#14787, QuantumNous/new-api#6822", _nulls),
-    "needless left out": Form(_JSON, "QuantumNous/new-api#6822", _without_needless),
-    "counts as floats": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc8259#section-6", _counts_as_floats),
-    "content in parts": Form(_CHATS, "BerriAI/litellm#16911", _in_parts),
-    "role in each event": Form(_CHATS, "https://docs.mistral.ai/api/", None, lambda events, random: [
-        _role_in_each(event, random) for event in events
-    ]),
-    "empty event first": Form(_CHATS, _FILTER,
-                              None, _empty_first),
-    "usage on the finish": Form(_CHATS, "router-for-me/CLIProxyAPI#4053", None, _usage_on_finish),
-    "zeros before the usage": Form(_CHATS, "router-for-me/CLIProxyAPI#4964", None, _zeros_first),
-    "zeros behind the usage": Form(_CHATS, "router-for-me/CLIProxyAPI#4053", None, _zeros_last),
-    "ids repeated": Form(_CHATS, "ai-dynamo/dynamo#4723", None, _ids_repeated),
-    "ids empty": Form(_CHATS, "mcowger/plexus#691", None, _ids_empty),
-    "whole calls of index 0": Form(_CHATS, "su-kaka/gcli2api#406", None, _whole_calls),
-    "calls interleaved": Form(_CHATS, "mcowger/plexus#691", None, _interleaved),
-    "calls without index": Form(_CHATS, "ollama/ollama#7881", None, _without_index),
-    "stop beside calls": Form(_CHATS, "googleapis/python-genai#2868", None, _stop_beside_calls),
-    "arguments as an object": Form(
-        _CHATS, "huggingface/text-generation-inference#2461", _arguments_as_object
-    ),
-    "thoughts in reasoning_content": Form(_CHATS, "https://api-docs.deepseek.com/guides/thinking_mode",
-                                          _thought("reasoning_content")),
-    "thoughts in reasoning": Form(_CHATS, "https://openrouter.ai/docs/use-cases/reasoning-tokens",
-                                  _thought("reasoning")),
-    "input again as zero": Form(_CLAUDE, "envoyproxy/ai-gateway#1631", None, _input_again_as_zero),
-    "usage again": Form(_CLAUDE, "tensorzero/tensorzero#5481", None, _usage_again),
-    "unknown events": Form(_NAMED,
-                           _STREAMING, None, _unknown_events),
-    "comment first": Form(_SSE, "openclaw/clawrouter#101", framed=_comment_first),
-    "comments between": Form(_SSE, _SPEC, framed=_comments_between),
-    "lines end with CRLF": Form(_SSE, _SPEC, framed=_with_crlf),
-    "ids and waits": Form(_SSE, _SPEC, framed=_fields_of_sse),
-    "no space behind data": Form(_SSE, _SPEC, framed=_no_space),
-    "no names": Form(_NAMED, "router-for-me/CLIProxyAPI#5028", framed=_no_names),
-    "no [DONE]": Form(_CHATS, "Dstack-TEE/private-ai-gateway#114", framed=_no_done),
-    "[DONE] and a space": Form(_CHATS, "Dstack-TEE/private-ai-gateway#114", framed=_done_with_space),
-    "[DONE] and no end of line": Form(_CHATS, "router-for-me/CLIProxyAPI#4884", framed=_done_without_end),
-    "cut anywhere": Form(_JSON, "https://www.rfc-editor.org/rfc/rfc9112#section-7.1", framed=_cut_anywhere),
-}  # fmt: skip
-"""Name -> form, in the order in which they come about: bytes are cut last."""
