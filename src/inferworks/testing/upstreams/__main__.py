@@ -104,11 +104,11 @@ def served(name: str, status: int, fault: Fault) -> Served:
                 kept.clear()  # its memory is for tests
         click.echo(visible(f"{name}: {asked[:500]} {exchange.status}"), err=True)
 
-    return Served(name, upstream, HttpServer(handle, on_error=lambda error: _tell(name, error)))
-
-
-def _tell(name: str, error: BaseException) -> None:
-    click.echo(visible(f"{name}: cut off: {error!r}"), err=True)
+    server = HttpServer(
+        handle,
+        on_error=lambda error: click.echo(visible(f"{name}: cut off: {error!r}"), err=True),
+    )
+    return Served(name, upstream, server)
 
 
 def configuration(name: str, url: str) -> str:

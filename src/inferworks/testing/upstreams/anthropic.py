@@ -66,14 +66,16 @@ class FakeAnthropic(ScriptedUpstream[MessageAnswer]):
         if request is None:
             await exchange.respond(400, _error(400, "The request body is not valid JSON"))
             return
-        flaw = _flaw(exchange, request)
-        if flaw is not None:
+        counts = exchange.path.endswith("/count_tokens")
+        if b"anthropic-version" not in exchange.headers:
+            await exchange.respond(400, _error(400, "anthropic-version: header is required"))
+        elif flaw := flaw_in(request, counts=counts, is_beta=b"anthropic-beta" in exchange.headers):
             await exchange.respond(400, _error(400, flaw))
         elif request.get("thread") is not None:
             await exchange.respond(400, _NO_THREAD)
         elif scripted.status >= 400:
             await exchange.respond(scripted.status, error_of(scripted.status))
-        elif exchange.path.endswith("/count_tokens"):
+        elif counts:
             await exchange.respond(200, json_of({"input_tokens": scripted.input_tokens}))
         else:
             await _say(exchange, as_asked(scripted, asked_in_messages, request), request)
@@ -82,14 +84,6 @@ class FakeAnthropic(ScriptedUpstream[MessageAnswer]):
 def open_anthropic(*messages: MessageAnswer) -> AbstractAsyncContextManager[FakeAnthropic]:
     """A `FakeAnthropic` on a free port while the block runs; with no answers it answers well."""
     return opened(FakeAnthropic(messages or (MessageAnswer(),)))
-
-
-def _flaw(exchange: Exchange, request: Body) -> str | None:
-    """Return the vendor's reason to refuse the request, whatever the script; None if there is none."""
-    if b"anthropic-version" not in exchange.headers:
-        return "anthropic-version: header is required"
-    counts = exchange.path.endswith("/count_tokens")
-    return flaw_in(request, counts=counts, is_beta=b"anthropic-beta" in exchange.headers)
 
 
 async def _say(exchange: Exchange, answer: MessageAnswer, request: Body) -> None:
@@ -124,7 +118,20 @@ def events_of(answer: MessageAnswer, request: Body) -> Iterator[Body]:
         start["usage"].pop("output_tokens_details", None)
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(blocks):
-        first, deltas = _in_deltas(block, answer)
+        deltas: list[Body]
+        match block["type"]:
+            case "thinking":
+                first = {**block, "thinking": "", "signature": ""}
+                deltas = [{"type": "thinking_delta", "thinking": text} for text in answer.thoughts]
+                deltas.append({"type": "signature_delta", "signature": block["signature"]})
+            case "tool_use":
+                first = {**block, "input": {}}
+                pieces = ("", *halves_of(block["input"]))
+                deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+            case _:
+                first = {**block, "text": ""}
+                words = answer.words_of(block["text"])
+                deltas = [{"type": "text_delta", "text": word} for word in words]
         yield {"type": "content_block_start", "index": index, "content_block": first}
         if index == 0:
             yield {"type": "ping"}
@@ -140,21 +147,6 @@ def events_of(answer: MessageAnswer, request: Body) -> Iterator[Body]:
         end["usage"] = {name: usage[name] for name in kept if name in usage}
     yield end
     yield {"type": "message_stop"}
-
-
-def _in_deltas(block: Body, answer: MessageAnswer) -> tuple[Body, list[Body]]:
-    """Return the start of `block`, and its deltas."""
-    match block["type"]:
-        case "thinking":
-            deltas = [{"type": "thinking_delta", "thinking": text} for text in answer.thoughts]
-            signature = {"type": "signature_delta", "signature": block["signature"]}
-            return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
-        case "tool_use":
-            pieces = ("", *halves_of(block["input"]))
-            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
-            return {**block, "input": {}}, deltas
-    words = answer.words_of(block["text"])
-    return {**block, "text": ""}, [{"type": "text_delta", "text": word} for word in words]
 
 
 def message_of(answer: MessageAnswer, request: Body) -> Body:

@@ -12,23 +12,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, groupby, takewhile
+from itertools import groupby, takewhile
 
 from inferworks.testing.upstreams.blocks import SIGNATURE
 from inferworks.testing.upstreams.script import Body
 
 
-def messages_order(request: Body) -> str | None:
-    """The first message or block that may not stand where it stands."""
+def messages_order(request: Body) -> Iterator[str]:
+    """Yield the faults of messages and blocks that may not stand where they stand."""
+    yield from _texts(request)
+    yield from _systems(request)
     messages = request["messages"]
-    rules = (
-        _texts(request),
-        _systems(request),
-        _signatures(messages),
-        _turns(messages),
-        _thoughts(request),
-    )
-    return next(chain(*rules), None)
+    for number, message in enumerate(messages):
+        for place, block in enumerate(_blocks(message)):
+            # only Anthropic can sign thoughts, which come back as they were
+            if block["type"] == "thinking" and block["signature"] != SIGNATURE:
+                yield f"messages.{number}.content.{place}: Invalid `signature` in `thinking` block"
+    yield from _turns(messages)
+    yield from _thoughts(request)
 
 
 def _blocks(message: Body) -> Sequence[Body]:
@@ -75,14 +76,6 @@ def _systems(request: Body) -> Iterator[str]:
                 f"messages.{number}: role 'system' must follow a 'user' message and must be last or "
                 "precede an 'assistant' message"
             )
-
-
-def _signatures(messages: Sequence[Body]) -> Iterator[str]:
-    """Check that thoughts come back with their signatures; only Anthropic can sign them."""
-    for number, message in enumerate(messages):
-        for place, block in enumerate(_blocks(message)):
-            if block["type"] == "thinking" and block["signature"] != SIGNATURE:
-                yield f"messages.{number}.content.{place}: Invalid `signature` in `thinking` block"
 
 
 def _turns(messages: Sequence[Body]) -> Iterator[str]:

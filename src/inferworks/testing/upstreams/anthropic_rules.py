@@ -12,8 +12,7 @@ maximhq/bifrost#5097 (ids), anthropics/claude-code#24451 (limits), altic-dev/Flu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inferworks.testing.upstreams.anthropic_order import messages_order
@@ -21,7 +20,6 @@ from inferworks.testing.upstreams.script import Body
 from inferworks.testing.upstreams.strict import (
     Bound,
     Flaw,
-    RequestType,
     flaw_of,
     request_type,
 )
@@ -80,6 +78,33 @@ class Family(NamedTuple):
     prefills: bool = True
     """The last message may be the beginning of its answer."""
 
+    def flaws(self, request: Body) -> Iterator[str]:
+        """Yield the fields and values of `request` that the family does not take."""
+        wanted = request.get("max_tokens", 0)
+        if wanted > self.max_tokens:
+            yield (
+                f"max_tokens: {wanted} > {self.max_tokens}, which is the maximum allowed number of "
+                f"output tokens for {request['model']}"
+            )
+        for name in ("temperature", "top_p", "top_k"):
+            if not self.samples and request.get(name, 1) != 1:
+                yield f"`{name}` is deprecated for this model."
+        if {"temperature", "top_p"} <= request.keys():
+            yield (
+                "`temperature` and `top_p` cannot both be specified for this model. "
+                "Please use only one."
+            )
+        kind = (request.get("thinking") or {}).get("type", "disabled")
+        if kind not in self.thinking and kind == "adaptive":
+            yield "adaptive thinking is not supported on this model"
+        elif kind not in self.thinking:
+            yield (
+                f'"thinking.type.{kind}" is not supported for this model. Use '
+                '"thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
+            )
+        if not self.has_effort and (request.get("output_config") or {}).get("effort"):
+            yield "This model does not support the effort parameter."
+
 
 _BOTH = ("enabled", "adaptive", "disabled")
 _ADAPTIVE = ("adaptive", "disabled")
@@ -102,16 +127,9 @@ FAMILIES: Sequence[Family] = (
 
 def flaw_in(request: Body, *, counts: bool, is_beta: bool) -> str | None:
     """Return Anthropic's refusal of `request`, a message or one to be counted; None when it serves it."""
-    flaw = flaw_of(request, _type_of(counts, is_beta))
-    if flaw is not None:
-        return worded(flaw)
-    return next(filter(None, (rule(request) for rule in _RULES)), None)
-
-
-@cache
-def _type_of(counts: bool, is_beta: bool) -> RequestType:
     name = "anthropic_count" if counts else "anthropic_messages"
-    return request_type(f"{name}_beta" if is_beta else name, _BOUNDS)
+    flaw = flaw_of(request, request_type(f"{name}_beta" if is_beta else name, _BOUNDS))
+    return next(_flaws(request), None) if flaw is None else worded(flaw)
 
 
 def worded(flaw: Flaw) -> str:
@@ -119,116 +137,87 @@ def worded(flaw: Flaw) -> str:
     *outer, last = flaw.place or ("",)
     if flaw.keyword == "enum" and last == "type" and len(flaw.bound) > 1:
         known = ", ".join(f"'{name}'" for name in flaw.bound)
-        place = ".".join(map(str, outer))
         found = (
             f"Input tag '{flaw.value}' found using 'type' does not match any of the expected tags"
         )
-        return f"{place}: {found}: {known}"
-    own = _OWN.get((".".join(map(str, flaw.place)), flaw.keyword))
-    return f"{'.'.join(map(str, flaw.place))}: {own or _said(flaw)}"
-
-
-def _said(flaw: Flaw) -> str:
-    if flaw.keyword == "enum":
+        return f"{'.'.join(map(str, outer))}: {found}: {known}"
+    place = ".".join(map(str, flaw.place))
+    if own := _OWN.get((place, flaw.keyword)):
+        said = own
+    elif flaw.keyword == "enum":
         *first, last = [f"'{value}'" for value in flaw.bound]
         others = f"{', '.join(first)} or " if first else ""
-        return f"Input should be {others}{last}"
-    if flaw.keyword == "type":
+        said = f"Input should be {others}{last}"
+    elif flaw.keyword == "type":
         kinds = [kind for kind in flaw.bound if kind != "null"]
-        return f"Input should be a valid {_KINDS[kinds[0]]}"
-    size = len(flaw.value) if isinstance(flaw.value, list) else 0
-    return _WORDS[flaw.keyword].format(bound=flaw.bound, size=size)
+        said = f"Input should be a valid {_KINDS[kinds[0]]}"
+    else:
+        size = len(flaw.value) if isinstance(flaw.value, list) else 0
+        said = _WORDS[flaw.keyword].format(bound=flaw.bound, size=size)
+    return f"{place}: {said}"
 
 
-def _family_of(model: str) -> Family | None:
-    """A name may have the cloud's before it: `eu.anthropic.claude-...`."""
-    name = model[max(model.find("claude"), 0) :]
-    return next((family for family in FAMILIES if re.match(family.models, name)), None)
-
-
-def _limit(request: Body) -> str | None:
-    family, wanted = _family_of(request["model"]), request.get("max_tokens", 0)
-    if family is None or wanted <= family.max_tokens:
-        return None
-    return (
-        f"max_tokens: {wanted} > {family.max_tokens}, which is the maximum allowed number of output "
-        f"tokens for {request['model']}"
-    )
-
-
-def _sampling(request: Body) -> str | None:
-    family = _family_of(request["model"])
-    for name in ("temperature", "top_p", "top_k"):
-        if family and not family.samples and request.get(name, 1) != 1:
-            return f"`{name}` is deprecated for this model."
-    if family and {"temperature", "top_p"} <= request.keys():
-        return "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
-    return None
-
-
-def _thinking(request: Body) -> str | None:
-    thinking, family = request.get("thinking") or {}, _family_of(request["model"])
-    kind = thinking.get("type", "disabled")
-    if family and kind not in family.thinking:
-        if kind == "adaptive":
-            return "adaptive thinking is not supported on this model"
-        return (
-            f'"thinking.type.{kind}" is not supported for this model. Use "thinking.type.adaptive" and '
-            '"output_config.effort" to control thinking behavior.'
+def _flaws(request: Body) -> Iterator[str]:
+    """Refusals in the order of checking, once the types are right."""
+    # a name may have the cloud's before it: `eu.anthropic.claude-...`
+    name = request["model"][max(request["model"].find("claude"), 0) :]
+    family = next((family for family in FAMILIES if re.match(family.models, name)), None)
+    if family is not None:
+        yield from family.flaws(request)
+    yield from _thinking_flaws(request)
+    # https://github.com/BerriAI/litellm/issues/3286
+    if any(not stop.strip() for stop in request.get("stop_sequences") or ()):
+        yield "stop_sequences: each stop sequence must contain non-whitespace"
+    yield from _tool_flaws(request)
+    wanted = (request.get("output_config") or {}).get("format") or request.get("output_format")
+    for flaw in _schema_flaws(wanted.get("schema")) if wanted else ():
+        yield f"output_config.format.schema: {flaw}"
+    yield from messages_order(request)
+    if family and not family.prefills and request["messages"][-1]["role"] == "assistant":
+        yield (
+            "This model does not support assistant message prefill. "
+            "The conversation must end with a user message."
         )
-    if family and not family.has_effort and (request.get("output_config") or {}).get("effort"):
-        return "This model does not support the effort parameter."
-    if kind == "disabled":
-        return None
+    marked = list(_marked([request.get("system"), request.get("tools"), request["messages"]]))
+    if len(marked) > 4:
+        yield f"A maximum of 4 blocks with cache_control may be provided. Found {len(marked)}."
+
+
+def _thinking_flaws(request: Body) -> Iterator[str]:
+    thinking = request.get("thinking") or {}
+    if thinking.get("type", "disabled") == "disabled":
+        return
     if thinking.get("budget_tokens", -1) >= request.get("max_tokens", 1 << 62):
-        return "`max_tokens` must be greater than `thinking.budget_tokens`."
+        yield "`max_tokens` must be greater than `thinking.budget_tokens`."
     if request.get("temperature", 1) != 1:
-        return "`temperature` may only be set to 1 when thinking is enabled."
+        yield "`temperature` may only be set to 1 when thinking is enabled."
     if "top_k" in request:
-        return "`top_k` must be unset when thinking is enabled."
+        yield "`top_k` must be unset when thinking is enabled."
     if (request.get("tool_choice") or {}).get("type") in ("any", "tool"):
-        return "Thinking may not be enabled when tool_choice forces tool use."
-    return None
+        yield "Thinking may not be enabled when tool_choice forces tool use."
 
 
-def _stops(request: Body) -> str | None:
-    """https://github.com/BerriAI/litellm/issues/3286."""
-    blank = [stop for stop in request.get("stop_sequences") or () if not stop.strip()]
-    return "stop_sequences: each stop sequence must contain non-whitespace" if blank else None
-
-
-def _tools(request: Body) -> str | None:
+def _tool_flaws(request: Body) -> Iterator[str]:
     tools = request.get("tools") or []
     names = [tool["name"] for tool in tools if "name" in tool]
     if len(set(names)) < len(names):
-        return "tools: Tool names must be unique."
+        yield "tools: Tool names must be unique."
     for number, tool in enumerate(tools):
         schema = tool.get("input_schema")
         place = f"tools.{number}.custom.input_schema"
         if schema is None:
             continue
         if "type" not in schema:
-            return f"{place}.type: Field required"
-        if schema["type"] != "object":
-            return f"{place}.type: Input should be 'object'"
+            yield f"{place}.type: Field required"
+        elif schema["type"] != "object":
+            yield f"{place}.type: Input should be 'object'"
         if schema.keys() & {"oneOf", "allOf", "anyOf"}:
-            return f"{place}: input_schema does not support oneOf, allOf, or anyOf at the top level"
+            yield f"{place}: input_schema does not support oneOf, allOf, or anyOf at the top level"
     choice = request.get("tool_choice")
     if choice is not None and not tools:
-        return "tool_choice: tool_choice may only be specified while providing tools."
+        yield "tool_choice: tool_choice may only be specified while providing tools."
     if choice is not None and choice["type"] == "tool" and choice["name"] not in names:
-        return f"tool_choice: Tool '{choice['name']}' not found in provided tools"
-    return None
-
-
-def _prefill(request: Body) -> str | None:
-    family = _family_of(request["model"])
-    if family and not family.prefills and request["messages"][-1]["role"] == "assistant":
-        return (
-            "This model does not support assistant message prefill. "
-            "The conversation must end with a user message."
-        )
-    return None
+        yield f"tool_choice: Tool '{choice['name']}' not found in provided tools"
 
 
 _UNSUPPORTED: Mapping[str, Sequence[str]] = {
@@ -238,14 +227,6 @@ _UNSUPPORTED: Mapping[str, Sequence[str]] = {
     "array": ("maxItems", "uniqueItems"),
 }
 """Kind of value -> keywords that the schema of an answer may not use for it."""
-
-
-def _answer_schema(request: Body) -> str | None:
-    wanted = (request.get("output_config") or {}).get("format") or request.get("output_format")
-    if not wanted:
-        return None
-    flaw = next(_schema_flaws(wanted.get("schema")), None)
-    return flaw and f"output_config.format.schema: {flaw}"
 
 
 def _schema_flaws(schema: Any) -> Iterator[str]:
@@ -266,13 +247,6 @@ def _schema_flaws(schema: Any) -> Iterator[str]:
         yield from _schema_flaws(schema.get(name))
 
 
-def _cache_points(request: Body) -> str | None:
-    count = len(list(_marked([request.get("system"), request.get("tools"), request["messages"]])))
-    if count <= 4:
-        return None
-    return f"A maximum of 4 blocks with cache_control may be provided. Found {count}."
-
-
 def _marked(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         for part in value:
@@ -281,9 +255,3 @@ def _marked(value: Any) -> Iterator[Any]:
         if value.get("cache_control"):
             yield value
         yield from _marked(value.get("content"))
-
-
-_RULES: Sequence[Callable[[Body], str | None]] = (
-    _limit, _sampling, _thinking, _stops, _tools, _answer_schema, messages_order, _prefill, _cache_points,
-)  # fmt: skip
-"""Rules in the order of checking, once the types are right."""

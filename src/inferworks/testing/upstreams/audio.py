@@ -56,10 +56,6 @@ def _sound_of(request: Body) -> str:
     return str(request.get("response_format") or "mp3")
 
 
-def _speech(answer: Answer, request: Body) -> Written:
-    return Written(_SOUNDS[_sound_of(request)], tuple(word.encode() for word in answer.words))
-
-
 def _speech_events(answer: Answer, _request: Body) -> Iterator[Body]:
     for word in answer.words:
         yield {"type": "speech.audio.delta", "audio": base64.b64encode(word.encode()).decode()}
@@ -146,7 +142,15 @@ def _no_json(_answer: Answer, _request: Body) -> Body:
     raise AssertionError("speech is no JSON")
 
 
-SPEECH = Wire(_no_json, _speech_events, named=True, written=_speech, read=_read_speech)
+SPEECH = Wire(
+    _no_json,
+    _speech_events,
+    named=True,
+    written=lambda answer, request: Written(
+        _SOUNDS[_sound_of(request)], tuple(word.encode() for word in answer.words)
+    ),
+    read=_read_speech,
+)
 TRANSCRIPTIONS = Wire(
     _transcription,
     _transcription_events,

@@ -46,9 +46,12 @@ class FakeAzure(FakeUpstream):
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request as the script says, if it may ask."""
         self.queries.append(exchange.query)
-        if not _may_ask(exchange):
+        key, token = (exchange.headers.get(name) for name in (b"api-key", b"authorization"))
+        is_deployment = exchange.path.startswith("/openai/deployments/")
+        is_dated = not is_deployment or exchange.query == f"api-version={API_VERSION}"
+        if key != KEY.encode() and token != b"Bearer " + TOKEN.encode():
             await exchange.respond(401, _error("401", _DENIED))
-        elif not _is_there(exchange):
+        elif not _PATH.fullmatch(exchange.path) or not is_dated:
             await exchange.respond(404, _error("404", "Resource not found"))
         else:
             await super().handle(exchange)
@@ -67,18 +70,6 @@ class FakeAzure(FakeUpstream):
 def open_azure(*answers: Answer) -> AbstractAsyncContextManager[FakeAzure]:
     """A `FakeAzure` on a free port while the block runs; its origin is that of the v1 API."""
     return opened(FakeAzure(answers or (Answer(),)))
-
-
-def _may_ask(exchange: Exchange) -> bool:
-    if exchange.headers.get(b"api-key") == KEY.encode():
-        return True
-    return exchange.headers.get(b"authorization") == b"Bearer " + TOKEN.encode()
-
-
-def _is_there(exchange: Exchange) -> bool:
-    version = f"api-version={API_VERSION}"
-    is_deployment = exchange.path.startswith("/openai/deployments/")
-    return bool(_PATH.fullmatch(exchange.path)) and (not is_deployment or exchange.query == version)
 
 
 def _annotated(wire: Wire) -> Wire:

@@ -81,8 +81,18 @@ class FakeBedrock(ScriptedUpstream[ConverseAnswer]):
         elif scripted.status >= 400:
             await refuse(exchange, scripted.status)
         else:
-            say = _stream if found[2] else _whole
-            await say(exchange, as_asked(scripted, asked_in_converse, request), request)
+            answer = as_asked(scripted, asked_in_converse, request)
+            breakage = breakage_of(_DELTA, answer.exception)
+            if found[2] is None:
+                body = json_of(answer.luck.body(CONVERSE, converse_of(answer, request)))
+                await write_whole(exchange, answer, body, breakage)
+                return
+            told = ({"name": name, "payload": one} for name, one in events_of(answer, request))
+            events = answer.luck.events(CONVERSE, told)
+            framed = (message(event["name"], event["payload"]) for event in events)
+            messages = answer.luck.framed(CONVERSE, framed)
+            headers = ((b"content-type", CONTENT_TYPE),)
+            await write_events(exchange, answer, messages, breakage, headers=headers)
 
 
 def open_bedrock(
@@ -112,22 +122,6 @@ async def refuse(exchange: Exchange, status: int, why: str = "") -> None:
     await exchange.respond(status, body, b"application/json", headers)
 
 
-async def _whole(exchange: Exchange, answer: ConverseAnswer, request: Body) -> None:
-    body = json_of(answer.luck.body(CONVERSE, converse_of(answer, request)))
-    await write_whole(exchange, answer, body, breakage_of(_DELTA, answer.exception))
-
-
-async def _stream(exchange: Exchange, answer: ConverseAnswer, request: Body) -> None:
-    told = ({"name": name, "payload": payload} for name, payload in events_of(answer, request))
-    events = answer.luck.events(CONVERSE, told)
-    framed = (message(event["name"], event["payload"]) for event in events)
-    messages = answer.luck.framed(CONVERSE, framed)
-    breakage = breakage_of(_DELTA, answer.exception)
-    await write_events(
-        exchange, answer, messages, breakage, headers=((b"content-type", CONTENT_TYPE),)
-    )
-
-
 def breakage_of(sound: bytes, exception: str) -> Breakage:
     """Return the ways a stream of binary messages can break; `sound` is a message that might follow."""
     garbage = sound[:-5] + b"?" + sound[-4:]  # which its checksum tells
@@ -153,28 +147,22 @@ def events_of(answer: ConverseAnswer, request: Body) -> Iterator[tuple[str, Body
     yield "messageStart", {"role": "assistant"}
     for index, block in enumerate(whole["output"]["message"]["content"]):
         place = {"contentBlockIndex": index}
+        deltas: list[Body]
         if "toolUse" in block:
             begun = {name: block["toolUse"][name] for name in ("toolUseId", "name")}
             yield "contentBlockStart", {**place, "start": {"toolUse": begun}}
-        for delta in _deltas(block, answer):
+            deltas = [{"toolUse": {"input": half}} for half in halves_of(block["toolUse"]["input"])]
+        elif "reasoningContent" in block:
+            thoughts = [("text", thought) for thought in answer.thoughts]
+            told = [*thoughts, ("signature", SIGNATURE)]
+            deltas = [{"reasoningContent": {name: said}} for name, said in told]
+        else:
+            deltas = [{"text": word} for word in answer.words_of(block["text"])]
+        for delta in deltas:
             yield "contentBlockDelta", {**place, "delta": delta}
         yield "contentBlockStop", place
     yield "messageStop", {"stopReason": whole["stopReason"]}
-    told = {name: whole[name] for name in ("usage", "metrics", "serviceTier")}
-    yield "metadata", told
-
-
-def _deltas(block: Body, answer: ConverseAnswer) -> Iterator[Body]:
-    if "toolUse" in block:
-        for half in halves_of(block["toolUse"]["input"]):
-            yield {"toolUse": {"input": half}}
-    elif "reasoningContent" in block:
-        for thought in answer.thoughts:
-            yield {"reasoningContent": {"text": thought}}
-        yield {"reasoningContent": {"signature": SIGNATURE}}
-    else:
-        for word in answer.words_of(block["text"]):
-            yield {"text": word}
+    yield "metadata", {name: whole[name] for name in ("usage", "metrics", "serviceTier")}
 
 
 def converse_of(answer: ConverseAnswer, request: Body) -> Body:

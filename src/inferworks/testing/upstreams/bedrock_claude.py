@@ -60,9 +60,17 @@ class FakeBedrockClaude(ScriptedUpstream[MessageAnswer]):
             await refuse(exchange, 400, flaw)
         elif scripted.status >= 400:
             await refuse(exchange, scripted.status)
+        elif is_count:
+            await exchange.respond(200, json_of({"inputTokens": scripted.input_tokens}))
         else:
             answer = as_asked(scripted, asked_in_messages, body)
-            await _respond(exchange, answer, found[2], {**body, "model": found[1]})
+            request = {**body, "model": found[1]}
+            if found[2] == "invoke":
+                await write_whole(exchange, answer, json_of(message_of(answer, request)), _BREAKAGE)
+                return
+            chunks = (_chunk(event) for event in events_of(answer, request))
+            headers = ((b"content-type", CONTENT_TYPE),)
+            await write_events(exchange, answer, chunks, _BREAKAGE, headers=headers)
 
 
 def open_bedrock_claude(
@@ -81,18 +89,6 @@ def _flaw(body: Body, model: str) -> str | None:
     own = ("anthropic_version", "anthropic_beta")
     request = {name: value for name, value in body.items() if name not in own}
     return flaw_in({**request, "model": model}, counts=False, is_beta="anthropic_beta" in body)
-
-
-async def _respond(exchange: Exchange, answer: MessageAnswer, how: str, request: Body) -> None:
-    if how == "count-tokens":
-        await exchange.respond(200, json_of({"inputTokens": answer.input_tokens}))
-    elif how == "invoke":
-        await write_whole(exchange, answer, json_of(message_of(answer, request)), _BREAKAGE)
-    else:
-        chunks = (_chunk(event) for event in events_of(answer, request))
-        await write_events(
-            exchange, answer, chunks, _BREAKAGE, headers=((b"content-type", CONTENT_TYPE),)
-        )
 
 
 def _chunk(event: Body) -> bytes:

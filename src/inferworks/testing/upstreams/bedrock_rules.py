@@ -10,7 +10,6 @@ among others in langchain-ai/langchain-aws#130 (roles) and NousResearch/hermes-a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 
 from inferworks.testing.upstreams.blocks import SIGNATURE
@@ -18,7 +17,6 @@ from inferworks.testing.upstreams.script import Body
 from inferworks.testing.upstreams.strict import (
     Flaw,
     Place,
-    RequestType,
     flaw_of,
     request_type,
 )
@@ -40,15 +38,10 @@ _CONSTRAINTS: Mapping[str, str] = {
 
 def converse_flaw(request: Body, model: str) -> str | None:
     """Return Bedrock's refusal of `request`; None when it serves it."""
-    flaw = flaw_of(request, _type())
+    flaw = flaw_of(request, request_type("bedrock_converse"))
     if flaw is not None:
         return worded(flaw)
     return next(_flaws(request, is_claude="anthropic" in model), None)
-
-
-@cache
-def _type() -> RequestType:
-    return request_type("bedrock_converse")
 
 
 def worded(flaw: Flaw) -> str:
@@ -94,8 +87,17 @@ def _flaws(request: Body, *, is_claude: bool) -> Iterator[str]:
     blocks = [block for message in messages for block in message["content"]]
     if "toolConfig" not in request and any({"toolUse", "toolResult"} & set(one) for one in blocks):
         yield "The toolConfig field must be defined when using toolUse and toolResult content blocks."
-    if is_claude:
-        yield from _of_claude(request, blocks)
+    if not is_claude:
+        return
+    # the refusals of Anthropic's models behind Bedrock
+    said = "The model returned the following errors: "
+    stops = request.get("inferenceConfig", {}).get("stopSequences", ())
+    if any(not stop.strip() for stop in stops):
+        yield f"{said}stop_sequences: each stop sequence must contain non-whitespace"
+    for block in blocks:
+        thought = block.get("reasoningContent", {}).get("reasoningText")
+        if thought is not None and thought.get("signature") != SIGNATURE:
+            yield f"{said}messages.content: Invalid `signature` in `thinking` block"
 
 
 def _blank(number: int, blocks: Sequence[Body]) -> Iterator[str]:
@@ -136,15 +138,3 @@ def _calls(messages: Sequence[Body]) -> Iterator[str]:
         ids = ", ".join(called)
         place = f"messages.{len(messages)}.content"
         yield f"Expected toolResult blocks at {place} for the following Ids: {ids}"
-
-
-def _of_claude(request: Body, blocks: Sequence[Body]) -> Iterator[str]:
-    """Yield refusals of Anthropic's models behind Bedrock."""
-    said = "The model returned the following errors: "
-    stops = request.get("inferenceConfig", {}).get("stopSequences", ())
-    if any(not stop.strip() for stop in stops):
-        yield f"{said}stop_sequences: each stop sequence must contain non-whitespace"
-    for block in blocks:
-        thought = block.get("reasoningContent", {}).get("reasoningText")
-        if thought is not None and thought.get("signature") != SIGNATURE:
-            yield f"{said}messages.content: Invalid `signature` in `thinking` block"

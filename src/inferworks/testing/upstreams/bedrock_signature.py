@@ -63,10 +63,21 @@ def signature_flaw(request: Request, key: Key, region: str, now: dt.datetime) ->
     if not {"host", "x-amz-date"} <= set(signed.split(";")):
         return "'Host' and 'X-Amz-Date' must be 'SignedHeaders' in the AWS Authorization header."
     stamp = _text(request, "x-amz-date")
-    if abs(_moment(stamp) - now) > _SKEW or not scope.startswith(stamp[:8]):
+    moment = dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    if abs(moment - now) > _SKEW or not scope.startswith(stamp[:8]):
         return f"Signature expired: {stamp}"
-    canonical = _sha256(_canonical(request, signed.split(";")).encode())
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{canonical}"
+    headers = (f"{name}:{' '.join(_text(request, name).split())}\n" for name in signed.split(";"))
+    canonical = (
+        request.method,
+        # each part of a path that is quoted already is quoted once more
+        quote(request.path, safe="/-_.~"),
+        "&".join(sorted(request.query.split("&"))),
+        "".join(headers),
+        signed,
+        _sha256(request.body),
+    )
+    digest = _sha256("\n".join(canonical).encode())
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
     derived = f"AWS4{key.secret}".encode()
     for part in scope.split("/"):
         derived = hmac.digest(derived, part.encode(), "sha256")
@@ -74,27 +85,8 @@ def signature_flaw(request: Request, key: Key, region: str, now: dt.datetime) ->
     return None if hmac.compare_digest(wanted, signature) else MISMATCH
 
 
-def _canonical(request: Request, signed: list[str]) -> str:
-    """The request in canonical form; each part of a path that is quoted already is quoted once more."""
-    headers = [f"{name}:{' '.join(_text(request, name).split())}\n" for name in signed]
-    return "\n".join(
-        [
-            request.method,
-            quote(request.path, safe="/-_.~"),
-            "&".join(sorted(request.query.split("&"))),
-            "".join(headers),
-            ";".join(signed),
-            _sha256(request.body),
-        ]
-    )
-
-
 def _text(request: Request, header: str) -> str:
     return request.headers.get(header.encode(), b"").decode("latin-1")
-
-
-def _moment(stamp: str) -> dt.datetime:
-    return dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
 
 
 def _sha256(data: bytes) -> str:

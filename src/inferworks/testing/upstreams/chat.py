@@ -83,10 +83,14 @@ def _completion(answer: Answer, request: Body) -> Body:
     """A whole answer."""
     answer = as_asked(answer, asked_in_chat, request)
     words, reason = _words(answer, request)
+    content = "".join(words) if words or answer.tool is None else None
+    message: Body = {"role": "assistant", "content": content, "refusal": None}
+    if answer.tool is not None:
+        message["tool_calls"] = _calls(answer)
     choices = [
         {
             "index": index,
-            "message": _message(answer, words),
+            "message": message,
             "logprobs": _logprobs(request, words),
             "finish_reason": reason,
         }
@@ -97,15 +101,6 @@ def _completion(answer: Answer, request: Body) -> Body:
         count = len(words) + len(list(_call_pieces(answer)))
         body["usage"] = _usage(answer, count * _n(request))
     return body
-
-
-def _message(answer: Answer, words: Sequence[str]) -> Body:
-    """Return the message with its text and its function calls."""
-    content = "".join(words) if words or answer.tool is None else None
-    message: Body = {"role": "assistant", "content": content, "refusal": None}
-    if answer.tool is not None:
-        message["tool_calls"] = _calls(answer)
-    return message
 
 
 def _delta(

@@ -44,20 +44,18 @@ def form_fields(exchange: Exchange) -> Body:
     """A form as the request would be in JSON: numbers and truth as such, arrays without their `[]`."""
     fields: Body = {}
     for part in _parts(exchange) if _is_form(exchange) else ():
-        value = part.name if part.is_file else _meant(part.value.decode(errors="replace"))
+        value: object = part.name
+        if not part.is_file:
+            text = part.value.decode(errors="replace")
+            try:
+                value = json.loads(text)  # a number, a truth or an object
+            except ValueError:
+                value = text
         if part.name.endswith("[]"):
             fields.setdefault(part.name.removesuffix("[]"), []).append(value)
         else:
             fields[part.name] = value
     return fields
-
-
-def _meant(text: str) -> object:
-    """`text` as JSON where it is a number, a truth or an object, else itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _is_form(exchange: Exchange) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from functools import partial
 
 from inferworks.http.exchange import Exchange
 from inferworks.testing.upstreams.forms import FILES, read_form
@@ -59,14 +60,6 @@ def _events(kind: str, answer: Answer, request: Body) -> Iterator[Body]:
         yield done
 
 
-def _generation_events(answer: Answer, request: Body) -> Iterator[Body]:
-    return _events("image_generation", answer, request)
-
-
-def _edit_events(answer: Answer, request: Body) -> Iterator[Body]:
-    return _events("image_edit", answer, request)
-
-
 def _read_edit(exchange: Exchange) -> Body | None:
     """A form with pictures, or JSON that names them by their addresses."""
     request = read_form(exchange) or read_json(exchange)
@@ -88,5 +81,5 @@ def _encoded() -> str:
     return base64.b64encode(PICTURE).decode()
 
 
-IMAGES = Wire(_whole, _generation_events, named=True, read=read_json)
-IMAGE_EDITS = Wire(_whole, _edit_events, named=True, read=_read_edit)
+IMAGES = Wire(_whole, partial(_events, "image_generation"), named=True, read=read_json)
+IMAGE_EDITS = Wire(_whole, partial(_events, "image_edit"), named=True, read=_read_edit)

@@ -6,7 +6,7 @@ OpenHands/OpenHands#7700 (pictures) and in langgenius/dify and openai/openai-pyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from inferworks.testing.upstreams.script import Body
 from inferworks.testing.upstreams.strict import Refusal
@@ -14,34 +14,31 @@ from inferworks.testing.upstreams.strict import Refusal
 
 def chat_order(request: Body) -> Refusal | None:
     """The first message that may not stand where it stands."""
-    return next(_chat_flaws(request["messages"]), None)
-
-
-def _chat_flaws(messages: Sequence[Body]) -> Iterator[Refusal]:
+    messages = request["messages"]
     unanswered: list[str] = []
     for number, message in enumerate(messages):
         if message["role"] == "tool":
             if message["tool_call_id"] not in unanswered:
-                yield Refusal(
+                return Refusal(
                     "Invalid parameter: messages with role 'tool' must be a response to a preceeding "
                     "message with 'tool_calls'.",
                     f"messages.[{number}].role",
                 )
-                continue
             unanswered.remove(message["tool_call_id"])
             continue
         if unanswered:
-            yield _unanswered(unanswered, number)
+            return _unanswered(unanswered, number)
         unanswered = []
         if message["role"] == "assistant":
             unanswered = [call["id"] for call in message.get("tool_calls") or ()]
             if not any(message.get(name) for name in _SAYS) and message.get("content") is None:
-                yield Refusal(
+                return Refusal(
                     "Invalid value for 'content': expected a string, got null.",
                     f"messages.[{number}].content",
                 )
     if unanswered:
-        yield _unanswered(unanswered, len(messages))
+        return _unanswered(unanswered, len(messages))
+    return None
 
 
 _SAYS = ("tool_calls", "function_call", "refusal", "audio")
@@ -90,7 +87,13 @@ def responses_order(request: Body) -> Refusal | None:
     for call_id, kind in called.items():
         if call_id not in answered:
             return Refusal(f"No tool output found for {_CALLS[kind]} {call_id}.", "input")
-    return _misnamed_item(items)
+    for number, item in enumerate(items):
+        begins = _IDS.get(item.get("type", "message"))
+        said = item.get("id")
+        if begins and isinstance(said, str) and not said.startswith(begins):
+            message = f"Invalid 'input[{number}].id': '{said}'. Expected an ID that begins with '{begins}'."
+            return Refusal(message, f"input[{number}].id", "invalid_value")
+    return None
 
 
 _CALLS = {"function_call": "function call", "custom_tool_call": "custom tool call"}
@@ -100,13 +103,3 @@ _OUTPUTS = {
 }
 _IDS = {"message": "msg", "function_call": "fc", "reasoning": "rs", "custom_tool_call": "ctc"}
 """Kind of item -> prefix of its id."""
-
-
-def _misnamed_item(items: Sequence[Body]) -> Refusal | None:
-    for number, item in enumerate(items):
-        begins = _IDS.get(item.get("type", "message"))
-        said = item.get("id")
-        if begins and isinstance(said, str) and not said.startswith(begins):
-            message = f"Invalid 'input[{number}].id': '{said}'. Expected an ID that begins with '{begins}'."
-            return Refusal(message, f"input[{number}].id", "invalid_value")
-    return None

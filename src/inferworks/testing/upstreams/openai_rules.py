@@ -8,8 +8,7 @@ that shows the refusal.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from inferworks.testing.upstreams.openai_order import chat_order, responses_order
@@ -24,7 +23,6 @@ from inferworks.testing.upstreams.script import Body
 from inferworks.testing.upstreams.strict import (
     Bound,
     Refusal,
-    RequestType,
     flaw_of,
     request_type,
 )
@@ -165,17 +163,12 @@ def refusal_of(path: str, request: Body) -> Refusal | None:
     operation = OPERATIONS.get(path)
     if operation is None:
         return None
-    flaw = flaw_of(request, _type_at(path))
+    flaw = flaw_of(request, request_type(operation.file, operation.bounds))
     if flaw is not None:
         family = family_of(str(request.get("model", "")))
         is_newer_model = family is not None and bool(family.efforts)
         return worded(flaw, is_older=operation.is_older and not is_newer_model)
     return next(filter(None, (rule(request) for rule in operation.rules)), None)
-
-
-@cache
-def _type_at(path: str) -> RequestType:
-    return request_type(OPERATIONS[path].file, OPERATIONS[path].bounds)
 
 
 def family_of(model: str) -> Family | None:
@@ -190,25 +183,23 @@ def chat_family(request: Body) -> Refusal | None:
     if _ONLY_RESPONSES.match(model):
         message = "This model is only supported in v1/responses and not in v1/chat/completions."
         return Refusal(message, "model", status=404)
-    family = family_of(model)
-    return None if family is None else next(_family_flaws(request, family, model), None)
-
-
-def _family_flaws(request: Body, family: Family, model: str) -> Iterator[Refusal]:
-    effort = request.get("reasoning_effort")
+    family, effort = family_of(model), request.get("reasoning_effort")
+    if family is None:
+        return None
     if effort is not None and not family.efforts:
-        yield Refusal("Unrecognized request argument supplied: reasoning_effort")
-    elif effort is not None and effort not in family.efforts:
-        yield not_among("reasoning_effort", effort, model, family.efforts)
+        return Refusal("Unrecognized request argument supplied: reasoning_effort")
+    if effort is not None and effort not in family.efforts:
+        return not_among("reasoning_effort", effort, model, family.efforts)
     is_free = bool(family.unless_effort) and effort == family.unless_effort
     for name, instead in family.lacks.items():
         if request.get(name) not in (None, False, 0, {}) and not (is_free and name in _SAMPLING):
-            yield unsupported(name, instead)
+            return unsupported(name, instead)
     for name, only in family.fixed.items():
         if request.get(name, only) not in (only, None) and not is_free:
-            yield only_default(name, request[name], only)
+            return only_default(name, request[name], only)
     if not family.efforts and request.get("verbosity", "medium") not in ("medium", None):
-        yield not_among("verbosity", request["verbosity"], model, ["medium"])
+        return not_among("verbosity", request["verbosity"], model, ["medium"])
+    return None
 
 
 def chat_tools_and_effort(request: Body) -> Refusal | None:
@@ -245,17 +236,14 @@ def chat_combinations(request: Body) -> Refusal | None:
         message = "'logprobs' must be enabled to use 'top_logprobs'."
         return Refusal(f"Invalid value for 'top_logprobs': {message}", "top_logprobs")
     wanted = (request.get("response_format") or {}).get("type")
-    if wanted == "json_object" and "json" not in _said(request["messages"]):
+    said = [message.get("content") for message in request["messages"]]
+    if wanted == "json_object" and "json" not in str(said).lower():
         message = (
             "'messages' must contain the word 'json' in some form, "
             "to use 'response_format' of type 'json_object'."
         )
         return Refusal(message, "messages")
     return None
-
-
-def _said(messages: Sequence[Body]) -> str:
-    return str([message.get("content") for message in messages]).lower()
 
 
 def named_tool(request: Body) -> Refusal | None:

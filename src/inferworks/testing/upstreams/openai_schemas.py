@@ -24,7 +24,7 @@ def schema_flaw(schema: Any, *, is_strict: bool) -> str | None:
 def _flaws(schema: Any, path: Path, *, is_strict: bool) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         return
-    here = f"In context={_shown(path)}"
+    here = f"In context={path}"
     fields = schema.get("properties")
     if schema.get("type") == "object" and not isinstance(fields, Mapping) and is_strict:
         yield f"{here}, object schema missing properties."
@@ -53,7 +53,3 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any, Path]]:
     for name in ("anyOf", "allOf", "oneOf"):
         for number, part in enumerate(schema.get(name) or ()):
             yield name, part, (str(number),)
-
-
-def _shown(path: Path) -> str:
-    return f"({', '.join(repr(part) for part in path)}{',' if len(path) == 1 else ''})"

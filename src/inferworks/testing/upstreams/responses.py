@@ -34,14 +34,19 @@ def _unnumbered(answer: Answer, request: Body) -> Iterator[Body]:
     yield {"type": "response.in_progress", "response": begun}
     for index, item in enumerate(items):
         place = {"output_index": index}
+        empty: Body = {"content": []} if item["type"] == "message" else {"arguments": ""}
+        begun = {**item, "status": "in_progress", **empty}
+        yield {"type": "response.output_item.added", **place, "item": begun}
         if item["type"] == "message":
-            empty = {**item, "status": "in_progress", "content": []}
-            pieces = _text_pieces(answer, item, place)
+            yield from _text_pieces(answer, item, place)
         else:
-            empty = {**item, "status": "in_progress", "arguments": ""}
-            pieces = _call_pieces(item, place)
-        yield {"type": "response.output_item.added", **place, "item": empty}
-        yield from pieces
+            # the call of a function, its arguments in two halves
+            within, arguments = {"item_id": item["id"], **place}, item["arguments"]
+            half = len(arguments) // 2
+            for piece in (arguments[:half], arguments[half:]):
+                yield {"type": "response.function_call_arguments.delta", **within, "delta": piece}
+            done = {"name": item["name"], "arguments": arguments}
+            yield {"type": "response.function_call_arguments.done", **within, **done}
         yield {"type": "response.output_item.done", **place, "item": item}
     end = _response(answer, request, items, reason)
     yield {"type": f"response.{end['status']}", "response": end}
@@ -61,20 +66,13 @@ def _text_pieces(answer: Answer, item: Body, place: Body) -> Iterator[Body]:
     yield {"type": "response.content_part.done", **within, "part": part}
 
 
-def _call_pieces(item: Body, place: Body) -> Iterator[Body]:
-    """The call of a function, its arguments in two halves."""
-    within, arguments = {"item_id": item["id"], **place}, item["arguments"]
-    half = len(arguments) // 2
-    for piece in (arguments[:half], arguments[half:]):
-        yield {"type": "response.function_call_arguments.delta", **within, "delta": piece}
-    done = {"name": item["name"], "arguments": arguments}
-    yield {"type": "response.function_call_arguments.done", **within, **done}
-
-
 def _items(answer: Answer, request: Body) -> tuple[list[Body], str]:
     """Return the output items, and the reason why the response ends."""
     words, reason = words_of(answer, request.get("max_output_tokens"))
-    said = [_message("".join(words), "completed")] if words or not answer.tools else []
+    content = [_text("".join(words))]
+    said: Body = {
+        "id": _ITEM, "type": "message", "status": "completed", "role": "assistant", "content": content,
+    }  # fmt: skip
     calls: list[Body] = [
         {
             "id": nth(_CALL_ITEM, number), "type": "function_call", "status": "completed",
@@ -82,14 +80,7 @@ def _items(answer: Answer, request: Body) -> tuple[list[Body], str]:
         }
         for number, (name, arguments) in enumerate(answer.tools, answer.calls_before)
     ]  # fmt: skip
-    return [*said, *calls], reason
-
-
-def _message(text: str, status: str) -> Body:
-    content = [_text(text)]
-    return {
-        "id": _ITEM, "type": "message", "status": status, "role": "assistant", "content": content,
-    }  # fmt: skip
+    return [said, *calls] if words or not calls else calls, reason
 
 
 def _text(text: str) -> Body:
@@ -99,7 +90,19 @@ def _text(text: str) -> Body:
 def _response(answer: Answer, request: Body, output: list[Body], reason: str | None) -> Body:
     """A response that is done, or without a `reason` one that is in progress."""
     status = {None: "in_progress", "stop": "completed", "length": "incomplete"}[reason]
-    told = reason is not None and answer.reports is not Reports.NEVER
+    usage: Body | None = None
+    if reason is not None and answer.reports is not Reports.NEVER:
+        zero = answer.reports is Reports.ZERO
+        # one for each word and call
+        spoken = len(words_of(answer, request.get("max_output_tokens"))[0]) + bool(answer.tool)
+        read, made = (0, 0) if zero else (answer.input_tokens, spoken)
+        usage = {
+            "input_tokens": read,
+            "input_tokens_details": {"cached_tokens": answer.cached_tokens or 0},
+            "output_tokens": made,
+            "output_tokens_details": {"reasoning_tokens": answer.reasoning_tokens or 0},
+            "total_tokens": read + made,
+        }
     return {
         "id": "resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b",
         "object": "response",
@@ -114,32 +117,11 @@ def _response(answer: Answer, request: Body, output: list[Body], reason: str | N
         "tool_choice": "auto",
         "tools": [],
         "service_tier": "default",
-        "usage": _usage(answer, _tokens(answer, request)) if told else None,
-    }
-
-
-def _tokens(answer: Answer, request: Body) -> int:
-    """One for each word and call."""
-    return len(words_of(answer, request.get("max_output_tokens"))[0]) + (answer.tool is not None)
-
-
-def _usage(answer: Answer, output: int) -> Body:
-    zero = answer.reports is Reports.ZERO
-    read, output = (0, 0) if zero else (answer.input_tokens, output)
-    return {
-        "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": answer.cached_tokens or 0},
-        "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": answer.reasoning_tokens or 0},
-        "total_tokens": read + output,
+        "usage": usage,
     }
 
 
 RESPONSES = Wire(_whole, _events, named=True, dialect=unlucky.RESPONSES)
-
-
-def _count(answer: Answer, _request: Body) -> Body:
-    return {"object": "response.input_tokens", "input_tokens": answer.input_tokens}
-
-
-INPUT_TOKENS = Wire(_count)
+INPUT_TOKENS = Wire(
+    lambda answer, _: {"object": "response.input_tokens", "input_tokens": answer.input_tokens}
+)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Tag(str):
     __slots__ = ()
 
 
-class Bound(NamedTuple):
+class Bound(msgspec.Struct, frozen=True, eq=False):
     """Constraint on a field that its type lacks."""
 
     path: str
@@ -78,7 +78,10 @@ class Refusal(msgspec.Struct, frozen=True):
     kind: str = "invalid_request_error"
 
 
-def request_type(name: str, bounds: Iterable[Bound] = (), *, is_open: bool = False) -> RequestType:
+@cache
+def request_type(
+    name: str, bounds: tuple[Bound, ...] = (), *, is_open: bool = False
+) -> RequestType:
     """Return the type in the file `name`, with the additions of the tables."""
     schema = _file(name)
     merged: dict[str, dict[str, Any]] = {}
@@ -109,12 +112,16 @@ class _Check(NamedTuple):
     def look(self, value: Any, schema: Schema, place: Place, path: str) -> Flaw | None:
         """The first flaw of `value` at `place`, which the tables call `path`."""
         members = list(self._members(schema))
-        fitting: Sequence[Schema] = [member for member in members if _fits(value, member)]
+        kind = kind_of(value)
+        fits = {None, kind, "number"} if kind == "integer" else {None, kind}
+        fitting: Sequence[Schema] = [one for one in members if one.get("type") in fits]
         if not fitting:
             kinds = [member.get("type", "object") for member in members]
             return Flaw("type", place, kinds, value)
         if isinstance(value, dict) and len(fitting) > 1:
-            tag = _tag_of(fitting)
+            # the field by which they can be told apart
+            tags = ("type", "role", "mode")
+            tag = next((name for name in tags if all(_const(one, name) for one in fitting)), None)
             if tag is not None:
                 fitting, flaw = _meant(value, fitting, tag, place)
                 if flaw is not None:
@@ -177,13 +184,6 @@ class _Check(NamedTuple):
         return None
 
 
-def _fits(value: Any, schema: Schema) -> bool:
-    kind = schema.get("type")
-    return (
-        kind is None or kind_of(value) == kind or (kind == "number" and kind_of(value) == "integer")
-    )
-
-
 def kind_of(value: Any) -> str:
     """The kind of a value of JSON, as JSON Schema calls it; 1.0 is an integer too."""
     match value:
@@ -200,14 +200,6 @@ def kind_of(value: Any) -> str:
         case list():
             return "array"
     return "object"
-
-
-def _tag_of(members: Sequence[Schema]) -> str | None:
-    """The field by which `members` can be told apart."""
-    for name in ("type", "role", "mode"):
-        if all(_const(member, name) for member in members):
-            return name
-    return None
 
 
 def _consts(member: Schema, name: str) -> Sequence[str]:

@@ -70,7 +70,10 @@ class Reaction(msgspec.Struct, frozen=True):
 def react(question: Question) -> Reaction:
     """Call a tool if there is one to call, else answer in the form that is asked for, else as usual."""
     told = [
-        (name, arguments) for name, arguments in _calls(question.said) if name in question.tools
+        (found[1], json.dumps(arguments, ensure_ascii=False))
+        for found in _CALL.finditer(question.said)
+        if (arguments := _value_at(question.said, found.end())) is not None
+        and found[1] in question.tools
     ]
     words = _words(question.said)
     tool = _tool(question, told, is_told=bool(told) or words is not None)
@@ -112,13 +115,6 @@ def _arguments(schema: Body, question: Question) -> str:
     if words and isinstance(said, dict) and said.keys() >= (schema.get("properties") or {}).keys():
         return words
     return json.dumps(value_of(schema, schema, question.text), ensure_ascii=False)
-
-
-def _calls(said: str) -> Iterator[tuple[str, str]]:
-    for found in _CALL.finditer(said):
-        arguments = _value_at(said, found.end())
-        if arguments is not None:
-            yield found[1], json.dumps(arguments, ensure_ascii=False)
 
 
 def _words(said: str) -> str | None:
@@ -307,10 +303,6 @@ def value_of(schema: Body, root: Body, text: str) -> Any:
         return schema["const"]
     if "enum" in schema:
         return schema["enum"][0]
-    return _plain(schema, root, text)
-
-
-def _plain(schema: Body, root: Body, text: str) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     match kind[0] if isinstance(kind, list) else kind:
         case "object":

@@ -47,7 +47,7 @@ def _openai(path: str, request: Body) -> Refusal | None:
 
 
 def _chats(
-    bounds: Sequence[Bound] = (),
+    bounds: tuple[Bound, ...] = (),
     *,
     also: Collection[str] = (),
     lacks: Collection[str] = (),
@@ -106,9 +106,18 @@ def _deepseek(path: str, request: Body) -> Refusal | None:
             else f"invalid value for {written(flaw.place)}"
         )
         return _deserialization(said)
-    unknown = _deepseek_variant(request["messages"])
-    if unknown is not None:
-        return _deserialization(unknown)
+    for number, message in enumerate(request["messages"]):
+        content = message.get("content")
+        parts = content if isinstance(content, list) else ()
+        if message["role"] not in _VARIANTS:
+            names = ", ".join(f"`{name}`" for name in _VARIANTS)
+            found = f"unknown variant `{message['role']}`, expected one of {names}"
+            return _deserialization(f"messages[{number}]: {found}")
+        kind = next((part.get("type") for part in parts if part.get("type") != "text"), "text")
+        if kind != "text":
+            return _deserialization(
+                f"messages[{number}]: unknown variant `{kind}`, expected `text`"
+            )
     wanted = (request.get("response_format") or {}).get("type")
     if wanted == "json_schema":
         return Refusal("This response_format type is unavailable now", None, _CODE)
@@ -121,20 +130,6 @@ _CODE = "invalid_request_error"
 def _deserialization(why: str) -> Refusal:
     message = f"Failed to deserialize the JSON body into the target type: {why} at line 1 column 1"
     return Refusal(message, None, _CODE, status=422 if why.startswith("missing") else 400)
-
-
-def _deepseek_variant(messages: Sequence[Body]) -> str | None:
-    for number, message in enumerate(messages):
-        if message["role"] not in _VARIANTS:
-            names = ", ".join(f"`{name}`" for name in _VARIANTS)
-            return (
-                f"messages[{number}]: unknown variant `{message['role']}`, expected one of {names}"
-            )
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            if part.get("type") != "text":
-                return f"messages[{number}]: unknown variant `{part.get('type')}`, expected `text`"
-    return None
 
 
 def _lost_thoughts(request: Body) -> Refusal | None:
