@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from inferworks.catalog.facts import ANYTHING
 from inferworks.cloud.translate.chat_tools import Offered, offered
 from inferworks.cloud.translate.fields import Omissions
 from inferworks.dialects.openai_chat import FullChatRequest
@@ -21,7 +22,7 @@ def found(tools: list[Any] | None, choice: Any = None) -> tuple[Offered, list[st
     request = {"model": "m", "messages": [], "tools": tools, "tool_choice": choice}
     omissions = Omissions()
     chat = msgspec.convert(request, FullChatRequest)
-    return offered(chat, "the other API", omissions), omissions.names
+    return offered(chat, "the other API", ANYTHING, omissions), omissions.names
 
 
 def names(given: Offered) -> list[str]:

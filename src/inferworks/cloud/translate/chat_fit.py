@@ -8,7 +8,7 @@ long a user's label may be, which efforts and forms of JSON it knows (`Call.fact
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
@@ -48,19 +48,27 @@ def fit_chat(fields: Fields, facts: ModelFacts, omissions: Omissions) -> Fields:
     """`fields` of a chat as the model takes them. CallError 400 for what it cannot be asked."""
     if facts is ANYTHING:
         return fields
-    _fit_limit(fields, facts)
+    limit = _value(fields, "max_tokens", _read_limit)
+    if limit is not None:
+        del fields["max_tokens"]
+        fields[facts.limit_field] = at_most(limit, facts)
     _fit_messages(fields, facts, omissions)
-    if "user" in fields:
-        _fit_user(fields, facts)
-    if "tools" in fields:
-        _fit_tools(fields, facts, omissions)
-    if "reasoning_effort" in fields:
-        _fit_effort(fields, facts, omissions)
-    if "stop" in fields:
-        _fit_stops(fields, facts, omissions)
+    user = _value(fields, "user")
+    if not facts.user_length:
+        fields.pop("user", None)
+    elif isinstance(user, str) and len(user) > facts.user_length:
+        fields["user"] = short_user(user, facts.user_length)
+    _fit_tools(fields, facts, omissions)
+    effort = fields.get("reasoning_effort")
+    if effort is not None:
+        fields["reasoning_effort"] = nearest_effort(effort, facts.efforts)
+        if fields["reasoning_effort"] is None:
+            del fields["reasoning_effort"]
+            if effort != "none" or facts.efforts:  # a model that knows none does not think unasked
+                omissions.leave_out("reasoning_effort")
+    _fit_stops(fields, facts, omissions)
     _fit_sampling(fields, facts, omissions)
-    if "response_format" in fields:
-        _fit_format(fields, facts, omissions)
+    _fit_format(fields, facts, omissions)
     if not facts.seed and fields.pop("seed", None) is not None:
         omissions.leave_out("seed")
     if not facts.verbosity and fields.pop("verbosity", "medium") != "medium":
@@ -74,30 +82,36 @@ def fit_chat(fields: Fields, facts: ModelFacts, omissions: Omissions) -> Fields:
 
 
 def _fit_messages(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
-    messages = fields["messages"]
-    if facts.thoughts != "taken":
-        _fit_thoughts(messages, facts)
-    if facts.id_length is not None:
-        _fit_ids(messages, facts.id_length)
-    if len(facts.parts) < _ALL_PARTS:
-        _fit_parts(messages, facts, omissions)
-    if not facts.user_after_tool:
-        fields["messages"] = _answered(messages)
+    """Fit the messages: their thoughts, the ids of calls, their parts, and who speaks after a tool."""
+    taken = {"text", *facts.parts} if len(facts.parts) < _ALL_PARTS else None
+    fitted: list[Fields] = []
+    for message in fields["messages"]:
+        if facts.thoughts == "refused":
+            message.pop("reasoning_content", None)
+        elif facts.thoughts != "taken" and message.get("tool_calls"):
+            message.setdefault("reasoning_content", _UNKNOWN_THOUGHT)
+        if facts.id_length is not None:  # ids of calls, alike in call and result
+            if "tool_call_id" in message:
+                message["tool_call_id"] = digest_id(message["tool_call_id"], facts.id_length)
+            for call in message.get("tool_calls") or ():
+                call["id"] = digest_id(call["id"], facts.id_length)
+        content = message["content"]
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if taken is not None and part["type"] not in taken:
+                why = f"has a part ({part['type']}) that is not taken {_SERVES}"
+                omissions.refuse("messages", why, "messages")
+                content[number] = {"type": "text", "text": _NOT_SHOWN}
+        is_behind_tool = bool(fitted) and fitted[-1]["role"] == "tool"
+        if message["role"] == "user" and is_behind_tool and not facts.user_after_tool:
+            fitted.append({"role": "assistant", "content": _SEEN})
+        fitted.append(message)
+    fields["messages"] = fitted
 
 
 def _value(fields: Fields, name: str, read: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
     """Return a field's value, decoded or still raw. CallError 400 for what `read` does not take."""
     value = fields.get(name)
     return read_request(value, read) if isinstance(value, msgspec.Raw) else value
-
-
-def _fit_user(fields: Fields, facts: ModelFacts) -> None:
-    """A label that no answer depends on: shortened, always to the same."""
-    user = _value(fields, "user")
-    if isinstance(user, str) and len(user) > facts.user_length:
-        fields["user"] = short_user(user, facts.user_length)
-    if not facts.user_length:
-        fields.pop("user", None)
 
 
 def short_user(user: str, longest: int) -> str:
@@ -107,71 +121,9 @@ def short_user(user: str, longest: int) -> str:
     return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:longest]
 
 
-def _fit_limit(fields: Fields, facts: ModelFacts) -> None:
-    """The limit by its name, and no higher than an answer can be long."""
-    limit = _value(fields, "max_tokens", _read_limit)
-    if limit is None:
-        return
-    del fields["max_tokens"]
-    fields[facts.limit_field] = at_most(limit, facts)
-
-
 def at_most(limit: int, facts: ModelFacts) -> int:
     """`limit`, and no more than the model can give."""
     return limit if facts.most_output is None else min(limit, facts.most_output)
-
-
-def _fit_thoughts(messages: Sequence[Fields], facts: ModelFacts) -> None:
-    """Fit the thoughts of past turns: some models refuse them, and some demand them."""
-    for message in messages:
-        if facts.thoughts == "refused":
-            message.pop("reasoning_content", None)
-        elif message.get("tool_calls"):
-            message.setdefault("reasoning_content", _UNKNOWN_THOUGHT)
-
-
-def _fit_ids(messages: Sequence[Fields], length: int) -> None:
-    """Ids of calls, alike in call and result, where only one form of them is taken."""
-    for message in messages:
-        if "tool_call_id" in message:
-            message["tool_call_id"] = digest_id(message["tool_call_id"], length)
-        for call in message.get("tool_calls") or ():
-            call["id"] = digest_id(call["id"], length)
-
-
-def _fit_parts(messages: Sequence[Fields], facts: ModelFacts, omissions: Omissions) -> None:
-    """Replace the parts of messages (images, sounds) that the model does not take."""
-    taken = {"text", *facts.parts}
-    for message in messages:
-        content = message["content"]
-        for number, part in enumerate(content if isinstance(content, list) else ()):
-            if part["type"] not in taken:
-                why = f"has a part ({part['type']}) that is not taken {_SERVES}"
-                omissions.refuse("messages", why, "messages")
-                content[number] = {"type": "text", "text": _NOT_SHOWN}
-
-
-def _answered(messages: Sequence[Fields]) -> list[Fields]:
-    """A word of the assistant's between the result of a tool and what the user says behind it."""
-    apart: list[Fields] = []
-    for message in messages:
-        if message["role"] == "user" and apart and apart[-1]["role"] == "tool":
-            apart.append({"role": "assistant", "content": _SEEN})
-        apart.append(message)
-    return apart
-
-
-def _fit_descriptions(fields: Fields, longest: int) -> None:
-    """A description that is too long for its place stands among the instructions."""
-    told: list[str] = []
-    for tool in fields["tools"]:
-        function = tool["function"]
-        description = function.get("description") or ""
-        if len(description) > longest:
-            told.append(f"The tool {function['name']}: {description}")
-            function["description"] = description[: longest - len(_MORE_BELOW)] + _MORE_BELOW
-    if told:
-        _instruct(fields, "\n\n".join(told))
 
 
 def _instruct(fields: Fields, words: str) -> None:
@@ -182,13 +134,24 @@ def _instruct(fields: Fields, words: str) -> None:
 
 
 def _fit_tools(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
+    if "tools" not in fields:
+        return
     if not facts.tools:
         omissions.refuse("tools", f"cannot be offered in a chat: none are taken {_SERVES}", "tools")
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             fields.pop(name, None)
         return
-    if facts.description_length is not None:
-        _fit_descriptions(fields, facts.description_length)
+    told: list[str] = []
+    longest = facts.description_length
+    for tool in fields["tools"]:
+        function = tool["function"]
+        description = function.get("description") or ""
+        # a description that is too long for its place stands among the instructions
+        if longest is not None and len(description) > longest:
+            told.append(f"The tool {function['name']}: {description}")
+            function["description"] = description[: longest - len(_MORE_BELOW)] + _MORE_BELOW
+    if told:
+        _instruct(fields, "\n\n".join(told))
     if not facts.forced_tools and fields.get("tool_choice", "auto") not in ("auto", "none"):
         why = f"cannot demand a tool: that is not taken {_SERVES}"
         omissions.refuse("tool_choice", why, "tool_choice")
@@ -214,19 +177,6 @@ def nearest_effort(effort: str, known: tuple[str, ...]) -> str | None:
     if effort == "none" or not ranked:
         return None
     return _EFFORTS[min(ranked, key=lambda rank: (abs(rank - wanted), -rank))]
-
-
-def _fit_effort(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
-    effort = fields.get("reasoning_effort")
-    if effort is None:
-        return
-    fitted = nearest_effort(effort, facts.efforts)
-    if fitted is not None:
-        fields["reasoning_effort"] = fitted
-        return
-    del fields["reasoning_effort"]
-    if effort != "none" or facts.efforts:  # a model that knows none does not think unasked
-        omissions.leave_out("reasoning_effort")
 
 
 def _fit_stops(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:

@@ -81,7 +81,12 @@ class CompletionsToChat:
         request = read_request(call.body, _read_body)
         omissions = Omissions(call.lenient)
         fields = passed(call.body, _RULES, omissions)
-        fields["messages"] = [{"role": "user", "content": _one_text(request.prompt)}]
+        match request.prompt:
+            case str(text) | [str(text)]:
+                fields["messages"] = [{"role": "user", "content": text}]
+            case _:
+                why = "must be one text: the model is served by a chat API"
+                raise cannot("prompt", why, "prompt")
         if request.max_tokens is None:
             fields["max_tokens"] = _DEFAULT_MAX_TOKENS
         fitted = fit_chat(fields, call.facts, omissions.called(COMPLETIONS_TO_CHAT))
@@ -136,14 +141,6 @@ class CompletionsStream:
     def _event(self, choices: list[Fields], told: ReportedUsage | None = None) -> bytes:
         completion = _completion(self._call, self._newest, choices, told)
         return b"data: %b\n\n" % msgspec.json.encode(completion)
-
-
-def _one_text(prompt: str | list[str | int | list[int]]) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    if len(prompt) == 1 and isinstance(prompt[0], str):
-        return prompt[0]
-    raise cannot("prompt", "must be one text: the model is served by a chat API", "prompt")
 
 
 def _choice(choice: Choice, said: AnswerMessage) -> Fields:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import gcd
+from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -40,7 +40,8 @@ from inferworks.errors import UpstreamError
 from inferworks.http.multipart import form_of
 from inferworks.meter.reported_usage import ReportedUsage
 
-_RATIOS: Final = frozenset({"16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"})
+_RATIOS: Final = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
+_RATIO_NAMES: Final = {Fraction(name.replace(":", "/")): name for name in _RATIOS}
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 _FORMATS: Final = frozenset({"png", "jpeg", "webp"})
 _RULES = FieldRules(
@@ -96,10 +97,21 @@ class ImagesToStability:
         request = read_request(call.body, _read_body)
         omissions = Omissions(call.lenient)
         own = passed(call.body, _RULES, omissions)
-        fields = [(name, _text(name, value)) for name, value in own.items()]
+        fields: list[tuple[str, str]] = []
+        for name, value in own.items():
+            told = read_request(bytes(value), msgspec.json.decode)
+            if isinstance(told, dict | list):
+                raise cannot(name, "has a value that Stability's forms have no words for", name)
+            text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+            fields.append((name, text))
         fields += [("model", call.model), ("prompt", request.prompt)]
-        if request.size not in (None, "auto"):
-            fields.append(("aspect_ratio", _ratio(request.size)))
+        if request.size is not None and request.size != "auto":
+            size = _SIZE.fullmatch(request.size)
+            ratio = size and _RATIO_NAMES.get(Fraction(int(size[1]), int(size[2])))
+            if ratio is None:
+                why = f"must have one of the ratios {', '.join(_RATIOS)}, or be auto"
+                raise cannot("size", why, "size")
+            fields.append(("aspect_ratio", ratio))
         if request.output_format is not None:
             if request.output_format not in _FORMATS:
                 why = f"must be one of {', '.join(sorted(_FORMATS))}"
@@ -143,25 +155,3 @@ class _NoStream:
     def event(self, _event: bytes, _told: ReportedUsage | None) -> bytes:
         """Raise UpstreamError: these answers are not streamed."""
         raise UpstreamError("this kind of answer is not streamed", sent=True)
-
-
-def _ratio(size: str | None) -> str:
-    """The shape of `size` as Stability names it."""
-    found = _SIZE.fullmatch(size or "")
-    if found is not None:
-        width, height = int(found[1]), int(found[2])
-        shared = gcd(width, height)
-        if f"{width // shared}:{height // shared}" in _RATIOS:
-            return f"{width // shared}:{height // shared}"
-    known = ", ".join(sorted(_RATIOS))
-    raise cannot("size", f"must have one of the ratios {known}, or be auto", "size")
-
-
-def _text(name: str, value: msgspec.Raw) -> str:
-    """The JSON `value` of a field as the text of a form's."""
-    told = read_request(bytes(value), msgspec.json.decode)
-    if isinstance(told, str):
-        return told
-    if isinstance(told, dict | list):
-        raise cannot(name, "has a value that Stability's forms have no words for", name)
-    return msgspec.json.encode(told).decode()

@@ -14,14 +14,30 @@ simonw/llm-anthropic#73, anthropics/anthropic-sdk-csharp#207
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby, takewhile
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from inferworks.cloud.translate.fields import Fields
+from inferworks.cloud.translate.fields import Fields, cannot
+from inferworks.dialects.openai_chat import FullMessage
 
 Turn: TypeAlias = tuple[str, list[Fields]]
 """A role (user, assistant, tool or system) and the blocks of its content."""
+_ROLES: Final = {
+    "assistant": "assistant",
+    "developer": "system",
+    "system": "system",
+    "tool": "tool",
+    "user": "user",
+}
+
+
+def role_of(message: FullMessage, where: str) -> str:
+    """Return the role of the turn that `message` is. CallError 400 for a role that is unknown."""
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
+    return role
 
 
 def placed(said: Iterable[Turn], *, amid: bool) -> tuple[list[Fields], list[Turn]]:
@@ -34,7 +50,26 @@ def placed(said: Iterable[Turn], *, amid: bool) -> tuple[list[Fields], list[Turn
     put: list[Turn] = []
     for speaks, group in groupby(turns[len(head) :], lambda turn: turn[0] == "assistant"):
         run = list(group)
-        put += run if speaks else _heard(run, amid=amid)
+        if speaks:
+            put += run
+            continue
+        results = _joined(turn for turn in run if turn[0] == "tool")
+        heard: list[Turn] = [("user", results)] if results else []
+        heard += [turn for turn in run if turn[0] != "tool"]
+        behind = sum(1 for _ in takewhile(_instructs, reversed(heard))) if amid else 0
+        # an instruction that follows no user has no turn of its own
+        cut = len(heard) - behind or len(heard)
+        heard, told = heard[:cut], _joined(heard[cut:])
+        if any(map(_instructs, heard)):
+            blocks = [
+                {**block, "text": f"<system>{block['text']}</system>"}
+                if role == "system" and "text" in block
+                else block
+                for role, blocks in heard
+                for block in blocks
+            ]
+            heard = [("user", blocks)]
+        put += [*heard, ("system", told)] if told else heard
     return _joined(head), put
 
 
@@ -44,29 +79,3 @@ def _instructs(turn: Turn) -> bool:
 
 def _joined(turns: Iterable[Turn]) -> list[Fields]:
     return [block for _, blocks in turns for block in blocks]
-
-
-def _heard(run: Sequence[Turn], *, amid: bool) -> list[Turn]:
-    """Return the turns between two turns of the assistant."""
-    results = _joined(turn for turn in run if turn[0] == "tool")
-    turns: list[Turn] = [("user", results)] if results else []
-    turns += [turn for turn in run if turn[0] != "tool"]
-    behind = sum(1 for _ in takewhile(_instructs, reversed(turns))) if amid else 0
-    cut = len(turns) - behind or len(
-        turns
-    )  # an instruction that follows no user has no turn of its own
-    heard, told = turns[:cut], turns[cut:]
-    if any(map(_instructs, heard)):
-        heard = [("user", _joined(map(_as_user, heard)))]
-    return [*heard, ("system", _joined(told))] if told else heard
-
-
-def _as_user(turn: Turn) -> Turn:
-    """A turn in the user's; an instruction is marked."""
-    role, blocks = turn
-    if role != "system":
-        return "user", blocks
-    return "user", [
-        {**block, "text": f"<system>{block['text']}</system>"} if "text" in block else block
-        for block in blocks
-    ]

@@ -74,6 +74,20 @@ class Echo:
 def _repeated(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> Fields:
     """The parameters in force: what was asked for, or OpenAI's defaults."""
     reasoning = request.reasoning
+    given = _value(raw.get("tools", NULL)) or []
+    # functions with all their fields, other tools as they were given
+    tools = [
+        {
+            "type": tool.type,
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": _value(tool.parameters),
+            "strict": tool.strict,
+        }
+        if tool.type == "function"
+        else other
+        for tool, other in zip(request.tools or (), given, strict=False)
+    ]
     return {
         "background": False,
         "frequency_penalty": _or(request.frequency_penalty, 0.0),
@@ -95,7 +109,7 @@ def _repeated(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> Fie
         "temperature": _or(request.temperature, 1.0),
         "text": {**_DEFAULT_TEXT, **(_value(raw.get("text", NULL)) or {})},
         "tool_choice": _value(raw.get("tool_choice", NULL)) or "auto",
-        "tools": _tools(request, raw),
+        "tools": tools,
         "top_logprobs": _or(request.top_logprobs, 0),
         "top_p": _or(request.top_p, 1.0),
         "truncation": "disabled",
@@ -109,23 +123,6 @@ def _value(raw: msgspec.Raw) -> Any:
 
 def _or(given: Any, default: object) -> Any:
     return default if given is None else given
-
-
-def _tools(request: FullResponsesRequest, raw: dict[str, msgspec.Raw]) -> list[Any]:
-    """Functions with all their fields, other tools as they were given."""
-    given = _value(raw.get("tools", NULL)) or []
-    return [
-        {
-            "type": tool.type,
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": _value(tool.parameters),
-            "strict": tool.strict,
-        }
-        if tool.type == "function"
-        else other
-        for tool, other in zip(request.tools or (), given, strict=False)
-    ]
 
 
 def ending(finish: str | None) -> tuple[str, str | None]:

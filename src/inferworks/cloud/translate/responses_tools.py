@@ -14,7 +14,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/create
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -60,7 +60,11 @@ def offered(request: FullResponsesRequest) -> tuple[list[Offered], list[str]]:
     """The tools that a chat can have, and the names of those that it cannot."""
     tools: list[Offered] = []
     left_out: list[str] = []
-    for where, tool in _every(request):
+    every = [(f"tools[{number}]", tool) for number, tool in enumerate(request.tools or ())]
+    for number, item in enumerate(request.input if isinstance(request.input, list) else ()):
+        if item.type in _WITH_TOOLS:
+            every += ((f"input[{number}]", tool) for tool in item.tools or ())
+    for where, tool in every:
         inner = (tool.tools or []) if tool.type == "namespace" else [tool]
         namespace = tool.name if tool.type == "namespace" else None
         for one in inner:
@@ -71,24 +75,18 @@ def offered(request: FullResponsesRequest) -> tuple[list[Offered], list[str]]:
     return tools, left_out
 
 
-def _every(request: FullResponsesRequest) -> Iterator[tuple[str, Tool]]:
-    """Every tool of a request and its place, also those that an item of the input brings along."""
-    yield from ((f"tools[{number}]", tool) for number, tool in enumerate(request.tools or ()))
-    items = request.input if isinstance(request.input, list) else ()
-    for number, item in enumerate(items):
-        if item.type in _WITH_TOOLS:
-            yield from ((f"input[{number}]", tool) for tool in item.tools or ())
-
-
 def functions(tools: Iterable[Offered]) -> list[Fields]:
     """`tools` as a chat's."""
-    return [{"type": "function", "function": _function(tool)} for tool in tools]
-
-
-def _function(offered_tool: Offered) -> Fields:
-    tool = offered_tool.tool
-    function: Fields = {"name": offered_tool.function}
-    if offered_tool.is_custom:
+    shown: list[Fields] = []
+    for one in tools:
+        tool = one.tool
+        function: Fields = {"name": one.function}
+        shown.append({"type": "function", "function": function})
+        if not one.is_custom:
+            set_if(function, "description", tool.description)
+            set_if(function, "parameters", None if tool.parameters == NULL else tool.parameters)
+            set_if(function, "strict", tool.strict)
+            continue
         words = [tool.description] if tool.description else []
         if tool.format is not None and tool.format.type == "grammar":  # nobody else can enforce it
             syntax, definition = tool.format.syntax, tool.format.definition
@@ -102,11 +100,7 @@ def _function(offered_tool: Offered) -> Fields:
             "required": ["input"],
             "additionalProperties": False,
         }
-        return function
-    set_if(function, "description", tool.description)
-    set_if(function, "parameters", None if tool.parameters == NULL else tool.parameters)
-    set_if(function, "strict", tool.strict)
-    return function
+    return shown
 
 
 def past_call(item: InputItem) -> Fields:

@@ -28,7 +28,8 @@ _UNKNOWN: Final = frozenset(
 )  # fmt: skip
 """Words of JSON Schema that the modes of Anthropic and Bedrock do not know."""
 _NO_ARGUMENTS: Final = msgspec.Raw(b'{"type":"object","properties":{}}')
-_NAMED: Final = frozenset({"$defs", "definitions", "properties"})
+_DEFINITIONS: Final = ("$defs", "definitions")
+_NAMED: Final = frozenset({*_DEFINITIONS, "properties"})
 """Words whose value is schemas by names of the caller's own."""
 _VALUES: Final = frozenset({"const", "default", "enum", "examples", "required"})
 """Words whose value is no schema."""
@@ -36,7 +37,14 @@ _VALUES: Final = frozenset({"const", "default", "enum", "examples", "required"})
 
 def is_closed(schema: Any) -> bool:
     """Return True when Anthropic and Bedrock can hold an answer, or a call, to `schema`."""
-    return all(_is_known(one) for one in _objects(schema)) and not _is_recursive(schema)
+    for one in _objects(schema):
+        kinds = one.get("type")
+        is_object = kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
+        is_open = is_object and one.get("additionalProperties") is not False
+        is_counted = one.get("minItems") not in (None, 0, 1)
+        if is_open or is_counted or one.keys() & _UNKNOWN:
+            return False
+    return not _is_recursive(schema)
 
 
 def is_closed_raw(schema: msgspec.Raw) -> bool:
@@ -46,7 +54,16 @@ def is_closed_raw(schema: msgspec.Raw) -> bool:
 
 def is_strict(schema: Any) -> bool:
     """Return True when OpenAI can hold an answer, or a call, to `schema`."""
-    return all(_is_whole(one) for one in _objects(schema))
+    for one in _objects(schema):
+        if one.get("type") != "object" and "properties" not in one:
+            continue
+        properties, required = one.get("properties"), one.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        is_closed_one = one.get("additionalProperties") is False
+        if not is_closed_one or any(name not in required for name in properties):
+            return False
+    return True
 
 
 def as_object(schema: msgspec.Raw) -> msgspec.Raw:
@@ -57,17 +74,6 @@ def as_object(schema: msgspec.Raw) -> msgspec.Raw:
     if "type" in fields:
         return schema
     return msgspec.Raw(msgspec.json.encode({"type": "object", **fields}))
-
-
-def _is_whole(schema: dict[str, Any]) -> bool:
-    if schema.get("type") != "object" and "properties" not in schema:
-        return True
-    properties, required = schema.get("properties"), schema.get("required", [])
-    if not isinstance(properties, dict) or not isinstance(required, list):
-        return False
-    return schema.get("additionalProperties") is False and all(
-        name in required for name in properties
-    )
 
 
 def _objects(schema: Any) -> Iterator[dict[str, Any]]:
@@ -86,24 +92,21 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
                     waiting.append(value)
 
 
-def _is_known(schema: dict[str, Any]) -> bool:
-    kinds = schema.get("type")
-    is_object = kinds == "object" or (isinstance(kinds, list) and "object" in kinds)
-    is_open = is_object and schema.get("additionalProperties") is not False
-    is_counted = schema.get("minItems") not in (None, 0, 1)
-    return not (is_open or is_counted or schema.keys() & _UNKNOWN)
-
-
 def _is_recursive(schema: Any) -> bool:
     """Return True when a definition refers to itself, directly or not."""
     if not isinstance(schema, dict):
         return False
-    parts = {"#": schema}
-    for group in ("$defs", "definitions"):
+    # the definitions within the root are parts of their own
+    parts: dict[str, Any] = {}
+    for group in _DEFINITIONS:
         inner = schema.get(group)
         if isinstance(inner, dict):
             parts |= {f"#/{group}/{name}": value for name, value in inner.items()}
-    leads = {name: _references(part, is_root=name == "#") for name, part in parts.items()}
+    parts["#"] = {name: value for name, value in schema.items() if name not in _DEFINITIONS}
+    leads = {
+        name: [one["$ref"] for one in _objects(part) if isinstance(one.get("$ref"), str)]
+        for name, part in parts.items()
+    }
     done: set[str] = set()
     path: list[tuple[str, Iterator[str]]] = [("#", iter(leads["#"]))]
     open_names = {"#"}
@@ -120,10 +123,3 @@ def _is_recursive(schema: Any) -> bool:
             open_names.add(following)
             path.append((following, iter(leads.get(following, ()))))
     return False
-
-
-def _references(part: Any, *, is_root: bool) -> list[str]:
-    """Return the references of a part; the definitions within the root are parts of their own."""
-    if is_root and isinstance(part, dict):
-        part = {name: value for name, value in part.items() if name not in {"$defs", "definitions"}}
-    return [one["$ref"] for one in _objects(part) if isinstance(one.get("$ref"), str)]

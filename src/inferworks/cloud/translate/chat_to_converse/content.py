@@ -6,21 +6,16 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Cont
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from inferworks.cloud.translate.fields import Fields, cannot, is_object, read_request, set_if
+from inferworks.cloud.translate.chat_tools import past_call
+from inferworks.cloud.translate.fields import Fields, cannot, read_request, set_if
 from inferworks.cloud.translate.tool_results import CallIds
 from inferworks.dialects.anthropic_messages import CacheControl
 from inferworks.dialects.bedrock_converse import DOCUMENT_FORMATS, IMAGE_FORMATS
-from inferworks.dialects.openai_chat import (
-    ContentPart,
-    FullMessage,
-    SentThinkingBlock,
-    ToolCall,
-)
+from inferworks.dialects.openai_chat import FullMessage, SentThinkingBlock
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+/-]+")
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9()\[\]-]+")
@@ -34,19 +29,54 @@ _read_thought = msgspec.json.Decoder(SentThinkingBlock).decode
 
 def blocks_of(message: FullMessage, where: str) -> list[Fields]:
     """The content of `message`; each part that asks for it is followed by a mark for the cache."""
-    return [
-        block
-        for part in message.parts
-        for block in [*_block(part, where), *cache_point(part.cache_control)]
-    ]
+    blocks: list[Fields] = []
+    for part in message.parts:
+        match part.type:
+            case "text" | "refusal":
+                text = part.text or part.refusal
+                blocks += [{"text": text}] if text.strip() else []
+            case "image_url" if part.image_url:
+                media_type, source = _given(part.image_url.url, where, "an image")
+                if media_type not in IMAGE_FORMATS:
+                    known = ", ".join(sorted(set(IMAGE_FORMATS.values())))
+                    why = f"has an image that is none of {known}, which {_SERVES}, knows"
+                    raise cannot(where, why, where)
+                blocks.append({"image": {"format": IMAGE_FORMATS[media_type], "source": source}})
+            case "file" if part.file and part.file.file_data:
+                media_type, source = _given(part.file.file_data, where, "a file")
+                if media_type not in DOCUMENT_FORMATS:
+                    why = f"has a file ({media_type}) that is not known to {_SERVES}"
+                    raise cannot(where, why, where)
+                given_name = part.file.filename or ""
+                stem = given_name.rpartition(".")[0] or given_name
+                name = _NO_NAME.sub(" ", stem).strip()[:200] or "document"
+                kind = DOCUMENT_FORMATS[media_type]
+                blocks.append({"document": {"format": kind, "name": name, "source": source}})
+            case other:
+                why = f"has a part ({other[:60]}) that is not known to {_SERVES}"
+                raise cannot(where, why, where)
+        blocks += cache_point(part.cache_control)
+    return blocks
 
 
 def assistant_blocks(message: FullMessage, ids: CallIds, where: str) -> list[Fields]:
     """Return the blocks of an assistant's message: thoughts (if signed), text and tool calls."""
-    thoughts = [_thought(block) for block in message.signed_thoughts]
-    refusal = [{"text": message.refusal}] if message.refusal else []
-    calls = [_tool_use(call, ids, f"{where}.tool_calls") for call in message.tool_calls or ()]
-    return [*thoughts, *blocks_of(message, where), *refusal, *calls]
+    blocks: list[Fields] = []
+    for signed in message.signed_thoughts:
+        thought = read_request(msgspec.json.encode(signed), _read_thought)
+        if thought.type == "redacted_thinking":
+            blocks.append({"reasoningContent": {"redactedContent": thought.data}})
+        else:
+            text = {"text": thought.thinking, "signature": thought.signature}
+            blocks.append({"reasoningContent": {"reasoningText": text}})
+    blocks += blocks_of(message, where)
+    if message.refusal:
+        blocks.append({"text": message.refusal})
+    for call in message.tool_calls or ():
+        name, given = past_call(call, f"{where}.tool_calls", _SERVES)
+        use = {"toolUseId": ids.called(call.id), "name": name, "input": given}
+        blocks.append({"toolUse": use})
+    return blocks
 
 
 def tool_result(message: FullMessage, ids: CallIds, where: str) -> Fields:
@@ -63,50 +93,6 @@ def cache_point(cache_control: msgspec.Raw) -> list[Fields]:
     point: Fields = {"type": "default"}
     set_if(point, "ttl", read_request(cache_control, _read_cache_control).ttl)
     return [{"cachePoint": point}]
-
-
-def _thought(block: Mapping[str, msgspec.Raw]) -> Fields:
-    thought = read_request(msgspec.json.encode(block), _read_thought)
-    if thought.type == "redacted_thinking":
-        return {"reasoningContent": {"redactedContent": thought.data}}
-    text: Fields = {"text": thought.thinking, "signature": thought.signature}
-    return {"reasoningContent": {"reasoningText": text}}
-
-
-def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
-    if call.function is None:
-        raise cannot(where, f"must be functions for {_SERVES}", where)
-    arguments = call.function.arguments or "{}"
-    if not is_object(arguments):
-        raise cannot(where, f"has arguments that are no JSON object: {arguments[:60]!r}", where)
-    given = msgspec.Raw(arguments.encode())
-    call_id = ids.called(call.id)
-    return {"toolUse": {"toolUseId": call_id, "name": call.function.name, "input": given}}
-
-
-def _block(part: ContentPart, where: str) -> list[Fields]:
-    match part.type:
-        case "text" | "refusal":
-            text = part.text or part.refusal
-            return [{"text": text}] if text.strip() else []
-        case "image_url" if part.image_url:
-            media_type, source = _given(part.image_url.url, where, "an image")
-            if media_type not in IMAGE_FORMATS:
-                known = ", ".join(sorted(set(IMAGE_FORMATS.values())))
-                why = f"has an image that is none of {known}, which {_SERVES}, knows"
-                raise cannot(where, why, where)
-            return [{"image": {"format": IMAGE_FORMATS[media_type], "source": source}}]
-        case "file" if part.file and part.file.file_data:
-            media_type, source = _given(part.file.file_data, where, "a file")
-            if media_type not in DOCUMENT_FORMATS:
-                why = f"has a file ({media_type}) that is not known to {_SERVES}"
-                raise cannot(where, why, where)
-            given_name = part.file.filename or ""
-            stem = given_name.rpartition(".")[0] or given_name
-            name = _NO_NAME.sub(" ", stem).strip()[:200] or "document"
-            kind = DOCUMENT_FORMATS[media_type]
-            return [{"document": {"format": kind, "name": name, "source": source}}]
-    raise cannot(where, f"has a part ({part.type[:60]}) that is not known to {_SERVES}", where)
 
 
 def _given(url: str, where: str, what: str) -> tuple[str, Fields]:

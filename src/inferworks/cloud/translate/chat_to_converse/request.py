@@ -39,7 +39,7 @@ from inferworks.cloud.translate.chat_to_converse.content import (
     cache_point,
     tool_result,
 )
-from inferworks.cloud.translate.chat_tools import Offered, offered
+from inferworks.cloud.translate.chat_tools import offered
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
@@ -49,7 +49,7 @@ from inferworks.cloud.translate.fields import (
     read_request,
     set_if,
 )
-from inferworks.cloud.translate.instructions import Turn, placed
+from inferworks.cloud.translate.instructions import Turn, placed, role_of
 from inferworks.cloud.translate.json_tool import (
     DESCRIPTION,
     JSON_TOOL,
@@ -122,7 +122,11 @@ def converse_request(call: Call, omissions: Omissions) -> bytes:
         omissions.leave_out("reasoning_effort")  # a model that must call does not think before
     set_if(fields, "toolConfig", tools.config)
     set_if(fields, "outputConfig", output or None)
-    set_if(fields, "serviceTier", _tier(request.service_tier, omissions))
+    tier = request.service_tier
+    if tier in TIERS:
+        fields["serviceTier"] = {"type": tier}
+    elif tier is not None and tier != "auto":
+        omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
     fields |= {name: extra.pop(name) for name in _OWN & extra.keys()}
     set_if(extra, "tool_choice", tools.choice_of_the_model)
     given = extra.pop("additionalModelRequestFields", None)
@@ -153,15 +157,6 @@ def _inference(
     return fields
 
 
-def _tier(tier: str | None, omissions: Omissions) -> Fields | None:
-    if tier is None or tier == "auto":
-        return None
-    if tier not in TIERS:
-        omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
-        return None
-    return {"type": tier}
-
-
 # --- tools and forms of the answer
 
 
@@ -175,12 +170,8 @@ class _Tools:
         """True when a tool call is the answer."""
         self.choice_of_the_model: Fields | None = None
         """The choice in Anthropic's words, where Converse's have none."""
-        given = offered(request, _SERVES, omissions)
-        may_force = call.facts.forced_tools
-        if not may_force and (given.forced is not None or given.choice == "required"):
-            why = "cannot demand a tool: that is not taken by the model that serves this"
-            omissions.refuse("tool_choice", why, "tool_choice")
-            given = given._replace(choice="auto", forced=None)
+        facts = call.facts
+        given = offered(request, _SERVES, facts, omissions)
         if (
             given.choice == "none"
             and given.tools
@@ -189,16 +180,20 @@ class _Tools:
             why = f"cannot be 'none' in a chat with calls of tools for {_SERVES}"
             raise cannot("tool_choice", why, "tool_choice")
         offers = [] if given.choice == "none" else given.tools
-        facts = call.facts
         tools = [field for function, tool in offers for field in _tool(function, tool, facts)]
-        choice = _tool_choice(given) if offers else None
+        choice: Fields | None = None
+        if given.forced is not None:
+            choice = {"tool": {"name": given.forced}}
+        elif given.choice is not None and offers:
+            choice = {"any" if given.choice == "required" else given.choice: {}}
         wanted = wants_json(request.response_format)
         if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
             schema = {"schema": bytes(schema_of(wanted)).decode()}
             self.format = {"type": "json_schema", "structure": {"jsonSchema": schema}}
         elif wanted is not None and may_answer(given):
             self.answers = True
-            choice = {"any": {}} if may_force else {"auto": {}}  # more know it than a tool by name
+            # more know it than a tool by name
+            choice = {"any": {}} if facts.forced_tools else {"auto": {}}
             spec: Fields = {"name": JSON_TOOL, "description": DESCRIPTION}
             spec["inputSchema"] = {"json": as_object(schema_of(wanted))}
             tools.append({"toolSpec": spec})
@@ -237,21 +232,22 @@ def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> list[Fields]
     return [{"toolSpec": spec}, *cache_point(tool.cache_control)]
 
 
-def _tool_choice(given: Offered) -> Fields | None:
-    if given.forced is not None:
-        return {"tool": {"name": given.forced}}
-    if given.choice is None:
-        return None
-    return {"any" if given.choice == "required" else given.choice: {}}
-
-
 # --- messages
 
 
 def _said(messages: Sequence[FullMessage]) -> tuple[list[Fields], list[Fields]]:
     """The instructions at the head of a chat, which are texts, and its turns, which alternate."""
     ids = CallIds()
-    said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
+    said: list[Turn] = []
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        role = role_of(message, where)
+        if role == "assistant":
+            said.append((role, assistant_blocks(message, ids, where)))
+        elif role == "tool":
+            said.append((role, [tool_result(message, ids, where)]))
+        else:
+            said.append((role, blocks_of(message, where)))
     system, placed_turns = placed(said, amid=False)
     if any(not {"text", "cachePoint"} >= block.keys() for block in system):
         raise cannot(
@@ -264,16 +260,3 @@ def _said(messages: Sequence[FullMessage]) -> tuple[list[Fields], list[Fields]]:
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": [{"text": BEGINNING}]})
     return system, turns
-
-
-def _turn(message: FullMessage, ids: CallIds, where: str) -> Turn:
-    match message.role:
-        case "assistant":
-            return "assistant", assistant_blocks(message, ids, where)
-        case "tool":
-            return "tool", [tool_result(message, ids, where)]
-        case "user":
-            return "user", blocks_of(message, where)
-        case "system" | "developer":
-            return "system", blocks_of(message, where)
-    raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)

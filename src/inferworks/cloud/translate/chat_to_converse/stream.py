@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from inferworks.cloud.translate.chat_tools import function_call
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.usage import chat_usage
@@ -81,12 +82,26 @@ class ChatStream:
     def _chunks(self, event: Event) -> Iterator[Fields]:
         if event.message_start is not None:
             yield self._chunk({"role": "assistant", "content": ""})
-        elif event.content_block_start is not None:
-            yield from map(self._chunk, self._opened(event.content_block_start))
+        elif (start := event.content_block_start) is not None:
+            # only the calls of tools have a beginning that counts
+            number, tool_use = start.content_block_index, start.start.tool_use
+            if tool_use is not None:
+                self._without_input.add(number)
+                if tool_use.name == JSON_TOOL:
+                    self._answers.add(number)
+                else:
+                    self._calls[number] = len(self._calls)
+                    opened = function_call(tool_use.tool_use_id, tool_use.name, "")
+                    yield self._chunk(self._call(start, opened))
         elif event.content_block_delta is not None:
             yield from map(self._chunk, self._added(event.content_block_delta))
-        elif event.content_block_stop is not None:
-            yield from map(self._chunk, self._closed(event.content_block_stop))
+        elif (stop := event.content_block_stop) is not None:
+            thoughts, self._thoughts = thinking_blocks(self._thoughts), Reasoning()
+            if thoughts:
+                yield self._chunk({"thinking_blocks": thoughts})
+            if stop.content_block_index in self._without_input:
+                self._without_input.discard(stop.content_block_index)
+                yield self._chunk(self._with(stop, "{}"))
         elif event.message_stop is not None:
             calls_tools = bool(self._calls)
             yield self._chunk(
@@ -100,20 +115,6 @@ class ChatStream:
         if self._wants_usage and self._told is not None:
             self._wants_usage = False
             yield {**self._envelope, "choices": [], "usage": chat_usage(self._told)}
-
-    def _opened(self, event: BlockEvent) -> Iterator[Fields]:
-        """Yield the beginning of a block: only tool calls have one that counts."""
-        tool_use = event.start.tool_use
-        if tool_use is None:
-            return
-        self._without_input.add(event.content_block_index)
-        if tool_use.name == JSON_TOOL:
-            self._answers.add(event.content_block_index)
-        else:
-            self._calls[event.content_block_index] = len(self._calls)
-            function = {"name": tool_use.name, "arguments": ""}
-            opened = {"id": tool_use.tool_use_id, "type": "function", "function": function}
-            yield self._call(event, opened)
 
     def _added(self, event: BlockEvent) -> Iterator[Fields]:
         delta = event.delta
@@ -133,14 +134,6 @@ class ChatStream:
             if piece:
                 self._without_input.discard(event.content_block_index)
                 yield self._with(event, piece)
-
-    def _closed(self, event: BlockEvent) -> Iterator[Fields]:
-        thoughts, self._thoughts = thinking_blocks(self._thoughts), Reasoning()
-        if thoughts:
-            yield {"thinking_blocks": thoughts}
-        if event.content_block_index in self._without_input:
-            self._without_input.discard(event.content_block_index)
-            yield self._with(event, "{}")
 
     def _with(self, event: BlockEvent, arguments: str) -> Fields:
         """A piece of what a tool is called with, or of the answer that is given by a call."""

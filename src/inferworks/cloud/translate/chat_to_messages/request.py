@@ -29,18 +29,17 @@ from inferworks.cloud.translate.chat_fit import (
     nearest_effort,
     short_user,
 )
-from inferworks.cloud.translate.chat_tools import Offered, offered
+from inferworks.cloud.translate.chat_tools import offered, past_call
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
     Omissions,
     cannot,
-    is_object,
     passed,
     read_request,
     set_if,
 )
-from inferworks.cloud.translate.instructions import Turn, placed
+from inferworks.cloud.translate.instructions import Turn, placed, role_of
 from inferworks.cloud.translate.json_tool import (
     DESCRIPTION,
     JSON_TOOL,
@@ -53,12 +52,8 @@ from inferworks.cloud.translate.json_tool import (
 from inferworks.cloud.translate.schemas import as_object, is_closed_raw
 from inferworks.cloud.translate.tool_results import BEGINNING, CallIds
 from inferworks.dialects.openai_chat import (
-    ContentPart,
     FullChatRequest,
     FullMessage,
-    Tool,
-    ToolCall,
-    ToolFunction,
     read_full_chat,
 )
 
@@ -89,41 +84,31 @@ _read_number = msgspec.json.Decoder(float | None).decode
 
 def messages_request(call: Call, default_max_tokens: int, omissions: Omissions) -> bytes:
     """The message to ask for; an answer that the caller did not limit ends at `default_max_tokens`."""
-    request = read_request(call.body, read_full_chat)
-    system, turns = _said(request.messages, call.facts)
+    request, facts = read_request(call.body, read_full_chat), call.facts
+    system, turns = _said(request.messages, facts)
     fields: Fields = {
         "model": request.model,
-        "max_tokens": at_most(request.limit or default_max_tokens, call.facts),
+        "max_tokens": at_most(request.limit or default_max_tokens, facts),
         "messages": turns,
         **passed(call.body, _RULES, omissions),
     }
     if call.stream:
         fields["stream"] = True
     set_if(fields, "system", system or None)
-    _put_settings(fields, request, call.facts, omissions)
-    _put_effort(fields, request, call.facts, omissions)
-    _put_tools(fields, request, call.facts, omissions)
-    _put_sampling(fields, call.facts, omissions)
-    return msgspec.json.encode(fields)
-
-
-def _put_settings(
-    fields: Fields, request: FullChatRequest, facts: ModelFacts, omissions: Omissions
-) -> None:
     stops = [stop for stop in request.stops or () if stop.strip()]
     set_if(fields, "stop_sequences", stops or None)
     user = request.safety_identifier or request.user
     label = short_user(user, facts.user_length) if user else None
     set_if(fields, "metadata", {"user_id": label} if label else None)
-    match request.service_tier:
-        case None | "auto":
-            return
-        case "default":
-            fields["service_tier"] = "standard_only"
-        case other:
-            omissions.refuse(
-                "service_tier", f"cannot be {other[:60]!r} for {_SERVES}", "service_tier"
-            )
+    tier = request.service_tier
+    if tier == "default":
+        fields["service_tier"] = "standard_only"
+    elif tier is not None and tier != "auto":
+        omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
+    _put_effort(fields, request, facts, omissions)
+    _put_tools(fields, request, facts, omissions)
+    _put_sampling(fields, facts, omissions)
+    return msgspec.json.encode(fields)
 
 
 def _put_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
@@ -193,13 +178,21 @@ def _is_amid_calls_without_thoughts(turns: Sequence[Fields]) -> bool:
 def _put_tools(
     fields: Fields, request: FullChatRequest, facts: ModelFacts, omissions: Omissions
 ) -> None:
-    given = offered(request, _SERVES, omissions)
-    if not facts.forced_tools and (given.forced is not None or given.choice == "required"):
-        why = "cannot demand a tool: that is not taken by the model that serves this"
-        omissions.refuse("tool_choice", why, "tool_choice")
-        given = given._replace(choice="auto", forced=None)
-    tools = [_tool(function, tool, facts) for function, tool in given.tools]
-    choice = _tool_choice(given) if tools else None
+    given = offered(request, _SERVES, facts, omissions)
+    tools: list[Fields] = []
+    for function, tool in given.tools:
+        shown: Fields = {"name": function.name}
+        set_if(shown, "description", function.description)
+        shown["input_schema"] = as_object(function.parameters)
+        can_be_strict = function.strict and "json_schema" in facts.json_modes
+        if can_be_strict and is_closed_raw(function.parameters):
+            shown["strict"] = True
+        tools.append(_cached(shown, tool.cache_control))
+    choice: Fields | None = None
+    if given.forced is not None:
+        choice = {"type": "tool", "name": given.forced}
+    elif given.choice and tools:
+        choice = {"type": "any" if given.choice == "required" else given.choice}
     wanted = wants_json(request.response_format)
     if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
         own = fields.get("output_config", {})
@@ -207,7 +200,9 @@ def _put_tools(
         form = {"type": "json_schema", "schema": schema_of(wanted)}
         fields["output_config"] = {"format": form, **config}
     elif wanted is not None and may_answer(given):
-        choice = _json_choice(given) if facts.forced_tools else {"type": "auto"}
+        choice = {"type": "any" if facts.forced_tools else "auto"}
+        if facts.forced_tools and (not tools or given.choice == "none"):  # nothing else is possible
+            choice = {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
         schema = as_object(schema_of(wanted))
         tools.append({"name": JSON_TOOL, "description": DESCRIPTION, "input_schema": schema})
         if not facts.forced_tools:
@@ -235,28 +230,6 @@ def _stop_thinking(fields: Fields, omissions: Omissions) -> None:
     omissions.leave_out("reasoning_effort")
 
 
-def _json_choice(given: Offered) -> Fields:
-    """Call one of the tools; where nothing but an answer is possible, that one, once."""
-    if given.tools and given.choice != "none":
-        return {"type": "any"}
-    return {"type": "tool", "name": JSON_TOOL, "disable_parallel_tool_use": True}
-
-
-def _tool(function: ToolFunction, tool: Tool, facts: ModelFacts) -> Fields:
-    fields: Fields = {"name": function.name}
-    set_if(fields, "description", function.description)
-    fields["input_schema"] = as_object(function.parameters)
-    if function.strict and "json_schema" in facts.json_modes and is_closed_raw(function.parameters):
-        fields["strict"] = True
-    return _cached(fields, tool.cache_control)
-
-
-def _tool_choice(given: Offered) -> Fields | None:
-    if given.forced is not None:
-        return {"type": "tool", "name": given.forced}
-    return {"type": "any" if given.choice == "required" else given.choice} if given.choice else None
-
-
 # --- messages
 
 
@@ -265,7 +238,23 @@ def _said(
 ) -> tuple[str | list[Fields], list[Fields]]:
     """The instructions at the head of a chat, and its turns."""
     ids = CallIds()
-    said = (_turn(message, ids, f"messages[{n}]") for n, message in enumerate(messages))
+    said: list[Turn] = []
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        role = role_of(message, where)
+        blocks = _blocks(message, where)
+        if role == "tool":
+            call_id, content = ids.answered(message.tool_call_id), _simplest(blocks)
+            blocks = [{"type": "tool_result", "tool_use_id": call_id, "content": content}]
+        elif role == "assistant":
+            blocks = [*message.signed_thoughts, *blocks]
+            if message.refusal:
+                blocks.append({"type": "text", "text": message.refusal})
+            for call in message.tool_calls or ():
+                name, given = past_call(call, f"{where}.tool_calls", _SERVES)
+                use = {"type": "tool_use", "id": ids.called(call.id), "name": name, "input": given}
+                blocks.append(use)
+        said.append((role, blocks))
     system, placed_turns = placed(said, amid=facts.system_amid)
     turns: list[Fields] = [
         {"role": role, "content": _simplest(blocks)} for role, blocks in placed_turns
@@ -273,42 +262,6 @@ def _said(
     if not turns or turns[0]["role"] != "user":
         turns.insert(0, {"role": "user", "content": BEGINNING})
     return _simplest(system), turns
-
-
-def _turn(message: FullMessage, ids: CallIds, where: str) -> Turn:
-    match message.role:
-        case "assistant":
-            said: list[Fields] = [*message.signed_thoughts, *_all_blocks(message, where)]
-            if message.refusal:
-                said.append({"type": "text", "text": message.refusal})
-            said += (_tool_use(call, ids, where) for call in message.tool_calls or ())
-            return "assistant", said
-        case "tool":
-            content = _simplest(_all_blocks(message, where))
-            call_id = ids.answered(message.tool_call_id)
-            return "tool", [{"type": "tool_result", "tool_use_id": call_id, "content": content}]
-        case "user":
-            return "user", _all_blocks(message, where)
-        case "system" | "developer":
-            return "system", _all_blocks(message, where)
-    raise cannot(f"{where}.role", f"cannot be {message.role[:60]!r}", where)
-
-
-def _tool_use(call: ToolCall, ids: CallIds, where: str) -> Fields:
-    if call.function is None:
-        where = f"{where}.tool_calls"
-        raise cannot(where, "must be functions for Anthropic's API, which serves this model", where)
-    arguments = call.function.arguments or "{}"
-    if not is_object(arguments):
-        where = f"{where}.tool_calls"
-        raise cannot(where, f"has arguments that are no JSON object: {arguments[:60]!r}", where)
-    given = msgspec.Raw(arguments.encode())
-    call_id = ids.called(call.id)
-    return {"type": "tool_use", "id": call_id, "name": call.function.name, "input": given}
-
-
-def _all_blocks(message: FullMessage, where: str) -> list[Fields]:
-    return [block for part in message.parts for block in _blocks(part, where)]
 
 
 def _simplest(blocks: list[Fields]) -> str | list[Fields]:
@@ -319,23 +272,26 @@ def _simplest(blocks: list[Fields]) -> str | list[Fields]:
     return str(blocks[0]["text"]) if is_text else blocks
 
 
-def _blocks(part: ContentPart, where: str) -> list[Fields]:
-    """A part as a block; none for a blank text."""
-    match part.type:
-        case "text" | "refusal":
-            text = part.text or part.refusal
-            if not text.strip():
-                return []
-            block: Fields = {"type": "text", "text": text}
-        case "image_url" if part.image_url:
-            block = {"type": "image", "source": _source(part.image_url.url, where)}
-        case "file" if part.file and part.file.file_data.startswith("data:application/pdf;"):
-            block = {"type": "document", "source": _source(part.file.file_data, where)}
-            set_if(block, "title", part.file.filename)
-        case other:
-            why = f"has a part ({other[:60]}) that Anthropic's API, which serves this model, does not know"
-            raise cannot(where, why, where)
-    return [_cached(block, part.cache_control)]
+def _blocks(message: FullMessage, where: str) -> list[Fields]:
+    """The content of a message as blocks; none for a blank text."""
+    blocks: list[Fields] = []
+    for part in message.parts:
+        match part.type:
+            case "text" | "refusal":
+                text = part.text or part.refusal
+                if not text.strip():
+                    continue
+                block: Fields = {"type": "text", "text": text}
+            case "image_url" if part.image_url:
+                block = {"type": "image", "source": _source(part.image_url.url, where)}
+            case "file" if part.file and part.file.file_data.startswith("data:application/pdf;"):
+                block = {"type": "document", "source": _source(part.file.file_data, where)}
+                set_if(block, "title", part.file.filename)
+            case other:
+                why = f"has a part ({other[:60]}) that {_SERVES}, does not know"
+                raise cannot(where, why, where)
+        blocks.append(_cached(block, part.cache_control))
+    return blocks
 
 
 def _source(url: str, where: str) -> Fields:

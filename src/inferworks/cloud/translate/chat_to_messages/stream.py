@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from inferworks.cloud.translate.chat_tools import function_call
 from inferworks.cloud.translate.fields import Fields, read_answer
 from inferworks.cloud.translate.json_tool import JSON_TOOL
 from inferworks.cloud.translate.usage import chat_usage
@@ -96,7 +97,11 @@ class ChatStream:
             case Event(type="content_block_start", content_block=AnswerBlock() as block):
                 self._newest = self._newest + 1 if event.index is None else event.index
                 self._blocks[self._newest] = opened = _Open(block, self._calls)
-                yield from map(self._chunk, self._opened(opened))
+                if block.type == "tool_use" and block.name != JSON_TOOL:
+                    self._calls += 1
+                    yield self._chunk(opened.call(function_call(block.id, block.name, "")))
+                elif block.type == "text" and block.text:
+                    yield self._chunk({"content": block.text})
             case Event(type="content_block_delta", delta=Delta() as delta):
                 number = self._newest if event.index is None else event.index
                 opened = self._blocks.get(number, self._none)
@@ -104,23 +109,17 @@ class ChatStream:
             case Event(type="content_block_stop"):
                 number = self._newest if event.index is None else event.index
                 closed = self._blocks.pop(number, self._none)
-                yield from map(self._chunk, self._closed(closed))
+                block = closed.block
+                if block.type in {"thinking", "redacted_thinking"}:
+                    yield self._chunk({"thinking_blocks": [signed(block)]})
+                elif block.type == "tool_use" and not closed.has_arguments:
+                    yield self._chunk(closed.argued(block.arguments))
             case Event(type="message_delta", delta=Delta() as delta):
                 calls_tools = self._calls > 0
                 reason = messages_finish_reason(delta.stop_reason, calls_tools=calls_tools)
                 yield self._chunk({}, reason)
                 if self._wants_usage and self._told is not None:
                     yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
-
-    def _opened(self, opened: _Open) -> Iterator[Fields]:
-        """Yield the beginning of a block; most have nothing to say yet."""
-        block = opened.block
-        if block.type == "tool_use" and block.name != JSON_TOOL:
-            self._calls += 1
-            function = {"name": block.name, "arguments": ""}
-            yield opened.call({"id": block.id, "type": "function", "function": function})
-        elif block.type == "text" and block.text:
-            yield {"content": block.text}
 
     def _added(self, opened: _Open, delta: Delta) -> Iterator[Fields]:
         block = opened.block
@@ -135,13 +134,6 @@ class ChatStream:
             case "input_json_delta" if block.type == "tool_use" and delta.partial_json:
                 opened.has_arguments = True
                 yield opened.argued(delta.partial_json)
-
-    def _closed(self, opened: _Open) -> Iterator[Fields]:
-        block = opened.block
-        if block.type in {"thinking", "redacted_thinking"}:
-            yield {"thinking_blocks": [signed(block)]}
-        elif block.type == "tool_use" and not opened.has_arguments:
-            yield opened.argued(block.arguments)
 
     def _chunk(self, delta: Fields, reason: str | None = None) -> Fields:
         choice = {

@@ -24,6 +24,7 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.translate.chat_fit import fit_chat
+from inferworks.cloud.translate.chat_tools import function_call
 from inferworks.cloud.translate.fields import (
     FieldRules,
     Fields,
@@ -47,9 +48,6 @@ from inferworks.dialects.anthropic_messages import (
     FullMessagesRequest,
     OutputConfig,
     Source,
-    Thinking,
-    Tool,
-    ToolChoice,
     Turn,
     as_blocks,
     read_full_messages,
@@ -104,33 +102,30 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
     _put_tools(fields, request, omissions)
     _put_settings(fields, request)
-    _check_edits(request, omissions)
+    for edit in request.context_management.edits if request.context_management else ():
+        if not edit.type.startswith("clear_thinking"):
+            why = f"asks for an edit ({edit.type[:60]}) that an OpenAI-compatible API does not know"
+            omissions.refuse("context_management", why, "context_management")
+        # thoughts that are cleared are Anthropic's own, of which nobody else is sent any
+        elif read_request(edit.keep, msgspec.json.decode) not in _KEEPS_ALL:
+            omissions.names.append("context_management")
     names = MESSAGES_TO_CHAT
     if request.output_config is None or request.output_config.effort is None:
         names = {**names, "reasoning_effort": "thinking"}
     return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(names)))
 
 
-def _check_edits(request: FullMessagesRequest, omissions: Omissions) -> None:
-    """Refuse edits of the context that an answer depends on.
-
-    Thoughts that are cleared are Anthropic's own, of which nobody else is sent any.
-    """
-    edits = request.context_management.edits if request.context_management else ()
-    for edit in edits:
-        if edit.type.startswith("clear_thinking"):
-            if read_request(edit.keep, msgspec.json.decode) not in _KEEPS_ALL:
-                omissions.names.append("context_management")
-            continue
-        why = f"asks for an edit ({edit.type[:60]}) that an OpenAI-compatible API does not know"
-        omissions.refuse("context_management", why, "context_management")
-
-
 def _put_settings(fields: Fields, request: FullMessagesRequest) -> None:
     config = request.output_config or OutputConfig()
     set_if(fields, "stop", request.stop_sequences or None)
     set_if(fields, "user", request.metadata and request.metadata.user_id)
-    set_if(fields, "reasoning_effort", config.effort or _effort(request.thinking))
+    effort, thinking = config.effort, request.thinking
+    if not effort and thinking is not None and thinking.type == "disabled":
+        effort = "none"
+    elif not effort and thinking is not None and thinking.type == "enabled":
+        budget = thinking.budget_tokens
+        effort = "low" if budget < 4096 else "medium" if budget < 16_384 else "high"
+    set_if(fields, "reasoning_effort", effort or None)
     wanted = config.format or request.output_format
     if wanted is not None:
         if wanted.type != "json_schema":
@@ -143,32 +138,38 @@ def _put_settings(fields: Fields, request: FullMessagesRequest) -> None:
         fields["service_tier"] = "default"
 
 
-def _effort(thinking: Thinking | None) -> str | None:
-    """Return the reasoning effort for a budget of tokens; None leaves it to the model."""
-    if thinking is not None and thinking.type == "disabled":
-        return "none"
-    if thinking is None or thinking.type != "enabled":
-        return None
-    if thinking.budget_tokens < 4096:
-        return "low"
-    return "medium" if thinking.budget_tokens < 16_384 else "high"
-
-
 # --- tools
 
 
 def _put_tools(fields: Fields, request: FullMessagesRequest, omissions: Omissions) -> None:
-    tools: list[Tool] = []
+    tools: list[Fields] = []
+    names: set[str] = set()
     for number, tool in enumerate(request.tools or ()):
-        if tool.type in {None, "custom"}:
-            tools.append(tool)
-        else:
+        if tool.type not in {None, "custom"}:
             omissions.names.append(f"tools[{number}]:{tool.type}")
+            continue
+        function: Fields = {"name": short_name(tool.name)}
+        set_if(function, "description", tool.description)
+        function["parameters"] = tool.input_schema
+        if tool.strict and is_strict(read_request(tool.input_schema, msgspec.json.decode)):
+            function["strict"] = True
+        tools.append({"type": "function", "function": function})
+        names.add(tool.name)
     choice = request.tool_choice
     if choice is not None:
-        said = _tool_choice(choice)
-        named = choice.name if choice.type == "tool" else None
-        if (said == "required" and not tools) or named not in {None, *(t.name for t in tools)}:
+        said: str | Fields = choice.type
+        is_there = bool(tools)
+        match choice.type:
+            case "auto" | "none":
+                is_there = True
+            case "any":
+                said = "required"
+            case "tool":
+                said = {"type": "function", "function": {"name": short_name(choice.name)}}
+                is_there = choice.name in names
+            case other:
+                raise cannot("tool_choice.type", f"cannot be {other!r}", "tool_choice")
+        if not is_there:
             why = (
                 "orders a tool that an OpenAI-compatible API, which serves this model, cannot have"
             )
@@ -177,28 +178,7 @@ def _put_tools(fields: Fields, request: FullMessagesRequest, omissions: Omission
             fields["tool_choice"] = said
         if tools and choice.disable_parallel_tool_use:
             fields["parallel_tool_calls"] = False
-    if tools:
-        fields["tools"] = [_tool(tool) for tool in tools]
-
-
-def _tool(tool: Tool) -> Fields:
-    function: Fields = {"name": short_name(tool.name)}
-    set_if(function, "description", tool.description)
-    function["parameters"] = tool.input_schema
-    if tool.strict and is_strict(read_request(tool.input_schema, msgspec.json.decode)):
-        function["strict"] = True
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: ToolChoice) -> str | Fields:
-    match choice.type:
-        case "auto" | "none":
-            return choice.type
-        case "any":
-            return "required"
-        case "tool":
-            return {"type": "function", "function": {"name": short_name(choice.name or "")}}
-    raise cannot("tool_choice.type", f"cannot be {choice.type!r}", "tool_choice")
+    set_if(fields, "tools", tools or None)
 
 
 # --- messages
@@ -237,31 +217,23 @@ def _messages(turns: Sequence[Turn], omissions: Omissions) -> list[Fields]:
 
 def _user(blocks: Sequence[ContentBlock], where: str) -> tuple[list[Fields], list[Fields]]:
     """The results of tools, and what stands behind them: what these show, and what is said."""
-    results = [block for block in blocks if block.type == "tool_result"]
+    results: list[Fields] = []
+    shown: list[Fields] = []
+    for result in blocks:
+        if result.type != "tool_result":
+            continue
+        call_id = short_id(result.tool_use_id, OPENAI_ID_CHARACTERS)
+        gave = as_blocks(result.content)
+        parts = _parts([block for block in gave if _is_shown(block)], where)
+        shown += [{"type": "text", "text": shown_by(call_id)}, *parts] if parts else []
+        words = [block for block in gave if not _is_shown(block)]
+        if result.is_error:  # said in words, for it has no field
+            words = [ContentBlock("text", text="Error:"), *words]
+        content = _content(words, where) or (SHOWN_BELOW if gave else "")
+        results.append({"role": "tool", "tool_call_id": call_id, "content": content})
     said = [block for block in blocks if block.type != "tool_result"]
-    shown = [part for block in results for part in _shown(block, where)]
-    content = [*shown, *_parts(said, where)] if shown else _content(said, where)
-    has_user = bool(content or not results)
-    user: list[Fields] = [{"role": "user", "content": content}] if has_user else []
-    return [_tool_result(block, where) for block in results], user
-
-
-def _tool_result(block: ContentBlock, where: str) -> Fields:
-    """The words that a tool gave; that it failed is said in words, for which there is no field."""
-    blocks = as_blocks(block.content)
-    words = [inner for inner in blocks if not _is_shown(inner)]
-    if block.is_error:
-        words = [ContentBlock("text", text="Error:"), *words]
-    content = _content(words, where) or (SHOWN_BELOW if blocks else "")
-    call_id = short_id(block.tool_use_id, OPENAI_ID_CHARACTERS)
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
-def _shown(result: ContentBlock, where: str) -> list[Fields]:
-    """Return the parts of a tool's result that are no text, with a line that names their call."""
-    parts = _parts([block for block in as_blocks(result.content) if _is_shown(block)], where)
-    call_id = short_id(result.tool_use_id, OPENAI_ID_CHARACTERS)
-    return [{"type": "text", "text": shown_by(call_id)}, *parts] if parts else []
+    told = [*shown, *_parts(said, where)] if shown else _content(said, where)
+    return results, [{"role": "user", "content": told}] if told or not results else []
 
 
 def _is_shown(block: ContentBlock) -> bool:
@@ -279,11 +251,11 @@ def _assistant(blocks: Sequence[ContentBlock], where: str, omissions: Omissions)
     text = "".join(block.text for block in blocks if block.type == "text")
     thought = "".join(block.thinking for block in blocks if not block.signature)
     calls = [
-        {
-            "id": short_id(block.id, OPENAI_ID_CHARACTERS),
-            "type": "function",
-            "function": {"name": short_name(block.name), "arguments": bytes(block.input).decode()},
-        }
+        function_call(
+            short_id(block.id, OPENAI_ID_CHARACTERS),
+            short_name(block.name),
+            bytes(block.input).decode(),
+        )
         for block in blocks
         if block.type == "tool_use"
     ]
@@ -303,29 +275,28 @@ def _content(blocks: Sequence[ContentBlock], where: str) -> str | list[Fields]:
 
 
 def _parts(blocks: Sequence[ContentBlock], where: str) -> list[Fields]:
-    return [part for block in blocks for part in _of_block(block, where)]
-
-
-def _of_block(block: ContentBlock, where: str) -> list[Fields]:
-    """The parts of one block."""
-    match block:
-        case ContentBlock(type="text", text=text):
-            return [{"type": "text", "text": text}]
-        case ContentBlock(type="image", source=Source(type="base64" | "url") as source):
-            return [{"type": "image_url", "image_url": {"url": _url(source)}}]
-        case ContentBlock(type="document", source=Source(type="text", data=text)):
-            return [{"type": "text", "text": text}]
-        case ContentBlock(type="document", source=Source(type="content", content=content)):
-            return _parts(as_blocks(content), where)
-        case ContentBlock(type="document", source=Source(type="base64") as source):
-            name = block.title or "document.pdf"
-            return [{"type": "file", "file": {"filename": name, "file_data": _url(source)}}]
-        case ContentBlock(type="search_result", content=content):
-            head = "\n".join(filter(None, [block.title, str(block.source or "")]))
-            return [{"type": "text", "text": head}, *_parts(as_blocks(content), where)]
-        case ContentBlock(type="tool_reference", tool_name=name):
-            return [{"type": "text", "text": name}]
-    raise _unknown_block(block, where)
+    parts: list[Fields] = []
+    for block in blocks:
+        match block:
+            case ContentBlock(type="text", text=text):
+                parts.append({"type": "text", "text": text})
+            case ContentBlock(type="image", source=Source(type="base64" | "url") as source):
+                parts.append({"type": "image_url", "image_url": {"url": _url(source)}})
+            case ContentBlock(type="document", source=Source(type="text", data=text)):
+                parts.append({"type": "text", "text": text})
+            case ContentBlock(type="document", source=Source(type="content", content=content)):
+                parts += _parts(as_blocks(content), where)
+            case ContentBlock(type="document", source=Source(type="base64") as source):
+                file = {"filename": block.title or "document.pdf", "file_data": _url(source)}
+                parts.append({"type": "file", "file": file})
+            case ContentBlock(type="search_result", content=content):
+                head = "\n".join(filter(None, [block.title, str(block.source or "")]))
+                parts += [{"type": "text", "text": head}, *_parts(as_blocks(content), where)]
+            case ContentBlock(type="tool_reference", tool_name=name):
+                parts.append({"type": "text", "text": name})
+            case _:
+                raise _unknown_block(block, where)
+    return parts
 
 
 def _url(source: Source) -> str:

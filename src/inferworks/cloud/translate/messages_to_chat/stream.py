@@ -29,7 +29,7 @@ from inferworks.cloud.translate.tool_call_pieces import OpenCall, OpenCalls
 from inferworks.cloud.translate.tool_names import whole_name
 from inferworks.cloud.translate.usage import messages_usage
 from inferworks.dialects.finish_reasons import STOP_REASONS, chat_finish_reason
-from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion, ToolCallPiece
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion
 from inferworks.errors import UpstreamError
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
@@ -84,16 +84,16 @@ class MessagesStream:
             return event  # a comment keeps the connection alive in any dialect
         if data == DONE:
             return b"".join(map(_framed, self._end()))
-        return b"".join(map(_framed, self._continue(read_answer(data, COMPLETIONS))))
-
-    def _continue(self, completion: Completion) -> Iterator[Fields]:
+        completion = read_answer(data, COMPLETIONS)
+        events: list[Fields] = []
         if not self._begun and (completion.choices or completion.id):
-            yield self._begin(completion)
+            events.append(self._begin(completion))
         choice = completion.first
         if choice is not None:
-            yield from self._added(choice.delta)
+            events += self._added(choice.delta)
             self._finish = choice.finish_reason or self._finish
             self._stopped_by = choice.stop_reason or self._stopped_by
+        return b"".join(map(_framed, events))
 
     def _begin(self, completion: Completion) -> Fields:
         self._begun = True
@@ -124,7 +124,15 @@ class MessagesStream:
                 yield from self._in_block(_TEXT, {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
         for piece in said.calls:
-            yield from self._called(piece)
+            call, begins = self._calls.take(piece)
+            if begins and (self._held or (self._newest is not None and not self._newest.is_whole)):
+                self._held.append(call)
+            elif begins:
+                yield from self._open_call(call)
+            if piece.function.arguments and call not in self._held:
+                if self._open != ("tool_use", call.number):
+                    raise UpstreamError("the calls of tools come mixed up", sent=True)
+                yield self._argued(piece.function.written)
 
     def _is_held(self, said: AnswerMessage) -> bool:
         """Hold back a delta amid the arguments of a call; True when there is nothing to send now."""
@@ -160,17 +168,6 @@ class MessagesStream:
             elif block.signature and self._open == _THINKING:
                 yield self._delta({"type": "signature_delta", "signature": block.signature})
             yield from self._close()
-
-    def _called(self, piece: ToolCallPiece) -> Iterator[Fields]:
-        call, begins = self._calls.take(piece)
-        if begins and (self._held or (self._newest is not None and not self._newest.is_whole)):
-            self._held.append(call)
-        elif begins:
-            yield from self._open_call(call)
-        if piece.function.arguments and call not in self._held:
-            if self._open != ("tool_use", call.number):
-                raise UpstreamError("the calls of tools come mixed up", sent=True)
-            yield self._argued(piece.function.written)
 
     def _open_call(self, call: OpenCall) -> Iterator[Fields]:
         yield from self._release()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import msgspec
 
@@ -102,24 +101,14 @@ def _content(asked: Call, said: AnswerMessage, *, is_cut: bool) -> Iterator[Fiel
         yield {"type": "text", "text": said.text}
     for number, call in enumerate(said.calls):
         name = whole_name(call.function.name or "", asked.body)
-        given = _input(call.function.written, is_cut=is_cut)
+        # Of arguments that the limit of the answer has cut none are given: a part of them is no smaller
+        # wish, and `max_tokens` says that the call is not whole.
+        written = call.function.written.strip()
+        if written in {"", "null"}:
+            written = "{}"
+        elif not is_object(written):
+            if not is_cut:
+                raise UpstreamError("the arguments of a tool call are no JSON object", sent=True)
+            written = "{}"
+        given = msgspec.Raw(written.encode())
         yield {"type": "tool_use", "id": call.id or f"toolu_{number}", "name": name, "input": given}
-
-
-def _input(arguments: str, *, is_cut: bool) -> msgspec.Raw:
-    """Arguments as the object that Anthropic writes.
-
-    Of those that the limit of the answer has cut none are given: a part of them is no smaller wish, and
-    `max_tokens` says that the call is not whole.
-    """
-    text = arguments.strip()
-    if text in {"", "null"}:
-        return _NONE_GIVEN
-    if is_object(text):
-        return msgspec.Raw(text.encode())
-    if is_cut:
-        return _NONE_GIVEN
-    raise UpstreamError("the arguments of a tool call are no JSON object", sent=True)
-
-
-_NONE_GIVEN: Final = msgspec.Raw(b"{}")

@@ -19,7 +19,6 @@ https://platform.openai.com/docs/guides/migrate-to-responses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -36,7 +35,6 @@ from inferworks.cloud.translate.fields import (
     set_if,
 )
 from inferworks.cloud.translate.responses_tools import (
-    Offered,
     function_name,
     functions,
     offered,
@@ -106,7 +104,14 @@ _SILENT: Final = frozenset({"additional_tools", "tool_search_output"})
 def chat_request(call: Call, omissions: Omissions) -> bytes:
     """The chat that `call` asks for. CallError 400 for what a chat cannot do."""
     request = read_request(call.body, read_full_responses)
-    _check_state(request, omissions)
+    whole = "nothing is kept here: send the whole conversation in 'input'"
+    if request.previous_response_id is not None:
+        raise cannot("previous_response_id", f"cannot be used, for {whole}", "previous_response_id")
+    if request.conversation != NULL:
+        raise cannot("conversation", f"cannot be used, for {whole}", "conversation")
+    if request.store:
+        why = "cannot be true, for responses of this model are not kept"
+        omissions.refuse("store", why, "store")
     text, reasoning = request.text or TextOptions(), request.reasoning or Reasoning()
     fields = passed(call.body, _RULES, omissions)
     fields["messages"] = _messages(request, omissions)
@@ -122,17 +127,6 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
         set_if(fields, "top_logprobs", request.top_logprobs)
     fields |= _tool_fields(request, omissions)
     return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(RESPONSES_TO_CHAT)))
-
-
-def _check_state(request: FullResponsesRequest, omissions: Omissions) -> None:
-    whole = "nothing is kept here: send the whole conversation in 'input'"
-    if request.previous_response_id is not None:
-        raise cannot("previous_response_id", f"cannot be used, for {whole}", "previous_response_id")
-    if request.conversation != NULL:
-        raise cannot("conversation", f"cannot be used, for {whole}", "conversation")
-    if request.store:
-        why = "cannot be true, for responses of this model are not kept"
-        omissions.refuse("store", why, "store")
 
 
 def _messages(request: FullResponsesRequest, omissions: Omissions) -> list[Fields]:
@@ -229,13 +223,34 @@ class _Chat:
 def _put(item: InputItem, place: str, chat: _Chat, omissions: Omissions) -> None:
     match item.type:
         case "message" | "":
-            _put_message(item, place, chat)
+            role = _ROLES.get(item.role)
+            if role is None:
+                why = "must be user, assistant, system or developer"
+                raise cannot(f"{place}.role", why, place)
+            if role != "assistant":
+                content = _content(item.content, f"{place}.content")
+                chat.say({"role": role, "content": content})
+                return
+            said = _parts(item.content, f"{place}.content")
+            if not isinstance(said, str):  # several parts are one text, as upstreams expect it
+                said = "".join(part.text or part.refusal for part in said)
+            chat.speak(said)
         case "function_call" | "custom_tool_call":
             chat.call(short_id(item.call_id, OPENAI_ID_CHARACTERS), past_call(item))
         case "function_call_output" | "custom_tool_call_output":
-            _put_output(item, place, chat)
+            call_id = short_id(item.call_id, OPENAI_ID_CHARACTERS)
+            content = _content(item.output, f"{place}.output")
+            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            words = "\n".join(part["text"] for part in parts if part["type"] == "text")
+            shown = [part for part in parts if part["type"] != "text"]
+            if shown:
+                shown.insert(0, {"type": "text", "text": shown_by(call_id)})
+            chat.answer(call_id, words or (SHOWN_BELOW if shown else ""), shown)
         case "reasoning":
-            chat.think(_thought(item, place))
+            thought = _parts(item.content, f"{place}.content")
+            if not isinstance(thought, str):
+                thought = "".join(part.text for part in thought)
+            chat.think(thought)
         case kind if kind in _SILENT:
             pass
         case kind if kind in _RUN_BY_OPENAI:
@@ -244,37 +259,6 @@ def _put(item: InputItem, place: str, chat: _Chat, omissions: Omissions) -> None
             raise cannot(
                 place, f"is of the type {kind[:60]!r}, which this model cannot be sent", place
             )
-
-
-def _put_output(item: InputItem, place: str, chat: _Chat) -> None:
-    call_id = short_id(item.call_id, OPENAI_ID_CHARACTERS)
-    content = _content(item.output, f"{place}.output")
-    if isinstance(content, str):
-        chat.answer(call_id, content, [])
-        return
-    words = [part["text"] for part in content if part["type"] == "text"]
-    shown = [part for part in content if part["type"] != "text"]
-    if shown:
-        shown = [{"type": "text", "text": shown_by(call_id)}, *shown]
-    chat.answer(call_id, "\n".join(words) or (SHOWN_BELOW if shown else ""), shown)
-
-
-def _thought(item: InputItem, place: str) -> str:
-    parts = _parts(item.content, f"{place}.content")
-    return parts if isinstance(parts, str) else "".join(part.text for part in parts)
-
-
-def _put_message(item: InputItem, place: str, chat: _Chat) -> None:
-    role = _ROLES.get(item.role)
-    if role is None:
-        raise cannot(f"{place}.role", "must be user, assistant, system or developer", place)
-    if role == "assistant":
-        said = _parts(item.content, f"{place}.content")
-        if not isinstance(said, str):  # several parts are one text, as upstreams expect it
-            said = "".join(part.text or part.refusal for part in said)
-        chat.speak(said)
-    else:
-        chat.say({"role": role, "content": _content(item.content, f"{place}.content")})
 
 
 def _content(raw: msgspec.Raw, place: str) -> str | list[Fields]:
@@ -299,59 +283,51 @@ def _parts(raw: msgspec.Raw, place: str) -> str | list[ContentPart]:
 
 
 def _part(part: ContentPart, place: str) -> Fields:
-    translate = _PARTS.get(part.type)
-    translated = None if translate is None else translate(part)
-    if translated is None:
-        what = "has no data of its own" if translate else f"is of the type {part.type!r}"
-        raise cannot(place, f"{what}, which this model cannot be sent", place)
-    return translated
-
-
-def _text(part: ContentPart) -> Fields:
-    return {"type": "text", "text": part.text}
-
-
-def _image(part: ContentPart) -> Fields | None:
-    """An image by address or as data; one that is stored at OpenAI is there only."""
-    if part.image_url is None:
-        return None
-    image: Fields = {"url": part.image_url}
-    set_if(image, "detail", part.detail)
-    return {"type": "image_url", "image_url": image}
-
-
-def _file(part: ContentPart) -> Fields | None:
-    if part.file_data is None:
-        return None
-    file: Fields = {"file_data": part.file_data}
-    set_if(file, "filename", part.filename)
-    return {"type": "file", "file": file}
-
-
-def _audio(part: ContentPart) -> Fields | None:
-    if part.input_audio == NULL:
-        return None
-    return {"type": "input_audio", "input_audio": part.input_audio}
-
-
-_PARTS: Mapping[str, Callable[[ContentPart], Fields | None]] = {
-    "input_text": _text,
-    "output_text": _text,
-    "text": _text,
-    "input_image": _image,
-    "input_file": _file,
-    "input_audio": _audio,
-}
+    """A part as a chat has it. CallError 400 for one of another kind, or stored at OpenAI alone."""
+    match part:
+        case ContentPart(type="input_text" | "output_text" | "text"):
+            return {"type": "text", "text": part.text}
+        case ContentPart(type="input_image", image_url=str(url)):
+            image: Fields = {"url": url}
+            set_if(image, "detail", part.detail)
+            return {"type": "image_url", "image_url": image}
+        case ContentPart(type="input_file", file_data=str(data)):
+            file: Fields = {"file_data": data}
+            set_if(file, "filename", part.filename)
+            return {"type": "file", "file": file}
+        case ContentPart(type="input_audio") if part.input_audio != NULL:
+            return {"type": "input_audio", "input_audio": part.input_audio}
+        case ContentPart(type="input_image" | "input_file" | "input_audio"):
+            what = "has no data of its own"
+        case _:
+            what = f"is of the type {part.type!r}"
+    raise cannot(place, f"{what}, which this model cannot be sent", place)
 
 
 def _tool_fields(request: FullResponsesRequest, omissions: Omissions) -> Fields:
-    """`tools` and what belongs to them; a chat refuses the rest without tools."""
+    """`tools` and what belongs to them; a chat refuses the rest without tools.
+
+    CallError 400 where `tool_choice` orders a tool that a chat cannot have.
+    """
     tools, unknown = offered(request)
     omissions.names += unknown
-    choice = _choice(request.tool_choice, tools)
-    if isinstance(request.tool_choice, ToolChoice) and request.tool_choice.type == "allowed_tools":
-        allowed = {tool.name for tool in request.tool_choice.tools}
+    wanted = request.tool_choice
+    choice: str | Fields | None
+    if not isinstance(wanted, ToolChoice):
+        choice = wanted
+    elif wanted.type == "allowed_tools":
+        choice = wanted.mode
+        allowed = {tool.name for tool in wanted.tools}
         tools = [t for t in tools if t.tool.name in allowed or t.namespace in allowed]
+    elif wanted.type in {"function", "custom"}:
+        name = function_name(wanted.name, wanted.namespace)
+        if all(tool.function != name for tool in tools):  # of a namespace that is not said
+            name = next((tool.function for tool in tools if tool.tool.name == wanted.name), name)
+        choice = {"type": "function", "function": {"name": name}}
+    else:
+        kind = wanted.type[:60]
+        why = f"is of the type {kind!r}, which this model does not have; functions can be used"
+        raise cannot("tool_choice", why, "tool_choice")
     if choice == "required" and not tools:
         why = "asks for a call of a tool, and this model can have none of those that are given"
         raise cannot("tool_choice", why, "tool_choice")
@@ -361,22 +337,6 @@ def _tool_fields(request: FullResponsesRequest, omissions: Omissions) -> Fields:
     set_if(fields, "parallel_tool_calls", request.parallel_tool_calls)
     set_if(fields, "tool_choice", choice)
     return fields
-
-
-def _choice(choice: str | ToolChoice | None, tools: list[Offered]) -> str | Fields | None:
-    """`tool_choice` as a chat says it. CallError 400 where it orders a tool that a chat cannot have."""
-    if not isinstance(choice, ToolChoice):
-        return choice
-    if choice.type == "allowed_tools":
-        return choice.mode
-    if choice.type in {"function", "custom"}:
-        name = function_name(choice.name, choice.namespace)
-        inner = (tool.function for tool in tools if tool.tool.name == choice.name)
-        if all(tool.function != name for tool in tools):
-            name = next(inner, name)  # of a namespace that is not said
-        return {"type": "function", "function": {"name": name}}
-    why = f"is of the type {choice.type[:60]!r}, which this model does not have; functions can be used"
-    raise cannot("tool_choice", why, "tool_choice")
 
 
 def _response_format(wanted: TextFormat | None) -> Fields | None:

@@ -32,12 +32,7 @@ from inferworks.cloud.translate.responses_response import (
 )
 from inferworks.cloud.translate.responses_tools import CallsBack
 from inferworks.cloud.translate.tool_call_pieces import OpenCalls
-from inferworks.dialects.openai_chat import (
-    COMPLETIONS,
-    AnswerMessage,
-    Completion,
-    ToolCallPiece,
-)
+from inferworks.dialects.openai_chat import COMPLETIONS, AnswerMessage, Completion
 from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 
@@ -90,8 +85,19 @@ class ResponsesStream:
                 spoken = self._open_spoken(is_thought=is_thought)
                 yield from spoken.begin()
             yield from spoken.add(kind, text, choice.sureness if kind == _SAID else [])
-        for call in choice.delta.calls:
-            yield from self._called(call)
+        for piece in choice.delta.calls:
+            call, begins = self._calls.take(piece)
+            if begins:
+                yield from self._hush()
+                index = len(self._items)
+                call_id = call.id or self._echo.id_of("call", index)
+                item_id = self._echo.id_of("fc", index)
+                item = _Called(item_id, index, call_id, call.name, self._echo.calls)
+                self._called_items.append(item)
+                self._items.append(item)
+                yield item.begin()
+            if piece.function.arguments:
+                yield from self._called_items[call.number].add(piece.function.written)
 
     def _begin(self, completion: Completion) -> Iterator[Fields]:
         self._begun = completion
@@ -105,20 +111,6 @@ class ResponsesStream:
         spoken = _Spoken(item_id, index, is_thought=is_thought)
         self._items.append(spoken)
         return spoken
-
-    def _called(self, piece: ToolCallPiece) -> Iterator[Fields]:
-        call, begins = self._calls.take(piece)
-        if begins:
-            yield from self._hush()
-            index = len(self._items)
-            call_id = call.id or self._echo.id_of("call", index)
-            item_id = self._echo.id_of("fc", index)
-            item = _Called(item_id, index, call_id, call.name, self._echo.calls)
-            self._called_items.append(item)
-            self._items.append(item)
-            yield item.begin()
-        if piece.function.arguments:
-            yield from self._called_items[call.number].add(piece.function.written)
 
     def _hush(self) -> Iterator[Fields]:
         """Finish what is being said or thought."""
