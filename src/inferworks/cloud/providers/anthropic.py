@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from inferworks.cloud.bodies.rewrite import with_model
+import msgspec
+
+from inferworks.cloud.bodies.rewrite import read_fields, with_model
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
@@ -38,3 +40,15 @@ ANTHROPIC: Final = Profile(
     headers=((b"anthropic-version", VERSION),),
 )
 """Profile of `https://api.anthropic.com/v1` and of compatible APIs."""
+
+
+def versioned_fields(call: Call, oldest: str) -> dict[str, msgspec.Raw]:
+    """The fields of a request, each as it came, and the version of its caller's header, for a cloud.
+
+    The clouds have names of their own for the oldest version, `oldest`; newer ones have the same name.
+    """
+    version = dict(call.headers).get(b"anthropic-version") or VERSION
+    name = oldest if version == VERSION else version.decode("latin-1")
+    fields = read_fields(without_unsigned(call.body))
+    fields.setdefault("anthropic_version", msgspec.Raw(msgspec.json.encode(name)))
+    return fields

@@ -15,31 +15,20 @@ https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from inferworks.cloud.call import Call
-from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import OperationSpec
+from inferworks.cloud.providers.passthrough import OperationSpec, model_path
 
 
 def deployed(
     specs: Mapping[Operation, OperationSpec], api_version: str
 ) -> Mapping[Operation, OperationSpec]:
     """OpenAI's operations as `specs`, at the paths of deployments and in one version of the API."""
+    version = f"?api-version={quote(api_version, safe='')}"
     return {
-        operation: replace(spec, path="/deployments/", place=_place(spec.path, api_version))
+        operation: replace(spec, path="/deployments/", place=model_path(spec.path + version))
         for operation, spec in specs.items()
     }
-
-
-def _place(path: str, api_version: str) -> Callable[[Call, Offer], str]:
-    version = quote(api_version, safe="")
-
-    def place(call: Call, offer: Offer) -> str:
-        deployment = quote(offer.upstream_model or call.model, safe="")
-        return f"{deployment}{path}?api-version={version}"
-
-    return place

@@ -11,33 +11,23 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
 
-from inferworks.cloud.call import Call
-from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import Framing, OperationSpec, Profile
+from inferworks.cloud.providers.passthrough import Framing, OperationSpec, Profile, model_path
 from inferworks.cloud.usage_parsers.converse import ConverseEvents, ConverseReader
 from inferworks.http.eventstream import CONTENT_TYPE
 
 _MESSAGES: Final = Framing(CONTENT_TYPE, ConverseEvents)
 
 
-def _write(call: Call, _offer: Offer) -> bytes:
-    return call.body
-
-
-def _place(call: Call, offer: Offer) -> str:
-    """The model and what is asked of it. An ARN has colons and slashes; they are quoted, as Amazon does."""
-    model = quote(offer.upstream_model or call.model, safe="")
-    return f"{model}/converse-stream" if call.stream else f"{model}/converse"
-
-
 BEDROCK: Final = Profile(
     "bedrock",
     {
         Operation.CONVERSE: OperationSpec(
-            "/model/", ConverseReader, _write, place=_place, framing=_MESSAGES
+            "/model/",
+            ConverseReader,
+            place=model_path("/converse", "/converse-stream"),
+            framing=_MESSAGES,
         ),
     },
 )

@@ -97,7 +97,11 @@ def openai_operations(
         Operation.TRANSLATIONS: OperationSpec("/audio/translations", TranscriptionReader, renamed),
     }
     return {
-        operation: replace(spec, reader=priced(spec.reader, counting))
+        operation: replace(
+            spec,
+            reader=priced(spec.reader, counting),
+            whole_as_it_came=spec.write is not _write_without_options,
+        )
         for operation, spec in specs.items()
     }
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -73,6 +74,23 @@ EVENTS = Framing(_STREAM, EventSplitter)
 """Server-sent events, as most upstreams write."""
 
 
+def as_it_came(call: Call, _offer: Offer) -> bytes:
+    """Write the caller's own body."""
+    return call.body
+
+
+def model_path(
+    suffix: str, stream_suffix: str | None = None, *, unquoted: str = ""
+) -> Callable[[Call, Offer], str]:
+    """Return the end of a path: the model as one quoted segment, then what is asked of it."""
+
+    def place(call: Call, offer: Offer) -> str:
+        model = quote(offer.upstream_model or call.model, safe=unquoted)
+        return model + (suffix if stream_suffix is None or not call.stream else stream_suffix)
+
+    return place
+
+
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
     """Specification of one operation of an API."""
@@ -80,7 +98,7 @@ class OperationSpec:
     path: str
     """Path, after the base path of the offer."""
     reader: ReaderOf
-    write: Callable[[Call, Offer], bytes]
+    write: Callable[[Call, Offer], bytes] = as_it_came
     """Write the body that is sent."""
     place: Callable[[Call, Offer], str] | None = None
     """Return the rest of the path where it depends on the call, the model's name for instance."""
@@ -91,6 +109,8 @@ class OperationSpec:
     """True when a stream may be answered with a whole body: the API says that some models do."""
     refusal: Callable[[int, bytes], bytes] | None = None
     """Convert an error body to the dialect's, where the API has its own."""
+    whole_as_it_came: bool = False
+    """True when `write` changes nothing but a stream, or the name of a model that has another one here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,28 +176,34 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         spec = profile.operations[call.operation]
         path = spec.path + spec.place(call, offer) if spec.place else spec.path
         is_large = len(call.body) > LARGE_BYTES
-        body = await aside(spec.write, call, offer) if is_large else spec.write(call, offer)
+        if spec.whole_as_it_came and not (call.stream or offer.upstream_model):
+            body = call.body
+        else:
+            body = await aside(spec.write, call, offer) if is_large else spec.write(call, offer)
         url = _url(offer.origin, path)
         headers = await self._credential.headers("POST", url, self._headers(), body)
         self._sent = headers
         self._asking = self._client.stream("POST", offer.origin, path, headers, body)
         self._response = response = await self._asking.__aenter__()
+        came = response.headers
         try:
             reader = await aside(spec.reader, call) if is_large else spec.reader(call)
             if response.status < 300 and call.stream:
                 return await self._begin_stream(spec, reader)
-            whole = await self._whole(spec, reader)
+            whole, own = await self._whole(spec, reader), profile.answer_headers
             return Reply(
                 response.status,
-                response.headers.get(b"content-type", _JSON),
+                came.get(b"content-type", _JSON),
                 whole,
                 Nothing(),
-                retry_after_ns(response.headers) if response.status >= 300 else None,
-                self._answer_headers() if profile.answer_headers else (),
-                () if response.headers.keys() <= USUAL else forwarded_headers(response.headers),
+                retry_after_ns(came) if response.status >= 300 else None,
+                tuple((name, came[name]) for name in own if name in came) if own else (),
+                () if came.keys() <= USUAL else forwarded_headers(came),
             )
-        except RefusalError as error:
-            return self._refused(spec, error)
+        except RefusalError as error:  # told of in an answer: as if its status had come
+            first = self._refusal(spec, error.status, error.body)
+            again_ns, forwarded = retry_after_ns(came), forwarded_headers(came)
+            return Reply(error.status, _JSON, first, Nothing(), again_ns, forwarded=forwarded)
         except BaseException as error:
             await self._asking.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -190,61 +216,43 @@ class _Sending(AbstractAsyncContextManager[Reply]):
     ) -> None:
         try:
             if exc is None and self._events is not None and self._events.ended:
-                await _finish(self._response)
+                # The end of the body is read, so that the connection can be kept. An end that does not
+                # come, or comes badly, costs the connection and nothing else.
+                with suppress(TimeoutError, UpstreamError):
+                    async with asyncio.timeout(_END_S):
+                        while await self._response.next_piece(_END_S):
+                            pass
         finally:
             await self._asking.__aexit__(exc_type, exc, traceback)
 
     async def _begin_stream(self, spec: OperationSpec, reader: Reader) -> Reply:
         """The answer to a stream, once its first chunk has come."""
-        response = self._response
+        response, between_bytes_s = self._response, self._profile.between_bytes_s
         content_type = response.headers.get(b"content-type", _JSON)
         framing = spec.framing
-        if not content_type.lower().startswith(framing.content_type):
-            return await self._begin_otherwise(spec, content_type, reader)
-        if framing is not EVENTS:
-            content_type = _STREAM
-        splitter = framing.splitter()
-        events = _Events(response, self._profile.between_bytes_s, reader, splitter)
-        first, forwarded = await events.first(), forwarded_headers(response.headers)
-        self._events = events
-        return Reply(
-            response.status,
-            content_type,
-            first,
-            events,
-            forwarded=forwarded,
-            is_over=events.is_over,
-        )
-
-    async def _begin_otherwise(
-        self, spec: OperationSpec, content_type: bytes, reader: Reader
-    ) -> Reply:
-        """The answer to a stream that is not framed as one."""
-        response = self._response
+        if content_type.lower().startswith(framing.content_type):
+            events = _Events(response, between_bytes_s, reader, framing.splitter())
+            first, forwarded = await events.first(), forwarded_headers(response.headers)
+            self._events = events
+            return Reply(
+                response.status,
+                content_type if framing is EVENTS else _STREAM,
+                first,
+                events,
+                forwarded=forwarded,
+                is_over=events.is_over,
+            )
         if spec.may_be_whole:
-            whole, forwarded = await self._whole(spec, reader), forwarded_headers(response.headers)
-            return Reply(response.status, content_type, whole, Nothing(), forwarded=forwarded)
+            first, forwarded = await self._whole(spec, reader), forwarded_headers(response.headers)
+            return Reply(response.status, content_type, first, Nothing(), forwarded=forwarded)
         if spec.pieces is None or content_type.lower().startswith(_WORDS):
             whole = await self._whole(spec, reader)  # which raises if it is an error after all
             error = UpstreamError("a stream was requested and something else was sent", sent=True)
             error.told = whole.told
             raise error
-        pieces = spec.pieces(self._call)
-        self._events = _Pieces(response, self._profile.between_bytes_s, pieces)
-        first, forwarded = await anext(self._events), forwarded_headers(response.headers)
-        return Reply(response.status, content_type, first, self._events, forwarded=forwarded)
-
-    def _refused(self, spec: OperationSpec, error: RefusalError) -> Reply:
-        """The error that was told of in an answer, as if its status had come."""
-        first = self._refusal(spec, error.status, error.body)
-        headers = self._response.headers
-        again_ns, forwarded = retry_after_ns(headers), forwarded_headers(headers)
-        return Reply(error.status, _JSON, first, Nothing(), again_ns, forwarded=forwarded)
-
-    def _answer_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers of the answer that go to the caller."""
-        names, came = self._profile.answer_headers, self._response.headers
-        return tuple((name, came[name]) for name in names if name in came)
+        self._events = pieces = _Pieces(response, between_bytes_s, spec.pieces(self._call))
+        first, forwarded = await anext(pieces), forwarded_headers(response.headers)
+        return Reply(response.status, content_type, first, pieces, forwarded=forwarded)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         """The request's headers but for its credential."""
@@ -316,7 +324,10 @@ class _Events:
     async def first(self) -> Chunk:
         """The first chunk that says something. A comment does not: what follows it may be an error."""
         chunk, before = await anext(self), b""
-        while _says_nothing(chunk):
+        while chunk.told is None and not chunk.last:
+            events = chunk.data.split(b"\n\n")
+            if any(b"data:" in event and not event.startswith(_PING) for event in events):
+                break
             if len(before) < _MOST_COMMENT_BYTES:
                 before += chunk.data
             chunk = await anext(self)
@@ -342,10 +353,18 @@ class _Events:
                     piece = plain.take()
                 elif not piece:
                     piece = await self._response.next_piece(self._between_bytes_s)
-                if piece:
-                    self._split(piece)
-                elif not self._is_cut():
-                    return self._at_end()
+                self._unread = piece[_MOST_AT_ONCE_BYTES:]
+                ready, splitter = self._ready, self._splitter
+                try:
+                    ready += splitter.feed(piece[:_MOST_AT_ONCE_BYTES]) if piece else splitter.end()
+                except ValueError as error:
+                    raise UpstreamError(str(error), sent=True) from error
+                if not (piece or ready):  # the body has ended, and not amid an event
+                    chunk = self._reader.ended()
+                    if chunk is None:
+                        raise UpstreamError("the stream ended before its last event", sent=True)
+                    self.ended = True
+                    return chunk
             event = self._ready.popleft()
             if len(event) > LARGE_BYTES:  # only the first can be, for it came in several pieces
                 chunk = await aside(_read_large, self._read, event)
@@ -354,30 +373,6 @@ class _Events:
                 if self._ready and not chunk.last:
                     chunk = self._joined(chunk)
         self.ended = chunk.last
-        return chunk
-
-    def _split(self, piece: bytes) -> None:
-        """Make ready the events that are whole with `piece`, or with so much of it as is done at once."""
-        self._unread = piece[_MOST_AT_ONCE_BYTES:]
-        try:
-            self._ready.extend(self._splitter.feed(piece[:_MOST_AT_ONCE_BYTES]))
-        except ValueError as error:
-            raise UpstreamError(str(error), sent=True) from error
-
-    def _is_cut(self) -> bool:
-        """Return True when the end of the body completes an event, which lacks only its empty line."""
-        try:
-            self._ready.extend(self._splitter.end())
-        except ValueError as error:
-            raise UpstreamError(str(error), sent=True) from error
-        return bool(self._ready)
-
-    def _at_end(self) -> Chunk:
-        """The last chunk, where the body has ended in order without an event that is the last."""
-        chunk = self._reader.ended()
-        if chunk is None:
-            raise UpstreamError("the stream ended before its last event", sent=True)
-        self.ended = True
         return chunk
 
     def _joined(self, first: Chunk) -> Chunk:
@@ -430,14 +425,6 @@ def _read_large(read: Callable[[bytes], Chunk], data: bytes) -> Chunk:
     return read(data)
 
 
-def _says_nothing(chunk: Chunk) -> bool:
-    """Return True when a chunk holds only comments or pings."""
-    if chunk.told is not None or chunk.last:
-        return False
-    events = chunk.data.split(b"\n\n")
-    return all(b"data:" not in event or event.startswith(_PING) for event in events)
-
-
 class Nothing:
     """Iterator over no chunks, after a whole answer."""
 
@@ -452,14 +439,3 @@ class Nothing:
 def _url(origin: Origin, path: str) -> str:
     """The address that is asked. There are few, and nearly every call is to one of the same."""
     return origin.url + path
-
-
-async def _finish(response: Response) -> None:
-    """Read the end of a body whose answer is whole, so that the connection can be kept.
-
-    An end that does not come, or comes badly, costs the connection and nothing else.
-    """
-    with suppress(TimeoutError, UpstreamError):
-        async with asyncio.timeout(_END_S):
-            while await response.next_piece(_END_S):
-                pass

@@ -94,17 +94,14 @@ class StubProvider:
             async for chunk in self._stream(script, call):
                 yield chunk
         else:
-            yield await self._body(script, call)
-
-    async def _body(self, script: Script, call: Call) -> Chunk:
-        await self._clock.sleep(script.token_s * len(script.words))
-        if script.breaks_after is not None:
-            raise UpstreamError("the stub broke off", sent=True)
-        message = {"role": "assistant", "content": "".join(script.words)}
-        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-        tokens = Tokens(script.input_tokens, len(script.words))
-        body = _envelope(call, "chat.completion", [choice], tokens)
-        return Chunk(msgspec.json.encode(body), ReportedUsage(tokens), last=True)
+            await self._clock.sleep(script.token_s * len(script.words))
+            if script.breaks_after is not None:
+                raise UpstreamError("the stub broke off", sent=True)
+            message = {"role": "assistant", "content": "".join(script.words)}
+            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+            tokens = Tokens(script.input_tokens, len(script.words))
+            body = _envelope(call, "chat.completion", [choice], tokens)
+            yield Chunk(msgspec.json.encode(body), ReportedUsage(tokens), last=True)
 
     async def _stream(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         tokens = Tokens(script.input_tokens, 0)

@@ -29,28 +29,24 @@ def without_unsigned(body: bytes) -> bytes:
     if _UNSIGNED.search(body) is None:
         return body
     fields = read_fields(body)
+    kept: list[_Fields] = []
     try:
         turns = _read_messages(fields.get("messages", b""))
-        kept = [less for turn in turns if (less := _signed(turn))]
+        for turn in turns:
+            content = bytes(turn.get("content", b""))
+            blocks = _read_blocks(content) if content.startswith(b"[") else []
+            signed = [
+                block
+                for block in blocks
+                if bytes(block.get("type", b"")) != b'"thinking"'
+                or bytes(block.get("signature", b"")) != b'""'
+            ]
+            if len(signed) == len(blocks):
+                kept += [turn] if turn else []
+            elif signed:
+                kept.append({**turn, "content": msgspec.Raw(msgspec.json.encode(signed))})
     except msgspec.DecodeError:
         return body  # the upstream says what is wrong with it
     return (
         body if kept == turns else with_value(body, fields, "messages", msgspec.json.encode(kept))
     )
-
-
-def _signed(turn: _Fields) -> _Fields:
-    """`turn` less its unsigned thoughts; nothing where nothing is left of it."""
-    content = turn.get("content", msgspec.Raw(b""))
-    if not bytes(content).startswith(b"["):
-        return turn
-    blocks = _read_blocks(content)
-    kept = [
-        block
-        for block in blocks
-        if bytes(block.get("type", b"")) != b'"thinking"'
-        or bytes(block.get("signature", b"")) != b'""'
-    ]
-    if len(kept) == len(blocks):
-        return turn
-    return {**turn, "content": msgspec.Raw(msgspec.json.encode(kept))} if kept else {}

@@ -17,33 +17,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
-from inferworks.cloud.bodies.rewrite import read_fields
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.providers.passthrough import OperationSpec
-from inferworks.cloud.providers.unsigned import without_unsigned
+from inferworks.cloud.providers.anthropic import versioned_fields
+from inferworks.cloud.providers.passthrough import OperationSpec, model_path
 from inferworks.cloud.usage_parsers.anthropic import CountReader, MessagesReader
 from inferworks.cloud.usage_parsers.cloud_errors import google_as_anthropic, google_as_openai
-
-_OLDEST: Final = "2023-06-01"
-_OLDEST_HERE: Final = "vertex-2023-10-16"
-"""Vertex's name of Anthropic's version of that name; newer ones have the same name."""
 
 
 def vertex_messages() -> Mapping[Operation, OperationSpec]:
     """Return the specification of each of Anthropic's operations at Vertex."""
     return {
         Operation.MESSAGES: OperationSpec(
-            "/", MessagesReader, _write, place=_place, refusal=google_as_anthropic
+            "/",
+            MessagesReader,
+            _write,
+            place=model_path(":rawPredict", ":streamRawPredict", unquoted="@"),
+            refusal=google_as_anthropic,
         ),
         Operation.COUNT_TOKENS: OperationSpec(
-            "/count-tokens:rawPredict", CountReader, _write_count, refusal=google_as_anthropic
+            "/count-tokens:rawPredict", CountReader, _write, refusal=google_as_anthropic
         ),
     }
 
@@ -53,7 +50,12 @@ def gemini_operations(
 ) -> Mapping[Operation, OperationSpec]:
     """OpenAI's operations as `specs`, for models that need a publisher; errors in OpenAI's words."""
     return {
-        operation: replace(spec, write=_published(spec.write), refusal=google_as_openai)
+        operation: replace(
+            spec,
+            write=_published(spec.write),
+            refusal=google_as_openai,
+            whole_as_it_came=False,
+        )
         for operation, spec in specs.items()
     }
 
@@ -70,31 +72,10 @@ def _published(write: Callable[[Call, Offer], bytes]) -> Callable[[Call, Offer],
     return written
 
 
-def _place(call: Call, offer: Offer) -> str:
-    """The model (`claude-sonnet-4-5@20250929`) and how it is asked."""
-    model = quote(offer.upstream_model or call.model, safe="@")
-    return f"{model}:streamRawPredict" if call.stream else f"{model}:rawPredict"
-
-
-def _write(call: Call, _offer: Offer) -> bytes:
-    fields = _versioned(call)
+def _write(call: Call, offer: Offer) -> bytes:
+    fields = versioned_fields(call, "vertex-2023-10-16")
     fields.pop("model", None)
+    if call.operation is Operation.COUNT_TOKENS:
+        model = offer.upstream_model or call.model
+        fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     return msgspec.json.encode(fields)
-
-
-def _write_count(call: Call, offer: Offer) -> bytes:
-    fields = _versioned(call)
-    fields["model"] = _raw(offer.upstream_model or call.model)
-    return msgspec.json.encode(fields)
-
-
-def _versioned(call: Call) -> dict[str, msgspec.Raw]:
-    """The fields of a request, each as it came, and the version that its caller's header names."""
-    named = dict(call.headers).get(b"anthropic-version", b"").decode("latin-1") or _OLDEST
-    fields = read_fields(without_unsigned(call.body))
-    fields.setdefault("anthropic_version", _raw(_OLDEST_HERE if named == _OLDEST else named))
-    return fields
-
-
-def _raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(text))
