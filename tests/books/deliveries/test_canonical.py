@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 
 from inferworks.books.bills.base import bill_file, no_progress
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
 from inferworks.books.deliveries.canonical import decimal_text
 from inferworks.books.repository.store import BookStore
 
@@ -60,57 +57,6 @@ def test_lines_have_the_names_that_they_had(tmp_path: Path) -> None:
         rows = db.execute("SELECT id, name, about, carried FROM lines ORDER BY part, id").fetchall()
         parts = db.execute("SELECT digest, invoices FROM parts ORDER BY number").fetchall()
     assert [*rows, *parts] == KNOWN
-
-
-CELLS = st.text('0a1-. T:e\u0301"é', max_size=6) | st.sampled_from(
-    ["", "NULL", "1.50", "007", "1E3", "2026-11-01", "2026-11-01T00:00:00Z", '{"a": "b"}']
-)
-TOLD = {
-    "BilledCost": "1.5",
-    "BillingCurrency": "USD",
-    "ChargePeriodStart": "2026-11-03",
-    "ChargePeriodEnd": "2026-11-04",
-    "InvoiceIssuerName": "A Cloud",
-}
-OTHER = (
-    "SkuId", "Tags", "ListCost", "BillingAccountId", "x_More", "SubAccountId", "InvoiceId",
-    "ChargeCategory", "ChargeClass", "ChargeDescription", "CommitmentDiscountStatus", "ConsumedQuantity",
-    "ConsumedUnit", "ProviderName", "RegionId", "ResourceId", "ResourceType", "ServiceCategory",
-    "ServiceName", "x_LineId", "BillingPeriodStart",
-)  # fmt: skip
-
-
-@given(st.lists(st.tuples(*[CELLS] * len(OTHER)), min_size=1, max_size=6))
-def test_a_line_has_one_name_read_by_columns_or_on_its_own(rows: list[tuple[str, ...]]) -> None:
-    """A block of rows read by columns gives each line the name that it has on its own."""
-    file = io.StringIO()
-    csv.writer(file).writerows([(*TOLD, *OTHER), *((*TOLD.values(), *row) for row in rows)])
-    bill = bill_file("a.csv", file.getvalue().encode())
-    [read, *more] = FocusBillReader().lines(bill, "USD", no_progress)
-    [alone] = arriving_lines("focus", read.charges())
-    assert len(read) == len(rows)
-    assert not any(map(len, more))
-    assert by_line(read) == by_line(alone)
-    assert dict(zip(read.deliveries, read.sums, strict=True)) == dict(
-        zip(alone.deliveries, alone.sums, strict=True)
-    )
-
-
-def by_line(lines: ArrivingLines) -> list[tuple[object, ...]]:
-    """All that stands in the books of each line, with its sort."""
-    return list(
-        zip(
-            [lines.deliveries[place] for place in lines.places],
-            [lines.sorts[place] for place in lines.sort_places],
-            *lines.lines,
-            lines.starts_ns,
-            lines.ends_ns,
-            lines.bodies,
-            lines.checksums,
-            lines.amounts_pico,
-            strict=True,
-        )
-    )
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 30))
