@@ -63,7 +63,11 @@ def arrow_texts(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]
     if types.is_float64(kind):
         return ["" if it is None else str(it) for it in column.to_pylist()], {}
     if types.is_timestamp(kind) or types.is_date(kind):  # a bill has few of them, many times
-        return _once_each(column.dictionary_encode())
+        coded = column.dictionary_encode()
+        values, problems = _one_by_one(coded.dictionary)
+        places = coded.indices.to_pylist()
+        odd = {at: problems[n] for at, n in enumerate(places) if n in problems} if problems else {}
+        return ["" if n is None else values[n] for n in places], odd
     if types.is_map(kind) and pa.string() == kind.key_type == kind.item_type:
         with suppress(UnicodeDecodeError):
             return _maps(column.to_pylist())
@@ -82,14 +86,6 @@ def _maps(rows: Iterable[list[tuple[str, str]] | None]) -> tuple[Sequence[str], 
             problems[place] = _TWICE
         texts.append("" if pairs is None or place in problems else known[key])
     return texts, problems
-
-
-def _once_each(coded: pa.DictionaryArray) -> tuple[Sequence[str], Mapping[int, str]]:
-    """The texts of a column, each value looked at once."""
-    values, problems = _one_by_one(coded.dictionary)
-    places = coded.indices.to_pylist()
-    odd = {at: problems[n] for at, n in enumerate(places) if n in problems} if problems else {}
-    return ["" if n is None else values[n] for n in places], odd
 
 
 def _one_by_one(column: pa.Array[Any]) -> tuple[Sequence[str], Mapping[int, str]]:

@@ -270,9 +270,12 @@ class Cells:
             return Money(0)
 
     def _pico(self, column: str, text: str) -> int:
-        if column in self._floats and _digits(text) > self._floats[column]:
-            self.note(column, "a binary float with no exact text; write the column as a decimal")
-            return 0
+        if column in self._floats:
+            significant = text.lower().partition("e")[0].replace(".", "").strip("+-0")
+            if len(significant) > self._floats[column]:
+                reason = "a binary float with no exact text; write the column as a decimal"
+                self.note(column, reason)
+                return 0
         try:
             return parse_pico(text)
         except MoneyError as error:
@@ -298,11 +301,6 @@ def money_in(text: str) -> Money:
     """The amount in `text`, rounded once; MoneyError when it is none."""
     pico, rest = rounded_pico(text)
     return Money(pico, text if rest else None)
-
-
-def _digits(text: str) -> int:
-    """The significant digits of the decimal number in `text`."""
-    return len(text.lower().partition("e")[0].replace(".", "").strip("+-0"))
 
 
 def open_bill(path: Path) -> BillFile:
@@ -346,14 +344,14 @@ def opened(bill: BillFile) -> Table:
 
 def as_ours(table: Table, bill: BillFile) -> Table:
     """`table`, of the file `bill`, as `opened` gives it: batch by batch, each by itself."""
-    table = assumed_plain(table, bill.assumed)
+    if bill.assumed:
+        table = table._replace(batches=assumed_plain(table.batches, bill.assumed))
     try:
-        ours = (
-            spelled(table, bill.spelling)
-            if bill.mapping is None
-            else mapped(table, bill.mapping, bill.spelling)
-        )
-        return with_columns(settled(ours, bill.spelling.zone), bill.columns)
+        if bill.mapping is not None:
+            table = mapped(table, bill.mapping, bill.spelling)
+        elif bill.spelling.sorts:
+            table = table._replace(batches=spelled(table.batches, bill.spelling))
+        return with_columns(settled(table, bill.spelling.zone), bill.columns)
     except NoBillError as error:
         raise NoBillError(f"{bill.name}: {error}") from error
 

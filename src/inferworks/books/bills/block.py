@@ -7,7 +7,7 @@ kept from block to block (`Memory`). Problems of a cell are noted for each row, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from operator import gt
 from typing import Any, Final, Generic, TypeVar
 
@@ -104,7 +104,15 @@ class Block:
     ) -> None:
         self.numbers = batch.numbers
         self.memory = memory
-        self._columns = _shared(batch.columns)
+        self._columns: dict[str, Sequence[str]] = {}
+        # columns that are equal are one: bills say costs, quantities and names several times
+        known: dict[tuple[str, ...], list[Sequence[str]]] = {}
+        for name, cells in batch.columns.items():
+            alike = known.setdefault((*cells[:1], *cells[-1:]), [])
+            same = next((other for other in alike if other == cells), None)
+            if same is None:
+                alike.append(cells)
+            self._columns[name] = cells if same is None else same
         self._file, self._table, self._problems = file, table, problems
         self._known: dict[str, list[str | None]] = {}
 
@@ -189,21 +197,25 @@ class Block:
     def unread(self, read: Collection[str]) -> list[bytes]:
         """The JSON of the columns that are not in `read` and not empty, by name."""
         names = [name for name in sorted(self._columns) if name not in read]
-        return self._joined(names, _json)
+        return self._joined(names, str)
 
     def about(self, read: Collection[str]) -> list[bytes]:
         """The JSON of those of them that tell what a line is about, without its brackets."""
         names = [name for name in sorted(self._columns) if name not in read and name in ABOUT]
-        return self._joined(names, _normal_json)
+        return self._joined(names, normal)
 
     def carried(self, read: Collection[str]) -> list[bytes]:
         """The JSON of those of them that a line carries, without its brackets."""
         names = [name for name in sorted(self._columns) if name not in {*read, *NOT_CARRIED}]
-        return self._joined(names, _canonical_json)
+        return self._joined(names, canonical)
 
-    def _joined(self, names: Sequence[str], make: Callable[[str], bytes]) -> list[bytes]:
-        """The JSON of pairs of a column and what `make` gives of its cell, unless that is nothing."""
+    def _joined(self, names: Sequence[str], write: Callable[[str], str]) -> list[bytes]:
+        """The JSON of pairs of a column and the text of its cell as `write` has it, where it has one."""
         made: dict[int, list[bytes]] = {}
+
+        def make(cell: str) -> bytes:
+            text = cell_text(cell)
+            return _encode(write(text)) if text else b""
 
         def pair(begin: bytes, value: bytes) -> bytes:
             return b"%b%b]" % (begin, value) if value else b""
@@ -211,7 +223,7 @@ class Block:
         def pairs(name: str) -> list[bytes]:
             cells, begin = self._columns[name], b"[%b," % _encode(name)
             memo: Memo[str, bytes] = self.memory.memo(
-                name, make, lambda cell: pair(begin, make(cell))
+                name, write, lambda cell: pair(begin, make(cell))
             )
             if memo.repeats:
                 return memo.each(cells)
@@ -259,34 +271,6 @@ class Block:
 
 def _pico_in(text: str) -> int | None:
     return money_in(text).pico
-
-
-def _shared(columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """`columns`, those that are equal as one: bills say costs, quantities and names several times."""
-    known: dict[tuple[str, ...], list[Sequence[str]]] = {}
-    found = {}
-    for name, cells in columns.items():
-        alike = known.setdefault((*cells[:1], *cells[-1:]), [])
-        same = next((other for other in alike if other == cells), None)
-        if same is None:
-            alike.append(cells)
-        found[name] = cells if same is None else same
-    return found
-
-
-def _json(cell: str) -> bytes:
-    text = cell_text(cell)
-    return _encode(text) if text else b""
-
-
-def _normal_json(cell: str) -> bytes:
-    text = cell_text(cell)
-    return _encode(normal(text)) if text else b""
-
-
-def _canonical_json(cell: str) -> bytes:
-    text = cell_text(cell)
-    return _encode(canonical(text)) if text else b""
 
 
 def missing(texts: Sequence[str | None]) -> list[int]:

@@ -79,7 +79,11 @@ def understood(
     recognised = [m.recognise for m in (given, *mappings) if m is not None and m.recognise]
     paths = [recognise.rows for recognise in recognised if recognise.rows]
     bill = bill._replace(form=form_of(bill, fits, paths))
-    mapping = _mapping(header_of(bill), known, mappings, given)
+    header = header_of(bill)
+    mapping = next((mapping for mapping in mappings if mapping.recognises(header)), None)
+    fits_given = given is not None and not missing_columns(header, given)
+    if fits_given or (mapping is None and not known(header)):
+        mapping = given
     bill = bill._replace(mapping=mapping)
     header_of(bill)  # says which columns a mapping names that are not there
     return _surveyed(bill, told, assuming=assuming)
@@ -90,19 +94,6 @@ def open_ours(path: Path, columns: Sequence[str], told: Told = NOTHING_TOLD) -> 
     bill = understood(open_bill(path), lambda header: set(columns) <= set(header), told)
     require_columns(bill, columns)
     return bill
-
-
-def _mapping(
-    header: Sequence[str],
-    known: Known,
-    mappings: Sequence[BillMapping],
-    given: BillMapping | None,
-) -> BillMapping | None:
-    """The mapping of a file with this header; None when it is of a kind of ours, or of none at all."""
-    if given is not None and not missing_columns(header, given):
-        return given
-    found = next((mapping for mapping in mappings if mapping.recognises(header)), None)
-    return found if found is not None or known(header) else given
 
 
 def near(header: Sequence[str], mappings: Sequence[BillMapping]) -> str:
@@ -164,18 +155,12 @@ def form_of(bill: BillFile, known: Known, paths: Iterable[str] = ()) -> Form:
     encoding = forms.encoding_of(head, bill.form.encoding)
     lines = head.decode(encoding, errors="replace")[:_HEAD_CHARACTERS].splitlines()[:_LINES_ABOVE]
     lines = list(forms.bare_lines(lines))
-    separator, skip = _header(lines, known)
-    return bill.form._replace(separator=separator, skip=skip)
-
-
-def _header(lines: Sequence[str], known: Known) -> tuple[str, int]:
-    """Return the separator of the cells, and the number of lines above the header."""
     for skip, line in enumerate(lines):
         for separator in _SEPARATORS:
             if known(_cells(line, separator)):
-                return separator, skip
-    likely = max(_likely(lines), default=None)
-    return (_SEPARATORS[-likely[1]], -likely[2]) if likely else (",", 0)
+                return bill.form._replace(separator=separator, skip=skip)
+    _, order, above = max(_likely(lines), default=(0, 0, 0))
+    return bill.form._replace(separator=_SEPARATORS[-order], skip=-above)
 
 
 def _likely(lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:

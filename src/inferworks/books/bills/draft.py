@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from inferworks.books.bills.columns import KINDS, Kind
+from inferworks.books.bills.columns import KINDS
 from inferworks.books.bills.mapping import UNKNOWN
 from inferworks.books.bills.spelling import NOTHING, Sort, looks_like
 from inferworks.visible import visible
@@ -64,6 +64,14 @@ _UNITS: Final = (
     ("hours", "hours"), ("hrs", "hours"), ("h", "hours"), ("seconds", "seconds"), ("sec", "seconds"),
     ("ms", "milliseconds"), ("gb", "GB"), ("gib", "GiB"), ("tb", "TB"), ("tib", "TiB"), ("mb", "MB"),
 )  # fmt: skip
+_CONSTANTS: Final = {
+    "sheet": '"sheet"  # what names the sheet, such as a week; the same sheet counts once',
+    "purpose": '"serve-paid"  # what it was used for',
+}
+"""The constant texts of our columns that a file without them is likely to mean."""
+_CURRENCIES: Final = frozenset({
+    "USD", "EUR", "GBP", "JPY", "CNY", "INR", "CAD", "AUD", "CHF", "SEK", "NOK", "DKK", "PLN", "BRL",
+})  # fmt: skip
 
 
 class Column(NamedTuple):
@@ -81,7 +89,13 @@ class Column(NamedTuple):
 
 def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
     """A mapping, in TOML, for the file `name` with these columns, by what its first rows look like."""
-    columns = [_column(column, rows) for column in header if column]
+    columns: list[Column] = []
+    for column in filter(None, header):
+        texts = (row.get(column, "").strip() for row in rows)
+        examples = list(dict.fromkeys(text for text in texts if text not in NOTHING))
+        split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
+        words = tuple(re.findall(r"[a-z0-9]+", split.lower()))
+        columns.append(Column(column, words, tuple(examples[:50])))
     kind = _kind(columns)
     lines = [
         f"# A draft for {visible(name)}, by the names of its columns and its first {len(rows)} rows.",
@@ -95,11 +109,11 @@ def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -
     ]
     used, constants = set[str](), dict[str, str]()
     lines += _mapped_columns(kind, columns, used, constants)
-    lines += ["", "[constants]", *(f"{column} = {text}" for column, text in constants.items())]
+    lines += ["", "[constants]", *(f"{target} = {text}" for target, text in constants.items())]
     rest = [column.name for column in columns if column.name not in used]
     if rest:
         lines += ["", "# Not used, and kept beside each line:"]
-        lines += [f"#   {visible(column)}" for column in rest]
+        lines += [f"#   {visible(name)}" for name in rest]
     lines += [
         "",
         "# Rows that are no lines of their own, such as totals:",
@@ -108,14 +122,6 @@ def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -
         '# is = ["Total"]',
     ]
     return "\n".join(lines) + "\n"
-
-
-def _column(name: str, rows: Sequence[Mapping[str, str]]) -> Column:
-    texts = (row.get(name, "").strip() for row in rows)
-    examples = list(dict.fromkeys(text for text in texts if text not in NOTHING))
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    words = tuple(re.findall(r"[a-z0-9]+", split.lower()))
-    return Column(name, words, tuple(examples[:50]))
 
 
 def _kind(columns: Sequence[Column]) -> str:
@@ -144,14 +150,16 @@ def _mapped_columns(
     needed = [*kind.required, *kind.one_of[:1]]
     for target in dict.fromkeys((*needed, *kind.one_of, *kind.empty, *kind.optional)):
         sort = kind.sorts.get(target)
-        column = _best(target, sort, columns, used)
+        free = [c for c in columns if c.name not in used and _fits(c, sort)]
+        best = (c for name in _WORDS.get(target, ()) for c in free if {*name.split()} <= {*c.words})
+        column = next(best, None)
         if column is None and target in ("ChargePeriodEnd", "end"):
             start = next((c for c in columns if c.name in used and c.is_a(Sort.MOMENT)), None)
             if start is not None:
                 yield _line(target, start, sort, plus="1 day") + "  # or the column that says it"
                 continue
         if column is None and target in needed and sort in (Sort.NUMBER, Sort.MOMENT):
-            column = next((c for c in columns if c.name not in used and _fits(c, sort)), None)
+            column = next(iter(free), None)
             if column is not None:
                 used.add(column.name)
                 yield f"{_line(target, column, sort)}: by what is in it; is it this?"
@@ -160,25 +168,15 @@ def _mapped_columns(
             used.add(column.name)
             yield _line(target, column, sort)
         elif target in needed:
-            constant = _constant(target, columns, kind)
-            constants[target] = (
-                constant or f"{_quoted(UNKNOWN)}  # missing: no column looks like it"
-            )
+            unknown = f"{_quoted(UNKNOWN)}  # missing: no column looks like it"
+            constants[target] = _CONSTANTS.get(target, unknown)
+            if sort is Sort.CURRENCY:
+                named = {word.upper() for c in columns for word in c.words} & _CURRENCIES
+                if len(named) == 1:
+                    constants[target] = f"{_quoted(named.pop())}  # by the name of a column"
     for target in list(constants):
         if constants[target].startswith(_quoted(UNKNOWN)):
             yield f"# {target} is missing: name its column here, or what it always is under [constants]"
-
-
-def _best(
-    target: str, sort: Sort | None, columns: Sequence[Column], used: set[str]
-) -> Column | None:
-    for words in _WORDS.get(target, ()):
-        wanted = words.split()
-        for column in columns:
-            has = all(word in column.words for word in wanted)
-            if has and column.name not in used and _fits(column, sort):
-                return column
-    return None
 
 
 def _fits(column: Column, sort: Sort | None) -> bool:
@@ -221,38 +219,6 @@ def _line(target: str, column: Column, sort: Sort | None, plus: str = "") -> str
     value = _quoted(column.name) if len(told) == 1 else f"{{ {parts} }}"
     shown = ", ".join(text[:_LONGEST_SHOWN] for text in column.examples[:_SHOWN])
     return f"{target} = {value}" + ("" if plus else f"  # {visible(shown)}")
-
-
-def _constant(target: str, columns: Sequence[Column], kind: Kind) -> str:
-    """Return the constant text of a column of ours, as far as the file tells; empty if it does not."""
-    if kind.sorts.get(target) is Sort.CURRENCY:
-        named = {word.upper() for column in columns for word in column.words} & _CURRENCIES
-        return _quoted(named.pop()) + "  # by the name of a column" if len(named) == 1 else ""
-    if target == "sheet":
-        return '"sheet"  # what names the sheet, such as a week; the same sheet counts once'
-    if target == "purpose":
-        return '"serve-paid"  # what it was used for'
-    return ""
-
-
-_CURRENCIES: Final = frozenset(
-    (
-        "USD",
-        "EUR",
-        "GBP",
-        "JPY",
-        "CNY",
-        "INR",
-        "CAD",
-        "AUD",
-        "CHF",
-        "SEK",
-        "NOK",
-        "DKK",
-        "PLN",
-        "BRL",
-    )
-)
 
 
 def _quoted(text: str) -> str:

@@ -237,10 +237,6 @@ def _sort(told: tuple[Any, ...]) -> Sort:
     )
 
 
-def _day(told: tuple[str | None, int]) -> str:
-    return billing_day(told[0] or "", told[1])
-
-
 def _line_json(line: str | None) -> bytes:
     return b"" if is_unnamed(line or "") else _encode(line)
 
@@ -249,20 +245,14 @@ def _about_line_json(line: str | None) -> bytes:
     return _encode(about_line(line or ""))
 
 
-def _text_json(cell: str) -> bytes:
-    return _encode(cell_text(cell) or "")
+def _json_or(otherwise: str | None, cell: str) -> bytes:
+    return _encode(cell_text(cell) or otherwise)
 
 
-def _optional_json(cell: str) -> bytes:
-    return _encode(cell_text(cell) or None)
-
-
-def _category_json(cell: str) -> bytes:
-    return _encode(cell_text(cell) or "Other")
-
-
-def _charge_category_json(cell: str) -> bytes:
-    return _encode(cell_text(cell) or "Usage")
+_TEXT, _OPTIONAL, _CATEGORY, _CHARGE_CATEGORY = (
+    partial(_json_or, otherwise) for otherwise in ("", None, "Other", "Usage")
+)
+"""The JSON of a cell, or what stands there where it is empty; each outlives the block (`Memory`)."""
 
 
 def _quantity_json(cell: str) -> bytes:
@@ -276,11 +266,18 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
     starts_ns, ends_ns = block.period_ns("ChargePeriodStart", "ChargePeriodEnd")
     issuers, amounts = block.first(*_ISSUERS), block.money("BilledCost")
     block.note_where(missing(issuers), _ISSUERS[0], "must not be empty: it says whom we owe")
-    days = each("", _day, list(zip(block.optional(PERIOD), starts_ns, strict=True)))
+    days = each(
+        "",
+        billing_day,
+        list(zip(block.optional(PERIOD), starts_ns, strict=True)),
+        lambda told: billing_day(told[0] or "", told[1]),
+    )
     told = zip(issuers, block.optional(ACCOUNT), block.optional("InvoiceId"), days, strict=True)
     billed = each("", _billed, list(told))
     lines = block.first(*_LINE_NAMES)
-    natural_classes = _natural_classes(block)
+    natural_classes = block.choice(
+        "x_NaturalClass", NaturalClass, block.each("ServiceCategory", _usual_class)
+    )
     effective = block.optional_money_pico("EffectiveCost")
     exacts = [amount.exact for amount in amounts]
     amounts_pico = [amount.pico for amount in amounts]
@@ -304,23 +301,23 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
         "file_sha256": repeat(_encode(bill.sha256)),
         "row": block.numbers,
         "provider": each("", _encode, providers),
-        "service_category": block.each("ServiceCategory", _category_json),
-        "service_name": block.each("ServiceName", _text_json),
-        "resource_id": block.each("ResourceId", _optional_json),
-        "resource_type": block.each("ResourceType", _optional_json),
-        "description": block.each("ChargeDescription", _text_json),
+        "service_category": block.each("ServiceCategory", _CATEGORY),
+        "service_name": block.each("ServiceName", _TEXT),
+        "resource_id": block.each("ResourceId", _OPTIONAL),
+        "resource_type": block.each("ResourceType", _OPTIONAL),
+        "description": block.each("ChargeDescription", _TEXT),
         "natural_class": each("", _encode, natural_classes),
-        "charge_category": block.each("ChargeCategory", _charge_category_json),
-        "charge_class": block.each("ChargeClass", _optional_json),
+        "charge_category": block.each("ChargeCategory", _CHARGE_CATEGORY),
+        "charge_class": block.each("ChargeClass", _OPTIONAL),
         "period_start_ns": starts_ns,
         "period_end_ns": ends_ns,
         "amount_pico": amounts_pico,
         "effective_pico": [b"null" if pico is None else b"%d" % pico for pico in effective],
-        "currency": block.each("BillingCurrency", _text_json),
-        "quantity": block.each("ConsumedQuantity", _optional_json),
-        "unit": block.each("ConsumedUnit", _optional_json),
+        "currency": block.each("BillingCurrency", _TEXT),
+        "quantity": block.each("ConsumedQuantity", _OPTIONAL),
+        "unit": block.each("ConsumedUnit", _OPTIONAL),
         "other": [b"[%b]" % other for other in block.unread(_READ)],
-        "region_id": block.each("RegionId", _optional_json),
+        "region_id": block.each("RegionId", _OPTIONAL),
         "foreign": repeat(b"null"),
         "department": each("", _encode, named),
         "exact": [_encode(exact) for exact in exacts] if any(exacts) else repeat(b"null"),
@@ -375,8 +372,3 @@ def _tagged(departments: Departments, text: str) -> str | None:
 
 def _usual_class(category: str) -> NaturalClass:
     return _NATURAL_CLASS.get(cell_text(category) or "Other", NaturalClass.PURCHASED_COMPUTE)
-
-
-def _natural_classes(block: Block) -> list[NaturalClass]:
-    usual = block.each("ServiceCategory", _usual_class)
-    return block.choice("x_NaturalClass", NaturalClass, usual)

@@ -86,7 +86,15 @@ def members(name: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
         entries = sorted(
             (e for e in archive.infolist() if not e.is_dir()), key=lambda e: e.filename
         )
-        _check_entries(name, [entry.filename for entry in entries])
+        names = {entry.filename for entry in entries}
+        if "[Content_Types].xml" in names:
+            raise NoBillError(f"{name}: an Excel workbook or other office document; save it as CSV")
+        if names >= {"content.xml", "mimetype"}:
+            raise NoBillError(f"{name}: an OpenDocument file; save its sheet as CSV")
+        if len(entries) > _MOST_MEMBERS:
+            raise BillError(f"{name}: holds {len(entries)} files; at most {_MOST_MEMBERS} are read")
+        if not entries:
+            raise BillError(f"{name}: the zip is empty")
         left = _most_bytes(len(raw), MOST_BYTES)
         for entry in entries:
             if entry.flag_bits & 1:
@@ -99,17 +107,6 @@ def members(name: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
             if is_zip(content):
                 raise BillError(f"{name}: {entry.filename} is a zip in a zip; unpack it first")
             yield f"{name}/{entry.filename}", content
-
-
-def _check_entries(name: str, entries: list[str]) -> None:
-    if "[Content_Types].xml" in entries:
-        raise NoBillError(f"{name}: an Excel workbook or other office document; save it as CSV")
-    if "content.xml" in entries and "mimetype" in entries:
-        raise NoBillError(f"{name}: an OpenDocument file; save its sheet as CSV")
-    if len(entries) > _MOST_MEMBERS:
-        raise BillError(f"{name}: holds {len(entries)} files; at most {_MOST_MEMBERS} are read")
-    if not entries:
-        raise BillError(f"{name}: the zip is empty")
 
 
 def is_packed(raw: bytes) -> bool:
@@ -172,25 +169,6 @@ def check(name: str, raw: bytes, encoding: str = "") -> None:
     head = head_of(name, raw)
     if is_packed(raw) and (is_packed(head) or is_zip(head)):
         raise BillError(f"{name}: is packed twice; unpack it once")
-    _check_foreign(name, head)
-    if is_parquet(head):
-        return
-    codec = encoding_of(head, encoding)
-    decoder, at = codecs.getincrementaldecoder(codec)(), 0
-    stream = opened(name, raw)
-    while True:
-        chunk = stream.read(_CHUNK_BYTES)
-        begins = at - len(decoder.getstate()[0])
-        at += len(chunk)
-        try:
-            decoder.decode(chunk, final=not chunk)
-        except UnicodeError as error:
-            raise _no_text(name, codec, begins, error) from error
-        if not chunk:
-            return
-
-
-def _check_foreign(name: str, head: bytes) -> None:
     begins = head[:64].lstrip()
     for mark, what in _FOREIGN:
         if begins[: len(mark)].lower() == mark.lower():
@@ -201,6 +179,21 @@ def _check_foreign(name: str, head: bytes) -> None:
         )
     if head[_TAR_MARK_AT : _TAR_MARK_AT + 5] == b"ustar":
         raise NoBillError(f"{name}: a tar archive; unpack it and import its files")
+    if is_parquet(head):
+        return
+    codec = encoding_of(head, encoding)
+    decoder, at = codecs.getincrementaldecoder(codec)(), 0
+    stream = opened(name, raw)
+    while True:
+        chunk = stream.read(_CHUNK_BYTES)
+        begun = at - len(decoder.getstate()[0])
+        at += len(chunk)
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeError as error:
+            raise _no_text(name, codec, begun, error) from error
+        if not chunk:
+            return
 
 
 def _no_text(name: str, codec: str, begins: int, error: UnicodeError) -> NoBillError:
@@ -222,8 +215,12 @@ class _Unpacked(io.RawIOBase):
 
     def __init__(self, name: str, raw: bytes) -> None:
         self._name = name
-        self._kind = "gzip" if raw.startswith(_GZIP) else "zstd"
-        self._stream = _unpacking(raw)
+        self._stream: _Stream
+        if raw.startswith(_GZIP):
+            self._kind, self._stream = "gzip", gzip.GzipFile(fileobj=io.BytesIO(raw))
+        else:
+            self._kind = "zstd"
+            self._stream = pa.CompressedInputStream(pa.BufferReader(raw), "zstd")
         self._left = _most_bytes(len(raw), MOST_BYTES)
 
     def readable(self) -> bool:
@@ -239,13 +236,6 @@ class _Unpacked(io.RawIOBase):
             raise _too_large(self._name)
         buffer[: len(data)] = data
         return len(data)
-
-
-def _unpacking(raw: bytes) -> _Stream:
-    if raw.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=io.BytesIO(raw))
-    stream: _Stream = pa.CompressedInputStream(pa.BufferReader(raw), "zstd")
-    return stream
 
 
 def _most_bytes(packed: int, most: int) -> int:

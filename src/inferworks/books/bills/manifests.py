@@ -334,14 +334,13 @@ def _beside(
     for run in runs:
         located = (_located(run, part.key, has) for part in run.parts)
         folders |= {name.rpartition("/")[0] for name in located if name is not None}
-    periods = tuple(period for folder in folders if (period := _of_period(folder)))
+    periods: list[str] = []
+    for folder in folders:
+        steps = folder.split("/")
+        at = next((at for at, step in enumerate(steps, 1) if _PERIOD.fullmatch(step)), 0)
+        periods += ["/".join(steps[:at]) + "/"] if at else []
     return [
-        name for name in names if name.startswith(periods) or name.rpartition("/")[0] in folders
+        name
+        for name in names
+        if name.startswith(tuple(periods)) or name.rpartition("/")[0] in folders
     ]
-
-
-def _of_period(folder: str) -> str:
-    """The folder of the period, in which each run has its own; empty when none is called so."""
-    steps = folder.split("/")
-    at = next((at for at, step in enumerate(steps, 1) if _PERIOD.fullmatch(step)), 0)
-    return "/".join(steps[:at]) + "/" if at else ""

@@ -56,7 +56,14 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
     NoBillError when a column that it names is not there: for a mapping that recognises files by their
     columns one that its kind needs, else any.
     """
-    names, kind = _names(table, mapping), mapping.of_kind
+    missing = missing_columns(table.header, mapping)
+    if missing:
+        columns = ", ".join(table.header)[:200]
+        raise NoBillError(
+            f"the mapping {mapping.name} names {', '.join(missing)}, which is not there; the columns are: "
+            f"{columns}"
+        )
+    names, kind = _found(Names(table.header), mapping), mapping.of_kind
     sources = {
         name: [names[source] for how in ways for source in how.sources if source in names]
         for name, ways in mapping.filled().items()
@@ -66,7 +73,10 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
     zeros = {name: "0" for name in kind.empty if kind.sorts.get(name) is Sort.NUMBER}
     constants = {**zeros, **mapping.constants}
     rules = [_left_out(rule, names) for rule in mapping.leave_out]
-    used = _not_beside(table, mapping, names, made)
+    theirs = {source for how in mapping.places() for source in how.sources}
+    used = {*theirs, *(names[source] for source in theirs if source in names)}
+    used.update(filter(None, map(Names(table.header).find, mapping.ignore)))
+    used.update(made if mapping.keep_names else ())
     batches = (
         _made_of(left_over(batch, rules), made, labels, constants, used) for batch in table.batches
     )
@@ -74,10 +84,14 @@ def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
         batches = (_lasting(batch, mapping.at_least) for batch in batches)
     if mapping.beside:
         batches = (_with_beside(batch, mapping.beside) for batch in batches)
+    digits = {
+        name: [table.floats[one] for one in sources.get(name) or [name] if one in table.floats]
+        for name in made
+    }
     return table._replace(
         header=tuple(dict.fromkeys((*made, *constants, *kind.empty))),
         batches=batches,
-        floats=_floats(table, {name: sources.get(name) or [name] for name in made}),
+        floats={name: min(found) for name, found in digits.items() if found},
     )
 
 
@@ -101,25 +115,6 @@ def _columns(
             if name in mapping.of_kind.columns:
                 ways.setdefault(name, []).append(_kept(name, spelling))
     return {name: _first(found) for name, found in ways.items()}
-
-
-def _not_beside(
-    table: Table, mapping: BillMapping, names: Mapping[str, str], made: Mapping[str, Made]
-) -> set[str]:
-    """The columns that are not kept beside the line, since they are in it or mean nothing there."""
-    sources = {source for how in mapping.places() for source in how.sources}
-    ignored = filter(None, map(Names(table.header).find, mapping.ignore))
-    kept = made if mapping.keep_names else ()
-    return {*sources, *(names[source] for source in sources if source in names), *ignored, *kept}
-
-
-def _floats(table: Table, sources: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the number of digits that the floats keep of which our columns are made."""
-    digits = {
-        name: [table.floats[source] for source in found if source in table.floats]
-        for name, found in sources.items()
-    }
-    return {name: min(found) for name, found in digits.items() if found}
 
 
 def sorts_for(header: Sequence[str], mapping: BillMapping) -> dict[str, Sort]:
@@ -183,7 +178,9 @@ def _made_of(
     }
     for name, texts in batch.columns.items():
         if name not in used:
-            ours = name if name.startswith("x_") else _beside(name)
+            ours = name if name.startswith("x_") else f"x_{name}"
+            if ours != name and ours in _OURS_TO_READ:
+                ours = f"x_their_{name}"
             columns[ours] = _over(columns.get(ours), texts)
     wrong: dict[int, dict[str, str]] = defaultdict(dict)
     for name, (sources, make) in made.items():
@@ -253,12 +250,6 @@ def _kept(name: str, spelling: Spelling) -> Made:
     return Made((name,), lambda cells: spelling.canonical(name, cells.get(name, "").strip()))
 
 
-def _beside(name: str) -> str:
-    """Return the name beside the line of a column that is not mapped."""
-    ours = f"x_{name}"
-    return f"x_their_{name}" if ours in _OURS_TO_READ else ours
-
-
 def missing_columns(header: Sequence[str], mapping: BillMapping) -> list[str]:
     """The columns that the mapping needs and a file with this header has not."""
     found = _found(Names(header), mapping)
@@ -268,19 +259,6 @@ def missing_columns(header: Sequence[str], mapping: BillMapping) -> list[str]:
         for name, ways in mapping.filled().items()
         if (strict or name in needed) and not any(_is_there(how, found, strict) for how in ways)
     ]
-
-
-def _names(table: Table, mapping: BillMapping) -> dict[str, str]:
-    """The columns of the file by the names that the mapping gives them."""
-    found = _found(Names(table.header), mapping)
-    missing = missing_columns(table.header, mapping)
-    if missing:
-        columns = ", ".join(table.header)[:200]
-        raise NoBillError(
-            f"the mapping {mapping.name} names {', '.join(missing)}, which is not there; the columns are: "
-            f"{columns}"
-        )
-    return found
 
 
 def _is_there(how: Filled, found: Mapping[str, str], strict: bool) -> bool:

@@ -41,7 +41,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -342,7 +342,8 @@ def shipped() -> tuple[BillMapping, ...]:
         for file in _folder().iterdir()
         if file.name.endswith(".toml")
     ]
-    return tuple(sorted(found, key=_particular))
+    found.sort(key=lambda one: (-len(one.recognise.columns if one.recognise else ()), one.name))
+    return tuple(found)
 
 
 def shipped_text(name: str) -> str:
@@ -352,8 +353,3 @@ def shipped_text(name: str) -> str:
 
 def _folder() -> Traversable:
     return resources.files("inferworks.books.bills") / "mappings"
-
-
-def _particular(mapping: BillMapping) -> tuple[int, str]:
-    names: Any = mapping.recognise.columns if mapping.recognise else ()
-    return -len(names), mapping.name

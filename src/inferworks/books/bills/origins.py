@@ -12,7 +12,7 @@ Rejected. Keeping each row's own cells: every row would pay for the few wrong on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -51,18 +51,15 @@ class Origins:
             return None
         at = self._batch.numbers.index(number)
         row = {name: texts[at] for name, texts in self._batch.columns.items()}
-        cells = list(self._cells(row, column))
-        return next((one for one in cells if one.text.strip()), cells[0] if cells else None)
-
-    def _cells(self, row: Mapping[str, str], column: str) -> Iterator[Origin]:
-        """Yield the cells that `column` of ours is made of in this row, by path within JSON."""
         names = Names(row)
         ways = self._mapping.filled().get(column, ()) if self._mapping is not None else ()
+        cells: list[Origin] = []
         for source in [source for way in ways for source in way.sources] or [column]:
             root = next((found for name in roots_of(source) if (found := names.find(name))), None)
             if root is not None and root.casefold() == source.casefold():
-                yield Origin(root, row[root])
+                cells.append(Origin(root, row[root]))
             elif root is not None:
                 path = root + source[len(root) :]
                 with suppress(ValueError):
-                    yield Origin(path, text_at(row, path))
+                    cells.append(Origin(path, text_at(row, path)))
+        return next((one for one in cells if one.text.strip()), cells[0] if cells else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -36,18 +36,13 @@ def texts_at(cells: Cells, path: str) -> list[str]:
         text = cells[path].strip()
         return [] if text in NOTHING else [text]
     steps = re.findall(r"\[\]|[^.\[\]]+", path)
-    for count in range(len(steps) - 1, 0, -1):
-        root = ".".join(steps[:count])
-        if root in cells:
-            return _inside(cells[root], steps[count:])
-    return []
-
-
-def _inside(text: str, steps: Sequence[str]) -> list[str]:
+    counts = range(len(steps) - 1, 0, -1)
+    count = next((count for count in counts if ".".join(steps[:count]) in cells), 0)
+    text = cells[".".join(steps[:count])] if count else ""
     if text.strip() in NOTHING:
         return []
     found = [_json_in(text)]
-    for step in steps:
+    for step in steps[count:]:
         found = [
             _json_in(one) if isinstance(one, str) and one[:1] in "{[" else one for one in found
         ]

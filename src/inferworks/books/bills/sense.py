@@ -52,8 +52,10 @@ class Doubts:
         is_near = start_ns <= self._latest_ns and end_ns >= self._earliest_ns
         if not (is_near or charge.natural_class is NaturalClass.DEPRECIATION):
             self._far_off.setdefault(start_ns > self._latest_ns, []).append(start_ns)
-        if charge.service_name == STAFF_TIME and _is_long(charge):
-            self._long.append(charge)
+        if charge.service_name == STAFF_TIME:
+            work_ns = Decimal(charge.quantity or "0") * _MINUTE_NS
+            if work_ns > end_ns - start_ns + _ROUNDED_UP_NS:  # beyond what programs round up
+                self._long.append(charge)
 
     def texts(self) -> Iterator[str]:
         """Yield the notes."""
@@ -69,9 +71,3 @@ class Doubts:
                 f"{lines} more minutes than there are from start to end, such as {first.quantity} of "
                 f"{first.description} in line {first.row}; are the minutes right?"
             )
-
-
-def _is_long(charge: Charge) -> bool:
-    """Return True if its minutes exceed its period by more than programs round up."""
-    length_ns = charge.period_end_ns - charge.period_start_ns
-    return Decimal(charge.quantity or "0") * _MINUTE_NS > length_ns + _ROUNDED_UP_NS

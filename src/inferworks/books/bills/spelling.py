@@ -24,12 +24,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from inferworks.books.bills.tables import Batch, Table, worked
+from inferworks.books.bills.tables import Batch, worked
 from inferworks.books.bills.twice import TWICE, in_zone
 from inferworks.errors import BillError
 
@@ -192,19 +193,15 @@ def moment(text: str, order: Order | None, zone: str) -> str:
     found = _DAY.fullmatch(text)
     if found is None:
         return text
-    day = _day(found, order)
+    try:
+        day = dt.date(*_year_month_day(found, order))
+    except ValueError as error:
+        reason = str(error)
+        raise ValueError("no such day" if "must be in" in reason else reason) from None
     time = found["time"]
     if time is None and not zone:
         return day.isoformat()
     return _at(day, time or "00:00", zone)
-
-
-def _day(found: re.Match[str], order: Order | None) -> dt.date:
-    try:
-        return dt.date(*_year_month_day(found, order))
-    except ValueError as error:
-        reason = str(error)
-        raise ValueError("no such day" if "must be in" in reason else reason) from None
 
 
 def _year_month_day(found: re.Match[str], order: Order | None) -> tuple[int, int, int]:
@@ -260,32 +257,27 @@ def _at(day: dt.date, time: str, zone: str) -> str:
     return f"{at.isoformat()}{fraction}{suffix}"
 
 
-def spelled(table: Table, spelling: Spelling) -> Table:
-    """`table` with its numbers, moments and currencies as we write them."""
-    if not spelling.sorts:
-        return table
-    return table._replace(batches=(_spelled(batch, spelling) for batch in table.batches))
-
-
 class Unread(NamedTuple):
     """Reason why a text cannot be read."""
 
     reason: str
 
 
-def _spelled(batch: Batch, spelling: Spelling) -> Batch:
-    columns = dict(batch.columns)
-    wrong: dict[int, dict[str, str]] = defaultdict(dict)
-    for column in filter(columns.__contains__, spelling.sorts):
+def spelled(batches: Iterable[Batch], spelling: Spelling) -> Iterator[Batch]:
+    """`batches` with their numbers, moments and currencies as we write them."""
+    for batch in batches:
+        columns = dict(batch.columns)
+        wrong: dict[int, dict[str, str]] = defaultdict(dict)
+        for column in filter(columns.__contains__, spelling.sorts):
 
-        def canonical(text: str, column: str = column) -> str | Unread:
-            try:
-                return spelling.canonical(column, text)
-            except ValueError as error:
-                return Unread(f"{text[:60]!r}: {error}")
+            def canonical(text: str, column: str = column) -> str | Unread:
+                try:
+                    return spelling.canonical(column, text)
+                except ValueError as error:
+                    return Unread(f"{text[:60]!r}: {error}")
 
-        columns[column] = told(worked(columns[column], canonical), column, wrong)
-    return batch._replace(columns=columns).without(wrong)
+            columns[column] = told(worked(columns[column], canonical), column, wrong)
+        yield batch._replace(columns=columns).without(wrong)
 
 
 def told(
@@ -302,12 +294,8 @@ class SpelledOtherwiseError(Exception):
     """A cell is not as we write it: what was read so far does not count, the file has to be surveyed."""
 
 
-def assumed_plain(table: Table, sorts: Mapping[str, Sort]) -> Table:
-    """`table`, its columns of these `sorts` as we write them; SpelledOtherwiseError where one is not."""
-    return table._replace(batches=_plain_batches(table.batches, sorts)) if sorts else table
-
-
-def _plain_batches(batches: Iterable[Batch], sorts: Mapping[str, Sort]) -> Iterator[Batch]:
+def assumed_plain(batches: Iterable[Batch], sorts: Mapping[str, Sort]) -> Iterator[Batch]:
+    """`batches`, their columns of these `sorts` as we write them; else SpelledOtherwiseError."""
     for batch in batches:
         for sort, is_plain in _IS_PLAIN.items():
             columns = (column for column, its in sorts.items() if its is sort)
@@ -322,17 +310,9 @@ def _plain_batches(batches: Iterable[Batch], sorts: Mapping[str, Sort]) -> Itera
         yield batch
 
 
-def _is_plain_moment(text: str) -> bool:
-    return _ISO.fullmatch(text) is not None
-
-
-def _is_plain_number(text: str) -> bool:
-    return PLAIN_NUMBER.fullmatch(text) is not None
-
-
-_IS_PLAIN: Final = {
-    Sort.NUMBER: _is_plain_number,
-    Sort.MOMENT: _is_plain_moment,
+_IS_PLAIN: Final[Mapping[Sort, Callable[[str], object]]] = {
+    Sort.NUMBER: PLAIN_NUMBER.fullmatch,
+    Sort.MOMENT: _ISO.fullmatch,
     Sort.CURRENCY: str.isupper,
 }
 _ARE_PLAIN: Final = {
@@ -354,13 +334,6 @@ class _Seen(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.text[:40]!r} ({self.place} {self.row})"
-
-
-def _is_twice(text: str, spelling: Spelling) -> bool:
-    try:
-        return TWICE.search(moment(text, spelling.order, spelling.zone)) is not None
-    except ValueError:
-        return False
 
 
 class Survey:
@@ -397,19 +370,17 @@ class Survey:
                     known.add(text)
                     fresh.append((at, column, text.strip()))
         for at, column, text in sorted(fresh, key=itemgetter(0)):
-            self._look(column, self._sorts[column], _Seen(text, place, batch.numbers[at]))
-
-    def _look(self, column: str, sort: Sort, seen: _Seen) -> None:
-        if seen.text in NOTHING:
-            return
-        if sort is Sort.NUMBER:
-            self._number(column, seen)
-        elif sort is Sort.MOMENT:
-            self._moment(column, seen)
-        else:
-            self._codes.add(seen.text.upper())
-            if not seen.text.isupper():
-                self._odd.add(column)
+            if text in NOTHING:
+                continue
+            sort, seen = self._sorts[column], _Seen(text, place, batch.numbers[at])
+            if sort is Sort.NUMBER:
+                self._number(column, seen)
+            elif sort is Sort.MOMENT:
+                self._moment(column, seen)
+            else:
+                self._codes.add(text.upper())
+                if not text.isupper():
+                    self._odd.add(column)
 
     def spelling(self, codes: Iterable[str] = ()) -> Spelling:
         """Return the spelling of the file; `codes` are currencies that were named elsewhere as its own.
@@ -432,7 +403,11 @@ class Survey:
 
     def remarks(self, spelling: Spelling) -> Iterator[str]:
         """Yield remarks on a file of this spelling: times that there were twice."""
-        twice = [seen for seen in self._clock if _is_twice(seen.text, spelling)]
+        twice: list[_Seen] = []
+        for seen in self._clock:
+            with suppress(ValueError):
+                if TWICE.search(moment(seen.text, spelling.order, spelling.zone)):
+                    twice.append(seen)
         if twice:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
             yield (
@@ -535,9 +510,11 @@ class Survey:
                 f"{self._name}: {day} in column {one} has the day first, {month} in column {other} the "
                 "month; one of them is wrong"
             )
-        likely = list(self._orders) or [
-            o for o in (Order.MONTH_FIRST, Order.DAY_FIRST) if self._within(o)
-        ]
+        likely = list(self._orders)
+        if not likely and None in self._days:
+            low, high = self._days[None]  # the span of the file's unambiguous days
+            spans = self._days.items()
+            likely = [o for o, (first, last) in spans if o and low <= first and last <= high]
         if len(likely) == 1:
             return likely[0]
         assert self._open is not None
@@ -550,13 +527,6 @@ class Survey:
             f"{self._name}, column {column}: {seen} is {readings}, and no other day of the file tells; "
             "say which (ImportOptions or a mapping: dates)"
         )
-
-    def _within(self, order: Order) -> bool:
-        """Return True if all days, read in this order, lie among the file's unambiguous ones."""
-        if None not in self._days or order not in self._days:
-            return False
-        (low, high), (first, last) = self._days[None], self._days[order]
-        return low <= first and last <= high
 
 
 def looks_like(text: str, sort: Sort) -> bool:

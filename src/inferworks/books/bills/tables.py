@@ -152,29 +152,22 @@ def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
 
     Around its names and cells there is nothing without width.
     """
-    table = _table(name, raw, form)
-    return table._replace(
-        header=tuple(map(forms.bare, table.header)), batches=map(_bare, table.batches)
-    )
-
-
-def _bare(batch: Batch) -> Batch:
-    columns = {forms.bare(name): forms.all_bare(texts) for name, texts in batch.columns.items()}
-    return batch._replace(columns=columns)
-
-
-def _table(name: str, raw: bytes, form: Form) -> Table:
     head = forms.head_of(name, raw)
     if forms.is_parquet(head):
-        return _parquet(name, forms.random_access(name, raw))
-    if form.rows:
-        return _json_document(name, raw, form)
-    encoding = forms.encoding_of(head, form.encoding)
-    text = io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
-    lines = forms.bare_lines(text)
-    if begins_json(head, form.encoding):
-        return _json_lines(name, lines)
-    return _csv(name, lines, form)
+        table = _parquet(name, forms.random_access(name, raw))
+    elif form.rows:
+        table = _json_document(name, raw, form)
+    else:
+        encoding = forms.encoding_of(head, form.encoding)
+        text = io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
+        lines = forms.bare_lines(text)
+        is_json = begins_json(head, form.encoding)
+        table = _json_lines(name, lines) if is_json else _csv(name, lines, form)
+    batches = (
+        batch._replace(columns={forms.bare(n): forms.all_bare(t) for n, t in batch.columns.items()})
+        for batch in table.batches
+    )
+    return table._replace(header=tuple(map(forms.bare, table.header)), batches=batches)
 
 
 def begins_json(head: bytes, encoding: str = "") -> bool:
@@ -195,8 +188,13 @@ def _csv(name: str, lines: Iterator[str], form: Form) -> Table:
     while named > 1 and not columns[named - 1]:
         named -= 1
     header = tuple(columns[:named])
+    above: dict[str, str] = {}
+    for line in before:
+        cells = [cell.strip() for cell in line.strip().replace('"', "").split(form.separator)]
+        if len(cells) > 1 and cells[0]:
+            above.setdefault(cells[0], cells[1])
     batches = _csv_batches(reader, header, len(columns), form.skip)
-    return Table(header, batches, "line", above=_above(before, form.separator))
+    return Table(header, batches, "line", above=above)
 
 
 def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[Batch]:
@@ -212,7 +210,10 @@ def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int)
             for values in reader:
                 if len(values) != width or (is_wider and any(values[named:])):
                     if any(values):
-                        misshapen.append(_misshapen(reader.line_num + skipped, values, width))
+                        reason = "has a cell in a column without a name"
+                        if len(values) != width:
+                            reason = f"has {len(values)} cells where the header has {width}"
+                        misshapen.append(RawRow(reader.line_num + skipped, None, {"": reason}))
                     continue
                 if any(values):
                     rows.append(values)
@@ -224,13 +225,6 @@ def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int)
             misshapen.append(RawRow(reader.line_num + skipped, None, {"": f"not CSV: {error}"}))
         columns = dict(zip(header, zip(*rows, strict=True), strict=False))
         yield Batch(numbers, columns, tuple(misshapen))
-
-
-def _misshapen(number: int, values: Sequence[str], width: int) -> RawRow:
-    reason = "has a cell in a column without a name"
-    if len(values) != width:
-        reason = f"has {len(values)} cells where the header has {width}"
-    return RawRow(number, None, {"": reason})
 
 
 def _batches(rows: Iterator[RawRow]) -> Iterator[Batch]:
@@ -249,16 +243,6 @@ def _batches(rows: Iterator[RawRow]) -> Iterator[Batch]:
             )
             texts = dict(zip(columns, cells, strict=True))
             yield Batch([row.number for row in group], texts)
-
-
-def _above(lines: Sequence[str], separator: str) -> dict[str, str]:
-    """Return the values of the lines before a header: the first cell names the second."""
-    found: dict[str, str] = {}
-    for line in lines:
-        cells = [cell.strip() for cell in line.strip().replace('"', "").split(separator)]
-        if len(cells) > 1 and cells[0]:
-            found.setdefault(cells[0], cells[1])
-    return found
 
 
 def _json_lines(name: str, lines: Iterator[str]) -> Table:

@@ -30,7 +30,11 @@ _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(\.\d+)?
 def in_our_unit(name: str, text: str, how: Filled, mark: str) -> str:
     """The number in `text` as our column `name` has it; ValueError when it is none."""
     if how.unit == "h:mm:ss":
-        value = _duration(text)
+        parts = text.split(":")
+        if len(parts) not in (2, 3) or not all(one.isascii() and one.isdigit() for one in parts):
+            raise ValueError(f"{text[:60]!r} is no duration; it is written as in 1:30:00")
+        hours, minutes, rest = (int(part) for part in (*parts, "0")[:3])
+        value = Decimal(hours * 3600 + minutes * 60 + rest)
     else:
         plain = number(text, mark)
         if not how.unit and how.sign == 1:
@@ -60,14 +64,6 @@ def decimal(text: str) -> Decimal:
 def written(value: Decimal) -> str:
     """A number in plain digits."""
     return format(value, "f")
-
-
-def _duration(text: str) -> Decimal:
-    parts = text.split(":")
-    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text[:60]!r} is no duration; it is written as in 1:30:00")
-    hours, minutes, seconds = (int(part) for part in (*parts, "0")[:3])
-    return Decimal(hours * 3600 + minutes * 60 + seconds)
 
 
 def our_moment(text: str, how: Filled, spelling: Spelling) -> str:
