@@ -69,7 +69,7 @@ class Memory:
         """Reasons against cells that cannot be read, by column and text."""
 
     def memo(
-        self, column: str, make: Callable[..., T], bound: Callable[[K], T] | None = None
+        self, column: str, make: Callable[..., Any], bound: Callable[[K], T] | None = None
     ) -> Memo[K, T]:
         """Return the results of `make` for `column`.
 
