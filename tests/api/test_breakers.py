@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inferworks.cloud.routing.breaker import BreakerState
+from inferworks.cloud.routing.health import BreakerState
 from inferworks.testing.in_process_gateway import open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer

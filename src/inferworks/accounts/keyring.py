@@ -5,10 +5,10 @@ version and is called every second, so a revoked key stops working within about 
 
 A look may fail or hang: the file is locked, gone, on a disk that does not answer. Calls then go on with
 the keys that are known, for most disturbances are short and no key was revoked meanwhile. This grows less
-certain with time: after `stale_s` without a successful look the keys are not fresh any more, and no key is
-accepted (`api.auth` answers 503) until a look succeeds. A look waits in a thread of its own, where neither
-the event loop nor a full thread pool can hold it up; a timer, and not the task, marks it late, so that a
-look which never returns is late too.
+certain with time: after `stale_s` without a successful look the keys are not fresh any more, and no key
+is accepted (`api.admission` answers 503) until a look succeeds. A look waits in a thread of its own,
+where neither the event loop nor a full thread pool can hold it up; a timer, and not the task, marks it
+late, so that a look which never returns is late too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,78 @@
-"""Concurrency limits: admission of a call, or 429."""
+"""Admission of a call: the key of its request and its purpose, and how many calls may run at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+from inferworks.accounts.key import Key
+from inferworks.accounts.keyring import KeyRing
 from inferworks.errors import CallError
 from inferworks.ids import KeyId
+from inferworks.purpose import Purpose
+
+PURPOSE: Final = b"x-inferworks-purpose"
+"""Header with the purpose of a call, where its key allows several."""
+
+_NO_KEY = (
+    "You didn't provide an API key. Provide it in an Authorization header as a bearer token: "
+    "'Authorization: Bearer iw_...'. Keys are made with: inferworks keys create"
+)
+_NO_MONITOR = "Metrics are for keys that were made to read them: inferworks keys create --monitor"
+_STALE = "API keys cannot be checked at the moment; try again later."
+_TWO_KEYS = (
+    "Headers (Authorization, x-api-key, api-key) name two different API keys; send one of them."
+)
+_OTHER_HEADERS = (b"x-api-key", b"api-key")
+"""Anthropic's, and Azure's."""
+
+
+def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
+    """Return the key of a request: a bearer token, or a header of Anthropic's or Azure's clients.
+
+    CallError 401 when there is none, when headers name different ones, and when it is unknown or revoked.
+    CallError 403 when the key is for reading metrics and the request is not (`monitor`), or the other way
+    round; 503 when keys cannot be checked at the moment, except for metrics, which report that to the
+    operator.
+    """
+    if not keyring.fresh and not monitor:
+        raise CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
+    scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
+    secret = bearer.strip() if scheme.lower() == b"bearer" else b""
+    for name in _OTHER_HEADERS:
+        if name in headers and (other := headers[name].strip()):
+            if secret and secret != other:
+                raise CallError(401, _TWO_KEYS)  # the caller would be ambiguous
+            secret = other
+    if not secret:
+        raise CallError(401, _NO_KEY)
+    key = keyring.find(secret.decode("latin-1"))
+    if key is None:
+        raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
+    if key.revoked_ns is not None:
+        raise CallError(401, "This API key has been revoked.", code="invalid_api_key")
+    if key.monitor and not monitor:
+        raise CallError(403, "This API key may read the metrics and nothing else.",
+                        kind="permission_error", code="monitor_key")  # fmt: skip
+    if monitor and not key.monitor:
+        raise CallError(403, _NO_MONITOR, kind="permission_error", code="not_a_monitor_key")
+    return key
+
+
+def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:
+    """Return the purpose of a call: the key's, or the one that the request names if the key allows it."""
+    named = headers.get(PURPOSE)
+    if named is None:
+        return key.purpose
+    text = named.decode("latin-1")
+    if text not in set(Purpose):
+        known = ", ".join(Purpose)
+        raise CallError(400, f"Unknown purpose {text[:80]!r}; use one of: {known}.",
+                        code="unknown_purpose", param="x-inferworks-purpose")  # fmt: skip
+    if text not in key.allowed:
+        raise CallError(403, f"This key may not be used for {text}.", kind="permission_error",
+                        code="purpose_not_allowed", param="x-inferworks-purpose")  # fmt: skip
+    return Purpose(text)
 
 
 class ConcurrencyLimiter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from inferworks.api.auth import authenticate
+from inferworks.api.admission import authenticate
 from inferworks.api.coded import CODED, check_coding
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cors import Cors

@@ -14,7 +14,7 @@ from inferworks.api.pricing import PricingTable
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.http.server import Exchange
 from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.accounts.key import Key
-from inferworks.api.auth import authenticate
+from inferworks.api.admission import authenticate
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext
 from inferworks.api.wire.validation_errors import invalid

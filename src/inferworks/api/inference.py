@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from inferworks.accounts.key import Key
-from inferworks.api.auth import PURPOSE, authenticate, purpose_of
+from inferworks.api.admission import PURPOSE, authenticate, purpose_of
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost

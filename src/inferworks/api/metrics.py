@@ -8,7 +8,7 @@ its own.
 
 from __future__ import annotations
 
-from inferworks.api.auth import authenticate
+from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange

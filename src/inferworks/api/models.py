@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from inferworks.api.auth import authenticate
+from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.api.errors import identify, style_of
 from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS

@@ -29,7 +29,7 @@ from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError, UpstreamError
 from inferworks.http.server import ClientGone, Exchange
 from inferworks.meter.call_recorder import CallRecorder, Destination
-from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
+from inferworks.meter.reported_usage import CONFIDENCE, NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import Confidence, Outcome
 from inferworks.observe.transcripts import Transcript
 
@@ -125,7 +125,7 @@ class ResponseWriter:
             with_cost = self._disclosure.body
             is_large = len(data) > LARGE_BYTES
             data = await aside(with_cost, data, reported) if is_large else with_cost(data, reported)
-        confidence = reported.confidence(whole=True)
+        confidence = CONFIDENCE[reported.is_estimate, reported.is_counted]
         await self._recorder.answered(reply.status, len(data), reported, confidence)
         if self._transcript is not None:
             self._transcript.heard(data)

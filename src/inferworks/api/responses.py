@@ -7,7 +7,7 @@ accounts for. So there is nothing here by any id, and an answer that says so.
 
 from __future__ import annotations
 
-from inferworks.api.auth import authenticate
+from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange

@@ -49,16 +49,6 @@ class StreamOptions(msgspec.Struct):
     continuous_usage_stats: bool | None = None
     """vLLM's extension: usage in every event."""
 
-    @property
-    def wants_usage(self) -> bool:
-        """The client asked to see the usage at the end of the stream."""
-        return bool(self.include_usage)
-
-    @property
-    def wants_running_usage(self) -> bool:
-        """The client asked to see it in every event."""
-        return self.wants_usage and bool(self.continuous_usage_stats)
-
 
 class ChatRequest(msgspec.Struct, gc=False):
     """The parameters of `chat.completions` that we check, with OpenAI's bounds where all share them."""

@@ -8,6 +8,14 @@ import msgspec
 
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Confidence, Items, Tokens
 
+CONFIDENCE: Final = {
+    (True, True): Confidence.ESTIMATED,
+    (True, False): Confidence.ESTIMATED,
+    (False, True): Confidence.COUNTED,
+    (False, False): Confidence.REPORTED,
+}
+"""Confidence in an estimate or none, which is of our own count or of a part, or neither."""
+
 
 class ReportedUsage(msgspec.Struct, frozen=True):
     """Usage of an answer up to here, as its upstream reports it or as we count it."""
@@ -27,9 +35,7 @@ class ReportedUsage(msgspec.Struct, frozen=True):
 
     def confidence(self, *, whole: bool) -> Confidence:
         """Return the confidence in it; `whole` when the answer has come to its end."""
-        if self.is_estimate:
-            return Confidence.ESTIMATED
-        return Confidence.REPORTED if whole and not self.is_counted else Confidence.COUNTED
+        return CONFIDENCE[self.is_estimate, self.is_counted or not whole]
 
 
 NOTHING_REPORTED: Final = ReportedUsage(NO_TOKENS)

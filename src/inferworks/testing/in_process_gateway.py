@@ -36,7 +36,7 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import RoutePolicy
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.errors import JournalError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits

@@ -31,7 +31,7 @@ from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.config import Config, Leave
 from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from inferworks.api.wire.decoding import ambiguous_name
 from inferworks.cloud.bodies.rewrite import (
     MOST_NAMES,
     TooManyNamesError,
-    ambiguous_name,
     read_fields,
     with_model,
     with_value,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.cloud.routing.breaker import Breaker, BreakerState
+from inferworks.cloud.routing.health import Breaker, BreakerState
 from inferworks.cloud.routing.policy import BreakerPolicy
 
 S = 1_000_000_000

@@ -13,7 +13,7 @@ from inferworks.cloud.offer import Offer, Rates
 from inferworks.cloud.routing.filters import eligible
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
-from inferworks.cloud.routing.router import HedgeBudget, Router
+from inferworks.cloud.routing.route import HedgeBudget, Router
 from inferworks.errors import CallError
 from inferworks.ids import ModelId
 from inferworks.testing.providers import make_call, make_offer

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.clock import SimClock
-from inferworks.cloud.routing.breaker import BreakerState
-from inferworks.cloud.routing.health import Health, PeakEwma
+from inferworks.cloud.routing.health import BreakerState, Health, PeakEwma
 from inferworks.cloud.routing.policy import BreakerPolicy
 from inferworks.testing.providers import make_offer
 

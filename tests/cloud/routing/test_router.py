@@ -20,7 +20,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.passthrough import Nothing
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError, UpstreamError
 from inferworks.ids import OfferId

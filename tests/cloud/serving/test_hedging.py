@@ -19,7 +19,7 @@ from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.providers.stub import Script, StubProvider
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.cloud.routing.token_estimate import prompt_tokens
 from inferworks.cloud.serving.attempt import Attempt
 from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall

@@ -17,10 +17,9 @@ from inferworks.cloud.call import Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.stub import Script, StubProvider
-from inferworks.cloud.routing.breaker import BreakerState
-from inferworks.cloud.routing.health import Health
+from inferworks.cloud.routing.health import BreakerState, Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy, Strategy
-from inferworks.cloud.routing.router import Router
+from inferworks.cloud.routing.route import Router
 from inferworks.cloud.serving.attempt import Attempt
 from inferworks.cloud.serving.serve import Serving
 from inferworks.errors import CallError

@@ -17,7 +17,12 @@ import msgspec
 from inferworks.api.wire.validation_errors import NOT_JSON, invalid
 from inferworks.cloud.bodies.aside import LARGE_BYTES
 from inferworks.cloud.bodies.bounds import excess
-from inferworks.cloud.bodies.rewrite import MOST_NAMES, TooManyNamesError, ambiguous_name
+from inferworks.cloud.bodies.rewrite import (
+    MOST_NAMES,
+    TooManyNamesError,
+    every_field,
+    read_every_small,
+)
 from inferworks.errors import CallError
 
 Decoded = TypeVar("Decoded")
@@ -39,9 +44,15 @@ def decode_json(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
             _check_large(body)
         elif not body.isascii():
             body.decode()  # in what we do not look at, too
-        decoded = _with_headroom(body, decode, 0 if _is_shallow(body) else _HEADROOM_FRAMES)
-        _check_names(body)
-        return decoded
+        # with few brackets nothing can be nested deep; in much it takes longer to count them
+        is_shallow = (
+            len(body) < _WORTH_COUNTING_BYTES
+            and body.count(b"[") + body.count(b"{") < _SURELY_SHALLOW
+        )
+        decoded = decode(body) if is_shallow else _with_headroom(body, decode, _HEADROOM_FRAMES)
+        name = ambiguous_name(body, _OPTIONS)
+        if name is None:
+            return decoded
     except msgspec.ValidationError as error:
         raise invalid(str(error)) from error
     except TooManyNamesError as error:
@@ -49,6 +60,37 @@ def decode_json(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
         raise CallError(400, message, code="too_many_fields") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CallError(400, NOT_JSON) from error
+    message = (
+        f"'{name[:80]}' is given twice in your request (names differ by more than their case)."
+    )
+    raise CallError(400, message, code="duplicate_parameter", param=name[:80])
+
+
+def ambiguous_name(body: bytes, within: str = "") -> str | None:
+    """The first name of the object `body` that is given twice, be it in capitals or with escapes.
+
+    Of such two values one decoder takes the first and another the last; that of Go, which many engines are
+    written in, takes no heed of case. A field called `within` is looked through, too.
+    TooManyNamesError when there are more than `MOST_NAMES`.
+    """
+    every = every_field(body) if len(body) > LARGE_BYTES else read_every_small(body).items()
+    fields = {name.casefold(): value for name, value in every}
+    repeated = None
+    if len(fields) < len(every):
+        seen = set[str]()
+        for name, _ in every:
+            folded = name.casefold()
+            if folded in seen:
+                repeated = name
+                break
+            seen.add(folded)
+    if len(every) > MOST_NAMES:
+        raise TooManyNamesError
+    if repeated is None and within in fields:
+        inner = bytes(fields[within])
+        repeated = ambiguous_name(inner) if inner.startswith(b"{") else None
+        return repeated and f"{within}.{repeated}"
+    return repeated
 
 
 def _check_large(body: bytes) -> None:
@@ -59,23 +101,6 @@ def _check_large(body: bytes) -> None:
     check = codecs.getincrementaldecoder("utf-8")().decode
     for start in range(0, len(body), _STEP_BYTES):  # others have their turn between two steps
         check(body[start : start + _STEP_BYTES], start + _STEP_BYTES >= len(body))
-
-
-def _check_names(body: bytes) -> None:
-    """CallError 400 when a name that matters means two values."""
-    name = ambiguous_name(body, _OPTIONS)
-    if name is not None:
-        message = (
-            f"'{name[:80]}' is given twice in your request (names differ by more than their case)."
-        )
-        raise CallError(400, message, code="duplicate_parameter", param=name[:80])
-
-
-def _is_shallow(body: bytes) -> bool:
-    """Return True when nothing in `body` can be nested deep, by a quick upper bound."""
-    return (
-        len(body) < _WORTH_COUNTING_BYTES and body.count(b"[") + body.count(b"{") < _SURELY_SHALLOW
-    )
 
 
 def _with_headroom(body: bytes, decode: Callable[[bytes], Decoded], frames: int) -> Decoded:

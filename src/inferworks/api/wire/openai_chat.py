@@ -18,7 +18,6 @@ from inferworks.cloud.operation import Operation
 from inferworks.dialects.openai_chat import ChatRequest, StreamOptions
 from inferworks.errors import CallError
 
-_NO_OPTIONS = StreamOptions()
 _WITH_COST: Final = {"include": True}
 _LONGEST_WISH_BYTES: Final = 64
 
@@ -29,34 +28,39 @@ _decode = msgspec.json.Decoder(ChatRequest).decode
 def decode_chat(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
     request = decode_json(body, _decode)
-    options = stream_options(request.stream, request.stream_options)
+    wants_usage, running = stream_wishes(request.stream, request.stream_options)
+    usage = request.usage
+    wants_cost = (
+        usage is not msgspec.UNSET
+        and len(usage) <= _LONGEST_WISH_BYTES
+        and bool(msgspec.json.decode(usage) == _WITH_COST)
+    )
     return RequestInfo(
         request.model,
         stream=bool(request.stream),
-        wants_usage=options.wants_usage,
-        wants_running_usage=options.wants_running_usage,
+        wants_usage=wants_usage,
+        wants_running_usage=running,
         end_user=request.safety_identifier or request.user or "",
         session=request.prompt_cache_key or "",
-        wants_cost=request.usage is not msgspec.UNSET and _wants_cost(request.usage),
+        wants_cost=wants_cost,
     )
 
 
-def _wants_cost(usage: msgspec.Raw) -> bool:
-    """Return True when `usage` asks for the cost."""
-    return len(usage) <= _LONGEST_WISH_BYTES and bool(msgspec.json.decode(usage) == _WITH_COST)
+def stream_wishes(stream: bool | None, options: StreamOptions | None) -> tuple[bool, bool]:
+    """Return the wishes for usage at the end of a stream, and in every event of it.
 
-
-def stream_options(stream: bool | None, options: StreamOptions | None) -> StreamOptions:
-    """The options of a stream; CallError 400 when there are any and no stream."""
+    CallError 400 when there are any options and no stream.
+    """
     if options is None:
-        return _NO_OPTIONS
+        return False, False
     if not stream:
         raise CallError(
             400,
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
             param="stream_options",
         )
-    return options
+    wants_usage = bool(options.include_usage)
+    return wants_usage, wants_usage and bool(options.continuous_usage_stats)
 
 
 CHAT = EndpointSpec(

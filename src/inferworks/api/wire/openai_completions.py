@@ -12,7 +12,7 @@ import msgspec
 
 from inferworks.api.wire.base import EndpointSpec, RequestInfo
 from inferworks.api.wire.decoding import decode_json
-from inferworks.api.wire.openai_chat import stream_options
+from inferworks.api.wire.openai_chat import stream_wishes
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
 from inferworks.dialects.openai_completions import CompletionsRequest
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(CompletionsRequest).decode
 def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
-    options = stream_options(request.stream, request.stream_options)
+    wants_usage, running = stream_wishes(request.stream, request.stream_options)
     best_of = request.best_of
     if best_of is not None and best_of < (request.n or 1):
         message = "Invalid 'best_of': it must be at least 'n'."
@@ -35,8 +35,8 @@ def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     return RequestInfo(
         request.model,
         stream=bool(request.stream),
-        wants_usage=options.wants_usage,
-        wants_running_usage=options.wants_running_usage,
+        wants_usage=wants_usage,
+        wants_running_usage=running,
         end_user=request.user or "",
     )
 

@@ -18,7 +18,7 @@ changing one place after the other and reading the whole again, which a caller c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from operator import call
 from typing import Final, NamedTuple
 
@@ -44,7 +44,8 @@ class _Name(str):
 
 
 _read_small = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_read_every_small = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=call).decode
+read_every_small = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=call).decode
+"""Read the fields of a small JSON object, each of its names as often as it is given."""
 
 
 class TooManyNamesError(msgspec.DecodeError):
@@ -75,36 +76,6 @@ def every_field(body: bytes | msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
 
     fields = msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=one_more)
     return [(str(name), value) for name, value in fields.items()]
-
-
-def ambiguous_name(body: bytes, within: str = "") -> str | None:
-    """The first name of the object `body` that is given twice, be it in capitals or with escapes.
-
-    Of such two values one decoder takes the first and another the last; that of Go, which many engines are
-    written in, takes no heed of case. A field called `within` is looked through, too.
-    TooManyNamesError when there are more than `MOST_NAMES`.
-    """
-    every = every_field(body) if len(body) > LARGE_BYTES else _read_every_small(body).items()
-    fields = {name.casefold(): value for name, value in every}
-    repeated = None if len(fields) == len(every) else _repeated(every)
-    if len(every) > MOST_NAMES:
-        raise TooManyNamesError
-    if repeated is None and within in fields:
-        inner = bytes(fields[within])
-        repeated = ambiguous_name(inner) if inner.startswith(b"{") else None
-        return repeated and f"{within}.{repeated}"
-    return repeated
-
-
-def _repeated(fields: Iterable[tuple[str, msgspec.Raw]]) -> str | None:
-    """The first name that was there before, but for its case."""
-    seen = set[str]()
-    for name, _ in fields:
-        folded = name.casefold()
-        if folded in seen:
-            return name
-        seen.add(folded)
-    return None
 
 
 def with_model(body: bytes, model: str) -> bytes:

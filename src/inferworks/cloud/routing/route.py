@@ -1,8 +1,10 @@
-"""Route of a call: the offer to try, and the next one after a failure; a policy without I/O.
+"""Route of a call: the offers in their order, and the next one after a failure; a policy without I/O.
 
 A route is a generator: it yields the next step and is sent the result of that attempt. Production drives
 it with sockets (`serve`), a test with a list, the planner with a heap. It ends when there is nothing more
 to try; the last result then stands.
+
+    offers --eligible--> those that may --in_order--> best first --attempts--> the route
 
     driver                          route
       next(route)            ──►      Step(offer a, slow after 200 ms)
@@ -45,21 +47,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from enum import Enum, auto
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 import msgspec
 
-from inferworks.cloud.offer import Offer
+from inferworks.cloud.call import Call
+from inferworks.cloud.offer import Offer, Rates
+from inferworks.cloud.routing.filters import eligible, in_reserve
+from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import RoutePolicy
-from inferworks.cloud.routing.routing_state import RoutingState
-from inferworks.ids import OfferId
+from inferworks.cloud.routing.routing_state import CallFacts, RoutingState
+from inferworks.cloud.routing.strategies import in_order
+from inferworks.ids import ModelId, OfferId
 from inferworks.units import NS_PER_SECOND
 
 _NS_PER_MS = 1_000_000
 _LONGEST_WAIT_NS = 10 * NS_PER_SECOND
 """Longest wait before an attempt; for a longer one the call is refused, and its client decides."""
+_DEFAULT: Final = RoutePolicy()
+_SAVED_HEDGES: Final = 10.0
 
 
 class AttemptOutcome(Enum):
@@ -294,7 +303,12 @@ class _Attempts:
         while self._ahead:
             tries, offer = self._ahead.pop(0)
             if self._left_at(offer):
-                wait_ns = self._wait_ns(offer, tries)
+                wait_ns = 0
+                if tries:  # doubling with jitter, and at least `retry-after`
+                    backoff_ns = self._policy.backoff_ms * _NS_PER_MS * (1 << tries - 1)
+                    jittered_ns = round(backoff_ns * (1.0 - self._state.random()))
+                    asked_ns = self._asked_until_ns.get(offer.id, 0) - self._state.now_ns()
+                    wait_ns = max(jittered_ns, asked_ns)
                 if self._in_time(offer, wait_ns):
                     return self._begin(offer, wait_ns)
         if not self._sent and self._in_reserve is not None:
@@ -327,15 +341,70 @@ class _Attempts:
     def _before_end(self, wait_ns: int) -> bool:
         return self._end_ns is None or self._state.now_ns() + wait_ns < self._end_ns
 
-    def _wait_ns(self, offer: Offer, tries: int) -> int:
-        """Return the wait: 0 before the first try, then doubling with jitter; at least `retry-after`."""
-        if not tries:
-            return 0
-        backoff_ns = self._policy.backoff_ms * _NS_PER_MS * (1 << tries - 1)
-        jittered_ns = round(backoff_ns * (1.0 - self._state.random()))
-        return max(jittered_ns, self._asked_until_ns.get(offer.id, 0) - self._state.now_ns())
-
     def _until_end_ns(self, wait_ns: int) -> int | None:
         if self._end_ns is None:
             return None
         return max(0, self._end_ns - self._state.now_ns() - wait_ns)
+
+
+PolicyOf = Callable[[ModelId], RoutePolicy]
+"""Function from a model to its routing policy."""
+
+
+class HedgeBudget:
+    """A share of calls that may be hedged: each call that might be adds its share, each hedge takes one.
+
+    So a bad hour of an upstream, in which every call is slow, does not double what is sent to the others.
+    Shares that nobody uses are kept up to ten hedges.
+    """
+
+    __slots__ = ("_saved",)
+
+    def __init__(self) -> None:
+        self._saved = 0.0
+
+    def earn(self, share: float) -> None:
+        """A call comes that might be hedged."""
+        self._saved = min(self._saved + share, _SAVED_HEDGES)
+
+    def spend(self) -> bool:
+        """Take a hedge; False when there is none left."""
+        if self._saved < 1.0:
+            return False
+        self._saved -= 1.0
+        return True
+
+
+class Router:
+    """Makes the routes of calls. Another configuration is another router over the same `Health`."""
+
+    def __init__(self, health: Health, policy_of: PolicyOf = lambda _: _DEFAULT) -> None:
+        self.health = health
+        self._policy_of = policy_of
+        self._budgets: dict[ModelId, HedgeBudget] = {}
+
+    def route(
+        self, call: Call, offers: Sequence[Offer], began_ns: int, price: Rates | None = None
+    ) -> Route:
+        """The route of `call`, which came at `began_ns`, among `offers`; CallError when none may serve it.
+
+        `price` is what its customer pays for it, where that is known.
+        """
+        policy = self._policy_of(call.model)
+        health = self.health
+        if len(offers) == 1 and not policy.regions and offers[0].capacity is None:
+            may = offers  # no rule can leave it out, and a breaker never refuses the last one
+        else:
+            may = eligible(call.model, offers, policy, health)
+        if len(may) > 1:
+            may = in_order(may, health, CallFacts(call, price), policy)
+        may_hedge = None
+        is_small = len(call.body) <= policy.hedge_prompt_bytes  # a large one is not sent twice
+        if policy.hedge_after_ms is not None and len(may) > 1 and is_small:
+            budget = self._budgets.setdefault(call.model, HedgeBudget())
+            budget.earn(policy.hedge_share)
+            may_hedge = budget.spend
+        if len(may) == len(offers):
+            return attempts(may, policy, health, began_ns, may_hedge)
+        reserve = partial(in_reserve, call.model, offers, may, policy, health)
+        return attempts(may, policy, health, began_ns, may_hedge, reserve)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from inferworks.accounts.key import SERVING, Grant, Key, mint
-from inferworks.api.auth import PURPOSE, authenticate, purpose_of
+from inferworks.api.admission import PURPOSE, authenticate, purpose_of
 from inferworks.errors import CallError
 from inferworks.ids import CustomerId
 from inferworks.purpose import Purpose
