@@ -21,7 +21,6 @@ from inferworks.cli.calls import time_text
 from inferworks.cli.options import config_option, data_folder, data_option
 from inferworks.cli.show import say, say_on
 from inferworks.errors import UpstreamError, UserError
-from inferworks.folder import DataFolder
 from inferworks.metering import KEY_VARIABLE, URL_VARIABLE
 
 _CONNECT_S: Final = 10.0
@@ -66,14 +65,21 @@ def chat(
       inferworks chat inferworks-tiny "What is gross margin?"
       git diff | inferworks chat assistant --system "Write a commit message."
     """
-    folder = data_folder(config_path, data_path)
+    if not url:
+        folder = data_folder(config_path, data_path)
+        instance = folder.instance()
+        if instance is None or not instance.url:
+            raise UserError(
+                f"no gateway runs on {folder.path}; start it with: inferworks up, "
+                "or name one with --url"
+            )
+        url = instance.url
+    key = os.environ.get(KEY_VARIABLE, "")
+    if not key:
+        raise UserError(f"set {KEY_VARIABLE} to an API key; make one with: inferworks keys create")
     options = {"max_tokens": max_tokens, "temperature": temperature}
-    talk = _Talk(
-        url or _running(folder),
-        _key(),
-        model,
-        {name: value for name, value in options.items() if value is not None},
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    talk = _Talk(url, key, model, given)
     if system:
         talk.messages.append({"role": "system", "content": system})
     if prompt is None and not sys.stdin.isatty():
@@ -82,23 +88,6 @@ def chat(
         _answer(talk, prompt, quiet=quiet)
     else:
         _converse(talk, quiet=quiet)
-
-
-def _running(folder: DataFolder) -> str:
-    """Return the base URL of the gateway running on `folder`; UserError if none runs."""
-    instance = folder.instance()
-    if instance is None or not instance.url:
-        raise UserError(
-            f"no gateway runs on {folder.path}; start it with: inferworks up, or name one with --url"
-        )
-    return instance.url
-
-
-def _key() -> str:
-    key = os.environ.get(KEY_VARIABLE, "")
-    if not key:
-        raise UserError(f"set {KEY_VARIABLE} to an API key; make one with: inferworks keys create")
-    return key
 
 
 @dataclass
@@ -167,7 +156,12 @@ def _events(url: str, key: str, body: object, told: _Told) -> Iterator[dict[str,
             response = connection.getresponse()
             told.call_id = response.headers.get("x-inferworks-call-id", "")
             if response.status >= 400:
-                raise UserError(_refusal(response.status, response.read(_LONGEST_ERROR)))
+                refusal = response.read(_LONGEST_ERROR)
+                try:
+                    words = str(json.loads(refusal)["error"]["message"])
+                except (ValueError, KeyError, TypeError):
+                    words = refusal[:200].decode("utf-8", "replace")
+                raise UserError(f"refused with {response.status}: {words}")
             while line := response.readline(_LONGEST_LINE):
                 data = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
                 if data.startswith(b"{"):
@@ -180,15 +174,6 @@ def _events(url: str, key: str, body: object, told: _Told) -> Iterator[dict[str,
         raise UpstreamError(
             f"{url}: does not answer as a gateway does: {error}", sent=True
         ) from error
-
-
-def _refusal(status: int, body: bytes) -> str:
-    """The words of a refusal."""
-    try:
-        words = str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        words = body[:200].decode("utf-8", "replace")
-    return f"refused with {status}: {words}"
 
 
 def _converse(talk: _Talk, *, quiet: bool) -> None:

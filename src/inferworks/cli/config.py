@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -22,7 +21,7 @@ from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.wiring import Planner
 from inferworks.wiring.plan import Plan
-from inferworks.wiring.probe import Probed, probe
+from inferworks.wiring.probe import Probed, probe_all
 
 _NO_FILE = f"There is no {FILE_NAME} here: the defaults hold, and what the environment sets."
 
@@ -57,9 +56,26 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
     held = read_config(config_path)
     planner = Planner(os.environ, DataFolder(Path(held.data.folder)))
     plan = planner.plan_offline(held, dt.datetime.now(dt.UTC).date())
-    probed = asyncio.run(_probe(plan)) if wants_probe else []
+    probed = asyncio.run(probe_all(plan)) if wants_probe else []
     if as_json:
-        print_json({"file": _read_from(config_path), **_report(plan, probed)})
+        upstreams = [
+            {
+                "name": account.name,
+                "provider": account.row.id,
+                "url": account.origin.url,
+                "key": str(account.secret.reference) if account.secret else None,
+            }
+            for account in plan.accounts
+        ]
+        print_json(
+            {
+                "file": _read_from(config_path),
+                "upstreams": upstreams,
+                "models": sorted(plan.places),
+                "warnings": list(plan.warnings),
+                "probed": msgspec.to_builtins(probed),
+            }
+        )
     else:
         _print(plan, probed, _read_from(config_path))
     if any(not result.ok for result in probed):
@@ -132,27 +148,6 @@ def litellm(source: Path, out: Path | None) -> None:
     for note in made.notes:
         text = click.wrap_text(note, 80, initial_indent="  ", subsequent_indent="      ")
         say(*text.split("\n"), err=True)
-
-
-async def _probe(plan: Plan) -> Sequence[Probed]:
-    return await asyncio.gather(*(probe(account, plan) for account in plan.accounts))
-
-
-def _report(plan: Plan, probed: Sequence[Probed]) -> dict[str, Any]:
-    return {
-        "upstreams": [
-            {
-                "name": account.name,
-                "provider": account.row.id,
-                "url": account.origin.url,
-                "key": str(account.secret.reference) if account.secret else None,
-            }
-            for account in plan.accounts
-        ],
-        "models": sorted(plan.places),
-        "warnings": list(plan.warnings),
-        "probed": msgspec.to_builtins(probed),
-    }
 
 
 def _print(plan: Plan, probed: Sequence[Probed], name: str | None) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import customer_id
-from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.calendars import calendars_of
 from inferworks.books.calendar.span import utc_day
 from inferworks.cli.books.opening import print_note, workspace_of
 from inferworks.cli.options import config_option, data_option, json_option, moment_ns
@@ -104,10 +103,11 @@ def list_credits(
             ]
         )
         return
-    rows = [
-        (one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), _until(one, calendar))
-        for one in own
-    ]
+    rows = []
+    for one in own:
+        until = "-" if one.expires_ns is None else calendar.date(one.expires_ns).isoformat()
+        ends = until if one.voided_ns is None else "voided"
+        rows.append((one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), ends))
     print_table(("CREDIT", "PAID", "AMOUNT", "EXPIRES"), rows, right="AMOUNT")
     say("", f"Amounts in {', '.join(sorted({one.currency for one in own})) or '-'}.")
 
@@ -129,9 +129,3 @@ def void(credit_id: str, reason: str, config_path: Path | None, data_path: Path 
     voided = workspace_of(config_path, data_path).void_credit(credit_id, reason)
     amount = f"{format_pico(voided.amount_pico)} {voided.currency}"
     say(f"The credit of {amount} to {voided.customer} is void.")
-
-
-def _until(credit: Credit, calendar: Calendar) -> str:
-    if credit.voided_ns is not None:
-        return "voided"
-    return "-" if credit.expires_ns is None else calendar.date(credit.expires_ns).isoformat()

@@ -16,7 +16,7 @@ from inferworks.accounts.customer import (
     customer_id,
     written_name,
 )
-from inferworks.accounts.directory import Directory, Merge, directory_of, refuse_circle
+from inferworks.accounts.directory import Merge, directory_of, refuse_circle
 from inferworks.accounts.plan import plan_at
 from inferworks.accounts.plan_file import utc_midnight_ns
 from inferworks.accounts.stores.sqlite import SqliteAccounts
@@ -234,7 +234,9 @@ def merge(
     effective_ns = moment_ns(effective, "--from")
     merged = customer_id(customer)
     survivor = merged if into is None else customer_id(into)
-    _refuse_moment(effective_ns, folder)
+    if effective_ns % DAY_NS:
+        raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
+    _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         directory = directory_of(accounts.facts())
         now = directory.into(merged, effective_ns)
@@ -293,26 +295,27 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     )
     others = [fact for fact in facts if fact.merged_into == wanted and fact.customer != wanted]
     now_ns = SystemClock().now_ns()
+    survivor = directory.survivor(wanted, now_ns)
+    now = {
+        "name": _last(own, "display_name", now_ns),
+        "legal_name": _last(own, "legal_name", now_ns),
+        "zone": zone_at(own, now_ns),
+        "currency": currency_at(own, wanted, now_ns, currency),
+        "counts_as": survivor,
+    }
     if as_json:
-        print_json(
-            {
-                "customer": wanted,
-                "name": _last(own, "display_name", now_ns),
-                "legal_name": _last(own, "legal_name", now_ns),
-                "zone": zone_at(own, now_ns),
-                "currency": currency_at(own, wanted, now_ns, currency),
-                "counts_as": directory.survivor(wanted, now_ns),
-                "facts": own,
-                "merged_with_it": others,
-            }
-        )
+        print_json({"customer": wanted, **now, "facts": own, "merged_with_it": others})
         return
     say(f"Customer {wanted}")
     for caption, text in (
-        *_holds(own, directory, wanted, now_ns),
-        ("prices in", currency_at(own, wanted, now_ns, currency)),
+        ("name", now["name"]),
+        ("legal name", now["legal_name"]),
+        ("time zone", now["zone"]),
+        ("counts as", survivor if survivor != wanted else None),
+        ("prices in", now["currency"]),
     ):
-        say(f"  {caption}: {text}")
+        if text:
+            say(f"  {caption}: {text}")
     rows = [
         (
             utc_text(fact.effective_ns) if fact.effective_ns else "always",
@@ -343,19 +346,6 @@ def _last(facts: list[CustomerFact], field: str, at_ns: int) -> str | None:
     return next((text or None for text in reversed(said) if text is not None), None)
 
 
-def _holds(
-    facts: list[CustomerFact], directory: Directory, customer: CustomerId, at_ns: int
-) -> Iterator[tuple[str, str]]:
-    for caption, field in (("name", "display_name"), ("legal name", "legal_name")):
-        text = _last(facts, field, at_ns)
-        if text:
-            yield caption, text
-    yield "time zone", zone_at(facts, at_ns)
-    survivor = directory.survivor(customer, at_ns)
-    if survivor != customer:
-        yield "counts as", survivor
-
-
 def _told(fact: CustomerFact) -> Iterator[str]:
     if fact.display_name is not None:
         yield f"name: {fact.display_name or '-'}"
@@ -369,13 +359,6 @@ def _told(fact: CustomerFact) -> Iterator[str]:
         yield f"{fact.customer} on its own again"
     elif fact.merged_into is not None:
         yield f"{fact.customer} counts as {fact.merged_into}"
-
-
-def _refuse_moment(effective_ns: int, folder: DataFolder) -> None:
-    """UserError when a merge cannot begin then."""
-    if effective_ns % DAY_NS:
-        raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
-    _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
 
 
 def _refuse_currencies(

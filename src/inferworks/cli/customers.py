@@ -22,6 +22,8 @@ from inferworks.accounts.plan_file import read_plan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import UTC, zone_name
 from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.moments import utc_text
+from inferworks.books.calendar.span import utc_day
 from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.cli.credits import credit, list_credits, void
 from inferworks.cli.customer_facts import (
@@ -46,9 +48,9 @@ from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
 from inferworks.errors import MoneyError, UserError
 from inferworks.folder import DataFolder
-from inferworks.ids import CustomerId, ModelId
+from inferworks.ids import ModelId
 from inferworks.money import Rate, parse_pico
-from inferworks.units import NS_PER_SECOND, Unit
+from inferworks.units import Unit
 
 
 @click.group()
@@ -112,7 +114,13 @@ def create(
     config = read_config(config_path, data_path)
     customer = Customer(customer_id(name), SystemClock().now_ns())
     folder = DataFolder(Path(config.data.folder))
-    facts = _first_facts(customer, zone, currency, folder)
+    facts: tuple[CustomerFact, ...] = ()
+    if zone is not None or currency is not None:
+        clock = None if zone is None else zone_name(zone)
+        code = None if currency is None else currency_code(currency)
+        since_ns = calendar_of(folder).closed_until_ns or 0  # from its start, unless that is closed
+        made_ns = customer.created_ns
+        facts = (clock_and_currency(customer.id, clock, code, since_ns, made_ns, ""),)
     calendar = calendars_of(directory_of(facts)).of(customer.id)
     paid_in = currency or config.books.currency
     plan = _plan(customer, lambda _: paid_in, calendar, input_price, output_price, plan_path)
@@ -174,7 +182,7 @@ def price(
         else:
             accounts.add_plan(plan)
     note_merged(facts, plan.customer, plan.effective_ns, "its own plans do not hold")
-    say(f"New prices of {name} are in force from {_date(plan.effective_ns)}.")
+    say(f"New prices of {name} are in force from {utc_text(plan.effective_ns)} UTC.")
     _note_closed(plan, DataFolder(Path(config.data.folder)))
 
 
@@ -201,9 +209,12 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
     folder = data_folder(config_path, data_path)
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         calendar = calendars_of(directory_of(accounts.facts())).of(customer_id(name))
-        begun_ns = _moment_of(effective, calendar)
+        try:  # a date begins by the customer's calendar, as it does in the file of a plan
+            begun_ns = calendar.begins_ns(dt.date.fromisoformat(effective))
+        except ValueError:
+            begun_ns = moment_ns(effective, "--from")
         old = accounts.withdraw_plan(customer_id(name), begun_ns, SystemClock().now_ns())
-    say(f"The plan of {name} from {_date(old.effective_ns)} is withdrawn.")
+    say(f"The plan of {name} from {utc_text(old.effective_ns)} UTC is withdrawn.")
     _note_closed(old, folder)
 
 
@@ -219,34 +230,42 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
     now_ns = SystemClock().now_ns()
     directory = directory_of(facts)
     called = {one.customer: one.name for one in directory.names if one.from_ns <= now_ns}
-    names = {customer.id: called.get(customer.id) or None for customer in found}
-    whose = {customer.id: directory.survivor(customer.id, now_ns) for customer in found}
     zones = {one.customer: one.zone for one in directory.zones if one.from_ns <= now_ns}
-    rows = [(c, plan_at(plans, whose[c.id], now_ns)) for c in found]
+    zone_column = ("ZONE",) if zones else ()
+    described: list[dict[str, object]] = []
+    rows: list[tuple[str, ...]] = []
+    for customer in found:
+        name, zone = called.get(customer.id) or None, zones.get(customer.id, UTC)
+        survivor = directory.survivor(customer.id, now_ns)
+        plan = plan_at(plans, survivor, now_ns)
+        per_input, per_output = _per_million(plan.terms) if plan else (None, None)
+        described.append(
+            {
+                "customer": customer.id,
+                "input_price_per_million": per_input,
+                "output_price_per_million": per_output,
+                "currency": plan.currency if plan else None,
+                "plan_sha256": plan.terms.sha256 if plan else None,
+                "name": name,
+                "counts_as": survivor,
+                "zone": zone,
+            }
+        )
+        merged = "" if survivor == customer.id else f"counts as {survivor}"
+        prices = (text or ("see plan" if plan else "-") for text in (per_input, per_output))
+        rows.append(
+            (
+                *(customer.id, ", ".join(filter(None, (name, merged))) or "-"),
+                *(zone for _ in zone_column),
+                *prices,
+                *((plan.currency, plan.terms.sha256[:12]) if plan else ("-", "-")),
+            )
+        )
     if as_json:
-        print_json(
-            [
-                {
-                    **_as_json(c, plan),
-                    "name": names[c.id],
-                    "counts_as": whose[c.id],
-                    "zone": zones.get(c.id, UTC),
-                }
-                for c, plan in rows
-            ]
-        )
+        print_json(described)
         return
-    zone = ("ZONE",) if zones else ()
-    columns = ("CUSTOMER", "NAME", *zone, "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
-    table = [
-        (
-            *(c.id, _called(c, names[c.id], whose[c.id])),
-            *(zones.get(c.id, UTC) for _ in zone),
-            *_as_row(plan),
-        )
-        for c, plan in rows
-    ]
-    print_table(columns, table, right="INPUT/M OUTPUT/M")
+    columns = ("CUSTOMER", "NAME", *zone_column, "INPUT/M", "OUTPUT/M", "CURRENCY", "PLAN")
+    print_table(columns, rows, right="INPUT/M OUTPUT/M")
 
 
 @customers.command("plans")
@@ -278,8 +297,8 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
         return
     rows = [
         (
-            *(_date(plan.effective_ns), plan.terms.name or "-", plan.currency),
-            *(plan.terms.sha256[:12], "-" if at_ns is None else _date(at_ns)[:10]),
+            *(f"{utc_text(plan.effective_ns)} UTC", plan.terms.name or "-", plan.currency),
+            *(plan.terms.sha256[:12], "-" if at_ns is None else utc_day(at_ns)),
         )
         for plan, at_ns in own
     ]
@@ -309,49 +328,23 @@ def _plan(
         case None, None, None:
             return None
         case None, None, Path() as path:
-            return _plan_from(path, customer, paid_in, calendar)
+            try:
+                text = path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"cannot read the plan file {path}: {error}") from error
+            file = read_plan(text, path.name, calendar.begins_ns)
+            begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
+            terms, currency = file.terms, paid_in(begins_ns)
+            if terms.currency != currency:
+                raise UserError(
+                    f"{path.name}: in {terms.currency}, {customer.id} pays in {currency}; state the prices "
+                    f"in that, or first: inferworks customers set {customer.id} --currency {terms.currency}"
+                )
+            return PricePlan(customer.id, begins_ns, terms)
         case str(per_input), str(per_output), None:
             now_ns, currency = customer.created_ns, paid_in(customer.created_ns)
             return PricePlan.per_million(customer.id, now_ns, currency, per_input, per_output)
     raise click.UsageError("give both --input-price and --output-price, or --plan alone")
-
-
-def _plan_from(
-    path: Path, customer: Customer, paid_in: Callable[[int], str], calendar: Calendar
-) -> PricePlan:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the plan file {path}: {error}") from error
-    file = read_plan(text, path.name, calendar.begins_ns)
-    begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
-    currency = paid_in(begins_ns)
-    if file.terms.currency != currency:
-        raise UserError(
-            f"{path.name}: in {file.terms.currency}, {customer.id} pays in {currency}; state the prices in "
-            f"that, or first: inferworks customers set {customer.id} --currency {file.terms.currency}"
-        )
-    return PricePlan(customer.id, begins_ns, file.terms)
-
-
-def _first_facts(
-    customer: Customer, zone: str | None, currency: str | None, folder: DataFolder
-) -> tuple[CustomerFact, ...]:
-    """Return the time zone and currency of a new customer from its start, as far as nothing is closed."""
-    if zone is None and currency is None:
-        return ()
-    zone = None if zone is None else zone_name(zone)
-    currency = None if currency is None else currency_code(currency)
-    since_ns = calendar_of(folder).closed_until_ns or 0
-    return (clock_and_currency(customer.id, zone, currency, since_ns, customer.created_ns, ""),)
-
-
-def _moment_of(text: str, calendar: Calendar) -> int:
-    """The moment that `--from` names; a date begins by `calendar`, as it does in the file of a plan."""
-    try:
-        return calendar.begins_ns(dt.date.fromisoformat(text))
-    except ValueError:
-        return moment_ns(text, "--from")
 
 
 def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
@@ -361,33 +354,10 @@ def _note_closed(plan: PricePlan, folder: DataFolder) -> None:
     if until_ns is not None and plan.effective_ns < until_ns:
         say(
             f"Note: {calendar.holding(plan.effective_ns).name} is closed and keeps its prices; the new "
-            f"ones count from {_date(until_ns)} on. To charge it anew, reopen it: inferworks books reopen",
+            f"ones count from {utc_text(until_ns)} UTC on. To charge it anew, reopen it: "
+            "inferworks books reopen",
             err=True,
         )
-
-
-def _called(customer: Customer, name: str | None, survivor: CustomerId) -> str:
-    if survivor == customer.id:
-        return name or "-"
-    return f"{name}, counts as {survivor}" if name else f"counts as {survivor}"
-
-
-def _as_row(plan: PricePlan | None) -> tuple[str, ...]:
-    if plan is None:
-        return "-", "-", "-", "-"
-    prices = (text or "see plan" for text in _per_million(plan.terms))
-    return *prices, plan.currency, plan.terms.sha256[:12]
-
-
-def _as_json(customer: Customer, plan: PricePlan | None) -> dict[str, object]:
-    per_input, per_output = _per_million(plan.terms) if plan else (None, None)
-    return {
-        "customer": customer.id,
-        "input_price_per_million": per_input,
-        "output_price_per_million": per_output,
-        "currency": plan.currency if plan else None,
-        "plan_sha256": plan.terms.sha256 if plan else None,
-    }
 
 
 def _per_million(terms: Terms) -> tuple[str | None, str | None]:
@@ -398,8 +368,3 @@ def _per_million(terms: Terms) -> tuple[str | None, str | None]:
         None if pico is None else Rate(pico, terms.currency).per_million_text() for pico in rates
     )
     return per_input, per_output
-
-
-def _date(at_ns: int) -> str:
-    moment = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -22,7 +22,7 @@ from inferworks.books.workspace.importing import readers
 from inferworks.cli.options import DEFAULT_REPORT, FilePath, free_place
 from inferworks.cli.show import print_json, print_table, print_title, progress_bar, say
 from inferworks.clock import SystemClock
-from inferworks.demo.run import DemoResult, Settings, prepare, run
+from inferworks.demo.run import Settings, prepare, run
 from inferworks.demo.scenario import FEWEST_CALLS
 from inferworks.demo.show import as_json, page, sections
 from inferworks.errors import InferworksError, UserError
@@ -66,15 +66,19 @@ def demo(
     """
     check_installed("onnxruntime", "embedded", "the demo")
     settings = Settings(seconds, calls, seed, trace)
-    report_path = _writable(report_path or free_place(DEFAULT_REPORT))
+    report_path = (report_path or free_place(DEFAULT_REPORT)).resolve()
+    # found before the work and not after it; nothing is written yet
+    if not os.access(report_path if report_path.exists() else report_path.parent, os.W_OK):
+        raise UserError(f"{report_path}: cannot be written; choose another place with --report")
     plan = prepare(settings)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
     try:
         with (
             _data_folder(keep=keep) as folder,
             closing(SqliteAccounts(folder.accounts)) as accounts,
-            _watching() as watcher,
+            progress_bar(*columns) as progress,
         ):
-            result = run(settings, plan, folder, accounts, _take_in, watcher)
+            result = run(settings, plan, folder, accounts, _take_in, _Watched(progress))
     except asyncio.CancelledError:  # SIGTERM; Ctrl-C arrives as KeyboardInterrupt
         raise click.Abort from None
     except UserError:
@@ -85,7 +89,14 @@ def demo(
     if json_wanted:
         print_json(as_json(result, report_path))
     else:
-        _print(result, report_path)
+        for section in sections(result):
+            print_title(section.title)
+            if section.rows:
+                print_table(section.columns, section.rows, right=section.right)
+            for line in section.lines:
+                say(*wrap(line, 80))
+            say()
+        say(f"Report: {report_path}")
     if keep:
         say(f"Data kept in {folder.path}", err=True)
 
@@ -96,14 +107,6 @@ def _take_in(path: Path, store: BookStore) -> None:
     reader = reader_for(bill, readers())
     charges = reader.read(bill, store.currency, no_progress)
     store.add(bill, reader.kind, charges, SystemClock().now_ns())
-
-
-def _writable(path: Path) -> Path:
-    """`path`, found to be writable before the work and not after it; nothing is written yet."""
-    path = path.resolve()
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"{path}: cannot be written; choose another place with --report")
-    return path
 
 
 @contextmanager
@@ -138,21 +141,3 @@ class _Watched:
     def sent(self) -> None:
         """Count one."""
         self._progress.advance(self._task)
-
-
-@contextmanager
-def _watching() -> Iterator[_Watched]:
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
-    with progress_bar(*columns) as progress:
-        yield _Watched(progress)
-
-
-def _print(result: DemoResult, report_path: Path) -> None:
-    for section in sections(result):
-        print_title(section.title)
-        if section.rows:
-            print_table(section.columns, section.rows, right=section.right)
-        for line in section.lines:
-            say(*wrap(line, 80))
-        say()
-    say(f"Report: {report_path}")

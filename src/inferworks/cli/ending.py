@@ -87,8 +87,9 @@ def ending_of(error: BaseException) -> Ending | None:
             return Ending("", INTERRUPTED)
         case BrokenPipeError():
             return Ending("", 0)  # the reader has what it wanted, as `head` does
-        case sqlite3.Error():
-            return _of_database(error)
+        case sqlite3.Error() if remedy(error) is not None:
+            text = f"a database of the data folder cannot be used: {with_remedy(error)}"
+            return Ending(text, MENDABLE)
         case MemoryError():
             return Ending("there is not enough memory; free some and try again", MENDABLE)
         case RuntimeError() if "start new thread" in str(error):
@@ -103,9 +104,9 @@ def ending_of(error: BaseException) -> Ending | None:
             )
         case OSError() if error.errno is not None:
             place = f"{error.filename}: " if error.filename is not None else ""
-            remedy = _REMEDIES.get(error.errno)
+            advice = _REMEDIES.get(error.errno)
             text = f"{place}{error.strerror}"
-            return Ending(f"{text}; {remedy}" if remedy else text, MENDABLE)
+            return Ending(f"{text}; {advice}" if advice else text, MENDABLE)
     if type(error).__module__.partition(".")[0] in _ENGINES:
         text = f"the books' engine failed: {_first_line(error)}"
         return Ending(f"{text}; try another with --engine, or with more memory or room", FAILED)
@@ -134,12 +135,6 @@ def let_go_of_output() -> None:
             os.dup2(nowhere, output)
         finally:
             os.close(nowhere)
-
-
-def _of_database(error: sqlite3.Error) -> Ending | None:
-    if remedy(error) is None:
-        return None
-    return Ending(f"a database of the data folder cannot be used: {with_remedy(error)}", MENDABLE)
 
 
 def _first_line(error: BaseException) -> str:

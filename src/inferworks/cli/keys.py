@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Grant, Key, mint
+from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Grant, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
@@ -142,7 +142,28 @@ def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
         found = accounts.keys()
     if as_json:
-        print_json([_as_json(key) for key in found])
+        print_json(
+            [
+                {
+                    "id": key.id,
+                    "hint": key.hint,
+                    "name": key.name,
+                    "customer": key.customer,
+                    "project": key.project,
+                    "purpose": key.purpose,
+                    "reporter": key.reporter,
+                    "sources": key.sources,
+                    "ours": key.ours,
+                    "tells_cost": key.tells_cost,
+                    "monitor": key.monitor,
+                    "log_content": key.log_content,
+                    "allowed": key.allowed,
+                    "created": _iso(key.created_ns),
+                    "revoked": None if key.revoked_ns is None else _iso(key.revoked_ns),
+                }
+                for key in found
+            ]
+        )
         return
     columns = ("ID", "KEY", "CUSTOMER", "PURPOSE", "STATE", "NAME")
     rows = [
@@ -229,26 +250,6 @@ def revoke(
         for one in ids:
             key = accounts.revoke_key(one, now_ns)
             say(f"{key.id} of {key.customer} is revoked.")
-
-
-def _as_json(key: Key) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "hint": key.hint,
-        "name": key.name,
-        "customer": key.customer,
-        "project": key.project,
-        "purpose": key.purpose,
-        "reporter": key.reporter,
-        "sources": key.sources,
-        "ours": key.ours,
-        "tells_cost": key.tells_cost,
-        "monitor": key.monitor,
-        "log_content": key.log_content,
-        "allowed": key.allowed,
-        "created": _iso(key.created_ns),
-        "revoked": None if key.revoked_ns is None else _iso(key.revoked_ns),
-    }
 
 
 def _iso(at_ns: int) -> str:

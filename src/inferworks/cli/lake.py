@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,7 +19,7 @@ from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.compact import Group, compact, groups_of, prune
-from inferworks.meter.archive.journal import SealingJournal, Seals, UnsealedReader
+from inferworks.meter.archive.journal import SealingJournal, UnsealedReader
 from inferworks.meter.archive.manifest import Segment, read_manifest
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.archive.schema import LAKE_TABLES
@@ -65,9 +63,14 @@ def seal_now(
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     before_ns = _bound(config, before, everything=everything)
-    if not folder.journal.exists():
-        raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
-    with _stopped(folder), SealingJournal(folder.journal) as journal:
+    path = _journal(folder)
+    instance = folder.instance()
+    if instance is not None:
+        raise DataFolderError(
+            f"the platform is running (process {instance.pid}) and seals by itself, every lake.seal_s; "
+            "stop it to seal by hand"
+        )
+    with folder.hold(), SealingJournal(path) as journal:
         sealed = seal(journal, _lake(config, folder), before_ns)
     if as_json:
         print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
@@ -93,16 +96,26 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
     if folder.journal.exists():
         with UnsealedReader(folder.journal) as reader:
             unsealed = reader.unsealed_counts()
-    rows = {
-        name: _held([s for s in segments if s.table == name], unsealed.get(name, 0))
-        for name in LAKE_TABLES
-    }
+    rows: dict[str, dict[str, int | str | None]] = {}
+    for name in LAKE_TABLES:
+        own = [segment for segment in segments if segment.table == name]
+        rows[name] = {
+            "segments": len(own),
+            "rows": sum(segment.rows for segment in own),
+            "bytes": sum(segment.bytes for segment in own),
+            "first_day": min((segment.day for segment in own), default=None),
+            "last_day": max((segment.day for segment in own), default=None),
+            "unsealed_rows": unsealed.get(name, 0),
+        }
     if as_json:
         print_json({"lake": redacted(store.url), "tables": rows})
         return
     say(f"lake {redacted(store.url)}")
     columns = ("TABLE", "SEGMENTS", "ROWS", "BYTES", "FIRST DAY", "LAST DAY", "UNSEALED")
-    table = [(name, *map(_text, row.values())) for name, row in rows.items()]
+    table = [
+        (name, *(f"{v:,}" if isinstance(v, int) else v or "-" for v in row.values()))
+        for name, row in rows.items()
+    ]
     print_table(columns, table, right="SEGMENTS ROWS BYTES UNSEALED")
 
 
@@ -201,7 +214,9 @@ def compact_now(
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
     with folder.keep_lake(changing=True):
-        seals, kept = _seals(folder), _named_by_closes(config)
+        with UnsealedReader(_journal(folder)) as reader:
+            seals = reader.seals()
+        kept = _named_by_closes(config)
         if dry_run:
             _print_groups(groups_of(read_manifest(store), seals, kept), as_json=as_json)
             return
@@ -289,13 +304,6 @@ def _print_groups(groups: Sequence[Group], *, as_json: bool) -> None:
         print_table(("TABLE", "DAY", "FILES", "ROWS"), rows, right="FILES ROWS")
 
 
-def _seals(folder: DataFolder) -> Seals:
-    if not folder.journal.exists():
-        raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
-    with UnsealedReader(folder.journal) as reader:
-        return reader.seals()
-
-
 def _named_by_closes(config: Config) -> set[str]:
     """The segments that a close, one that was reopened too, refers to."""
     folder = DataFolder(Path(config.data.folder))
@@ -310,6 +318,13 @@ def _named_by_closes(config: Config) -> set[str]:
             if part.name.endswith(SEGMENTS)
             for segment in ledger.body(close, part.name).rows(Segment)
         }
+
+
+def _journal(folder: DataFolder) -> Path:
+    """The path of the journal; DataFolderError where there is none."""
+    if not folder.journal.exists():
+        raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
+    return folder.journal
 
 
 def _lake(config: Config, folder: DataFolder) -> LakeStore:
@@ -329,33 +344,3 @@ def _bound(config: Config, before: str | None, *, everything: bool) -> int:
         return min(parse_moment_ns(before), now_ns)
     except ValueError as error:
         raise click.BadParameter(f"--before {before!r}: {error}") from error
-
-
-def _stopped(folder: DataFolder) -> AbstractContextManager[None]:
-    """Hold the folder; DataFolderError when the platform runs."""
-    instance = folder.instance()
-    if instance is not None:
-        raise DataFolderError(
-            f"the platform is running (process {instance.pid}) and seals by itself, every lake.seal_s; "
-            "stop it to seal by hand"
-        )
-    return folder.hold()
-
-
-def _held(segments: Sequence[Segment], unsealed: int) -> dict[str, Any]:
-    """Return the columns of a table's line."""
-    days = sorted(segment.day for segment in segments)
-    return {
-        "segments": len(segments),
-        "rows": sum(segment.rows for segment in segments),
-        "bytes": sum(segment.bytes for segment in segments),
-        "first_day": days[0] if days else None,
-        "last_day": days[-1] if days else None,
-        "unsealed_rows": unsealed,
-    }
-
-
-def _text(value: str | int | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else value

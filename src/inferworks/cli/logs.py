@@ -125,22 +125,19 @@ def _none(
 
 
 def _print(usages: Iterable[Usage], cost: Cost, *, as_text: bool, as_json: bool) -> None:
+    """Print each call in one line; unless all fields are wanted, of 80 columns but for long names."""
     for usage in usages:
-        if as_json:
-            say(json_line(fields_of(usage, cost(usage))))
-        elif as_text:
-            say(text_line(fields_of(usage, cost(usage))))
+        price = cost(usage)
+        if as_json or as_text:
+            fields = fields_of(usage, price)
+            say(json_line(fields) if as_json else text_line(fields))
+            continue
+        at = iso(usage.closed_ns)
+        took = time_text((usage.closed_ns - usage.opened_ns) / 1e6)
+        if usage.outcome is Outcome.ANSWERED:
+            tokens = f"{short(usage.tokens.input)} + {short(usage.tokens.output)}"
+            what = f"{tokens:>13} {money(*price) if price else '-':>12}"
         else:
-            say(_line(usage, cost(usage)))
-
-
-def _line(usage: Usage, cost: tuple[int, str] | None) -> str:
-    """A call in one line of 80 columns, but for long names."""
-    at = iso(usage.closed_ns)
-    took = time_text((usage.closed_ns - usage.opened_ns) / 1e6)
-    if usage.outcome is Outcome.ANSWERED:
-        tokens = f"{short(usage.tokens.input)} + {short(usage.tokens.output)}"
-        what = f"{tokens:>13} {money(*cost) if cost else '-':>12}"
-    else:
-        what = f"{usage.error_code or usage.outcome:<26}"
-    return f"{at[5:10]} {at[11:19]} {usage.status or '---'} {took:>6} {what} {usage.customer} {usage.model}"
+            what = f"{usage.error_code or usage.outcome:<26}"
+        when, status = f"{at[5:10]} {at[11:19]}", usage.status or "---"
+        say(f"{when} {status} {took:>6} {what} {usage.customer} {usage.model}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
     config = read_config(config_path, data_path)
     planner = Planner(None, DataFolder(Path(config.data.folder)))
     plan = planner.plan_offline(config, dt.datetime.now(dt.UTC).date())
-    described = [
+    described: list[dict[str, Any]] = [
         {
             "model": model,
             "strategy": plan.policies.get(model, RoutePolicy()).strategy,
@@ -57,7 +57,20 @@ def list_models(config_path: Path | None, data_path: Path | None, as_json: bool)
     if as_json:
         print_json(described)
         return
-    rows = [row for model in described for row in _rows(model)]
+    rows = []
+    for model in described:
+        strategy = f"({model['strategy']})" if len(model["offers"]) > 1 else ""
+        rows.append((f"{model['model']} {strategy}".rstrip(), *[""] * 5))
+        # the model's own before its fallbacks', and each by priority
+        turns = sorted({(offer["fallback"], offer["priority"]) for offer in model["offers"]})
+        for offer in model["offers"]:
+            turn = str(turns.index((offer["fallback"], offer["priority"])) + 1)
+            if offer["weight"] != 1:
+                turn += f" x{offer['weight']:g}"
+            where = (offer[key] or "-" for key in ("provider", "region", "chip"))
+            price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
+            priced = "-" if offer["input_price"] is None else price
+            rows.append((f"  {offer['offer']}", turn, *where, priced))
     print_table(("MODEL / OFFER", "TURN", "PROVIDER", "REGION", "CHIP", "IN / OUT"), rows)
 
 
@@ -137,22 +150,3 @@ def _dollars(pico: int) -> str:
     whole, millionths = divmod(pico, 10**6)
     text = f"{whole}.{millionths:06}".rstrip("0")
     return text + "0" * max(0, 2 - len(text.partition(".")[2]))
-
-
-def _rows(model: Mapping[str, Any]) -> Iterator[Sequence[str]]:
-    """The model and how it is routed, then its offers, each with the turn in which it is tried."""
-    strategy = f"({model['strategy']})" if len(model["offers"]) > 1 else ""
-    yield f"{model['model']} {strategy}".rstrip(), *[""] * 5
-    turns = sorted({_turn(offer) for offer in model["offers"]})
-    for offer in model["offers"]:
-        price = " / ".join((offer["input_price"] or "-", offer["output_price"] or "-"))
-        where = (offer[key] or "-" for key in ("provider", "region", "chip"))
-        turn = str(turns.index(_turn(offer)) + 1)
-        if offer["weight"] != 1:
-            turn += f" x{offer['weight']:g}"
-        yield f"  {offer['offer']}", turn, *where, "-" if offer["input_price"] is None else price
-
-
-def _turn(offer: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the sort key of an offer: the model's own before its fallbacks', and each by priority."""
-    return offer["fallback"], offer["priority"]

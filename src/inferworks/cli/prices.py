@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
 import click
 
-from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.catalog.genai import installed_book
 from inferworks.catalog.pins import list_prices
 from inferworks.catalog.pins import pin as keep_pin
-from inferworks.catalog.prices import ListPrice, ListRate
+from inferworks.catalog.prices import ListRate
+from inferworks.cli.books.dates import moments
 from inferworks.cli.options import config_option, data_folder, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
@@ -48,7 +47,8 @@ def show(
       inferworks prices show gpt-5-mini
       inferworks prices show claude-sonnet-4-5 --provider anthropic --at 2026-01-01 --json
     """
-    at_ns = _moment_ns(at_text)
+    given_ns, _ = moments(at_text, None)
+    at_ns = SystemClock().now_ns() if given_ns is None else given_ns
     book = list_prices(data_folder(config_path, data_path).price_books).at(at_ns)
     sellers = [provider] if provider else book.sellers(model)
     found = [price for name in sellers if (price := book.list_price(name, model, at_ns))]
@@ -73,7 +73,13 @@ def show(
             ]
         )
         return
-    rows = [row for price in found for row in _rows(price)]
+    rows = []
+    for price in found:
+        for unit, rate in price.rates.items():
+            per = _MILLION if unit.endswith("_tokens") else rate.per
+            for above, text in _steps(rate, per):
+                start = "-" if above is None else f"{above + 1:,}"
+                rows.append((price.provider, price.model, unit.value, text, f"{per:,}", start))
     columns = ("PROVIDER", "MODEL", "UNIT", "PRICE", "PER", "FROM INPUT")
     print_table(columns, rows, right="PRICE PER")
     say("", f"{book.book.source}, {book.sha256[:12]}")
@@ -99,28 +105,13 @@ def pin(
     """
     folder = data_folder(config_path, data_path)
     folder.create()
-    made = keep_pin(folder.price_books, installed_book(), _moment_ns(from_text))
+    given_ns, _ = moments(from_text, None)
+    from_ns = SystemClock().now_ns() if given_ns is None else given_ns
+    made = keep_pin(folder.price_books, installed_book(), from_ns)
     if as_json:
         print_json(made)
     else:
         say(f"{made.source} is pinned: {made.sha256}")
-
-
-def _moment_ns(text: str | None) -> int:
-    if text is None:
-        return SystemClock().now_ns()
-    try:
-        return parse_moment_ns(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: {error}") from error
-
-
-def _rows(price: ListPrice) -> Iterable[tuple[str, ...]]:
-    for unit, rate in price.rates.items():
-        per = _MILLION if unit.endswith("_tokens") else rate.per
-        for above, text in _steps(rate, per):
-            start = "-" if above is None else f"{above + 1:,}"
-            yield price.provider, price.model, unit.value, text, f"{per:,}", start
 
 
 def _steps(rate: ListRate, per: int) -> list[tuple[int | None, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from inferworks.cli.calls import (
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.clock import SystemClock
-from inferworks.config import Config
 from inferworks.errors import UpstreamError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
@@ -67,11 +67,19 @@ def status(
     """
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    running = _running(DataFolder(Path(config.data.folder)))
+    folder = DataFolder(Path(config.data.folder))
+    running = asyncio.run(_running(folder))
     with priced(config) as cost:
         calls = calls_between(config, now_ns - since_ns, now_ns)
         sums = sums_by(calls, cost, KEYS[by])
-    stored = _stored(config)
+    unsealed: dict[str, int] = {}
+    if folder.journal.exists():
+        with UnsealedReader(folder.journal) as reader:
+            unsealed = {**reader.counts(), **reader.unsealed_counts()}
+    sealed: Counter[str] = Counter()
+    for segment in read_manifest(lake_at(config.lake.url or str(folder.lake))).segments:
+        sealed[segment.table] += segment.rows
+    stored = {"journal": unsealed, "lake": dict(sorted(sealed.items()))}
     if as_json:
         seconds = since_ns // NS_PER_SECOND
         summed = {name: one.as_json() for name, one in sums.items()}
@@ -85,11 +93,18 @@ def status(
         sys.exit(1)
 
 
-def _running(folder: DataFolder) -> dict[str, Any]:
+async def _running(folder: DataFolder) -> dict[str, Any]:
     instance = folder.instance()
-    health: Mapping[str, Any] = (
-        asyncio.run(_health(instance.url)) if instance and instance.url else {}
-    )
+    health: Mapping[str, Any] = {}
+    if instance and instance.url:
+        origin = Origin.parse(instance.url.removesuffix("/v1"))
+        with closing(HttpClient(_TIMEOUTS)) as client:
+            try:
+                async with client.stream("GET", origin, "/health") as response:
+                    body = await response.read(2.0, 1 << 20)
+                    health = msgspec.json.decode(body, type=dict[str, Any])
+            except (UpstreamError, msgspec.DecodeError):
+                health = {"status": "not answering"}
     return {
         "state": health.get("status", "starting" if instance else "not running"),
         **({"parts": health["parts"]} if "parts" in health else {}),
@@ -99,32 +114,6 @@ def _running(folder: DataFolder) -> dict[str, Any]:
         "replicas": health.get("replicas", {}),
         "running_calls": health.get("running_calls", 0),
     }
-
-
-async def _health(url: str) -> Mapping[str, Any]:
-    client = HttpClient(_TIMEOUTS)
-    origin = Origin.parse(url.removesuffix("/v1"))
-    try:
-        async with client.stream("GET", origin, "/health") as response:
-            body = await response.read(2.0, 1 << 20)
-            return msgspec.json.decode(body, type=dict[str, Any])
-    except (UpstreamError, msgspec.DecodeError):
-        return {"status": "not answering"}
-    finally:
-        client.close()
-
-
-def _stored(config: Config) -> dict[str, Mapping[str, int]]:
-    """Count the stored rows, by table: in the journal alone, and in the lake."""
-    folder = DataFolder(Path(config.data.folder))
-    unsealed: dict[str, int] = {}
-    if folder.journal.exists():
-        with UnsealedReader(folder.journal) as reader:
-            unsealed = {**reader.counts(), **reader.unsealed_counts()}
-    sealed: Counter[str] = Counter()
-    for segment in read_manifest(lake_at(config.lake.url or str(folder.lake))).segments:
-        sealed[segment.table] += segment.rows
-    return {"journal": unsealed, "lake": dict(sorted(sealed.items()))}
 
 
 def _print(

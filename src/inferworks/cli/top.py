@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from inferworks.cli.calls import KEYS, Arrivals, Span, Sum, calls_between, priced, sums_by
+from inferworks.cli.calls import KEYS, Arrivals, Span, calls_between, priced, sums_by
 from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import clear_screen, print_json, say
 from inferworks.cli.status import print_sums
@@ -73,9 +72,16 @@ def top(
                 told = {name: one.as_json() for name, one in sums.items()}
                 print_json({"window_s": window_ns // NS_PER_SECOND, "by": by, "sums": told})
             else:
-                _show(sums, by, window_ns, cleared=not once)
+                if not once:
+                    clear_screen()
+                minutes = window_ns / NS_PER_SECOND / 60
+                calls = sum(one.calls for one in sums.values())
+                tokens = sum(one.output_tokens for one in sums.values())
+                rate = f"{calls / minutes:,.1f} calls and {tokens / minutes:,.0f} output tokens"
+                print_sums(sums, by.upper(), f"inferworks top: {rate} a minute")
             if once:
                 return
+            say("", "Ctrl-C ends.")
             time.sleep(every_s)
 
 
@@ -84,15 +90,3 @@ def _in_terminal() -> bool:
         return sys.stdout.isatty()
     except (AttributeError, ValueError):  # it is closed
         return False
-
-
-def _show(sums: Mapping[str, Sum], by: str, window_ns: int, *, cleared: bool) -> None:
-    if cleared:
-        clear_screen()
-    minutes = window_ns / NS_PER_SECOND / 60
-    calls = sum(one.calls for one in sums.values())
-    tokens = sum(one.output_tokens for one in sums.values())
-    rate = f"{calls / minutes:,.1f} calls and {tokens / minutes:,.0f} output tokens a minute"
-    print_sums(sums, by.upper(), f"inferworks top: {rate}")
-    if cleared:
-        say("", "Ctrl-C ends.")

@@ -90,7 +90,9 @@ def import_usage(
         for file in sources.files:
             try:
                 for bill in bill_files(file.name, bytes_of(file.path)):
-                    read = understood(bill, _is_report, options.spelling, mappings)
+                    read = understood(
+                        bill, lambda header: kind_of(header) is not None, options.spelling, mappings
+                    )
                     taken[bill.name] = _import_file(
                         read, source, folder, refused, late, skip_bad=skip_bad
                     )
@@ -123,10 +125,22 @@ def list_usage(
     """
     folder = data_folder(config_path, data_path)
     with JournalReader(folder.journal) as reader:
-        if source is None:
-            found = [_source(one, _reports(reader, one)) for one in reader.sources()]
-        else:
+        found: list[dict[str, object]] = []
+        if source is not None:
             found = _reports(reader, source)
+        else:
+            for one in reader.sources():
+                reports = _reports(reader, one)
+                starts = [str(report["start"]) for report in reports]
+                found.append(
+                    {
+                        "source": one,
+                        "reports": len(reports),
+                        "retracted": sum(r["retracted"] is not None for r in reports),
+                        "first": min(starts),
+                        "last": max(starts),
+                    }
+                )
     if as_json:
         print_json(found)
     elif source is None:
@@ -191,10 +205,6 @@ def retract_usage(
         say(f"Note: {note}", err=True)
 
 
-def _is_report(header: Sequence[str]) -> bool:
-    return kind_of(header) is not None
-
-
 def _import_file(
     bill: BillFile,
     source: str,
@@ -250,17 +260,6 @@ def _chosen(
     ]
 
 
-def _source(source: str, reports: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    starts = [str(report["start"]) for report in reports]
-    return {
-        "source": source,
-        "reports": len(reports),
-        "retracted": sum(report["retracted"] is not None for report in reports),
-        "first": min(starts),
-        "last": max(starts),
-    }
-
-
 def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
     """Return the reports of `source`."""
     reports = list(reader.reported(source))
@@ -279,13 +278,12 @@ def _reports(reader: JournalReader, source: str) -> list[dict[str, object]]:
 
 def _row(values: Mapping[str, object]) -> list[str]:
     """Return the cells of a source or of a report."""
-    return [_text(value) for value in values.values()]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Mapping):
-        return f"by {value['by']}: {value['reason']}"
-    return "" if value is None else str(value)
+    return [
+        f"by {value['by']}: {value['reason']}"
+        if isinstance(value, Mapping)
+        else str("" if value is None else value)
+        for value in values.values()
+    ]
 
 
 def _print(

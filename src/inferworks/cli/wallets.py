@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.accounting.prepaid import Wallet
-from inferworks.books.calendar.calendars import Calendar, calendars_of
+from inferworks.books.calendar.calendars import calendars_of
 from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
@@ -61,16 +60,15 @@ def list_wallets(
         moved = ("MOVED",) if any(one.moved_pico for one in found) else ()
         columns = ("CUSTOMER", "BOUGHT", *moved, "USED", "REFUNDED", "EXPIRED", "LEFT", "EXPIRES")
         calendars = calendars_of(workspace.customers())
-        rows = [_row(one, calendars.of(one.customer), is_moved=bool(moved)) for one in found]
+        rows = []
+        for one in found:
+            amounts = (
+                one.bought_pico,
+                *(one.moved_pico for _ in moved),
+                *(one.used_pico, one.refunded_pico, one.expired_pico, one.closing_pico),
+            )
+            calendar = calendars.of(one.customer)
+            expires = "-" if one.expires_ns is None else calendar.date(one.expires_ns).isoformat()
+            rows.append((one.customer, *map(format_pico, amounts), expires))
         print_table(columns, rows, right="BOUGHT MOVED USED REFUNDED EXPIRED LEFT")
         say("", f"Amounts in {currency}.")
-
-
-def _row(wallet: Wallet, calendar: Calendar, *, is_moved: bool) -> tuple[str, ...]:
-    amounts = (
-        wallet.bought_pico,
-        *((wallet.moved_pico,) if is_moved else ()),
-        *(wallet.used_pico, wallet.refunded_pico, wallet.expired_pico, wallet.closing_pico),
-    )
-    expires = "-" if wallet.expires_ns is None else calendar.date(wallet.expires_ns).isoformat()
-    return (wallet.customer, *map(format_pico, amounts), expires)

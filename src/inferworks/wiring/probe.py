@@ -7,6 +7,8 @@ their deployments.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import closing
 
 import msgspec
@@ -35,6 +37,11 @@ class Probed(msgspec.Struct, frozen=True):
     what: str
 
 
+async def probe_all(plan: Plan) -> Sequence[Probed]:
+    """Probe every upstream of `plan`, all at once."""
+    return await asyncio.gather(*(probe(account, plan) for account in plan.accounts))
+
+
 async def probe(account: Account, plan: Plan) -> Probed:
     """Ask `account` for its models, and compare them with those that `plan` needs."""
     url = f"{account.origin.url}/models"
@@ -48,15 +55,10 @@ async def probe(account: Account, plan: Plan) -> Probed:
             listed = {model.id for model in await models_at(client, account.origin, headers)}
     except (ConfigError, UpstreamError) as error:
         return Probed(account.name, False, str(error))
-    wanted = set() if account.row.driver == "azure" else _wanted(account, plan)
-    missing = sorted(wanted - listed)
+    places = (place for places in plan.places.values() for place in places)
+    offers = (place for place in places if isinstance(place, Offer))
+    wanted = {o.upstream_model or o.model for o in offers if o.provider == account.name}
+    missing = [] if account.row.driver == "azure" else sorted(wanted - listed)
     if missing:
         return Probed(account.name, False, f"it does not list {', '.join(missing)}")
     return Probed(account.name, True, f"lists {len(listed)} models")
-
-
-def _wanted(account: Account, plan: Plan) -> set[str]:
-    """Return the models that `account` must serve, by its own names."""
-    places = (place for places in plan.places.values() for place in places)
-    offers = (place for place in places if isinstance(place, Offer))
-    return {o.upstream_model or o.model for o in offers if o.provider == account.name}

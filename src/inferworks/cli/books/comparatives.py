@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inferworks.books.analysis.change_effects import MEANINGS, Explained
+from inferworks.books.analysis.change_effects import MEANINGS
 from inferworks.books.analysis.comparatives import CAPTIONS, Comparison
 from inferworks.books.statement.statement import Statement, remarks
 from inferworks.books.workspace.query import Query
@@ -70,21 +70,16 @@ def _print_comparison(now: Statement, compared: Comparison, period: str | None) 
     ]
     heads = (period if period and len(period) <= 12 else "NOW", name if len(name) <= 12 else "THEN")
     print_figures(("", *heads, "CHANGE", "CHANGE %"), table)
-    _print_causes(why, places)
+    causes = [  # they sum to the change of the gross margin
+        (f"{cause.value}: {MEANINGS[cause]}", amount(pico, places), why.mostly(cause))
+        for cause, pico in why.by_cause().items()
+        if why.mostly(cause)
+    ]
+    if causes:
+        total = ("Gross margin", amount(why.change_pico, places), "")
+        print_figures(("WHY IT CHANGED", "EFFECT", "MOSTLY"), [*causes, total], words=("MOSTLY",))
     return [
         f"Note, {which}: {note}"
         for which, statement in ((heads[0], now), (heads[1], then))
         for note in remarks(statement.lines, statement.notes)
     ]
-
-
-def _print_causes(why: Explained, places: int) -> None:
-    """Print why the gross margin changed; the causes sum to the change."""
-    shown = [
-        (f"{cause.value}: {MEANINGS[cause]}", amount(pico, places), why.mostly(cause))
-        for cause, pico in why.by_cause().items()
-        if why.mostly(cause)
-    ]
-    if shown:
-        total = ("Gross margin", amount(why.change_pico, places), "")
-        print_figures(("WHY IT CHANGED", "EFFECT", "MOSTLY"), [*shown, total], words=("MOSTLY",))

@@ -54,7 +54,13 @@ def _print(found: Comparison) -> None:
     rows = [_row(row, places) for row in found.functions if row.one_pico or row.other_pico]
     rows += [_row(row, places) for row in found.view]
     print_figures(("", *names, "DIFFERENCE"), rows)
-    _print_corrections(found, names, places)
+    if found.corrections:  # one by one, and the margin with all of them
+        rows = []
+        for one in found.corrections:
+            shown = [row for row in one.functions if row.one_pico or row.other_pico]
+            rows += [_row(row, places, one.name) for row in (*shown, one.view[-1])]
+        rows.append(_row(found.together[-1], places, "all together"))
+        print_figures(("CORRECTIONS", *names, "DIFFERENCE"), rows)
     say(f"Margin: {found.one.margin} / {found.other.margin}", "")
     moved = [
         (item.use, item.pool, f"{item.one} -> {item.other}", amount(item.amount_pico, places))
@@ -66,20 +72,6 @@ def _print(found: Comparison) -> None:
         moved.append((f"and {len(rest)} more", "", "", amount(rest_pico, places)))
     if moved:
         print_figures(("USE", "POOL", "MOVES", "AMOUNT"), moved, words=("POOL", "MOVES"))
-
-
-def _print_corrections(found: Comparison, names: tuple[str, str], places: int) -> None:
-    """Print the later corrections one by one, and the margin with all of them."""
-    if not found.corrections:
-        return
-    rows = []
-    for one in found.corrections:
-        rows += [
-            _row(row, places, one.name) for row in one.functions if row.one_pico or row.other_pico
-        ]
-        rows.append(_row(one.view[-1], places, one.name))
-    rows.append(_row(found.together[-1], places, "all together"))
-    print_figures(("CORRECTIONS", *names, "DIFFERENCE"), rows)
 
 
 def _row(row: Compared, places: int, prefix: str = "") -> tuple[str, ...]:

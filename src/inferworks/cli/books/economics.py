@@ -44,15 +44,7 @@ def show_economics(
         return
     places = places_of(statement)
     say(f"Unit economics in {found.currency}, {span_text(statement)}", "")
-    print_figures(("", f"AMOUNT {found.currency}"), _rows(found, places))
-    _print_customers(found, places)
-    say(f"Break-even: {found.break_even}.", "")
-    print_corrections(statement, later)
-    print_no_costs(statement.lines)
-
-
-def _rows(found: Economics, places: int) -> list[tuple[str, str]]:
-    return [
+    rows = [
         ("Paying customers", str(len(found.customers))),
         ("One more customer costs, at least", _mean(found.least_cost_per_customer_pico, places)),
         ("One more customer costs, at most", _mean(found.most_cost_per_customer_pico, places)),
@@ -62,6 +54,11 @@ def _rows(found: Economics, places: int) -> list[tuple[str, str]]:
         ("To cover: R&D", amount(found.research_and_development_pico, places)),
         ("To cover: other", amount(found.other_pico, places)),
     ]
+    print_figures(("", f"AMOUNT {found.currency}"), rows)
+    _print_customers(found, places)
+    say(f"Break-even: {found.break_even}.", "")
+    print_corrections(statement, later)
+    print_no_costs(statement.lines)
 
 
 def _mean(mean: Fraction | None, places: int) -> str:

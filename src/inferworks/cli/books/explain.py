@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import click
 
@@ -55,7 +55,10 @@ def show_explanation(
     say(f"{found.subject} in {found.currency}, policy {found.policy}", "")
     _print_roots(found.revenue, found.cost)
     for one in found.corrections:
-        for line in _folded(f"Correction {one.name}. Late: {_listed(one.causes)}.", _WIDTH):
+        late = ", ".join(one.causes[:_CAUSES])
+        if len(one.causes) > _CAUSES:
+            late += f" and {len(one.causes) - _CAUSES} more"
+        for line in _folded(f"Correction {one.name}. Late: {late}.", _WIDTH):
             say(line)
         _print_roots(one.revenue, one.cost)
     if found.corrections:
@@ -71,11 +74,6 @@ def _print_roots(*roots: Node) -> None:
         for line in _lines(root, 0):
             say(line)
         say()
-
-
-def _listed(causes: Sequence[str]) -> str:
-    more = f" and {len(causes) - _CAUSES} more" if len(causes) > _CAUSES else ""
-    return ", ".join(causes[:_CAUSES]) + more
 
 
 def _lines(node: Node, level: int) -> Iterator[str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import click
 
-from inferworks.books.closing.seal import Close
-from inferworks.books.period import Period, Status
+from inferworks.books.calendar.span import utc_day
+from inferworks.books.period import Status
 from inferworks.cli.books.dates import moments
 from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.units import NS_PER_SECOND
 
 
 @click.command()
@@ -47,7 +45,14 @@ def periods(
         say(f"Declared {name}.")
         return
     closes = {close.period: (close, sha256) for close, sha256 in workspace.closes()}
-    rows = [_row(period, closes.get(period)) for period in workspace.known_periods()]
+    rows = []
+    for period in workspace.known_periods():
+        status, closed = Status.OPEN, ("", "", "")
+        if period in closes:
+            close, sha256 = closes[period]
+            status, closed = Status.CLOSED, (utc_day(close.at_ns), close.by, sha256[:12])
+        days = (utc_day(period.start_ns), utc_day(period.end_ns))
+        rows.append((period.name, *days, status.value, *closed))
     if as_json:
         print_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
     else:
@@ -55,15 +60,3 @@ def periods(
 
 
 _COLUMNS = ("period", "from", "to", "status", "closed", "by", "sha256")
-
-
-def _row(period: Period, closed: tuple[Close, str] | None) -> tuple[str, ...]:
-    dates = (period.name, _date(period.start_ns), _date(period.end_ns))
-    if closed is None:
-        return (*dates, Status.OPEN.value, "", "", "")
-    close, sha256 = closed
-    return (*dates, Status.CLOSED.value, _date(close.at_ns), close.by, sha256[:12])
-
-
-def _date(at_ns: int) -> str:
-    return dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, dt.UTC).strftime("%Y-%m-%d")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +17,8 @@ from inferworks.cli.books.opening import workspace_of
 from inferworks.cli.options import FilePath, config_option, data_option, json_option
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.money import format_pico
+
+_AMOUNTS = ("billed", "invoiced", "difference")
 
 
 @click.command()
@@ -55,61 +57,56 @@ def reconcile(
       A Cloud,INV-1,USD,1234.57
     """
     found = workspace_of(config_path, data_path).reconcile(invoices, period, options)
+    checks = list(map(_check_json, found.checks))
+    accruals = list(map(_accrual_json, found.accruals))
     if as_json:
-        accruals = [_accrual_json(one) for one in found.accruals]
-        print_json({"checks": list(map(_as_json, found.checks)), "accruals": accruals})
+        print_json({"checks": checks, "accruals": accruals})
     else:
         columns = ("ISSUER", "INVOICE OR MONTH", "BILLED", "INVOICED", "DIFFERENCE", "FINDING")
-        print_table(columns, map(_row, found.checks), right="BILLED INVOICED DIFFERENCE")
-        if found.accruals:
+        rows = [
+            (
+                *(one["issuer"], one["invoice_or_month"]),
+                *(f"{one[name]} {one['currency']}" if one[name] else "" for name in _AMOUNTS),
+                one["finding"],
+            )
+            for one in checks
+        ]
+        print_table(columns, rows, right="BILLED INVOICED DIFFERENCE")
+        if accruals:
             say()
             heads = ("ACCRUED FOR", "MONTH", "ACCRUED", "BILLED", "TRUE-UP")
-            print_table(heads, map(_accrual_row, found.accruals), right="ACCRUED BILLED TRUE-UP")
+            rows = [
+                (
+                    *(one["supplier"], one["month"], one["accrued"]),
+                    *(one["billed"] or "no bill yet", one["true_up"] or ""),
+                )
+                for one in accruals
+            ]
+            print_table(heads, rows, right="ACCRUED BILLED TRUE-UP")
     if not found.agrees:
         raise SystemExit(1)
 
 
-def _row(one: Check) -> tuple[str, ...]:
-    amounts = (one.billed, one.invoiced, one.difference)
-    texts = ["" if amount is None else f"{_text(amount)} {one.currency}" for amount in amounts]
-    return (one.issuer, one.what, *texts, one.finding)
-
-
-def _text(amount: Decimal) -> str:
-    """An exact amount, written out."""
-    return plain(decimal_text(str(amount)))
-
-
-def _accrual_row(one: Compared) -> tuple[str, ...]:
-    left = ("no bill yet", "") if one.billed_pico is None else _billed_texts(one)
-    return (one.supplier, one.month, format_pico(one.accrued_pico), *map(str, left))
-
-
-def _accrual_json(one: Compared) -> dict[str, object]:
-    billed, true_up = _billed_texts(one)
+def _accrual_json(one: Compared) -> dict[str, Any]:
+    billed_pico, true_up_pico = one.billed_pico, None
+    if billed_pico is not None:
+        true_up_pico = billed_pico - one.accrued_pico
     return {
         "supplier": one.supplier,
         "month": one.month,
         "accrued": format_pico(one.accrued_pico),
         "how": one.how,
-        "billed": billed,
-        "true_up": true_up,
+        "billed": None if billed_pico is None else format_pico(billed_pico),
+        "true_up": None if true_up_pico is None else format_pico(true_up_pico),
     }
 
 
-def _billed_texts(one: Compared) -> tuple[str | None, str | None]:
-    """Return the billed amount, and its excess over the accrued one."""
-    if one.billed_pico is None:
-        return None, None
-    return format_pico(one.billed_pico), format_pico(one.billed_pico - one.accrued_pico)
-
-
-def _as_json(one: Check) -> dict[str, object]:
-    amounts = {"billed": one.billed, "invoiced": one.invoiced, "difference": one.difference}
+def _check_json(one: Check) -> dict[str, Any]:
+    amounts = zip(_AMOUNTS, (one.billed, one.invoiced, one.difference), strict=True)
     return {
         "issuer": one.issuer,
         "invoice_or_month": one.what,
         "currency": one.currency,
-        **{name: None if amount is None else _text(amount) for name, amount in amounts.items()},
+        **{name: None if a is None else plain(decimal_text(str(a))) for name, a in amounts},
         "finding": one.finding,
     }

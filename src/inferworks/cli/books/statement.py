@@ -197,18 +197,13 @@ def _print_cut(statement: AnyStatement, closed: Sealed, dimension: Dimension) ->
         - statement.research_and_development_pico,
     )
     print_figures(columns, [*rows, _cut_row(total, TOTAL, places)])
-    if dimension in BY_CALL and isinstance(statement, Statement) and not statement.placed:
-        _note_unplaced(statement, dimension)
-    _print_notes(statement)
-
-
-def _note_unplaced(statement: Statement, dimension: Dimension) -> None:
-    """Print a note why all revenue stands on one line, where calls earned any."""
-    if statement.revenue_pico:
+    unplaced = isinstance(statement, Statement) and not statement.placed
+    if dimension in BY_CALL and unplaced and statement.revenue_pico:
         say(
             f"Note: revenue is not shown by {dimension} here: that takes the revenue of single calls, "
             "which is not computed where DuckDB closes a large period."
         )
+    _print_notes(statement)
 
 
 def _cut_row(row: Row, name: str, places: int) -> tuple[str, ...]:

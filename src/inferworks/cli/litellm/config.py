@@ -90,15 +90,22 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
     module = Table("litellm_settings", document, notes)
     general = Table("general_settings", document, notes)
     max_calls = general.count("max_parallel_requests")
-    usual = Usual(max_calls or 0, _timeout(router, module))
+    timeouts = [
+        (table, name, table.number(name))
+        for table, name in ((router, "timeout"), (module, "request_timeout"))
+    ]
+    table, name, timeout_s = next((one for one in timeouts if one[2]), (router, "", None))
+    if timeout_s:
+        table.note(name, "taken as first_byte_s: how long an attempt may take to answer")
+    usual = Usual(max_calls or 0, timeout_s)
     drafts = [upstream_of(entry, environment, usual, notes) for entry in document["model_list"]]
-    upstreams = _named(_gathered([draft for draft in drafts if draft is not None]))
+    upstreams = _accounts([draft for draft in drafts if draft is not None])
     max_at_once = general.count("global_max_parallel_requests")
     made = Config(
         gateway=Gateway(max_calls=min(max_at_once, _MOST_CALLS)) if max_at_once else Gateway(),
         breaker=_breaker(router, module),
         upstream=tuple(upstreams),
-        model=tuple(_models(upstreams, router, module, _lenient(document["model_list"]), notes)),
+        model=tuple(_models(upstreams, router, module, document["model_list"], notes)),
     )
     for name in Table("environment_variables", document, notes).left():
         notes.add(f"environment_variables.{name}", "set it where the platform is started")
@@ -109,8 +116,11 @@ def import_litellm(document: Mapping[str, Any], environment: Mapping[str, str]) 
     return Imported(made, notes.lines())
 
 
-def _gathered(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
-    """Merge `drafts` of one account. Where a model has one account alone, its weight is dropped."""
+def _accounts(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
+    """Merge `drafts` of one account, and name each account: by its provider, from the second on numbered.
+
+    Where a model has one account alone, its weight is dropped.
+    """
     count = Counter(_name(draft.models[0]) for draft in drafts)
     accounts: list[Upstream] = []
     for draft in drafts:
@@ -124,17 +134,13 @@ def _gathered(drafts: Sequence[Upstream]) -> Sequence[Upstream]:
                 break
         else:
             accounts.append(msgspec.structs.replace(draft, weight=1.0) if alone else draft)
+    before: Counter[str] = Counter()
+    for number, account in enumerate(accounts):
+        before[account.provider] += 1
+        if before[account.provider] > 1:
+            name = f"{account.provider}-{before[account.provider]}"
+            accounts[number] = msgspec.structs.replace(account, name=name)
     return accounts
-
-
-def _named(accounts: Iterable[Upstream]) -> Sequence[Upstream]:
-    """`accounts`, each with a name of its own: that of its provider, and a number from the second on."""
-    named: list[Upstream] = []
-    for account in accounts:
-        before = sum(other.provider == account.provider for other in named)
-        name = f"{account.provider}-{before + 1}" if before else account.provider
-        named.append(msgspec.structs.replace(account, name=name))
-    return named
 
 
 def _name(model: str | Renamed) -> str:
@@ -157,36 +163,21 @@ def _breaker(router: Table, module: Table) -> Breaker:
     return breaker
 
 
-def _timeout(router: Table, module: Table) -> Decimal | None:
-    """The time that an attempt has, where its deployment says nothing."""
-    tables = ((router, "timeout"), (module, "request_timeout"))
-    given = {name: (table, table.number(name)) for table, name in tables}
-    for name, (table, number) in given.items():
-        if number:
-            table.note(name, "taken as first_byte_s: how long an attempt may take to answer")
-            return number
-    return None
-
-
-def _lenient(entries: Iterable[object]) -> frozenset[str]:
-    """Return the models of which a deployment drops unknown parameters."""
-    found: list[str] = []
-    for entry in entries:
-        if isinstance(entry, dict):
-            params = entry.get("litellm_params")
-            if isinstance(params, dict) and params.get("drop_params") is True:
-                found.append(str(entry.get("model_name")))
-    return frozenset(found)
-
-
 def _models(
     upstreams: Sequence[Upstream],
     router: Table,
     module: Table,
-    lenient: frozenset[str],
+    entries: Iterable[object],
     notes: Notes,
 ) -> Iterator[Model]:
     """A table for each model that is routed, and for each other name of one."""
+    lenient = {  # a deployment of theirs drops unknown parameters
+        str(entry.get("model_name"))
+        for entry in entries
+        if isinstance(entry, dict)
+        and isinstance(params := entry.get("litellm_params"), dict)
+        and params.get("drop_params") is True
+    }
     offers: dict[str, list[str]] = {}
     for upstream in upstreams:
         for name in map(_name, upstream.models):

@@ -175,38 +175,31 @@ def _with_identity(upstream: Upstream, row: ProviderRow, params: Table) -> Upstr
         case "bedrock":
             return msgspec.structs.replace(upstream, profile=params.text("aws_profile_name"))
         case "vertex":
-            return msgspec.structs.replace(upstream, credentials=_key_file(params))
+            key_file = params.text("vertex_credentials")
+            if key_file.startswith(("{", IN_ENVIRONMENT)):  # the key itself is not copied
+                params.note(
+                    "vertex_credentials",
+                    "not copied: write the path of the key file to credentials",
+                )
+                return upstream
+            return msgspec.structs.replace(upstream, credentials=key_file)
         case "azure":
-            return _with_application(upstream, params)
+            names = ("tenant_id", "client_id", "client_secret")
+            tenant, client, secret = given = [params.text(name) for name in names]
+            if not all(given):
+                if any(given):
+                    params.note(
+                        "tenant_id", "not taken: it takes tenant_id, client_id and client_secret"
+                    )
+                return upstream
+            variable = secret.removeprefix(IN_ENVIRONMENT)
+            if variable == secret:
+                variable = "AZURE_CLIENT_SECRET"
+                params.note("client_secret", f"not copied: put it into the variable {variable}")
+            return msgspec.structs.replace(
+                upstream, key="", tenant=tenant, client=client, client_secret=f"env:{variable}"
+            )
     return upstream
-
-
-def _key_file(params: Table) -> str:
-    """The path of a service account's key file; a key that stands in the file is not copied."""
-    given = params.text("vertex_credentials")
-    if given.startswith(("{", IN_ENVIRONMENT)):
-        params.note(
-            "vertex_credentials", "not copied: write the path of the key file to credentials"
-        )
-        return ""
-    return given
-
-
-def _with_application(upstream: Upstream, params: Table) -> Upstream:
-    """`upstream` with the application of Entra ID that is named, if all of it is."""
-    tenant, client = params.text("tenant_id"), params.text("client_id")
-    secret = params.text("client_secret")
-    if not (tenant and client and secret):
-        if tenant or client or secret:
-            params.note("tenant_id", "not taken: it takes tenant_id, client_id and client_secret")
-        return upstream
-    variable = secret.removeprefix(IN_ENVIRONMENT)
-    if variable == secret:
-        variable = "AZURE_CLIENT_SECRET"
-        params.note("client_secret", f"not copied: put it into the variable {variable}")
-    return msgspec.structs.replace(
-        upstream, key="", tenant=tenant, client=client, client_secret=f"env:{variable}"
-    )
 
 
 def _weight(params: Table) -> float:
@@ -221,23 +214,21 @@ def _weight(params: Table) -> float:
     return float(given["weight"] or given["rpm"] or given["tpm"] or 1)
 
 
-def _price(name: str, *tables: Table) -> str:
-    """A price per token as one for a million, exact to the picounit of a token."""
-    prices = [table.number(name) for table in tables]
-    price = next((price for price in prices if price is not None), None)
-    if price is None:
-        return ""
-    million = (price * 10**6).quantize(Decimal("0.000001"))
-    return f"{million.normalize():f}"
-
-
 def _with_prices(upstream: Upstream, params: Table, info: Table) -> Upstream:
-    """`upstream` with its prices. Where one of the two is given the other is nothing, as for embeddings."""
-    prices = [_price(f"{side}_cost_per_token", params, info) for side in ("input", "output")]
-    if not any(prices):
+    """`upstream` with its prices for a million tokens, exact to the picounit of a token.
+
+    Where one of the two is given the other is nothing, as for embeddings.
+    """
+    prices: dict[str, str] = {}
+    for side in ("input", "output"):
+        given = [table.number(f"{side}_cost_per_token") for table in (params, info)]
+        per_token = next((price for price in given if price is not None), None)
+        if per_token is not None:
+            million = (per_token * 10**6).quantize(Decimal("0.000001")).normalize()
+            prices[f"{side}_price"] = f"{million:f}"
+    if not prices:
         return upstream
-    input_price, output_price = (price or "0" for price in prices)
-    return msgspec.structs.replace(upstream, input_price=input_price, output_price=output_price)
+    return msgspec.structs.replace(upstream, **{"input_price": "0", "output_price": "0", **prices})
 
 
 def _any(table: Table, *names: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -51,17 +51,12 @@ class Notes:
 
     def lines(self) -> tuple[str, ...]:
         """Return the notes, in order, one line each."""
-        return tuple(
-            f"{setting}{f' ({_few(models)})' if models else ''}: {why}"
-            for (setting, why), models in self._found.items()
-        )
-
-
-def _few(models: Iterable[str]) -> str:
-    """The names of `models`, or of the first of them."""
-    names = list(models)
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+        lines = []
+        for (setting, why), models in self._found.items():
+            named = ", ".join(list(models)[:_NAMED])
+            more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
+            lines.append(f"{setting}{f' ({named}{more})' if models else ''}: {why}")
+        return tuple(lines)
 
 
 class Table:
