@@ -17,7 +17,6 @@ import random
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
@@ -58,7 +57,15 @@ def read_trace(path: Path) -> Workload:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _rows(path, file)
+            reader = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            missing = [name for name in (TIME, INPUT, OUTPUT) if name not in header]
+            if missing:
+                raise UserError(
+                    f"{path}, line 1, column {missing[0]}: is missing; a trace has the columns "
+                    f"{TIME},{INPUT},{OUTPUT}"
+                )
+            rows = [_arrival(path, reader.line_num, header, cells) for cells in reader if cells]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -112,18 +119,6 @@ def fit(workload: Workload, context_tokens: int) -> tuple[Workload, Fraction]:
 
 def _scaled(tokens: int, scale: Fraction) -> int:
     return max(1, int(tokens * scale))
-
-
-def _rows(path: Path, file: TextIO) -> list[Arrival]:
-    reader = csv.reader(file, strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    missing = [name for name in (TIME, INPUT, OUTPUT) if name not in header]
-    if missing:
-        raise UserError(
-            f"{path}, line 1, column {missing[0]}: is missing; a trace has the columns "
-            f"{TIME},{INPUT},{OUTPUT}"
-        )
-    return [_arrival(path, reader.line_num, header, cells) for cells in reader if cells]
 
 
 def _arrival(path: Path, line: int, header: Sequence[str], cells: Sequence[str]) -> Arrival:

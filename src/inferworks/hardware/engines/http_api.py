@@ -6,9 +6,8 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from inferworks.clock import Clock
-from inferworks.dialects.openai_chat import EngineChatRequest
 from inferworks.errors import CallError
-from inferworks.hardware.engines.base import Answer, Engine
+from inferworks.hardware.engines.base import Engine
 from inferworks.hardware.engines.openai import (
     ChunkEncoder,
     Tally,
@@ -61,26 +60,23 @@ class EngineApi:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one exchange; a CallError becomes an error body, or breaks off a stream."""
         try:
-            await self._route(exchange)
+            if not self._is_known(exchange.headers):
+                raise CallError(_STRANGER.status, _STRANGER.message, code=_STRANGER.code)
+            match exchange.method, exchange.path:
+                case "POST", "/v1/chat/completions":
+                    await self._chat(exchange)
+                case "GET", "/v1/models":
+                    await exchange.respond(200, encode_models(self._engine.model, self._created_s))
+                case "GET", "/health":
+                    status = 200 if self._healthy() else 503
+                    await exchange.respond(status, b"", content_type=b"text/plain")
+                case method, path:
+                    raise CallError(404, f"there is no {method} {path}", code="not_found")
         except CallError as error:
             if exchange.started:
                 await exchange.end(b"data: " + encode_error(error) + b"\n\n")
             else:
                 await exchange.respond(error.status, encode_error(error))
-
-    async def _route(self, exchange: Exchange) -> None:
-        if not self._is_known(exchange.headers):
-            raise CallError(_STRANGER.status, _STRANGER.message, code=_STRANGER.code)
-        match exchange.method, exchange.path:
-            case "POST", "/v1/chat/completions":
-                await self._chat(exchange)
-            case "GET", "/v1/models":
-                await exchange.respond(200, encode_models(self._engine.model, self._created_s))
-            case "GET", "/health":
-                status = 200 if self._healthy() else 503
-                await exchange.respond(status, b"", content_type=b"text/plain")
-            case method, path:
-                raise CallError(404, f"there is no {method} {path}", code="not_found")
 
     async def _chat(self, exchange: Exchange) -> None:
         request = decode_request(exchange.body)
@@ -91,32 +87,22 @@ class EngineApi:
         ask = to_ask(request, CallId(given.decode("latin-1")) if given else new_call_id())
         async with self._engine.generate(ask) as answer:
             tally = Tally(answer.prompt_tokens, ask.choices)
-            if request.stream:
-                await self._stream(exchange, request, ask.call, answer, tally)
-            else:
+            if not request.stream:
                 while pieces := await answer.next():
                     for piece in pieces:
                         tally.add(piece, keep_text=True)
-                body = encode_answer(ask.call, self._engine.model, self._now_s(), tally)
+                body = encode_answer(ask.call, request.model, self._now_s(), tally)
                 await exchange.respond(200, body)
-
-    async def _stream(
-        self,
-        exchange: Exchange,
-        request: EngineChatRequest,
-        call: CallId,
-        answer: Answer,
-        tally: Tally,
-    ) -> None:
-        encoder = ChunkEncoder(
-            call, self._engine.model, self._now_s(), tally, request.stream_options
-        )
-        pieces = await answer.next()  # a refusal comes here, while a status can still be chosen
-        await exchange.start(200, _STREAM_HEADERS)
-        while pieces:
-            await exchange.send(encoder.events(pieces))
-            pieces = await answer.next()
-        await exchange.end(encoder.last())
+                return
+            encoder = ChunkEncoder(
+                ask.call, request.model, self._now_s(), tally, request.stream_options
+            )
+            pieces = await answer.next()  # a refusal comes here, while a status can be chosen
+            await exchange.start(200, _STREAM_HEADERS)
+            while pieces:
+                await exchange.send(encoder.events(pieces))
+                pieces = await answer.next()
+            await exchange.end(encoder.last())
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // NS_PER_SECOND

@@ -17,7 +17,6 @@ from inferworks.dialects.errors import OpenAIError, OpenAIErrorFields
 from inferworks.dialects.openai_chat import (
     EngineChatRequest,
     EngineMessage,
-    EnginePart,
     EngineStreamOptions,
 )
 from inferworks.dialects.openai_models import Model, Models
@@ -79,19 +78,14 @@ def _message(message: EngineMessage) -> Message:
     role = _ROLES.get(message.role)
     if role is None:
         raise CallError(400, f"unknown role {message.role!r}", param="messages")
-    match message.content:
-        case None:
-            return Message(role, "")
-        case str(text):
-            return Message(role, text)
-        case parts:
-            return Message(role, "".join(_text(part) for part in parts))
-
-
-def _text(part: EnginePart) -> str:
-    if part.type != "text":
-        raise CallError(400, f"content of type {part.type!r} is not supported", param="messages")
-    return part.text
+    content = message.content
+    if content is None or isinstance(content, str):
+        return Message(role, content or "")
+    for part in content:
+        if part.type != "text":
+            said = f"content of type {part.type!r} is not supported"
+            raise CallError(400, said, param="messages")
+    return Message(role, "".join(part.text for part in content))
 
 
 def encode_error(error: CallError) -> bytes:
@@ -192,17 +186,21 @@ class ChunkEncoder:
         out = []
         for piece in pieces:
             self._tally.add(piece, keep_text=False)
-            if piece.text or piece.finish is not None:
-                out.append(
-                    b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n'
-                    % (
-                        self._head,
-                        piece.choice,
-                        self._delta(piece),
-                        _FINISHES[piece.finish],
-                        self._usage(),
-                    )
-                )
+            if not piece.text and piece.finish is None:
+                continue
+            delta = b'"content":' + _JSON.encode(piece.text)
+            if piece.choice not in self._started:
+                self._started.add(piece.choice)
+                delta = b'"role":"assistant",' + delta
+            elif not piece.text:
+                delta = b""
+            usage = b',"usage":null' if self._include_usage else b""
+            if self._continuous:
+                usage = b',"usage":' + _JSON.encode(self._tally.usage())
+            out.append(
+                b'%b{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]%b}\n\n'
+                % (self._head, piece.choice, delta, _FINISHES[piece.finish], usage)
+            )
         return b"".join(out)
 
     def last(self) -> bytes:
@@ -210,15 +208,3 @@ class ChunkEncoder:
         if not self._include_usage:
             return DONE
         return self._head + b'],"usage":' + _JSON.encode(self._tally.usage()) + b"}\n\n" + DONE
-
-    def _delta(self, piece: TextDelta) -> bytes:
-        content = b'"content":' + _JSON.encode(piece.text)
-        if piece.choice not in self._started:
-            self._started.add(piece.choice)
-            return b'"role":"assistant",' + content
-        return content if piece.text else b""
-
-    def _usage(self) -> bytes:
-        if self._continuous:
-            return b',"usage":' + _JSON.encode(self._tally.usage())
-        return b',"usage":null' if self._include_usage else b""

@@ -216,30 +216,16 @@ class _Stepper:
 
     def run(self) -> None:
         """Step until told to close."""
-        while True:
-            self._take_orders()
-            if not self._open:
-                return
-            if not self._batch.empty:
-                self._step()
-
-    def _take_orders(self) -> None:
-        """Carry out every order there is; wait for one when there is nothing to step."""
-        if self._batch.empty:
-            self._obey(self._await_order())
-        try:
-            while self._open:
-                self._obey(self.orders.get_nowait())
-        except Empty:
-            return
-
-    def _await_order(self) -> _Order:
-        """Sleep until there is an order, saying now and then that there was none."""
-        while True:
+        while self._open:
             try:
-                return self.orders.get(timeout=self._beat_s)
+                while self._open:
+                    # with nothing to step, it sleeps until there is an order
+                    self._obey(self.orders.get(self._batch.empty, self._beat_s))
             except Empty:
-                self._on_idle()
+                if self._batch.empty:
+                    self._on_idle()
+                else:
+                    self._step()
 
     def _obey(self, order: _Order) -> None:
         match order:
@@ -262,10 +248,21 @@ class _Stepper:
         news: _News = []
         done: list[Slot] = []
         work = self._work_of(step.chunk, step.seats)
-        if step.chunk is not None:
-            self._prefill(step.chunk, news, done)
+        if (chunk := step.chunk) is not None:
+            call = self._calls[chunk.ticket]
+            last = self._model.prefill(call.prompt[chunk.start : chunk.stop], chunk.start)
+            seated = self._batch.read(chunk)
+            for row, seat in seated:
+                self._model.seat(row, seat.length)
+            if seated:
+                rows = np.broadcast_to(last, (len(seated), len(last)))
+                self._advance([seat for _, seat in seated], rows, news, done)
         if step.seats:
-            self._decode(step.seats, news, done)
+            tokens = [self._calls[seat.ticket].choices[seat.choice].newest for seat in step.seats]
+            logits = self._model.decode(tokens, [seat.length for seat in step.seats])
+            for seat in step.seats:
+                seat.length += 1
+            self._advance(step.seats, logits, news, done)
         for seat in done:
             move = self._batch.leave(seat)
             if move is not None:
@@ -285,23 +282,6 @@ class _Stepper:
             call = self._calls[chunk.ticket]
             work.append((call.id, chunk.stop - chunk.start, 0, chunk.stop))
         return tuple(work)
-
-    def _prefill(self, chunk: Chunk, news: _News, done: list[Slot]) -> None:
-        call = self._calls[chunk.ticket]
-        logits = self._model.prefill(call.prompt[chunk.start : chunk.stop], chunk.start)
-        seated = self._batch.read(chunk)
-        for row, seat in seated:
-            self._model.seat(row, seat.length)
-        if seated:
-            rows = np.broadcast_to(logits, (len(seated), len(logits)))
-            self._advance([seat for _, seat in seated], rows, news, done)
-
-    def _decode(self, seats: tuple[Slot, ...], news: _News, done: list[Slot]) -> None:
-        tokens = [self._calls[seat.ticket].choices[seat.choice].newest for seat in seats]
-        logits = self._model.decode(tokens, [seat.length for seat in seats])
-        for seat in seats:
-            seat.length += 1
-        self._advance(seats, logits, news, done)
 
     def _advance(
         self, seats: Sequence[Slot], logits: Logits, news: _News, done: list[Slot]

@@ -69,17 +69,6 @@ def read_card(path: Path) -> Card:
     )
 
 
-def _open_session(path: Path, threads: int) -> Any:
-    """Open the graph on the processor; threads that wait sleep, they do not spin."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 class Model:
     """The session, its cache, and the two ways to run it. Used by one thread at a time."""
 
@@ -90,7 +79,15 @@ class Model:
         card = self.card
         shape = (2 * card.layers, slots + 1, card.kv_heads, card.positions, card.head_width)
         self._cache = np.zeros(shape, np.float32)
-        self._session = _open_session(home / "model.onnx", threads)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        # threads that wait sleep, they do not spin
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        path = str(home / "model.onnx")
+        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._decodes: dict[int, _Bound] = {}
         self._desk = _Desk(self._cache[:, slots:], card)
 
@@ -185,17 +182,15 @@ class _Desk:
 
     def run(self, session: Any, tokens: NDArray[np.int64], start: int) -> Logits:
         """Read `tokens` (length,) at positions from `start`; return the last logits."""
-        bound = self._bound(session, len(tokens))
+        length = len(tokens)
+        bound = self._full if length >= PREFILL_CHUNK else None
+        if bound is None:
+            bound = _bind(session, self._cache, 1, length, self._card.vocabulary)
+            if length >= PREFILL_CHUNK:
+                self._full = bound
         bound.tokens[0] = tokens
-        bound.lengths[0] = start + len(tokens) - 1
-        bound.total[0] = start + len(tokens)
+        bound.lengths[0] = start + length - 1
+        bound.total[0] = start + length
         session.run_with_iobinding(bound.binding)
         last: Logits = bound.logits[0, -1]
         return last
-
-    def _bound(self, session: Any, length: int) -> _Bound:
-        if length < PREFILL_CHUNK:
-            return _bind(session, self._cache, 1, length, self._card.vocabulary)
-        if self._full is None:
-            self._full = _bind(session, self._cache, 1, length, self._card.vocabulary)
-        return self._full

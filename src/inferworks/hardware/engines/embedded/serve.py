@@ -104,7 +104,12 @@ class _Replica:
         """Load, serve, drain; return the exit status."""
         options = self._options
         self._spool.enter(ReplicaState.LOADING)
-        self._watch()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain.set)
+        threading.Thread(
+            target=_wait_for_end_of_input, args=(loop, self._orphaned), name="parent", daemon=True
+        ).start()
         model = Model(options.slots, threads=options.threads)
         model.warm()
         engine = EmbeddedEngine(
@@ -140,16 +145,6 @@ class _Replica:
         await engine.close()
         await stopping
         self._spool.enter(ReplicaState.DOWN)
-
-    def _watch(self) -> None:
-        """Listen for signals, and for the end of standard input."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._drain.set)
-        parent = threading.Thread(
-            target=_wait_for_end_of_input, args=(loop, self._orphaned), name="parent", daemon=True
-        )
-        parent.start()
 
 
 def _limits() -> Limits:
