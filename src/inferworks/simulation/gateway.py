@@ -92,7 +92,7 @@ class Gateway:
         self._die(silently=True)
         self.disk.lose_power()
 
-    def _left(self, process: Process) -> list[str]:
+    def _left(self, process: Process, loop: SimLoop) -> list[str]:
         """The things that a process which ends by itself has not given back."""
         mine = self.turns.current
         found = [f"a thread: {strand.name}" for strand in process.threads if strand is not mine]
@@ -110,7 +110,9 @@ class Gateway:
             if opened.process is process
         ]
         databases = [act for act in process.at_death if "Connection" in act.__qualname__]
-        return found + [f"a database: {len(databases)}" for _ in databases[:1]]
+        found += [f"a database: {len(databases)}" for _ in databases[:1]]
+        names = [getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks(loop)]
+        return found + [f"a task: {name}" for name in sorted(names)]
 
     def _die(self, *, silently: bool) -> None:
         process = self._process
@@ -142,7 +144,7 @@ class Gateway:
             self._stop = self._loop = self.platform = None
             process = loop.process
             if not process.dead:
-                self.left = self._left(process) + self._left_tasks(loop)
+                self.left = self._left(process, loop)
                 self._close(process, silently=False)
             loop.drop()
             complaints = loop.complaints
@@ -154,11 +156,6 @@ class Gateway:
                     type(one).__name__ for one in gc.get_objects() if type(one) in _OF_CALLS
                 )
                 self.left += [f"an object: {name}" for name in kept]
-
-    def _left_tasks(self, loop: SimLoop) -> list[str]:
-        """The tasks that a process has left which ended by itself."""
-        names = [getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks(loop)]
-        return [f"a task: {name}" for name in sorted(names)]
 
     async def _serve(self) -> None:
         stop = asyncio.Event()

@@ -11,7 +11,6 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import EARNING, PAYING, rate
 from inferworks.ids import CustomerId
 from inferworks.meter.usage import Confidence, Outcome, Usage
-from inferworks.simulation.upstreams import Asked
 from inferworks.simulation.world import CUSTOMERS, PRICES_PICO, World
 
 _ALL_TIME: Final = Span(0, 1 << 62)
@@ -70,7 +69,9 @@ def tokens_are_those_that_upstreams_told(world: World) -> Iterator[str]:
     for usage in world.usages:
         if usage.outcome is not Outcome.ANSWERED or usage.confidence is not Confidence.REPORTED:
             continue
-        if not any(_fits(usage, one) for one in asked.get(usage.end_user, ())):
+        tokens = (usage.tokens.input, usage.tokens.output)
+        told = [(one.input_tokens, one.output_tokens) for one in asked.get(usage.end_user, ())]
+        if tokens not in told:
             yield f"{usage.end_user} {usage.tokens} of {asked.get(usage.end_user)}"
 
 
@@ -141,11 +142,6 @@ PROMISES = (
     nobody_is_forgotten,
     nothing_ends_unseen,
 )
-
-
-def _fits(usage: Usage, asked: Asked) -> bool:
-    tokens = usage.tokens
-    return (tokens.input, tokens.output) == (asked.input_tokens, asked.output_tokens)
 
 
 def _charge(usage: Usage) -> int:

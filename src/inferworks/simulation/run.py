@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
 import sys
 import tempfile
 import traceback
@@ -54,7 +53,10 @@ def run(seed: int) -> Run:
     turns = Turns(seed, START_NS)
     network = Network(turns, seed)
     loops.start_numbers()
-    with _folder() as folder:
+    # in memory, with a name of the same length in each run
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="inferworks-", dir=memory) as name:
+        folder = Path(name)
         root = folder / "disk"
         root.mkdir()
         disk = Disk(turns, root, seed)
@@ -87,16 +89,6 @@ def run(seed: int) -> Run:
         world.broken,
         turns.trace.last(),
     )
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """An empty folder in memory, with a name of the same length in each run."""
-    folder = Path(tempfile.mkdtemp(prefix="inferworks-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @contextmanager

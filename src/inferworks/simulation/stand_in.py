@@ -71,8 +71,9 @@ def standing_in(turns: Turns, disk: Disk, network: Network, seed: int) -> Iterat
         for module in _modules():
             for name, value in list(vars(module).items()):
                 new = by_identity.get(id(value))
-                if new is None and _is_kernels_write(value):
-                    new = _written_at_once(disk, value)
+                is_foreign = "_FuncPtr" in type(value).__name__
+                if new is None and is_foreign and getattr(value, "__name__", "") == "write":
+                    new = _written_at_once(disk, value)  # the kernel's
                 if new is not None:
                     replaced.append((module, name, value))
                     setattr(module, name, new)
@@ -242,10 +243,6 @@ def _dates(turns: Turns) -> dict[int, Any]:
     module = ModuleType(dt.__name__)
     vars(module).update(vars(dt), datetime=Simulated)
     return {id(real): Simulated, id(dt): module}
-
-
-def _is_kernels_write(value: object) -> bool:
-    return "_FuncPtr" in type(value).__name__ and getattr(value, "__name__", "") == "write"
 
 
 def _written_at_once(disk: Disk, real: Callable[..., int]) -> Callable[..., int]:

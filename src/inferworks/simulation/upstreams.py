@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -94,7 +95,9 @@ class Upstream:
 
     async def _handle(self, exchange: Exchange) -> None:
         random = self.random
-        label = _label(exchange.body)
+        label = ""
+        with suppress(ValueError):
+            label = str(json.loads(exchange.body).get("user", ""))
         bad = random.random() < self.badness
         behaviour = random.choice(_BAD) if bad else random.choice(("good", "slow", "very slow"))
         words = tuple(random.choices(_WORDS, k=random.randint(1, 40)))
@@ -141,10 +144,3 @@ class Upstream:
     def _escaped(self, error: BaseException) -> None:
         if not isinstance(error, Broken):
             self.bugs.append(error)
-
-
-def _label(body: bytes) -> str:
-    try:
-        return str(json.loads(body).get("user", ""))
-    except ValueError:
-        return ""
