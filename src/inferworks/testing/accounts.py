@@ -20,14 +20,6 @@ ACME = CustomerId("acme")
 
 def check_accounts(accounts: Accounts) -> None:
     """Check a new, empty `accounts` against the contract of the seam."""
-    _check_customers(accounts)
-    _check_plans(accounts)
-    _check_credits(accounts)
-    _check_keys(accounts)
-    _check_facts(accounts)
-
-
-def _check_customers(accounts: Accounts) -> None:
     assert accounts.customers() == []
     before = accounts.version()
     accounts.add_customer(Customer(ACME, 1))
@@ -36,6 +28,10 @@ def _check_customers(accounts: Accounts) -> None:
     with pytest.raises(UserError, match="exists already"):
         accounts.add_customer(Customer(ACME, 2))
     assert accounts.customers() == [Customer(ACME, 1)]
+    _check_plans(accounts)
+    _check_credits(accounts)
+    _check_keys(accounts)
+    _check_facts(accounts)
 
 
 def _check_facts(accounts: Accounts) -> None:
@@ -76,11 +72,7 @@ def _check_plans(accounts: Accounts) -> None:
     with pytest.raises(UserError, match="has a plan from that moment"):
         accounts.add_plan(PricePlan.per_token(ACME, 20, "USD", 1, 1))
     assert accounts.plans() == [first, second]
-    _check_mended_plans(accounts, first, second)
-
-
-def _check_mended_plans(accounts: Accounts, first: PricePlan, second: PricePlan) -> None:
-    """A plan that was a mistake counts no more, and stays on record."""
+    # a plan that was a mistake counts no more, and stays on record
     mended = PricePlan.per_million(ACME, 20, "USD", "0.70", "1.90")
     with pytest.raises(UserError, match="no plan from that moment"):
         accounts.replace_plan(PricePlan.per_token(ACME, 21, "USD", 1, 1), 30)
@@ -139,22 +131,18 @@ def _check_keys(accounts: Accounts) -> None:
     assert accounts.revoke_key(key.id, 7).revoked_ns == 7
     assert accounts.revoke_key(key.id, 8).revoked_ns == 7
     assert [k.revoked_ns for k in accounts.keys()] == [7]
-    _check_flags(accounts)
-    _check_sources(accounts)
-    with pytest.raises(UserError, match="no key nothing"):
-        accounts.revoke_key("nothing", 9)
-
-
-def _check_flags(accounts: Accounts) -> None:
-    """Check that the permissions of a key are kept with it."""
+    # the permissions of a key are kept with it
     flagged = [
         mint(ACME, 6, Grant(monitor=True))[0],
         mint(ACME, 7, Grant(log_content=True, reporter=True))[0],
         mint(ACME, 8, Grant(sources=("b", "a, é"), ours=True, tells_cost=True))[0],
     ]
-    for key in flagged:
-        accounts.add_key(key)
+    for flag in flagged:
+        accounts.add_key(flag)
     assert accounts.keys()[1:] == flagged
+    _check_sources(accounts)
+    with pytest.raises(UserError, match="no key nothing"):
+        accounts.revoke_key("nothing", 9)
 
 
 def _check_sources(accounts: Accounts) -> None:

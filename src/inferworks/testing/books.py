@@ -211,32 +211,24 @@ def check_bill_reader(reader: BillReader, good: BillFile, currency: str) -> None
         assert (charge.file, charge.file_sha256) == (good.name, good.sha256)
         assert charge.period_start_ns < charge.period_end_ns
     _must_refuse(reader, good, "XXX")
-    _must_convert(reader, good, charges)
+    # with a rate for each day, books in another currency take lines at twice the amount
+    days = {(charge_day(charge).isoformat(), charge.currency) for charge in charges}
+    rates = Rates(RateRow(day, paid, "XXX", "2", "a test") for day, paid in days)
+    found = reader.read(good, "XXX", no_progress, rates)
+    assert [as_billed(charge) for charge in found] == list(charges), "a bill's own words were lost"
+    for charge, before in zip(found, charges, strict=True):
+        assert (charge.currency, charge.amount_pico) == ("XXX", 2 * before.amount_pico)
     _must_refuse(reader, bill_file(good.name, (good.text + "only,two\n").encode()), currency)
 
 
 def _must_refuse(reader: BillReader, bill: BillFile, currency: str) -> None:
-    refusal = _refusal(reader, bill, currency)
-    assert refusal is not None, f"{reader.kind} accepted {bill.name} in {currency}"
-    assert bill.name in refusal, "a refusal names its file"
-
-
-def _must_convert(reader: BillReader, bill: BillFile, charges: Sequence[Charge]) -> None:
-    """Check that with a rate for each day, books in another currency take lines at twice the amount."""
-    days = {(charge_day(charge).isoformat(), charge.currency) for charge in charges}
-    rates = Rates(RateRow(day, currency, "XXX", "2", "a test") for day, currency in days)
-    found = reader.read(bill, "XXX", no_progress, rates)
-    assert [as_billed(charge) for charge in found] == list(charges), "a bill's own words were lost"
-    for charge, before in zip(found, charges, strict=True):
-        assert (charge.currency, charge.amount_pico) == ("XXX", 2 * before.amount_pico)
-
-
-def _refusal(reader: BillReader, bill: BillFile, currency: str) -> str | None:
+    refusal = ""
     try:
         reader.read(bill, currency, no_progress)
     except BillError as error:
-        return str(error)
-    return None
+        refusal = str(error)
+    assert refusal, f"{reader.kind} accepted {bill.name} in {currency}"
+    assert bill.name in refusal, "a refusal names its file"
 
 
 class World(NamedTuple):
@@ -395,15 +387,18 @@ def _usage(call_id: str, its: Dice) -> Usage:
         outcome=its.choice([Outcome.ANSWERED, Outcome.ANSWERED, *Outcome]),
         model=its.choice(["small", "large"]),
         sent_bytes=its.number(0, 1_000),
-        legs=[_leg(its, tokens) for _ in range(its.number(0, 2))],
+        legs=[
+            a_leg(
+                replica := its.choice([None, "replica-0", "replica-1"]),
+                its.span(),
+                tokens,
+                provider="a-cloud" if replica is None else "own",
+            )
+            for _ in range(its.number(0, 2))
+        ],
     )
     items = its.choice((NO_ITEMS, Items(*(its.number(0, 3) for _ in range(4)))))
     return msgspec.structs.replace(usage, items=items)
-
-
-def _leg(its: Dice, tokens: Tokens) -> Leg:
-    replica = its.choice([None, "replica-0", "replica-1"])
-    return a_leg(replica, its.span(), tokens, provider="a-cloud" if replica is None else "own")
 
 
 def _activity(name: str, its: Dice) -> Activity:
@@ -422,20 +417,19 @@ def _activity(name: str, its: Dice) -> Activity:
 
 def _charge(name: str, its: Dice) -> Charge:
     """Make a line of a bill or a time sheet; every other one names its customer."""
-    departments = [*[None] * len(Department), *Department, "infrastructure"]
-    return msgspec.structs.replace(_line(name, its), department=its.choice(departments))
-
-
-def _line(name: str, its: Dice) -> Charge:
     amount, span = its.amount(), its.span()
     if its.number(0, 3) == 0:
         activity = its.choice(["support", "train-gradient", "lunch"])
-        return a_shift(name, amount, span, node=its.choice([None, *_NODES]), activity=activity)
-    category, resource = its.choice(_BOUGHT)
-    natural_class = its.choice(list(NaturalClass))
-    return a_charge(
-        name, amount, span, category=category, resource=resource, natural_class=natural_class
-    )
+        node = its.choice([None, *_NODES])
+        charge = a_shift(name, amount, span, node=node, activity=activity)
+    else:
+        category, resource = its.choice(_BOUGHT)
+        natural_class = its.choice(list(NaturalClass))
+        charge = a_charge(
+            name, amount, span, category=category, resource=resource, natural_class=natural_class
+        )
+    departments = [*[None] * len(Department), *Department, "infrastructure"]
+    return msgspec.structs.replace(charge, department=its.choice(departments))
 
 
 def _plan(customer: str, its: Dice) -> PricePlan:

@@ -42,7 +42,10 @@ def parse_exposition(text: str) -> Scraped:
     scraped = Scraped({}, {})
     for line in text.split("\n")[:-1]:
         if line.startswith("# TYPE "):
-            _take_type(line, scraped)
+            _, _, name, kind = line.split(" ")
+            if kind not in _TYPES or name in scraped.types or not re.fullmatch(_NAME, name):
+                raise ValueError(f"not a type, or there twice: {line}")
+            scraped.types[name] = kind
         elif line and not line.startswith("#"):
             _take_sample(line, scraped)
     for name, kind in scraped.types.items():
@@ -51,29 +54,21 @@ def parse_exposition(text: str) -> Scraped:
     return scraped
 
 
-def _take_type(line: str, scraped: Scraped) -> None:
-    _, _, name, kind = line.split(" ")
-    if kind not in _TYPES or name in scraped.types or not re.fullmatch(_NAME, name):
-        raise ValueError(f"not a type, or there twice: {line}")
-    scraped.types[name] = kind
-
-
 def _take_sample(line: str, scraped: Scraped) -> None:
     found = _SAMPLE.fullmatch(line)
     if found is None:
         raise ValueError(f"not a sample: {line}")
     name, pairs = found[1], re.findall(_LABEL, found[2] or "")
-    labels = frozenset((label, _unescaped(value)) for label, value in pairs)
+    labels = frozenset(
+        (label, re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], value))
+        for label, value in pairs
+    )
     if len(labels) != len(pairs) or (name, labels) in scraped.values:
         raise ValueError(f"a label or a sample is there twice: {line}")
     newest = list(scraped.types)[-1]
     if name not in {newest + ending for ending in _ENDINGS.get(scraped.types[newest], ("",))}:
         raise ValueError(f"{name} stands under the type of {newest}")
     scraped.values[name, labels] = Decimal(found[found.lastindex or 1])
-
-
-def _unescaped(value: str) -> str:
-    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], value)
 
 
 def _check_histogram(name: str, scraped: Scraped) -> None:

@@ -104,13 +104,23 @@ async def stage_stub(script: Script) -> AsyncIterator[Stage]:
 def stage_openai(script: Script) -> AbstractAsyncContextManager[Stage]:
     """The OpenAI dialect, over HTTP to a fake upstream that reports its usage as it goes."""
     opening = open_upstream(scripted(Answer, script, first_events=1), vendor=VLLM)
-    return staged(script, opening, _openai)
+    return staged(
+        script,
+        opening,
+        lambda client: openai_provider(client, NoCredential(), name="openai", running_usage=True),
+    )
 
 
 def stage_anthropic(script: Script) -> AbstractAsyncContextManager[Stage]:
     """Anthropic's dialect, over HTTP to a fake upstream, and chats translated to it and back."""
     opening = open_anthropic(scripted(MessageAnswer, script, first_events=3))
-    return staged(script, opening, _anthropic)
+    return staged(
+        script,
+        opening,
+        lambda client: TranslatingProvider(
+            PassthroughProvider(client, ANTHROPIC, NoCredential()), TRANSLATIONS
+        ),
+    )
 
 
 def scripted(kind: type[S], script: Script, *, first_events: int) -> S:
@@ -148,15 +158,6 @@ async def staged(
                 tells_along,
                 call_of,
             )
-
-
-def _openai(client: HttpClient) -> Provider:
-    return openai_provider(client, NoCredential(), name="openai", running_usage=True)
-
-
-def _anthropic(client: HttpClient) -> Provider:
-    provider = PassthroughProvider(client, ANTHROPIC, NoCredential())
-    return TranslatingProvider(provider, TRANSLATIONS)
 
 
 async def check_provider(stage: Staging) -> None:

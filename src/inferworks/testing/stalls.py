@@ -102,29 +102,24 @@ def watched(most_s: float = MOST_S) -> Iterator[list[Stall]]:
     run = asyncio.Runner.run
 
     def watched_run(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
-        with _watching(runner.get_loop(), most_s, found):
+        loop = runner.get_loop()
+        beat = _Beat(most_s, found)
+        over = threading.Event()
+        looking = threading.Thread(target=beat.look, args=(over,), name="stalls", daemon=True)
+        collected = beat.collected
+        gc.callbacks.append(collected)
+        looking.start()
+        beat.next(loop)
+        try:
             return run(runner, *args, **kwargs)
+        finally:
+            beat.stop()
+            over.set()
+            looking.join()
+            gc.callbacks.remove(collected)
 
     with mock.patch.object(asyncio.Runner, "run", watched_run):
         yield found
-
-
-@contextmanager
-def _watching(loop: asyncio.AbstractEventLoop, most_s: float, found: list[Stall]) -> Iterator[None]:
-    beat = _Beat(most_s, found)
-    over = threading.Event()
-    looking = threading.Thread(target=beat.look, args=(over,), name="stalls", daemon=True)
-    collected = beat.collected
-    gc.callbacks.append(collected)
-    looking.start()
-    beat.next(loop)
-    try:
-        yield
-    finally:
-        beat.stop()
-        over.set()
-        looking.join()
-        gc.callbacks.remove(collected)
 
 
 class _Beat:

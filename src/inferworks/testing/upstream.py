@@ -89,7 +89,7 @@ class FakeUpstream(ScriptedUpstream[Answer]):
         elif request.get("stream") and not scripted.never_streams and wire.events:
             await _stream(exchange, scripted, wire, wire.events(scripted, request))
         else:
-            await _whole(exchange, scripted, _written(scripted, wire, request))
+            await _whole(exchange, scripted, wire, request)
 
     def operation(self, path: str) -> str:
         """Return the operation at `path`."""
@@ -107,17 +107,12 @@ def open_upstream(
     return opened(FakeUpstream(answers or (Answer(),), vendor))
 
 
-def _written(answer: Answer, wire: Wire, request: Body) -> Written:
-    """Return the whole answer to a request of any operation."""
-    written = wire.written(answer, request) if wire.written else None
-    if written is not None:
-        return written
-    body = answer.luck.body(wire.dialect, wire.whole(answer, request))
-    return Written(JSON, (json_of(body, spaced=answer.spaced),))
-
-
-async def _whole(exchange: Exchange, answer: Answer, written: Written) -> None:
+async def _whole(exchange: Exchange, answer: Answer, wire: Wire, request: Body) -> None:
     """Send an answer that has no events: at once, or if it has several pieces, as it is made."""
+    written = wire.written(answer, request) if wire.written else None
+    if written is None:
+        whole = answer.luck.body(wire.dialect, wire.whole(answer, request))
+        written = Written(JSON, (json_of(whole, spaced=answer.spaced),))
     kind, breakage = written.content_type, _breakage(answer)
     if len(written.pieces) <= 1:
         body, headers = b"".join(written.pieces), (*written.headers, *answer.headers)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 PATH = "/v1/embeddings"
-ANYBODY = Vendor("anybody", lambda _path, _request: None)
+ANYBODY = Vendor("anybody")
 """Takes whatever it is asked."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -31,19 +31,25 @@ _CHAT = "/chat/completions"
 _ANY: Mapping[str, object] = {}
 
 
-class Vendor(msgspec.Struct, frozen=True):
-    """Vendor that speaks OpenAI's dialect."""
+class Vendor:
+    """Vendor that speaks OpenAI's dialect; this one refuses nothing."""
 
-    name: str
-    refusal: Callable[[str, Body], Refusal | None]
-    """Refusal of a request at the path of an operation; None when it is served."""
-    body: Callable[[Refusal], bytes] = body_of
-    """Error body for a refusal."""
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def refusal(self, path: str, request: Body) -> Refusal | None:
+        """Refusal of a request at the path of an operation; None when it is served."""
+        return None
+
+    def body(self, refusal: Refusal) -> bytes:
+        """Error body for a refusal."""
+        return body_of(refusal)
 
 
-def _openai(path: str, request: Body) -> Refusal | None:
-    misplaced = misplaced_picture(request) if path == _CHAT else None
-    return misplaced or openai_rules.refusal_of(path, request)
+class _OpenAi(Vendor):
+    def refusal(self, path: str, request: Body) -> Refusal | None:
+        misplaced = misplaced_picture(request) if path == _CHAT else None
+        return misplaced or openai_rules.refusal_of(path, request)
 
 
 def _chats(
@@ -64,20 +70,23 @@ _VLLM = _chats(is_open=True)
 """Rules of vLLM, whose models allow extra fields: vllm/entrypoints/openai/protocol.py."""
 
 
-def _vllm(path: str, request: Body) -> Refusal | None:
-    flaw = flaw_of(request, _VLLM) if path == _CHAT else None
-    if flaw is None:
-        return None
-    where = ", ".join(repr(part) for part in ("body", *flaw.place))
-    message = f"1 validation error:\n  {{'type': '{flaw.keyword}', 'loc': ({where}), 'input': ...}}"
-    return Refusal(message, written(flaw.place), "400", kind="BadRequestError")
+class _Vllm(Vendor):
+    def refusal(self, path: str, request: Body) -> Refusal | None:
+        flaw = flaw_of(request, _VLLM) if path == _CHAT else None
+        if flaw is None:
+            return None
+        where = ", ".join(repr(part) for part in ("body", *flaw.place))
+        message = (
+            f"1 validation error:\n  {{'type': '{flaw.keyword}', 'loc': ({where}), 'input': ...}}"
+        )
+        return Refusal(message, written(flaw.place), "400", kind="BadRequestError")
 
-
-def _vllm_body(refusal: Refusal) -> bytes:
-    error = {
-        "message": refusal.message, "type": refusal.kind, "param": refusal.param, "code": refusal.status,
-    }  # fmt: skip
-    return json.dumps({"error": error}).encode()
+    def body(self, refusal: Refusal) -> bytes:
+        error = {
+            "message": refusal.message, "type": refusal.kind, "param": refusal.param,
+            "code": refusal.status,
+        }  # fmt: skip
+        return json.dumps({"error": error}).encode()
 
 
 _DEEPSEEK = _chats(
@@ -91,37 +100,34 @@ _DEEPSEEK = _chats(
 _VARIANTS = ("system", "user", "assistant", "tool")
 
 
-def _deepseek(path: str, request: Body) -> Refusal | None:
-    """Return DeepSeek's refusal; its parser, serde, refuses unknown variants, but not unknown fields."""
-    if path not in (_CHAT, "/completions", "/beta/completions"):
-        return Refusal("Not Found", status=404)
-    if path != _CHAT:
-        return None
-    flaw = flaw_of(request, _DEEPSEEK)
-    if flaw is not None:
-        missing = flaw.keyword == "required"
-        said = (
-            f"missing field `{flaw.place[-1]}`"
-            if missing
-            else f"invalid value for {written(flaw.place)}"
-        )
-        return _deserialization(said)
-    for number, message in enumerate(request["messages"]):
-        content = message.get("content")
-        parts = content if isinstance(content, list) else ()
-        if message["role"] not in _VARIANTS:
-            names = ", ".join(f"`{name}`" for name in _VARIANTS)
-            found = f"unknown variant `{message['role']}`, expected one of {names}"
-            return _deserialization(f"messages[{number}]: {found}")
-        kind = next((part.get("type") for part in parts if part.get("type") != "text"), "text")
-        if kind != "text":
-            return _deserialization(
-                f"messages[{number}]: unknown variant `{kind}`, expected `text`"
-            )
-    wanted = (request.get("response_format") or {}).get("type")
-    if wanted == "json_schema":
-        return Refusal("This response_format type is unavailable now", None, _CODE)
-    return chat_order(request) or _lost_thoughts(request)
+class _DeepSeek(Vendor):
+    def refusal(self, path: str, request: Body) -> Refusal | None:
+        # its parser, serde, refuses unknown variants, but not unknown fields
+        if path not in (_CHAT, "/completions", "/beta/completions"):
+            return Refusal("Not Found", status=404)
+        if path != _CHAT:
+            return None
+        flaw = flaw_of(request, _DEEPSEEK)
+        if flaw is not None and flaw.keyword == "required":
+            return _deserialization(f"missing field `{flaw.place[-1]}`")
+        if flaw is not None:
+            return _deserialization(f"invalid value for {written(flaw.place)}")
+        for number, message in enumerate(request["messages"]):
+            content = message.get("content")
+            parts = content if isinstance(content, list) else ()
+            if message["role"] not in _VARIANTS:
+                names = ", ".join(f"`{name}`" for name in _VARIANTS)
+                found = f"unknown variant `{message['role']}`, expected one of {names}"
+                return _deserialization(f"messages[{number}]: {found}")
+            kind = next((part.get("type") for part in parts if part.get("type") != "text"), "text")
+            if kind != "text":
+                return _deserialization(
+                    f"messages[{number}]: unknown variant `{kind}`, expected `text`"
+                )
+        wanted = (request.get("response_format") or {}).get("type")
+        if wanted == "json_schema":
+            return Refusal("This response_format type is unavailable now", None, _CODE)
+        return chat_order(request) or _lost_thoughts(request)
 
 
 _CODE = "invalid_request_error"
@@ -165,19 +171,30 @@ _MISTRAL = _chats(
 _NINE = re.compile("[a-zA-Z0-9]{9}")
 
 
-def _mistral(path: str, request: Body) -> Refusal | None:
-    if path != _CHAT:
-        return None
-    flaw = flaw_of(request, _MISTRAL)
-    if flaw is not None:
-        kinds = {
-            "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted"),
-            "required": ("missing", "Field required"),
-        }
-        kind, said = kinds.get(flaw.keyword, ("value_error", worded(flaw, is_older=False).message))
-        detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
-        return Refusal(json.dumps({"detail": detail}), status=422)
-    return _mistral_order(request["messages"])
+class _Mistral(Vendor):
+    def refusal(self, path: str, request: Body) -> Refusal | None:
+        if path != _CHAT:
+            return None
+        flaw = flaw_of(request, _MISTRAL)
+        if flaw is not None:
+            kinds = {
+                "additionalProperties": ("extra_forbidden", "Extra inputs are not permitted"),
+                "required": ("missing", "Field required"),
+            }
+            kind, said = kinds.get(
+                flaw.keyword, ("value_error", worded(flaw, is_older=False).message)
+            )
+            detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
+            return Refusal(json.dumps({"detail": detail}), status=422)
+        return _mistral_order(request["messages"])
+
+    def body(self, refusal: Refusal) -> bytes:
+        message = json.loads(refusal.message) if refusal.status == 422 else refusal.message
+        body = {
+            "object": "error", "message": message, "type": refusal.kind, "param": None,
+            "code": refusal.code,
+        }  # fmt: skip
+        return json.dumps(body).encode()
 
 
 def _mistral_order(messages: Sequence[Body]) -> Refusal | None:
@@ -207,16 +224,7 @@ def _mistral_said(message: str, code: str) -> Refusal:
     return Refusal(message, None, code, kind="invalid_request_message_order")
 
 
-def _mistral_body(refusal: Refusal) -> bytes:
-    message = json.loads(refusal.message) if refusal.status == 422 else refusal.message
-    body = {
-        "object": "error", "message": message, "type": refusal.kind, "param": None,
-        "code": refusal.code,
-    }  # fmt: skip
-    return json.dumps(body).encode()
-
-
-OPENAI = Vendor("openai", _openai)
-VLLM = Vendor("vllm", _vllm, _vllm_body)
-DEEPSEEK = Vendor("deepseek", _deepseek)
-MISTRAL = Vendor("mistral", _mistral, _mistral_body)
+OPENAI = _OpenAi("openai")
+VLLM = _Vllm("vllm")
+DEEPSEEK = _DeepSeek("deepseek")
+MISTRAL = _Mistral("mistral")
