@@ -139,6 +139,13 @@ def test_damage_is_told_from_faults_of_ours(tmp_path: Path) -> None:
     other.close()
 
 
+def test_an_error_of_the_program_is_no_damage() -> None:
+    """A closed connection says nothing about the file, and its error has no code either."""
+    database = sqlite3.connect(":memory:")
+    database.close()
+    assert not is_damage(error_of(database, "SELECT 1"))
+
+
 def test_what_is_no_text_is_damage() -> None:
     """Python cannot read a text that is no Unicode, and such an error has no code."""
     assert is_damage(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"))

@@ -138,8 +138,11 @@ def is_damage(error: sqlite3.Error | UnicodeError | msgspec.DecodeError) -> bool
     """Return whether a database whose layout was checked differs from what SQLite wrote.
 
     Text that is no Unicode has no code, and where SQLite's own message quotes it, Python cannot read that;
-    nor has a value of another type than its column's (`as_declared`).
+    nor has a value of another type than its column's (`as_declared`). Nor has an error of the program, such
+    as a question to a connection that is closed, which is no damage.
     """
+    if isinstance(error, sqlite3.ProgrammingError):
+        return False
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     lacks = code == sqlite3.SQLITE_ERROR and str(error).startswith(_MISSING)
     return lacks or code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
