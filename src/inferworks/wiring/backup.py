@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,12 @@ def back_up(folder: DataFolder, to: DataFolder) -> None:
             _copy_database(getattr(folder, name), getattr(to, name))
         _copy(folder.path, to.path, opening_files(folder.journal))
         _copy_database(folder.journal, to.journal)
-        _copy(folder.path, to.path, _others(folder))
+        databases = (folder.ledger, folder.accounts, folder.books, folder.journal)
+        apart = {path.name + end for path in databases for end in ("", *_LOG_SUFFIXES)}
+        apart.add("instance.json")
+        openings = set(opening_files(folder.journal))
+        others = [p for p in _files(folder.path) if p.name not in apart and p not in openings]
+        _copy(folder.path, to.path, [path for path in others if folder.lake not in path.parents])
         commits = _files(folder.lake / MANIFEST_FOLDER)
         folders = (*LAKE_TABLES, SUMS_FOLDER)
         segments = [path for name in folders for path in _files(folder.lake / name)]
@@ -61,19 +66,6 @@ def back_up(folder: DataFolder, to: DataFolder) -> None:
             message = f"{folder.path} cannot be copied to {to.path}: {error}"
             raise DataFolderError(message) from error
         raise
-
-
-def _others(folder: DataFolder) -> Iterator[Path]:
-    """Yield the files that are no database, not in the lake, and not the lock's."""
-    databases = {
-        path.name for path in (folder.ledger, folder.accounts, folder.books, folder.journal)
-    }
-    apart = {name + suffix for name in databases for suffix in ("", *_LOG_SUFFIXES)}
-    openings = set(opening_files(folder.journal))
-    for path in _files(folder.path):
-        is_lake = folder.lake in path.parents
-        if path.name not in {*apart, "instance.json"} and path not in openings and not is_lake:
-            yield path
 
 
 def _files(folder: Path) -> list[Path]:

@@ -13,7 +13,12 @@ from inferworks.errors import ConfigError
 
 def billing_table(config: Config) -> BillingTable:
     """The table that bills are read by. ConfigError for a row that says nothing."""
-    return with_own(shipped_table(), _sellers(config), _aliases(config))
+    # models that are billed by other names: as `[[billed]]` says, and as an upstream knows them
+    renamed = [model for row in config.billed for model in row.models]
+    for upstream in config.upstream:
+        renamed += [model for model in upstream.models if isinstance(model, Renamed)]
+    aliases = [Alias(billed=model.upstream, model=model.name) for model in renamed]
+    return with_own(shipped_table(), _sellers(config), aliases)
 
 
 def _sellers(config: Config) -> Iterator[SellerRow]:
@@ -31,12 +36,3 @@ def _sellers(config: Config) -> Iterator[SellerRow]:
             # the name by which the meter knows the provider of the upstream's calls
             metered = upstream.name if provider.id == OPENAI_COMPATIBLE else provider.seller
             yield SellerRow(providers=(metered,), names=upstream.billed_by)
-
-
-def _aliases(config: Config) -> Iterator[Alias]:
-    """Models that are billed by other names: as `[[billed]]` says, and as an upstream knows them."""
-    renamed: list[Renamed] = [model for row in config.billed for model in row.models]
-    for upstream in config.upstream:
-        renamed += [model for model in upstream.models if isinstance(model, Renamed)]
-    for model in renamed:
-        yield Alias(billed=model.upstream, model=model.name)

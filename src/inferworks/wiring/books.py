@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -60,6 +60,13 @@ def open_books(
 def book_settings(config: Config) -> Settings:
     """Return the settings of the books that `config` names. ConfigError for one that means nothing."""
     folder, books = DataFolder(Path(config.data.folder)), config.books
+    suppliers = {}  # whose bills every month must have; the last of each name counts
+    for one in books.suppliers:
+        supplier = Supplier(name=one) if isinstance(one, str) else one
+        name = normal(supplier.name)
+        suppliers[name.casefold()] = Expected(
+            name, supplier.accrue, supplier.since, supplier.department, supplier.until
+        )
     return Settings(
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
@@ -73,22 +80,10 @@ def book_settings(config: Config) -> Settings:
         departments=read_departments(books.departments, books.department_tags),
         recoverable_taxes=books.recoverable_taxes,
         billing=billing_table(config),
-        suppliers=tuple(_suppliers(config)),
+        suppliers=tuple(suppliers[name] for name in sorted(suppliers)),
         chart=Path(books.chart) if books.chart else None,
         engine=EngineName(books.engine),
         memory_bytes=int(books.memory_gb * 2**30),
         threads=books.threads,
         spark_master=books.spark_master,
     )
-
-
-def _suppliers(config: Config) -> Iterator[Expected]:
-    """Yield the suppliers whose bills every month must have, by name; the last of each name counts."""
-    found = {}
-    for one in config.books.suppliers:
-        supplier = Supplier(name=one) if isinstance(one, str) else one
-        name = normal(supplier.name)
-        found[name.casefold()] = Expected(
-            name, supplier.accrue, supplier.since, supplier.department, supplier.until
-        )
-    yield from (found[name] for name in sorted(found))

@@ -8,7 +8,7 @@ the catalogue with that port is assumed, which speaks the same dialect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import msgspec
@@ -47,10 +47,16 @@ class Found(msgspec.Struct, frozen=True):
 
 async def discover(rows: Iterable[ProviderRow], *, skip: Iterable[int] = ()) -> Sequence[Found]:
     """The engines that answer now, by port; `skip` are ports not to ask, our own for instance."""
-    places = _places(rows, frozenset(skip))
+    ports = frozenset(skip)
+    places: dict[Origin, list[ProviderRow]] = {}  # each with the rows that might be there
+    for row in rows:
+        for port in row.ports:
+            if port not in ports:
+                origin = Origin(_LOOPBACK, port, False, Origin.parse(row.url).base_path)
+                places.setdefault(origin, []).append(row)
+    ordered = sorted(places, key=lambda origin: (origin.port, origin.base_path))
     with closing(HttpClient(_TIMEOUTS)) as client:
-        asked = (_ask(client, origin, rows) for origin, rows in places.items())
-        found = await asyncio.gather(*asked)
+        found = await asyncio.gather(*(_ask(client, one, places[one]) for one in ordered))
     return [engine for engine in found if engine is not None]
 
 
@@ -75,21 +81,6 @@ async def models_at(
         return msgspec.json.decode(body, type=ListedModels).data
     except msgspec.DecodeError as error:
         raise UpstreamError(f"its list of models cannot be read: {error}", sent=True) from error
-
-
-def _places(
-    rows: Iterable[ProviderRow], skip: frozenset[int]
-) -> Mapping[Origin, Sequence[ProviderRow]]:
-    """Return the origins to ask, by port, each with the rows that might be there."""
-    places: dict[Origin, list[ProviderRow]] = {}
-    for row in rows:
-        for port in row.ports:
-            if port not in skip:
-                origin = Origin(_LOOPBACK, port, False, Origin.parse(row.url).base_path)
-                places.setdefault(origin, []).append(row)
-    return {
-        origin: places[origin] for origin in sorted(places, key=lambda o: (o.port, o.base_path))
-    }
 
 
 async def _ask(client: HttpClient, origin: Origin, rows: Sequence[ProviderRow]) -> Found | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from inferworks.catalog.providers import ProviderRow
 from inferworks.cloud.credentials.base import Credential
@@ -20,7 +18,6 @@ from inferworks.dialects.token_conventions import Counting
 from inferworks.errors import ConfigError
 from inferworks.http.client import HttpClient
 from inferworks.wiring.clouds import (
-    Operations,
     amazon_operations,
     azure_operations,
     cloud_credential,
@@ -28,7 +25,9 @@ from inferworks.wiring.clouds import (
 )
 from inferworks.wiring.upstreams import Account
 
-Factory = Callable[[HttpClient, Account], Provider]
+DRIVERS = ("openai", "anthropic", "azure", "bedrock", "stability", "vertex")
+_PROFILES = {"anthropic": ANTHROPIC, "stability": STABILITY}
+"""Profiles of the drivers that serve one vendor's API, all of it."""
 
 
 def check_driver(account: Account) -> None:
@@ -43,60 +42,33 @@ def check_driver(account: Account) -> None:
 
 def open_provider(client: HttpClient, account: Account) -> Provider:
     """Return a provider for `account` over `client`, with its own operations and translated ones."""
-    return translated(DRIVERS[account.row.driver](client, account))
+    row = account.row
+    openai = openai_operations(
+        running_usage=row.running_usage,
+        stream_usage=row.stream_usage,
+        counting=counting_of(row),
+    )
+    match row.driver:
+        case "azure":
+            operations = azure_operations(account, openai)
+        case "bedrock":
+            operations = amazon_operations()
+        case "vertex":
+            operations = vertex_operations(openai)
+        case _:
+            operations = openai
+    own = {operation: how for operation, how in operations.items() if operation in row.operations}
+    profile = replace(
+        _PROFILES.get(row.driver) or Profile(account.name, own),
+        name=account.name,
+        between_bytes_s=account.timeouts.between_bytes_s,
+    )
+    return translated(PassthroughProvider(client, profile, credential_of(account)))
 
 
 def translated(provider: Provider) -> Provider:
     """Return `provider` with the operations that translation adds."""
     return TranslatingProvider(provider, TRANSLATIONS)
-
-
-def _anthropic(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, ANTHROPIC)
-
-
-def _azure(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, azure_operations(account, _openai_operations(account)))
-
-
-def _bedrock(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, amazon_operations())
-
-
-def _openai(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, _openai_operations(account))
-
-
-def _stability(client: HttpClient, account: Account) -> Provider:
-    return _passing(client, account, STABILITY)
-
-
-def _vertex(client: HttpClient, account: Account) -> Provider:
-    return _speaking(client, account, vertex_operations(_openai_operations(account)))
-
-
-def _speaking(client: HttpClient, account: Account, specs: Operations) -> PassthroughProvider:
-    """Return a provider for `account` with those of the operations `specs` that its row names."""
-    named = account.row.operations
-    own = {operation: how for operation, how in specs.items() if operation in named}
-    return _passing(client, account, Profile(account.name, own))
-
-
-def _passing(client: HttpClient, account: Account, profile: Profile) -> PassthroughProvider:
-    """Return a provider for `account` by `profile`, with the account's name and timeout."""
-    between_bytes_s = account.timeouts.between_bytes_s
-    own = replace(profile, name=account.name, between_bytes_s=between_bytes_s)
-    return PassthroughProvider(client, own, credential_of(account))
-
-
-def _openai_operations(account: Account) -> Operations:
-    """OpenAI's operations, asked for and counted as the row of `account` says."""
-    row = account.row
-    return openai_operations(
-        running_usage=row.running_usage,
-        stream_usage=row.stream_usage,
-        counting=counting_of(row),
-    )
 
 
 def counting_of(row: ProviderRow) -> Counting:
@@ -119,16 +91,3 @@ def credential_of(account: Account) -> Credential:
     key = account.secret.reveal()
     header = account.row.header
     return KeyCredential(header.encode(), key) if header else KeyCredential.bearer(key)
-
-
-DRIVERS: Mapping[str, Factory] = MappingProxyType(
-    {
-        "openai": _openai,
-        "anthropic": _anthropic,
-        "azure": _azure,
-        "bedrock": _bedrock,
-        "stability": _stability,
-        "vertex": _vertex,
-    }
-)
-"""Driver of a row -> factory of its provider."""

@@ -76,7 +76,11 @@ def this_machine() -> Machine:
         with suppress(ValueError, OSError):  # macOS says "infinity" and means less
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             soft = most
-    return Machine(soft, _open_now(), memory_bytes())
+    try:
+        now_open = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except OSError:
+        now_open = 64  # an estimate, where the system does not tell
+    return Machine(soft, now_open, memory_bytes())
 
 
 def fit(gateway: Gateway, machine: Machine) -> Fit:
@@ -146,11 +150,3 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return []  # there is no such thing here
-
-
-def _open_now() -> int:
-    """Return the number of open descriptors; an estimate where the system does not tell."""
-    try:
-        return sum(1 for _ in Path("/proc/self/fd").iterdir())
-    except OSError:
-        return 64

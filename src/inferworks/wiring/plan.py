@@ -86,7 +86,10 @@ def make_plan(
     places: dict[ModelId, list[Place]] = {model: [Own(model)] for model in own}
     named: dict[str, Place] = {f"{OWN}/{model}": Own(model) for model in own}
     for upstream in config.upstream:
-        found: Sequence[tuple[str, Place]] = _stand_ins(upstream)
+        # stand in for a faulty upstream's models, so that references to them are not faults, too
+        names = [ModelId(_renamed(model)[0]) for model in upstream.models]
+        found: Sequence[tuple[str, Place]]
+        found = [(f"{upstream.name}/{name}", Own(name)) for name in names]
         with mistakes.noted():
             account = account_of(upstream, _row(upstream, catalog, day), environment)
             check_driver(account)
@@ -157,19 +160,18 @@ def _row(upstream: Upstream, catalog: ProviderCatalog, day: dt.date) -> Provider
         raise ConfigError(f"upstream {upstream.name}: {error}") from None
 
 
-def _stand_ins(upstream: Upstream) -> Sequence[tuple[str, Place]]:
-    """Places for the models of a faulty upstream, so that references to them are not faults, too."""
-    names = [ModelId(_renamed(model)[0]) for model in upstream.models]
-    return [(f"{upstream.name}/{name}", Own(name)) for name in names]
-
-
 def _offers(
     upstream: Upstream, account: Account, rates_of: RatesOf, day: dt.date
 ) -> Iterable[Offer]:
     """An offer for each model of `upstream`."""
     models = [_renamed(model) for model in upstream.models]
     _refuse_twice(f"upstream {upstream.name}: model", [name for name, _ in models])
-    own_rates = _own_rates(upstream)
+    own_rates: Rates | None = None
+    prices = (upstream.input_price, upstream.output_price)
+    if all(prices):
+        own_rates = Rates(*(int(Decimal(price) * PICO / 10**6) for price in prices))
+    elif any(prices):
+        raise ConfigError(f"upstream {upstream.name}: set input_price and output_price, or neither")
     for name, upstream_name in models:
         yield Offer(
             id=OfferId(f"{upstream.name}/{name}"),
@@ -192,17 +194,6 @@ def _offers(
 def _renamed(model: str | Renamed) -> tuple[str, str]:
     """A model's name here and at its upstream."""
     return (model, model) if isinstance(model, str) else (model.name, model.upstream)
-
-
-def _own_rates(upstream: Upstream) -> Rates | None:
-    """The prices that `upstream` names; None when it names none."""
-    prices = (upstream.input_price, upstream.output_price)
-    if not any(prices):
-        return None
-    if not all(prices):
-        raise ConfigError(f"upstream {upstream.name}: set input_price and output_price, or neither")
-    input_pico, output_pico = (int(Decimal(price) * PICO / 10**6) for price in prices)
-    return Rates(input_pico, output_pico)
 
 
 def _chosen(

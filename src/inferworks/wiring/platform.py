@@ -32,7 +32,7 @@ from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.route import Router
-from inferworks.config import Config, Leave
+from inferworks.config import Config
 from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
@@ -41,11 +41,10 @@ from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
-from inferworks.wiring.machine import Fit, fit, start_threads, this_machine
+from inferworks.wiring.machine import fit, start_threads, this_machine
 from inferworks.wiring.model_catalog import Catalogue
 from inferworks.wiring.observing import (
     Observing,
@@ -127,18 +126,22 @@ async def open_platform(
         followed = stack.enter_context(closing(FollowedAccounts(folder.accounts)))
         keyring = stack.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
         await start_threads()
-        fitted = _said_fit(fit(config.gateway, this_machine()))
+        fitted = fit(config.gateway, this_machine())
+        _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.told)
         most = fitted.calls
         of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
         limiter = ConcurrencyLimiter(most, of_a_key)
-        drains = Drains(_drain_limits(config.leave))
+        leave = config.leave
+        drains = Drains(DrainLimits(leave.drains, leave.drain_s, leave.drain_bytes))
         tariffs = PricingTable(followed, lambda: planner.rates.newest)
         access = stack.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
-        meter = _meter(config, journal, clock, observing)
+        every_s, watch = config.meter.checkpoint_s, observing.watch
+        meter = Meter(journal, clock, checkpoint_s=every_s, watch=watch)
         health = Health(clock.carried(), plan.breaker)
-        telling = traces if config.observe.traces_to_replicas else None
-        own = _traced(own_provider(client, token), telling)
+        own = own_provider(client, token)
+        if traces is not None and config.observe.traces_to_replicas:
+            own = TracedProvider(own, traces.traceparent)
 
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
@@ -208,21 +211,6 @@ async def _watch(journal: Journal, work: Work) -> None:
     raise JournalError("the journal's writer has ended")
 
 
-def _said_fit(fitted: Fit) -> Fit:
-    """`fitted`, told in the log."""
-    _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.told)
-    return fitted
-
-
-def _drain_limits(leave: Leave) -> DrainLimits:
-    return DrainLimits(at_once=leave.drains, seconds=leave.drain_s, n_bytes=leave.drain_bytes)
-
-
-def _traced(provider: Provider, traces: Traces | None) -> Provider:
-    """Return `provider` with requests that carry the trace context, if there are `traces`."""
-    return provider if traces is None else TracedProvider(provider, traces.traceparent)
-
-
 @contextmanager
 def _port(host: str, port: int) -> Iterator[socket.socket]:
     """The port to listen on, taken before anything is written."""
@@ -248,11 +236,6 @@ def _first_key(accounts: Accounts, clock: Clock) -> str | None:
     key, secret = mint(customer.id, now_ns, name="made by the first start")
     accounts.add_key(key)
     return secret
-
-
-def _meter(config: Config, journal: Journal, clock: Clock, observing: Observing) -> Meter:
-    checkpoint_s, watch = config.meter.checkpoint_s, observing.watch
-    return Meter(journal, clock, checkpoint_s=checkpoint_s, watch=watch)
 
 
 @asynccontextmanager

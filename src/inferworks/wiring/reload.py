@@ -61,7 +61,15 @@ class ConfigSource:
         keys = (key for u in config.upstream for key in (u.key, u.client_secret))
         files = [key.removeprefix("file:") for key in keys if key.startswith("file:")]
         files += [f for u in config.upstream for f in (u.ca_file, u.credentials) if f]
-        return tuple(_stamp(path) for path in (self.path, *(Path(f).expanduser() for f in files)))
+        stamps: list[object] = []
+        for path in (self.path, *(Path(f).expanduser() for f in files)):
+            try:
+                status = path.stat()
+            except OSError:
+                stamps.append(None)
+            else:
+                stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return tuple(stamps)
 
 
 class Reloader:
@@ -99,7 +107,11 @@ class Reloader:
 
     async def _look(self) -> None:
         """Take in the source if it changed since it was last looked at, or if that was asked for."""
-        seen = await self._stamped()
+        if self._stamping is None or self._stamping.done():
+            config = self._config
+            self._stamping = beside("configuration-stamps", lambda: self._source.stamp(config))
+        await asyncio.wait({self._stamping}, timeout=_EVERY_S)
+        seen = self._stamping.result() if self._stamping.done() else None  # not to be read now
         if (seen is None or seen == self._seen) and not self._asked.is_set():
             return
         await self._give_up()
@@ -118,14 +130,6 @@ class Reloader:
         if self._taking is not None:
             self._taking.cancel()
             await asyncio.wait({self._taking})
-
-    async def _stamped(self) -> Stamp | None:
-        """Return the stamp of the source; None while it cannot be read."""
-        if self._stamping is None or self._stamping.done():
-            config = self._config
-            self._stamping = beside("configuration-stamps", lambda: self._source.stamp(config))
-        await asyncio.wait({self._stamping}, timeout=_EVERY_S)
-        return self._stamping.result() if self._stamping.done() else None
 
     async def _take_in(self) -> None:
         """Apply the present configuration of the source, all of it or nothing."""
@@ -171,11 +175,3 @@ def needs_restart(before: Config, after: Config) -> list[str]:
 def _value(config: Config, name: str) -> object:
     section, _, field = name.partition(".")
     return getattr(getattr(config, section), field)
-
-
-def _stamp(path: Path) -> object:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -47,18 +47,28 @@ def scrub(folder: DataFolder, lake: LakeStore, *, thorough: bool) -> Generator[P
     if folder.journal.exists():
         yield from scrub_journal(folder.journal, thorough=thorough)
     yield from scrub_lake(lake, folder.journal)
-    parts: tuple[tuple[str, Path, Callable[[Path], tuple[int, list[str]]]], ...] = (
-        ("accounts", folder.accounts, _accounts),
-        ("books", folder.books, _books),
-        ("ledger", folder.ledger, _ledger),
-    )
-    for part, path, read in parts:
+    for part in ("accounts", "books", "ledger"):
+        path: Path = getattr(folder, part)
         if path.exists():
             try:
-                rows, findings = read(path)
+                rows, findings = _checked(part, path)
             except (UserError, BooksError) as error:
                 rows, findings = 0, [str(error)]
             yield Piece(part, rows, path.stat().st_size, tuple(findings))
+
+
+def _checked(part: str, path: Path) -> tuple[int, list[str]]:
+    """The number of rows of one of our databases, and what is damaged there."""
+    if part == "accounts":
+        with closing(SqliteAccounts(path, read_only=True)) as accounts:
+            return accounts.check()
+    if part == "books":
+        with BookStore(path, read_only=True) as books:
+            return books.check()
+    with Ledger(path, read_only=True) as ledger:
+        records = len(ledger.chain())
+        broken = [f"{path} is damaged: {finding}" for finding in audit_kept(ledger)]
+        return records, [*ledger.check(), *broken]
 
 
 def summed(pieces: Iterable[Piece]) -> list[Scrubbed]:
@@ -82,7 +92,15 @@ def scrubbing(
 
     def life(work: Work) -> None:
         while not stopped.is_set():
-            if _pass(settings, folder, lake, work, stopped):
+            is_sound = True
+            with closing(scrub(folder, lake, thorough=False)) as pieces:
+                for piece in pieces:
+                    for finding in piece.findings:
+                        is_sound = False
+                        work.failed(DamagedError(finding))
+                    if stopped.wait(piece.bytes / settings.bytes_per_s):
+                        return
+            if is_sound:
                 work.succeeded()
             stopped.wait(settings.every_s)
 
@@ -93,35 +111,3 @@ def scrubbing(
         stopped.set()
         if thread:
             thread.join(_LEAVE_S)
-
-
-def _pass(
-    settings: Scrub, folder: DataFolder, lake: LakeStore, work: Work, stopped: threading.Event
-) -> bool:
-    """Read everything once, without haste; whether it came to its end and nothing was wrong."""
-    is_sound = True
-    with closing(scrub(folder, lake, thorough=False)) as pieces:
-        for piece in pieces:
-            for finding in piece.findings:
-                is_sound = False
-                work.failed(DamagedError(finding))
-            if stopped.wait(piece.bytes / settings.bytes_per_s):
-                return False
-    return is_sound
-
-
-def _accounts(path: Path) -> tuple[int, list[str]]:
-    with closing(SqliteAccounts(path, read_only=True)) as accounts:
-        return accounts.check()
-
-
-def _books(path: Path) -> tuple[int, list[str]]:
-    with BookStore(path, read_only=True) as books:
-        return books.check()
-
-
-def _ledger(path: Path) -> tuple[int, list[str]]:
-    with Ledger(path, read_only=True) as ledger:
-        records = len(ledger.chain())
-        broken = [f"{path} is damaged: {finding}" for finding in audit_kept(ledger)]
-        return records, [*ledger.check(), *broken]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ from inferworks.meter.events import Reported, envelope
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.metering import KEY_VARIABLE, retraction, send
+
+Result = TypeVar("Result")
 
 _BATCH = 1000
 """Events in one request to a running gateway."""
@@ -34,7 +37,9 @@ def record_usage(reports: Sequence[Reported], folder: DataFolder) -> Received:
         if instance is not None:
             return _sent(list(map(envelope, reports)), instance, os.environ)
         with folder.hold():
-            return asyncio.run(_journaled(reports, folder))
+            return asyncio.run(
+                _journaled(folder, lambda journal: record_reported(journal, reports))
+            )
     except (JournalError, UpstreamError) as error:
         raise UserError(f"{error}; correct that and import again: nothing counts twice") from error
 
@@ -50,28 +55,27 @@ def retract_usage(names: Sequence[tuple[str, str]], reason: str, folder: DataFol
             events = [retraction(source, id_, reason) for source, id_ in names]
             return _sent(events, instance, os.environ)
         with folder.hold():
-            return asyncio.run(_retracted(names, reason, folder))
+            found = asyncio.run(
+                _journaled(
+                    folder,
+                    lambda journal: retract(
+                        journal, {reason: names}, at_ns=SystemClock().now_ns(), by=current_user()
+                    ),
+                )
+            )
+            return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
     except (JournalError, UpstreamError) as error:
         raise UserError(
             f"{error}; correct that and try again: nothing is retracted twice"
         ) from error
 
 
-async def _journaled(reports: Sequence[Reported], folder: DataFolder) -> Received:
-    """Write to the journal, which no other process has open: all of `reports` in one transaction."""
+async def _journaled(folder: DataFolder, write: Callable[[Journal], Awaitable[Result]]) -> Result:
+    """Return what `write` does with the journal, which no other process has open."""
     journal = Journal(SqliteStore(folder.journal))
     journal.start()
     with closing(journal):
-        return await record_reported(journal, reports)
-
-
-async def _retracted(names: Sequence[tuple[str, str]], reason: str, folder: DataFolder) -> Received:
-    journal = Journal(SqliteStore(folder.journal))
-    journal.start()
-    with closing(journal):
-        now_ns = SystemClock().now_ns()
-        found = await retract(journal, {reason: names}, at_ns=now_ns, by=current_user())
-    return Received(len(names), len(found.retracted), len(names) - len(found.retracted), 0)
+        return await write(journal)
 
 
 def _sent(
