@@ -140,7 +140,15 @@ class AccessLog:
             if not self._ended:
                 time.sleep(_GATHER_S)
             self._wake.clear()  # before the queue is emptied: what comes later wakes again
-            lines = [self._line(self._fields(ended)) for ended in _taken(self._queue)]
+            taken = [self._queue.popleft() for _ in range(len(self._queue))]
+            lines = [
+                self._line(
+                    fields_of_refused(ended)
+                    if isinstance(ended, RefusedRequest)
+                    else fields_of(ended, self._cost(ended))
+                )
+                for ended in taken
+            ]
             if not lines:
                 continue
             work.begun()
@@ -151,17 +159,6 @@ class AccessLog:
                 work.failed(error)
             else:
                 work.succeeded()
-
-    def _fields(self, ended: Usage | RefusedRequest) -> Fields:
-        if isinstance(ended, RefusedRequest):
-            return fields_of_refused(ended)
-        return fields_of(ended, self._cost(ended))
-
-
-def _taken(queue: deque[Usage | RefusedRequest]) -> Iterator[Usage | RefusedRequest]:
-    """Take the lines that are in `queue` now; later ones wait for the next call."""
-    for _ in range(len(queue)):
-        yield queue.popleft()
 
 
 def fields_of(usage: Usage, cost: tuple[int, str] | None) -> Fields:
@@ -227,18 +224,16 @@ def json_line(fields: Fields) -> str:
 
 def text_line(fields: Fields) -> str:
     """The line as `name=value`, a value in quotes where it needs them (logfmt)."""
-    return " ".join(
-        [
-            f"{name}={_quoted(value) if isinstance(value, str) else _number(value)}"
-            for name, value in fields.items()
-        ]
-    )
-
-
-def _number(value: Any) -> str:
-    if value is True:
-        return "true"
-    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
+    pairs = []
+    for name, value in fields.items():
+        if isinstance(value, str):
+            text = _quoted(value)
+        elif isinstance(value, msgspec.Raw):
+            text = bytes(value).decode()
+        else:
+            text = "true" if value is True else str(value)
+        pairs.append(f"{name}={text}")
+    return " ".join(pairs)
 
 
 @lru_cache(4096)

@@ -161,13 +161,45 @@ class CallMetrics:
         """All that was counted, as metrics."""
         calls = [(_Call(*key), counts) for key, counts in list(self._calls.items())]
         attempts = [(_Attempt(*key), counts) for key, counts in list(self._attempts.items())]
-        yield Family(CALLS, _counted_calls(calls))
+        yield _summed(
+            CALLS,
+            (
+                (
+                    (
+                        *_labels(c),
+                        str(c.outcome),
+                        str(c.confidence),
+                        "true" if c.stream else "false",
+                    ),
+                    n.calls,
+                )
+                for c, n in calls
+            ),
+        )
         yield _merged(REQUEST_DURATION, ((_labels(c), n.duration) for c, n in calls))
         yield _merged(FIRST_TOKEN, ((_labels(c)[:3], n.first_token) for c, n in calls))
         yield _merged(PER_TOKEN, ((_labels(c)[:3], n.per_token) for c, n in calls))
         yield _merged(ATTEMPT_DURATION, ((_tried(a), n.duration) for a, n in attempts))
-        yield _merged(TOKEN_USAGE, _token_usage(attempts))
-        yield _summed(TOKEN_PARTS, _token_parts(attempts))
+        yield _merged(
+            TOKEN_USAGE,
+            (
+                ((*_tried(a)[:3], side), tokens)
+                for a, n in attempts
+                for side, tokens in (("input", n.input), ("output", n.output))
+            ),
+        )
+        yield _summed(
+            TOKEN_PARTS,
+            (
+                ((*_tried(a)[:3], part), tokens)
+                for a, n in attempts
+                for part, tokens in (
+                    ("cache_read", n.cache_read),
+                    ("cache_write", n.cache_write),
+                    ("reasoning", n.reasoning),
+                )
+            ),
+        )
         yield _summed(RETRIES, (((_labels(c)[0], c.model), n.retries) for c, n in calls))
 
     def _new_call(self, usage: Usage, provider: str) -> _CallCounts:
@@ -204,34 +236,6 @@ def _tried(attempt: _Attempt) -> tuple[str, str, str, str]:
         attempt.model,
         error if failed else "",
     )
-
-
-def _counted_calls(calls: Iterable[tuple[_Call, _CallCounts]]) -> Iterator[Sample]:
-    sums: dict[tuple[str, ...], int] = {}
-    for call, counts in calls:
-        stream = "true" if call.stream else "false"
-        labels = (*_labels(call), str(call.outcome), str(call.confidence), stream)
-        sums[labels] = sums.get(labels, 0) + counts.calls
-    return (Sample(labels, number) for labels, number in sums.items())
-
-
-def _token_usage(
-    attempts: Iterable[tuple[_Attempt, _AttemptCounts]],
-) -> Iterator[tuple[tuple[str, ...], Histogram]]:
-    for attempt, counts in attempts:
-        labels = _tried(attempt)[:3]
-        yield (*labels, "input"), counts.input
-        yield (*labels, "output"), counts.output
-
-
-def _token_parts(
-    attempts: Iterable[tuple[_Attempt, _AttemptCounts]],
-) -> Iterator[tuple[tuple[str, ...], int]]:
-    for attempt, counts in attempts:
-        labels = _tried(attempt)[:3]
-        yield (*labels, "cache_read"), counts.cache_read
-        yield (*labels, "cache_write"), counts.cache_write
-        yield (*labels, "reasoning"), counts.reasoning
 
 
 def _merged(metric: Metric, parts: Iterable[tuple[tuple[str, ...], Histogram]]) -> Family:

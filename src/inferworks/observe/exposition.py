@@ -5,7 +5,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from inferworks.observe.metric import Family, Histogram, Metric
@@ -16,22 +16,22 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 def exposition(families: Iterable[Family]) -> bytes:
     """All of `families`, each with its help and type; a metric without samples is left out."""
-    return "".join(line for family in families for line in _family(family)).encode()
-
-
-def _family(family: Family) -> Iterator[str]:
-    metric = family.metric
-    lines = [line for labels, value in family.samples for line in _sample(metric, labels, value)]
-    if lines:
-        yield f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.kind}\n"
-        yield from lines
-
-
-def _sample(metric: Metric, labels: Sequence[str], value: int | Histogram) -> Iterator[str]:
-    pairs = _pairs(metric.labels, labels)
-    if isinstance(value, Histogram):
-        return _histogram(metric, pairs, value)
-    return iter([f"{metric.name}{_braced(pairs)} {_scaled(value, metric.scale)}\n"])
+    written: list[str] = []
+    for metric, samples in families:
+        lines: list[str] = []
+        for labels, value in samples:
+            given = zip(metric.labels, labels, strict=True)  # an empty label is as good as none
+            named = [f'{name}="{text.translate(_ESCAPES)}"' for name, text in given if text]
+            pairs = ",".join(named)
+            if isinstance(value, Histogram):
+                lines += _histogram(metric, pairs, value)
+            else:
+                lines.append(f"{metric.name}{_braced(pairs)} {_scaled(value, metric.scale)}\n")
+        if lines:
+            written.append(f"# HELP {metric.name} {metric.help}\n")
+            written.append(f"# TYPE {metric.name} {metric.kind}\n")
+            written += lines
+    return "".join(written).encode()
 
 
 def _histogram(metric: Metric, pairs: str, histogram: Histogram) -> Iterator[str]:
@@ -48,12 +48,6 @@ def _histogram(metric: Metric, pairs: str, histogram: Histogram) -> Iterator[str
     yield f'{metric.name}_bucket{{{before}le="+Inf"}} {so_far}\n'
     yield f"{metric.name}_sum{_braced(pairs)} {_scaled(total, metric.scale)}\n"
     yield f"{metric.name}_count{_braced(pairs)} {so_far}\n"
-
-
-def _pairs(names: Sequence[str], values: Sequence[str]) -> str:
-    """Labels as they are written; an empty one is as good as none, and left out."""
-    given = zip(names, values, strict=True)
-    return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in given if value)
 
 
 def _braced(pairs: str) -> str:

@@ -25,14 +25,10 @@ class Registry:
     async def text(self) -> bytes:
         """Everything, in Prometheus' text format; written in a thread, for it may take milliseconds."""
         readings = self.read()
-        return await asyncio.to_thread(self._text, readings)
-
-    def _text(self, readings: Gauges) -> bytes:
-        return exposition(
-            chain(
-                self.calls.families(),
-                families(readings),
-                self.commits.families(),
-                process_families(self.started_ns),
-            )
+        told = chain(
+            self.calls.families(),
+            families(readings),
+            self.commits.families(),
+            process_families(self.started_ns),
         )
+        return await asyncio.to_thread(exposition, told)

@@ -79,7 +79,10 @@ class Transcripts:
                 self._append(transcript)
                 self._failing = False
             except OSError as error:
-                self._drop(error)
+                self.dropped += 1
+                if not self._failing:  # say why, once until it works again
+                    _log.warning("transcripts cannot be kept: %s", error)
+                self._failing = True
             work.succeeded()
 
     def _append(self, transcript: Transcript) -> None:
@@ -97,13 +100,6 @@ class Transcripts:
                 with suppress(OSError):
                     file.truncate(size)  # no line comes after half of one
                 raise
-
-    def _drop(self, error: OSError) -> None:
-        """Count one that cannot be kept; say why, once until it works again."""
-        self.dropped += 1
-        if not self._failing:
-            _log.warning("transcripts cannot be kept: %s", error)
-        self._failing = True
 
 
 class Transcript:

@@ -49,7 +49,10 @@ class SdkExporter:
     def export(self, spans: Sequence[Span]) -> None:
         """Queue the spans of a call, all or none, as its caller's trace and the SDK's sampler say."""
         call = spans[0]
-        context = _context(call.parent)
+        context = None  # that of the SDK in which the call begins
+        if call.parent is not None:
+            above = NonRecordingSpan(_span_context(call.parent, remote=True))
+            context = set_span_in_context(above, Context())
         result = self._sampler.should_sample(context, call.trace_id, call.name, SpanKind.SERVER)
         if result.decision is Decision.RECORD_AND_SAMPLE:
             for span in spans:
@@ -82,13 +85,6 @@ def otlp_exporter(url: str, environment: Mapping[str, str]) -> SdkExporter:
     """Sends to the collector at `url`; where that is empty, to where the SDK's variables say."""
     endpoint = url.rstrip("/") + _TRACES_PATH if url else None
     return SdkExporter(OTLPSpanExporter(endpoint=endpoint), environment)
-
-
-def _context(parent: Parent | None) -> Context | None:
-    """The context of the SDK in which a span of ours begins."""
-    if parent is None:
-        return None
-    return set_span_in_context(NonRecordingSpan(_span_context(parent, remote=True)), Context())
 
 
 def _span_context(of: Parent, *, remote: bool) -> SpanContext:
