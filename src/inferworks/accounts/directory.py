@@ -125,7 +125,13 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
             stretches[one.customer].append(one)
         if not stretches:
             return tuple(plans)
-        kept = [plan for plan in plans if not _within(plan.effective_ns, stretches[plan.customer])]
+        kept = [
+            plan
+            for plan in plans
+            if not any(
+                one.from_ns <= plan.effective_ns < one.until_ns for one in stretches[plan.customer]
+            )
+        ]
         for customer, own in stretches.items():
             for one in own:
                 before = plan_at(plans, customer, one.from_ns)
@@ -235,10 +241,6 @@ def refuse_circle(directory: Directory, merge: Merge) -> None:
                 f"{merge.into} counts as {merge.customer} itself from {_day(at_ns)} on; a customer "
                 "cannot be merged with one that was merged with it"
             )
-
-
-def _within(at_ns: int, stretches: Iterable[Counted]) -> bool:
-    return any(one.from_ns <= at_ns < one.until_ns for one in stretches)
 
 
 def _day(at_ns: int) -> str:

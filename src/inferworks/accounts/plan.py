@@ -16,7 +16,7 @@ past would move).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -108,7 +108,24 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
     def __post_init__(self) -> None:
-        _check(self)
+        if min(self.subscription_pico, self.minimum_pico) < 0:
+            raise MoneyError("a subscription or a minimum cannot be negative")
+        seen: set[tuple[Unit, ModelId | None]] = set()
+        for price in self.prices:
+            _check_price(price)
+            for model in price.models or (None,):
+                if (price.unit, model) in seen:
+                    named = model or "any model"
+                    raise UserError(f"two prices for {price.unit} of {named}; keep one")
+                seen.add((price.unit, model))
+        for discount in self.discounts:
+            match discount:
+                case PercentOff(numerator=numerator, denominator=denominator):
+                    if not 0 <= numerator <= denominator or not denominator:
+                        raise UserError("a discount is between 0 and 100 percent")
+                case AmountOff(pico=pico):
+                    if pico < 0:
+                        raise MoneyError("a discount cannot be negative; raise the price instead")
 
     @property
     def sha256(self) -> str:
@@ -216,20 +233,6 @@ def plan_at(plans: Iterable[PricePlan], customer: CustomerId, at_ns: int) -> Pri
     return max(in_force, key=lambda plan: plan.effective_ns, default=None)
 
 
-def _check(terms: Terms) -> None:
-    if min(terms.subscription_pico, terms.minimum_pico) < 0:
-        raise MoneyError("a subscription or a minimum cannot be negative")
-    seen: set[tuple[Unit, ModelId | None]] = set()
-    for price in terms.prices:
-        _check_price(price)
-        for model in price.models or (None,):
-            if (price.unit, model) in seen:
-                raise UserError(f"two prices for {price.unit} of {model or 'any model'}; keep one")
-            seen.add((price.unit, model))
-    for discount in terms.discounts:
-        _check_discount(discount)
-
-
 def _check_price(price: Price) -> None:
     if price.unit not in PRICED_BY:
         raise UserError(f"{price.unit} cannot be sold; choose one of: {', '.join(PRICED_BY)}")
@@ -243,26 +246,12 @@ def _check_price(price: Price) -> None:
                 raise UserError(f"{price.unit}: a package has at least one unit")
             amounts = [pico]
         case Graduated(tiers=tiers) | Volume(tiers=tiers):
-            _check_tiers(price.unit, tiers)
+            bounds = [tier.up_to for tier in tiers]
+            if not bounds or bounds[-1] is not None or None in bounds[:-1]:
+                raise UserError(f"{price.unit}: the last tier, and only that, has no up_to")
+            limits = [0, *(bound for bound in bounds if bound is not None)]
+            if any(after <= before for before, after in pairwise(limits)):
+                raise UserError(f"{price.unit}: each tier must end above the one before")
             amounts = [tier.pico_per_unit for tier in tiers]
     if min(amounts) < 0:
         raise MoneyError(f"{price.unit}: a price cannot be negative")
-
-
-def _check_tiers(unit: Unit, tiers: Sequence[Tier]) -> None:
-    bounds = [tier.up_to for tier in tiers]
-    if not bounds or bounds[-1] is not None or None in bounds[:-1]:
-        raise UserError(f"{unit}: the last tier, and only that, has no up_to")
-    limits = [0, *(bound for bound in bounds if bound is not None)]
-    if any(after <= before for before, after in pairwise(limits)):
-        raise UserError(f"{unit}: each tier must end above the one before")
-
-
-def _check_discount(discount: Discount) -> None:
-    match discount:
-        case PercentOff(numerator=numerator, denominator=denominator):
-            if not 0 <= numerator <= denominator or not denominator:
-                raise UserError("a discount is between 0 and 100 percent")
-        case AmountOff(pico=pico):
-            if pico < 0:
-                raise MoneyError("a discount cannot be negative; raise the price instead")

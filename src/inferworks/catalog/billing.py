@@ -230,9 +230,20 @@ class Billing:
 
     def said(self, text: str, family: str = "") -> Said:
         """Parse `text` of a meter or a description; `family` is the part of a name that it may omit."""
+        if len(text) > _LONGEST:
+            return NOTHING_SAID
         key = (text, family)
         if key not in self._said:
-            self._said[key] = self._read(text, family)
+            means: set[Means] = set()
+            models: list[Named] = []
+            known = _UNCACHED.sub("uncached", _AWS_REGION.sub("", text))
+            for segment in self._segments(known):
+                pieces = [self._piece(piece) for piece in _pieces(segment)]
+                means.update(*(found for _, found in pieces))
+                models += self._candidates(segment, pieces, family)
+            if _squeezed(text) in self._billed:
+                models = [Named(self.model(text), certain=True)]
+            self._said[key] = Said(frozenset(means), tuple(dict.fromkeys(models)))
         return self._said[key]
 
     def billed_as(self, model: str) -> tuple[ModelName, ...]:
@@ -245,19 +256,6 @@ class Billing:
             for given in (row.names, row.services, row.providers)
         )
         return _FormedRow(names, services, providers, row.family)
-
-    def _read(self, text: str, family: str) -> Said:
-        if len(text) > _LONGEST:
-            return NOTHING_SAID
-        means: set[Means] = set()
-        models: list[Named] = []
-        for segment in self._segments(_UNCACHED.sub("uncached", _AWS_REGION.sub("", text))):
-            pieces = [self._piece(piece) for piece in _pieces(segment)]
-            means.update(*(found for _, found in pieces))
-            models += self._candidates(segment, pieces, family)
-        if _squeezed(text) in self._billed:
-            models = [Named(self.model(text), certain=True)]
-        return Said(frozenset(means), tuple(dict.fromkeys(models)))
 
     def _segments(self, text: str) -> Iterator[str]:
         """`text` cut where one thing ends and another begins."""
@@ -291,7 +289,11 @@ class Billing:
             return
         brief = bool(family) and pieces[0][0][0].isdigit()
         means = frozenset().union(*(found for _, found in pieces))
-        is_id = not means.isdisjoint(_DIRECTED) and _looks_like_an_id(segment)
+        is_id = not means.isdisjoint(_DIRECTED) and any(
+            # as models' ids are written, `solora-atlas-5.5`, and as no region is
+            _ID.fullmatch(word) and not _REGION_ID.fullmatch(word)
+            for word in segment.casefold().split()
+        )
         for kept in (_KINDS | {Means.KIND}, _KINDS, frozenset[Means]()):
             left = [piece for piece, found in pieces if found <= kept]
             model = self.model(" ".join([family, *left] if brief else left))
@@ -405,12 +407,6 @@ def _plain(text: str) -> str:
 
 def _pieces(text: str) -> list[str]:
     return [piece for piece in re.split(r"[\W_]+", text) if piece]
-
-
-def _looks_like_an_id(segment: str) -> bool:
-    """Return whether a word is written as models' ids are, `solora-atlas-5.5`, and as no region is."""
-    words = segment.casefold().split()
-    return any(_ID.fullmatch(word) and not _REGION_ID.fullmatch(word) for word in words)
 
 
 def _squeezed(text: str) -> str:

@@ -69,16 +69,14 @@ def _rate_of(unit: BillableUnit, listed: types.ModelPrice) -> prices.ListRate | 
     """Return the rate `listed` for `unit`, by the first of its names that has a price."""
     for name in unit.listed:
         value = getattr(listed, data_units.unit_data[name]["price_key"])
-        if value is not None:
-            return _rate(value, data_units.unit_data[name]["per"] * unit.per_listed)
+        if value is None:
+            continue
+        per = data_units.unit_data[name]["per"] * unit.per_listed
+        if isinstance(value, Decimal):
+            return prices.ListRate(str(value), per)
+        tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in value.tiers)
+        return prices.ListRate(str(value.base), per, tiers)
     return None
-
-
-def _rate(value: Decimal | types.TieredPrices, per: int) -> prices.ListRate:
-    if isinstance(value, Decimal):
-        return prices.ListRate(str(value), per)
-    tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in value.tiers)
-    return prices.ListRate(str(value.base), per, tiers)
 
 
 def _pattern(match: types.MatchLogic) -> prices.Pattern:

@@ -53,7 +53,17 @@ def list_prices(folder: Path) -> ListPrices:
     pinned = pins(folder)
     if not pinned:
         return ListPrices([(0, PriceList(shipped_book()))])
-    return ListPrices([(pin.effective_ns, PriceList(_kept(folder, pin))) for pin in pinned])
+    kept = []
+    for pin in pinned:
+        path = _path(folder, pin)
+        try:
+            book = msgspec.json.decode(path.read_bytes(), type=PriceBook)
+        except (OSError, msgspec.DecodeError) as error:
+            raise UserError(f"{path}: cannot be read: {error}; restore it from a backup") from error
+        if book_sha256(book) != pin.sha256:
+            raise UserError(f"{path}: was altered since it was pinned; restore it from a backup")
+        kept.append((pin.effective_ns, PriceList(book)))
+    return ListPrices(kept)
 
 
 def shipped_book() -> PriceBook:
@@ -101,17 +111,6 @@ def pin(folder: Path, book: PriceBook, effective_ns: int) -> Pin:
 
 
 _PINS = "pins.json"
-
-
-def _kept(folder: Path, pin: Pin) -> PriceBook:
-    path = _path(folder, pin)
-    try:
-        book = msgspec.json.decode(path.read_bytes(), type=PriceBook)
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; restore it from a backup") from error
-    if book_sha256(book) != pin.sha256:
-        raise UserError(f"{path}: was altered since it was pinned; restore it from a backup")
-    return book
 
 
 def _path(folder: Path, pin: Pin) -> Path:

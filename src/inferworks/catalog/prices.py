@@ -23,7 +23,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
@@ -192,7 +191,8 @@ class PriceList:
         if found is None:
             return None
         provider_id, listed = found
-        rates = _in_force(listed.prices, at_ns)
+        active = (dated for dated in reversed(listed.prices) if dated.active(at_ns))
+        rates = next(active, listed.prices[0]).rates if listed.prices else {}
         return ListPrice(provider_id, listed.id, rates, self.sha256) if rates else None
 
     def sellers(self, model: str) -> list[str]:
@@ -201,28 +201,17 @@ class PriceList:
         return [name for name in names if self._find(name, model.lower()) is not None]
 
     def _find(self, provider: str, model: str) -> tuple[str, ListedModel] | None:
-        seller = self._provider(provider)
+        wanted = provider.lower().strip()
+        matching = (p for p in self.book.providers if p.match and fits(p.match, wanted))
+        seller = self._providers.get(wanted) or next(matching, None)
         if seller is None:
             return None
-        for name in dict.fromkeys((model, _COMPACT_DATE.sub(_dashed, model))):
-            listed = self._listed(seller, name)
-            if listed is not None:
-                return seller.id, listed
-        return None
-
-    def _provider(self, name: str) -> ListedProvider | None:
-        wanted = name.lower().strip()
-        if wanted in self._providers:
-            return self._providers[wanted]
-        candidates = (p for p in self.book.providers if p.match and fits(p.match, wanted))
-        return next(candidates, None)
-
-    def _listed(self, seller: ListedProvider, model: str) -> ListedModel | None:
         others = (self._providers[p] for p in seller.sells_models_of if p in self._providers)
-        for provider in (seller, *others):
-            for listed in provider.models:
-                if fits(listed.match, model):
-                    return listed
+        searched = [listed for one in (seller, *others) for listed in one.models]
+        for name in dict.fromkeys((model, _COMPACT_DATE.sub(_dashed, model))):
+            for listed in searched:
+                if fits(listed.match, name):
+                    return seller.id, listed
         return None
 
 
@@ -253,12 +242,6 @@ def fits(pattern: Pattern, name: str) -> bool:
             return any(fits(part, name) for part in parts)
         case AllOf(parts=parts):
             return all(fits(part, name) for part in parts)
-
-
-def _in_force(prices: Iterable[DatedRates], at_ns: int) -> dict[Unit, ListRate]:
-    listed = tuple(prices)
-    active = (dated for dated in reversed(listed) if dated.active(at_ns))
-    return next(active, listed[0]).rates if listed else {}
 
 
 def _dashed(match: re.Match[str]) -> str:

@@ -47,13 +47,10 @@ class BillableUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.counts if self.per == 1 else f"{self.per} {self.counts}"
 
 
-def _rows() -> dict[Unit, BillableUnit]:
-    text = resources.files("inferworks.catalog").joinpath("units.toml").read_text("utf-8")
-    rows = msgspec.convert(tomllib.loads(text)["unit"], tuple[BillableUnit, ...])
-    return {row.name: row for row in rows}
-
-
-BILLABLE: Final[Mapping[Unit, BillableUnit]] = _rows()
+_TEXT: Final = resources.files("inferworks.catalog").joinpath("units.toml").read_text("utf-8")
+BILLABLE: Final[Mapping[Unit, BillableUnit]] = {
+    row.name: row for row in msgspec.convert(tomllib.loads(_TEXT)["unit"], tuple[BillableUnit, ...])
+}
 """The units for sale, in the order in which bills and statements show them."""
 
 

@@ -447,8 +447,16 @@ class SqliteAccounts:
                 for statement in (*filter(str.strip, _SCHEMA.split(";")), *_FACTS):
                     self._database.execute(statement)
                 return
+            if version not in _OLDER:  # another process has brought it up to date meanwhile
+                return
             if version == _FLAT_PLANS:
-                self._plans_as_terms()
+                # two prices per plan become terms with the same prices
+                rows = self._database.execute("SELECT * FROM price_plan").fetchall()
+                self._database.execute("DROP TABLE price_plan")
+                for statement in filter(str.strip, _PLANS.split(";")):
+                    self._database.execute(statement)
+                for row in rows:
+                    self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
                 self._add_flags("reporter")
             if version in (_FLAT_PLANS, _NO_MONITORS):
                 self._add_flags("monitor", "log_content")
@@ -464,22 +472,11 @@ class SqliteAccounts:
                 )
             if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
                 self._database.execute(_WITHDRAWN)
-            if version in _OLDER:
-                for statement in _FACTS:
-                    self._database.execute(statement)
+            for statement in _FACTS:
+                self._database.execute(statement)
             if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}:
                 self._add_checksums()
-            if version in _OLDER:
-                self._database.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _plans_as_terms(self) -> None:
-        """Two prices per plan become terms with the same prices."""
-        rows = self._database.execute("SELECT * FROM price_plan").fetchall()
-        self._database.execute("DROP TABLE price_plan")
-        for statement in filter(str.strip, _PLANS.split(";")):
-            self._database.execute(statement)
-        for row in rows:
-            self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _add_flags(self, *names: str) -> None:
         """Give every key these flags, off."""
