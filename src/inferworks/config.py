@@ -659,8 +659,11 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     whole = msgspec.convert(overlaid, Config, strict=False)
     mistakes.told += [f"environment: {text}" for text in _beyond_bounds(whole)]
     for origin in whole.gateway.cors_origins:
-        with mistakes.noted():
-            _check_origin(origin)
+        if not _ORIGIN.fullmatch(origin):
+            mistakes.told.append(
+                f"gateway.cors_origins: {origin!r} is no origin; write it as browsers do, as "
+                "https://app.example without a path or a slash at its end, or * for any"
+            )
     for upstream in whole.upstream:
         with mistakes.noted():
             _check_key(upstream, source)
@@ -758,25 +761,12 @@ def _shown(name: str, value: Any) -> Any:
         return tuple(_shown(name, part) for part in value)
     if not isinstance(value, str):
         return value
-    return (
-        MASK if value and name in REFERENCES and not _is_reference(name, value) else redacted(value)
-    )
-
-
-def _is_reference(name: str, value: str) -> bool:
-    try:
-        parse_reference(f"env:{value}" if name == "key_variable" else value)
-    except ConfigError:
-        return False
-    return True
-
-
-def _check_origin(origin: str) -> None:
-    if not _ORIGIN.fullmatch(origin):
-        raise ConfigError(
-            f"gateway.cors_origins: {origin!r} is no origin; write it as browsers do, as "
-            "https://app.example without a path or a slash at its end, or * for any"
-        )
+    if value and name in REFERENCES:
+        try:
+            parse_reference(f"env:{value}" if name == "key_variable" else value)
+        except ConfigError:
+            return MASK
+    return redacted(value)
 
 
 def _check_key(upstream: Upstream, source: str) -> None:
@@ -818,12 +808,9 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> Iterator
         name = names.get(variable.removeprefix(ENVIRONMENT_PREFIX), "")
         section, _, field = name.partition(".")
         if not name:
-            yield f"{variable} names no setting{_suggest(variable, names)}"
+            close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, 1)
+            hint = f"; did you mean {ENVIRONMENT_PREFIX}{close[0]}?" if close else ""
+            yield f"{variable} names no setting{hint}"
             continue
         several = isinstance(values[section][field], tuple)
         values[section][field] = text.replace(",", " ").split() if several else text
-
-
-def _suggest(variable: str, names: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(variable.removeprefix(ENVIRONMENT_PREFIX), names, 1)
-    return f"; did you mean {ENVIRONMENT_PREFIX}{close[0]}?" if close else ""

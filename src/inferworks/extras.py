@@ -50,9 +50,6 @@ def install(extra: str) -> str:
         all_of_them = []
     marker = f"extra=='{extra}'"
     parts = (needed.partition(";") for needed in all_of_them)
-    names = [name.strip() for name, _, when in parts if marker in _plain(when)]
+    plain = str.maketrans('"', "'", " ")
+    names = [name.strip() for name, _, when in parts if marker in when.translate(plain)]
     return shlex.join([sys.executable, "-m", "pip", "install", *(names or ["-e", f".[{extra}]"])])
-
-
-def _plain(marker: str) -> str:
-    return marker.replace('"', "'").replace(" ", "")

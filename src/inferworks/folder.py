@@ -111,7 +111,11 @@ class DataFolder:
         except OSError as error:
             raise _unusable(self.path, f"cannot be used: {error.strerror or error}") from error
         try:
-            if not _lock_in_time(lock):
+            for _ in range(_LOOKS):  # a process that only checks (`instance`) also has it briefly
+                if _lock(lock):
+                    break
+                time.sleep(_LOOK_S)
+            else:
                 other = self._read()
                 who = f"process {other.pid}" if other else "another process"
                 raise DataFolderError(
@@ -278,15 +282,6 @@ def sync_names(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock_in_time(descriptor: int) -> bool:
-    """Take the lock; a process that only checks whether it is held (`instance`) also has it briefly."""
-    for _ in range(_LOOKS):
-        if _lock(descriptor):
-            return True
-        time.sleep(_LOOK_S)
-    return False
 
 
 def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -114,15 +114,12 @@ class Outlet(io.TextIOBase):
             except OSError:
                 self.dropped += 1
             else:
-                self._tell_dropped()
+                n = self.dropped - self._told
+                if n and self._queue.qsize() < _MOST_QUEUED // 2:
+                    self._told += n
+                    _log.warning("%d lines found no place in %s and were dropped", n, self.name)
             finally:
                 self._since_s = None
-
-    def _tell_dropped(self) -> None:
-        n = self.dropped - self._told
-        if n and self._queue.qsize() < _MOST_QUEUED // 2:
-            self._told += n
-            _log.warning("%d lines found no place in %s and were dropped", n, self.name)
 
 
 def replace_standard_error() -> None:

@@ -81,9 +81,16 @@ def resolve(reference: SecretReference, environment: Mapping[str, str]) -> Secre
     """The secret that `reference` points to. ConfigError when it is not there: it names the reference."""
     match reference.scheme:
         case "env":
-            value = _from_environment(reference, environment)
+            if reference.name not in environment:
+                raise ConfigError(f"the environment variable {reference.name} is not set")
+            value = environment[reference.name].strip()
         case "file":
-            value = _from_file(reference)
+            path = Path(reference.name).expanduser()
+            try:
+                value = read_bytes(path, SECRET_BYTES).decode("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is no text"
+                raise ConfigError(f"{reference} cannot be read: {why}") from None
         case _:
             value = _from_keyring(reference)
     if not value:
@@ -91,20 +98,6 @@ def resolve(reference: SecretReference, environment: Mapping[str, str]) -> Secre
     if any(sign in value for sign in "\r\n\0"):
         raise ConfigError(f"{reference} has more than one line; a key is one")
     return Secret(reference, value)
-
-
-def _from_environment(reference: SecretReference, environment: Mapping[str, str]) -> str:
-    if reference.name not in environment:
-        raise ConfigError(f"the environment variable {reference.name} is not set")
-    return environment[reference.name].strip()
-
-
-def _from_file(reference: SecretReference) -> str:
-    try:
-        return read_bytes(Path(reference.name).expanduser(), SECRET_BYTES).decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"{reference} cannot be read: {why}") from None
 
 
 def _from_keyring(reference: SecretReference) -> str:

@@ -93,7 +93,22 @@ def write_bills(folder: Path, span: Span) -> tuple[Path, Path]:
     """Write the bills of `span`, which begins and ends on whole seconds; returns their paths."""
     focus, timesheet = folder / "synthetic-focus.csv", folder / "synthetic-timesheet.csv"
     focus.write_text(_csv([_focus_row(price, span) for price in PRICES]), encoding="utf-8")
-    timesheet.write_text(_csv([_shift_row(shift, span) for shift in SHIFTS]), encoding="utf-8")
+    minutes = billed_minutes(span)
+    shifts = [
+        {
+            "person": shift.person,
+            "start": _moment(span.start_ns),
+            "end": _moment(span.end_ns),
+            "minutes": str(_worked(shift, minutes)),
+            "node": shift.node,
+            "activity": shift.activity,
+            "pay": format_pico(_pay_pico(shift, minutes)),
+            "currency": CURRENCY,
+            "sheet": f"SYNTHETIC-{span.start_ns // NS_PER_SECOND}",
+        }
+        for shift in SHIFTS
+    ]
+    timesheet.write_text(_csv(shifts), encoding="utf-8")
     return focus, timesheet
 
 
@@ -125,20 +140,6 @@ def _focus_row(price: Priced, span: Span) -> Mapping[str, str]:
         "ConsumedQuantity": str(minutes),
         "ConsumedUnit": "Minutes",
         "x_LineId": price.line,
-    }
-
-
-def _shift_row(shift: Shift, span: Span) -> Mapping[str, str]:
-    return {
-        "person": shift.person,
-        "start": _moment(span.start_ns),
-        "end": _moment(span.end_ns),
-        "minutes": str(_worked(shift, billed_minutes(span))),
-        "node": shift.node,
-        "activity": shift.activity,
-        "pay": format_pico(_pay_pico(shift, billed_minutes(span))),
-        "currency": CURRENCY,
-        "sheet": f"SYNTHETIC-{span.start_ns // NS_PER_SECOND}",
     }
 
 
