@@ -24,8 +24,9 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import count
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -166,7 +167,12 @@ def matched(
     left = list(booked)
     taken = {one.invoice for one in left}
     found: dict[int, Booked] = {}
-    for is_one in (_has_number_of, _says_the_same, _may_be):
+    tests: tuple[Callable[[Asset, Booked], bool], ...] = (
+        lambda asset, one: asset.number is not None and asset.number == one.number,
+        lambda asset, one: _may_be(asset, one) and unchanged(asset, one),
+        _may_be,
+    )
+    for is_one in tests:
         for at, asset in enumerate(assets):
             twin = next((one for one in left if is_one(asset, one)), None)
             if at not in found and twin is not None:
@@ -176,35 +182,20 @@ def matched(
         if at in found:
             yield asset, found[at].invoice, found[at]
         else:
-            invoice = _fresh_name(asset, taken)
+            invoice = f"#{asset.number}"
+            if asset.number is None:
+                name, resource, start_ns = asset.identity
+                whole = ", ".join(filter(None, (name, resource, day_text(start_ns))))
+                names = (whole if n == 1 else f"{whole} #{n}" for n in count(1))
+                invoice = next(one for one in names if one not in taken)
             taken.add(invoice)
             yield asset, invoice, None
-
-
-def _has_number_of(asset: Asset, booked: Booked) -> bool:
-    return asset.number is not None and asset.number == booked.number
-
-
-def _says_the_same(asset: Asset, booked: Booked) -> bool:
-    return _may_be(asset, booked) and unchanged(asset, booked)
 
 
 def _may_be(asset: Asset, booked: Booked) -> bool:
     """Return True if the two may be one by name, place and day: not where both have numbers."""
     numbered = asset.number is not None and booked.number is not None
     return not numbered and asset.identity == booked.identity
-
-
-def _fresh_name(asset: Asset, taken: set[str]) -> str:
-    if asset.number is not None:
-        return f"#{asset.number}"
-    name, resource, start_ns = asset.identity
-    whole = ", ".join(filter(None, (name, resource, day_text(start_ns))))
-    ordinal, invoice = 1, whole
-    while invoice in taken:
-        ordinal += 1
-        invoice = f"{whole} #{ordinal}"
-    return invoice
 
 
 def unchanged(asset: Asset, booked: Booked) -> bool:
@@ -228,11 +219,22 @@ def planned(asset: Asset, invoice: str, booked: Booked | None, open_ns: int | No
     """
     if booked is None:
         return Planned(tuple(_fresh(asset, invoice)))
-    _refuse_another(asset, booked)
+    if asset.line.period_start_ns != booked.start_ns:
+        raise BillError(
+            f"is in service since {day_text(booked.start_ns)} in the books; dispose of it and enter the "
+            "other under a number of its own"
+        )
+    latest = booked.latest
+    bought = latest.currency if latest.foreign is None else latest.foreign.currency
+    now = asset.line.currency if asset.rate is None else asset.rate.from_currency
+    if bought != now:
+        raise BillError(f"was bought in {bought} by the books, not in {now}")
     if unchanged(asset, booked):
         return Planned(booked.lines)
     from_ns = max(asset.changed_ns or booked.start_ns, open_ns or booked.start_ns)
-    longest = max(asset.terms.months, _months_booked(booked))
+    end_ns = max(line.period_end_ns for line in booked.lines if not line.line.startswith(_DISPOSAL))
+    # the longest life that the row or the books know
+    longest = next(n for n in count(asset.terms.months) if _month_ns(booked.start_ns, n) >= end_ns)
     starts = month_starts(booked.start_ns, longest)
     before = _by_month(booked, starts)
     first = next((at for at, start_ns in enumerate(starts) if start_ns >= from_ns), longest)
@@ -393,15 +395,6 @@ def _by_month(booked: Booked, starts: Sequence[int]) -> _Months:
     return months
 
 
-def _months_booked(booked: Booked) -> int:
-    """Return the number of months of the longest life that the books know."""
-    end_ns = max(line.period_end_ns for line in booked.lines if not line.line.startswith(_DISPOSAL))
-    months = 1
-    while _month_ns(booked.start_ns, months) < end_ns:
-        months += 1
-    return months
-
-
 def _differences(
     asset: Asset,
     invoice: str,
@@ -470,20 +463,6 @@ def _line(
 def _change_of(line: Charge) -> int:
     """Return the number of the change of estimate that a line belongs to; zero for the first schedule."""
     return int(line.line.rpartition(_CHANGE)[2]) if _CHANGE in line.line else 0
-
-
-def _refuse_another(asset: Asset, booked: Booked) -> None:
-    """BillError where the row says of the asset what never changes."""
-    latest = booked.latest
-    if asset.line.period_start_ns != booked.start_ns:
-        raise BillError(
-            f"is in service since {day_text(booked.start_ns)} in the books; dispose of it and enter the "
-            "other under a number of its own"
-        )
-    bought = latest.currency if latest.foreign is None else latest.foreign.currency
-    now = asset.line.currency if asset.rate is None else asset.rate.from_currency
-    if bought != now:
-        raise BillError(f"was bought in {bought} by the books, not in {now}")
 
 
 def _note(asset: Asset, before: _Months, wanted: _Months, starts: Sequence[int]) -> str:

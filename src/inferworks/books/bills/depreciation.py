@@ -22,7 +22,7 @@ Source for the methods: ASC 360-10-35-4 (systematic and rational), IAS 16.62.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from inferworks.books.allocation.departments import SHIPPED, Departments
@@ -125,21 +125,18 @@ class DepreciationReader:
             if len(problems) == good_before:
                 rows.append((asset, cells))
         refuse(problems)
-        lines = list(_lines(rows, known))
+        lines: list[Charge] = []
+        assets, booked = [asset for asset, _ in rows], booked_assets(known.charges)
+        for (_, cells), (asset, invoice, twin) in zip(rows, matched(assets, booked), strict=True):
+            try:
+                found = planned(asset, invoice, twin, known.open_ns)
+            except BillError as error:
+                cells.note("asset", str(error))
+                continue
+            if found.note:
+                known.say(found.note)
+            lines += found.lines
         return finished(self.kind, lines, problems, "currency", currency, rates)
-
-
-def _lines(rows: Sequence[tuple[Asset, Cells]], known: KnownAssets) -> Iterator[Charge]:
-    assets, booked = [asset for asset, _ in rows], booked_assets(known.charges)
-    for (_, cells), (asset, invoice, twin) in zip(rows, matched(assets, booked), strict=True):
-        try:
-            found = planned(asset, invoice, twin, known.open_ns)
-        except BillError as error:
-            cells.note("asset", str(error))
-            continue
-        if found.note:
-            known.say(found.note)
-        yield from found.lines
 
 
 def _asset(bill: BillFile, cells: Cells, beside: _Beside) -> Asset:

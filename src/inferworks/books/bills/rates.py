@@ -39,21 +39,18 @@ def read_rates(bill: BillFile, progress: Progress) -> tuple[RateRow, ...]:
     """The rates in `bill`; BillError with every bad cell."""
     require_columns(bill, _COLUMNS)
     problems: list[Problem] = []
-    rows = [_row(cells) for cells in read_rows(bill, problems, progress)]
+    rows: list[RateRow] = []
+    for cells in read_rows(bill, problems, progress):
+        if cells.amount_pico("rate") <= 0 and cells.optional("rate"):
+            cells.note("rate", "must be a number greater than zero")
+        pair = _currency(cells, "from"), _currency(cells, "to")
+        if pair[0] == pair[1]:
+            cells.note("to", "must be another currency than the one before")
+        rows.append(RateRow(_day(cells), *pair, cells.text("rate"), cells.text("source")))
     refuse(problems)
     if not rows:
         raise BillError(f"{bill.name}: there are no rates in it")
     return tuple(rows)
-
-
-def _row(cells: Cells) -> RateRow:
-    pico = cells.amount_pico("rate")
-    if pico <= 0 and cells.optional("rate"):
-        cells.note("rate", "must be a number greater than zero")
-    pair = _currency(cells, "from"), _currency(cells, "to")
-    if pair[0] == pair[1]:
-        cells.note("to", "must be another currency than the one before")
-    return RateRow(_day(cells), *pair, cells.text("rate"), cells.text("source"))
 
 
 def _currency(cells: Cells, column: str) -> str:

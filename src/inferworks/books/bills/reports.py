@@ -217,15 +217,11 @@ def _cloud_event(cells: Cells) -> Event | None:
     except msgspec.DecodeError:
         cells.note("data", "must be a JSON object")
         return None
-    whole = {name: _whole(value) if name in _NUMBERS else value for name, value in data.items()}
-    return Event(type_, cells.text("source"), cells.text("id"), whole)
-
-
-def _whole(value: Any) -> Any:
-    """The number that `value` writes: rows carry numbers as the text they were written as."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
-        return int(value)
-    return value
+    for name in _NUMBERS & data.keys():  # rows carry numbers as the text they were written as
+        text = data[name]
+        if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+            data[name] = int(text)
+    return Event(type_, cells.text("source"), cells.text("id"), data)
 
 
 def _activity(

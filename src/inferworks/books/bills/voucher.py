@@ -18,7 +18,8 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 
 import msgspec
@@ -68,12 +69,21 @@ class VoucherReader:
         """The charges of `bill`; BillError with every bad cell."""
         require_columns(bill, _COLUMNS)
         problems: list[Problem] = []
-        rows = read_rows(bill, problems, progress)
-        charges = [
-            charge
-            for cells in rows
-            for charge in _with_tax(_charge(bill, cells, self._departments), cells)
-        ]
+        charges: list[Charge] = []
+        for cells in read_rows(bill, problems, progress):
+            net = _charge(bill, cells, self._departments)
+            charges.append(net)
+            tax_pico, name = cells.optional_pico("tax"), cells.optional("tax_name")
+            if tax_pico:
+                tax = msgspec.structs.replace(
+                    net,
+                    line=f"{net.line}/tax",
+                    description=f"{name or 'tax'} on {net.description}",
+                    charge_category=TAX,
+                    amount_pico=tax_pico,
+                    other=(*net.other, *([(TAX_NAME, name)] if name else [])),
+                )
+                charges.append(tax)
         seen: dict[str, int] = {}
         for charge in charges:
             row = seen.setdefault(charge.line, charge.row)
@@ -86,7 +96,13 @@ class VoucherReader:
 def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
     start_ns, end_ns = _period(cells)
     cells.text("natural_class")
-    _refuse_purposeless(cells)
+    bearer, category = cells.first(DEPARTMENT, "resource"), cells.optional("service_category")
+    if bearer is None and category not in _divided():
+        cells.note(
+            DEPARTMENT,
+            f"say what it is for: a department ({', '.join(Department)}), the resource that it serves, "
+            f"or a service_category that is divided by use ({', '.join(sorted(_divided()))})",
+        )
     return Charge(
         id=ChargeId(""),
         issuer=VOUCHERS,
@@ -96,7 +112,7 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
         file_sha256=bill.sha256,
         row=cells.line,
         provider=cells.optional("supplier") or VOUCHERS,
-        service_category=cells.optional("service_category") or _OTHER,
+        service_category=category or _OTHER,
         service_name=cells.optional("service_name") or "",
         resource_id=cells.optional("resource"),
         resource_type=cells.optional("resource_type"),
@@ -116,32 +132,6 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments) -> Charge:
     )
 
 
-def _with_tax(net: Charge, cells: Cells) -> Iterator[Charge]:
-    """The charge of a voucher, and one more for the tax on it."""
-    yield net
-    tax_pico, name = cells.optional_pico("tax"), cells.optional("tax_name")
-    if tax_pico:
-        yield msgspec.structs.replace(
-            net,
-            line=f"{net.line}/tax",
-            description=f"{name or 'tax'} on {net.description}",
-            charge_category=TAX,
-            amount_pico=tax_pico,
-            other=(*net.other, *([(TAX_NAME, name)] if name else [])),
-        )
-
-
-def _refuse_purposeless(cells: Cells) -> None:
-    """Note a voucher that names no bearer."""
-    if cells.first(DEPARTMENT, "resource") or cells.optional("service_category") in _divided():
-        return
-    cells.note(
-        DEPARTMENT,
-        f"say what it is for: a department ({', '.join(Department)}), the resource that it serves, or a "
-        f"service_category that is divided by use ({', '.join(sorted(_divided()))})",
-    )
-
-
 @cache
 def _divided() -> frozenset[str]:
     """The service categories that a pool divides by what is measured."""
@@ -157,20 +147,11 @@ def _period(cells: Cells) -> tuple[int, int]:
     if cells.first("start", "end"):
         cells.note("period", "give either the period or start and end")
     match = _PERIOD.fullmatch(text)
-    try:
-        return _whole(int(match[1]), int(match[2]), match[3]) if match else _no_period(cells)
-    except ValueError:
-        return _no_period(cells)
-
-
-def _whole(year: int, month: int, day: str | None) -> tuple[int, int]:
-    """The moments at which a day or a month begins and ends; ValueError when there is none such."""
-    first = dt.date(year, month, int(day or 1))
-    days = 1 if day else calendar.monthrange(year, month)[1]
-    start_ns = parse_moment_ns(first.isoformat())
-    return start_ns, start_ns + days * _DAY_NS
-
-
-def _no_period(cells: Cells) -> tuple[int, int]:
+    with suppress(ValueError):
+        if match is not None:
+            first = dt.date(int(match[1]), int(match[2]), int(match[3] or 1))
+            days = 1 if match[3] else calendar.monthrange(first.year, first.month)[1]
+            start_ns = parse_moment_ns(first.isoformat())
+            return start_ns, start_ns + days * _DAY_NS
     cells.note("period", "not a month or a day; write 2026-11 or 2026-11-21")
     return 0, 0

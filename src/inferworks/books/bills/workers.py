@@ -115,7 +115,10 @@ def read_in_order(
             if isinstance(given, BillError):
                 pending.append(_Answer(given))
             elif free is None:
-                pending.append(_answer(read, given))
+                try:
+                    pending.append(_Answer(read(given)))
+                except (BillError, SpelledOtherwiseError) as error:
+                    pending.append(_Answer(error))  # to be raised in its turn
             else:
                 pending.append(free.give(given))
             while len(pending) > _MOST_PENDING * workers or (
@@ -165,14 +168,6 @@ class _Answer:
             return self.found
         assert self.found is not None
         raise self.found
-
-
-def _answer(read: Callable[[Batch], Read], batch: Batch) -> _Answer:
-    """Return the result of reading `batch` now, or the error, to be raised in its turn."""
-    try:
-        return _Answer(read(batch))
-    except (BillError, SpelledOtherwiseError) as error:
-        return _Answer(error)
 
 
 class _Worker:

@@ -255,15 +255,12 @@ class PartSum:
 
     def totals(self) -> Totals:
         """Return the totals of the lines by currency."""
-        return {
-            currency: _total(pico, self.left.get(currency)) for currency, pico in self.pico.items()
-        }
-
-
-def _total(pico: int, left: Decimal | None) -> Total:
-    units = EXACT.scaleb(Decimal(pico), -12)
-    exact = units if left is None else EXACT.add(units, left)
-    return Total(decimal_text(str(exact)), pico)
+        found: Totals = {}
+        for currency, pico in self.pico.items():
+            units = EXACT.scaleb(Decimal(pico), -12)
+            exact = EXACT.add(units, self.left.get(currency, Decimal(0)))
+            found[currency] = Total(decimal_text(str(exact)), pico)
+        return found
 
 
 def added(one: Totals, other: Totals) -> Totals:

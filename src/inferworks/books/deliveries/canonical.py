@@ -140,7 +140,8 @@ def normal(text: str) -> str:
 def decimal_text(text: str) -> str:
     """The one way to write the number in `text`: 1.0, 1.00 and 1E0 are "1"."""
     if (short := _SHORT.fullmatch(text)) is not None:
-        return _short_text(short)
+        sign, whole, fraction = short.groups()
+        return f"{sign}{(whole[:-1] + fraction).lstrip('0')}E-{len(fraction)}"
     plain = _FIGURES.fullmatch(text)
     if plain is not None:
         sign, whole, fraction = plain.groups()
@@ -158,11 +159,6 @@ def decimal_text(text: str) -> str:
         return "0"
     exponent += len(digits) - len(digits.rstrip("0"))
     return f"{'-' if sign == '-' else ''}{number}" + (f"E{exponent}" if exponent else "")
-
-
-def _short_text(number: re.Match[str]) -> str:
-    sign, whole, fraction = number.groups()
-    return f"{sign}{(whole[:-1] + fraction).lstrip('0')}E-{len(fraction)}"
 
 
 def delivery_of(kind: str, charge: Charge) -> Delivery:

@@ -84,19 +84,21 @@ class Lines:
         settled = self.within(older, start_ns, last_ns)
         if start_ns != _begin_ns(newer) or settled != self.within(newer, start_ns, last_ns):
             return False
-        odd: set[str] = set()
-        signs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        odd: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for about, said in self._odd(older, newer):
             if said.period_end_ns <= last_ns:
                 return False
-            odd.add(about)
-            signs[about].append(said.amounts)
+            odd[about].append(said.amounts)
         if not odd:
             return settled > 0
-        was, now = self._sums(older, odd), self._sums(newer, odd)
-        return settled > 0 and all(
-            _grows(signs[about], was[about], now.get(about, (0, 0))) for about in odd
-        )
+        was, now = self._sums(older, odd.keys()), self._sums(newer, odd.keys())
+        for about, lines in odd.items():
+            pairs = zip(was[about], now.get(about, (0, 0)), strict=True)
+            if not all(0 <= then <= by_now or by_now <= then <= 0 for then, by_now in pairs):
+                return False
+            if any(a * b < 0 for line in lines for a, b in zip(line, was[about], strict=True)):
+                return False  # a credit and a charge of one subject
+        return settled > 0
 
     def same_way(self, one: Sequence[Part], other: Sequence[Part]) -> bool:
         """Return True if no odd line of one side is a credit where the other has a charge."""
@@ -225,9 +227,3 @@ def _listed(numbers: Iterable[int]) -> str:
 
 def _begin_ns(parts: Iterable[Part]) -> int:
     return min(part.start_ns for part in parts)
-
-
-def _grows(odd: Iterable[tuple[int, int]], was: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Return True if the amounts of one subject, `odd` among them, are as large by now, or larger."""
-    grown = all(0 <= a <= b or b <= a <= 0 for a, b in zip(was, now, strict=True))
-    return grown and all(a * b >= 0 for one in odd for a, b in zip(one, was, strict=True))

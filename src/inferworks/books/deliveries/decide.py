@@ -293,7 +293,11 @@ def _whole(
     alike = compare.alike(fresh, overlap)
     if alike.common == alike.one == alike.other:
         return Step(Fate.DUPLICATE, tuple(fresh))
-    restates = answer is None and (_is_longer(fresh, overlap) or _is_rerun(fresh, overlap))
+    places = {part.place for part in fresh}
+    series = {part.series for part in (*fresh, *overlap)}
+    # by their names, all parts of one export of which those here were some
+    is_rerun = len(series) == 1 and "" not in series and all(p.place in places for p in overlap)
+    restates = answer is None and (is_rerun or _is_longer(fresh, overlap))
     if alike.common == alike.other or (
         restates and alike.one_restates and compare.same_way(fresh, overlap)
     ):
@@ -343,8 +347,11 @@ def _beside(
     overlap = tuple(old for old in others if is_named or meet(old.spans, part.spans))
     if not overlap:
         return Step(Fate.PART if there else Fate.NEW, (part,))
-    if is_of_its_own(part, overlap):
-        return _invoiced(part, overlap, compare, answer)
+    if is_of_its_own(part, overlap):  # a further bill, or the new issue of one
+        contradicts = compare.alike([part], overlap).restated
+        if contradicts and (answer is Answer.REPLACE or compare.reissues(part, overlap)):
+            return Question((part,), overlap)
+        return Step(Fate.PART, (part,))
     overlap = _claimed(part, overlap)
     alike = compare.alike([part], overlap)
     if alike.common == alike.one == alike.other:
@@ -367,16 +374,6 @@ def _beside(
     if not alike.common and alike.apart:
         return Step(Fate.PART, (part,))
     return Question((part,), overlap)
-
-
-def _invoiced(
-    part: Part, overlap: tuple[Part, ...], compare: Compare, answer: Answer | None
-) -> Verdict:
-    """Return the verdict on `part`, all on numbered invoices of its own: a further bill, or a reissue."""
-    contradicts = compare.alike([part], overlap).restated
-    if contradicts and (answer is Answer.REPLACE or compare.reissues(part, overlap)):
-        return Question((part,), overlap)
-    return Step(Fate.PART, (part,))
 
 
 def _is_older(
@@ -405,13 +402,6 @@ def _is_longer(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
     """Return True if `parts` begin where `overlap` does, and reach further."""
     ours, theirs = reach(parts), reach(overlap)
     return ours[0][0] == theirs[0][0] and ours[-1][1] > theirs[-1][1]
-
-
-def _is_rerun(parts: Sequence[Part], overlap: Sequence[Part]) -> bool:
-    """Return True if `parts` are, by their names, all parts of one export of which `overlap` were some."""
-    places = {part.place for part in parts}
-    series = {part.series for part in (*parts, *overlap)}
-    return len(series) == 1 and "" not in series and all(old.place in places for old in overlap)
 
 
 def _is_anew(

@@ -19,12 +19,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from inferworks.books.charge import Charge
 from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.deliveries.canonical import (
     FOCUS,
     PERIOD,
-    Delivery,
     billing_day,
     delivery_of,
     line_of,
@@ -41,24 +39,24 @@ def counted_once(db: sqlite3.Connection, given: Iterable[ArrivingLines]) -> Iter
     """Yield what is `given`; BillError at a line that is in force under the month of its usage."""
     for some in given:
         told = list(zip(some.places, some.starts_ns, strict=True))
-        odd = {one for one in set(told) if _is_elsewhere(some.deliveries[one[0]], one[1])}
+        odd = {
+            (at, start_ns)
+            for at, start_ns in set(told)
+            if some.deliveries[at].kind == FOCUS
+            and some.deliveries[at].period != billing_day("", start_ns)
+        }
         for place in (place for place, one in enumerate(told) if one in odd) if odd else ():
-            _check(db, some.deliveries[some.places[place]], some.charge(place))
+            charge = some.charge(place)
+            other = tuple(pair for pair in charge.other if pair[0] != PERIOD)
+            untold = msgspec.structs.replace(charge, other=other)
+            by_usage = delivery_of(FOCUS, untold)
+            found = db.execute(_IN_FORCE, (*by_usage, line_of(by_usage, untold).name)).fetchone()
+            if found is not None:
+                billed = some.deliveries[some.places[place]].period
+                raise BillError(
+                    f"{charge.file}, line {charge.row}: is billed in {billed[:7]} and stands in the books "
+                    f"in {by_usage.period[:7]}, the month of its usage, by an import that knew no better; "
+                    f"take that back (inferworks books imports void {found[0]} --reason ...) and import "
+                    "this file again"
+                )
         yield some
-
-
-def _is_elsewhere(delivery: Delivery, start_ns: int) -> bool:
-    return delivery.kind == FOCUS and delivery.period != billing_day("", start_ns)
-
-
-def _check(db: sqlite3.Connection, told: Delivery, charge: Charge) -> None:
-    other = tuple(pair for pair in charge.other if pair[0] != PERIOD)
-    untold = msgspec.structs.replace(charge, other=other)
-    by_usage = delivery_of(FOCUS, untold)
-    found = db.execute(_IN_FORCE, (*by_usage, line_of(by_usage, untold).name)).fetchone()
-    if found is not None:
-        raise BillError(
-            f"{charge.file}, line {charge.row}: is billed in {told.period[:7]} and stands in the books in "
-            f"{by_usage.period[:7]}, the month of its usage, by an import that knew no better; take that "
-            f"back (inferworks books imports void {found[0]} --reason ...) and import this file again"
-        )

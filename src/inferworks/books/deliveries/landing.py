@@ -149,7 +149,16 @@ class Landing:
                 self._db.execute("SELECT part, COUNT(*) FROM pairs GROUP BY part").fetchall()
             )
             amended_lines, withheld = self._amend(delivery, overrule=True)
-            self._keep(numbers)
+            # the old line of each pair is one of the new part, and the arriving one is forgotten
+            self._db.execute("DELETE FROM arriving WHERE rowid IN (SELECT row FROM pairs)")
+            self._db.executemany(
+                "UPDATE pairs SET part = ? WHERE part = ?",
+                ((number, part) for part, number in numbers.items()),
+            )
+            self._db.execute(
+                "UPDATE lines SET part = pairs.part FROM pairs WHERE lines.part = pairs.old_part "
+                "AND lines.name = pairs.name AND lines.id = pairs.id"
+            )
         changed = self._changed(list(numbers), Counter(line.about for line in gone))
         late = [self._remove(line.part, line.name, line.id) for line in gone]
         found = self._add(numbers)
@@ -253,7 +262,7 @@ class Landing:
                     foreign=foreign,
                 )
             name = line_of(delivery, charge).name
-            ordinal = next(n for n in count(1) if not self._used(id_of(name, n), -number))
+            ordinal = next(n for n in count(1) if not self._is_used(id_of(name, n), -number))
             yield with_id(charge, name, ordinal)
 
     def _like(self, number: int, currency: str) -> Charge:
@@ -269,7 +278,7 @@ class Landing:
                 return charge
         raise AssertionError(f"delivery {number} has no line in {currency}")
 
-    def _used(self, id_: ChargeId, part: int) -> bool:
+    def _is_used(self, id_: ChargeId, part: int = 0) -> bool:
         """Return True if a charge with this id exists that is not among the lines of `part`."""
         found = self._db.execute(
             "SELECT 1 FROM charges WHERE id = ? AND id NOT IN (SELECT id FROM lines WHERE part = ?)",
@@ -348,18 +357,6 @@ class Landing:
             )
         return done, withheld
 
-    def _keep(self, numbers: dict[int, int]) -> None:
-        """Let the old of each pair be a line of the new part, and forget the arriving one."""
-        self._db.execute("DELETE FROM arriving WHERE rowid IN (SELECT row FROM pairs)")
-        self._db.executemany(
-            "UPDATE pairs SET part = ? WHERE part = ?",
-            ((number, part) for part, number in numbers.items()),
-        )
-        self._db.execute(
-            "UPDATE lines SET part = pairs.part FROM pairs WHERE lines.part = pairs.old_part "
-            "AND lines.name = pairs.name AND lines.id = pairs.id"
-        )
-
     def _changed(self, parts: Sequence[int], gone: Counter[str]) -> dict[int, int]:
         """Count the lines of each arriving part that stand instead of one that is `gone`, by its about."""
         changed = dict.fromkeys(parts, 0)
@@ -411,25 +408,26 @@ class Landing:
         )
         if is_rebuilt:
             self._db.execute(PERIODS)
-        return {part: self._added(part, number) for part, number in numbers.items()}
-
-    def _added(self, part: int, number: int) -> Changed:
-        self._db.execute(
-            "INSERT INTO lines SELECT ?, name, id, about, carried FROM arriving WHERE part = ? "
-            "ORDER BY name, id",
-            (number, part),
-        )
-        lines = amount_pico = 0
-        for (amount,) in self._db.execute(
-            "SELECT amount_pico FROM arriving WHERE part = ?", (part,)
-        ):
-            lines, amount_pico = lines + 1, amount_pico + int(amount)
-        late = self._db.execute(
-            "SELECT body FROM arriving WHERE part = ? AND period_start_ns < ? AND period_end_ns > ? "
-            "ORDER BY name, rowid",
-            (part, self._closed.end_ns, self._closed.start_ns),
-        )
-        return Changed(lines, added_pico=amount_pico, late=tuple(_decode(body) for (body,) in late))
+        added: dict[int, Changed] = {}
+        for part, number in numbers.items():
+            self._db.execute(
+                "INSERT INTO lines SELECT ?, name, id, about, carried FROM arriving WHERE part = ? "
+                "ORDER BY name, id",
+                (number, part),
+            )
+            amounts = "SELECT amount_pico FROM arriving WHERE part = ?"
+            lines = amount_pico = 0
+            for (amount,) in self._db.execute(amounts, (part,)):
+                lines, amount_pico = lines + 1, amount_pico + int(amount)
+            late = self._db.execute(
+                "SELECT body FROM arriving WHERE part = ? AND period_start_ns < ? AND period_end_ns > ? "
+                "ORDER BY name, rowid",
+                (part, self._closed.end_ns, self._closed.start_ns),
+            )
+            added[part] = Changed(
+                lines, added_pico=amount_pico, late=tuple(_decode(body) for (body,) in late)
+            )
+        return added
 
     def _tell_apart(self, parts: str) -> None:
         """Number arriving lines that are alike, or like a present or former line."""
@@ -446,7 +444,7 @@ class Landing:
             ).fetchall()
             ordinals = count(1)
             for row, body in rows:
-                ordinal = next(n for n in ordinals if not self._is_there(id_of(name, n)))
+                ordinal = next(n for n in ordinals if not self._is_used(id_of(name, n)))
                 if ordinal > 1:
                     charge = with_id(_decode(body), name, ordinal)
                     id_, _, _, _, body, checksum = charge_row(charge)
@@ -454,10 +452,6 @@ class Landing:
                         "UPDATE arriving SET id = ?, body = ?, checksum = ? WHERE rowid = ?",
                         (id_, body, checksum, row),
                     )
-
-    def _is_there(self, id_: ChargeId) -> bool:
-        found = self._db.execute("SELECT 1 FROM charges WHERE id = ?", (id_,)).fetchone()
-        return found is not None
 
     def _insert_charges(self, charges: Iterable[Charge]) -> None:
         self._db.executemany(

@@ -114,16 +114,20 @@ class Register:
 
     def imports(self, *numbers: int) -> list[Import]:
         """Every import on record, or those of these numbers, in order."""
+        of_these = f"WHERE parts.number IN ({_listed(numbers)}) " if numbers else ""
+        rows = self._db.execute(
+            "SELECT kind, issuer, account, period, parts.number, file, file_sha256, revision, state, "
+            "parts.lines, totals, spans, at_ns, by, reason FROM parts JOIN deliveries "
+            f"ON deliveries.number = delivery {of_these}ORDER BY parts.number"
+        )
         return [
             Import(
-                number, delivery, file, sha256, revision, State(state), lines, _totals(totals),
-                spans[0][0] if (spans := _spans(raw)) else 0, spans[-1][1] if spans else 0,
-                at_ns, by, reason,
+                number, Delivery(*delivery), file, sha256, revision, State(state), lines,
+                _totals(totals), spans[0][0] if (spans := _spans(raw)) else 0,
+                spans[-1][1] if spans else 0, at_ns, by, reason,
             )
-            for delivery, (
-                number, _, file, sha256, _, _, revision, state, _, lines, raw, totals, _, at_ns, by,
-                reason,
-            ) in self._parts("1" if not numbers else f"number IN ({_listed(numbers)})")
+            for *delivery, number, file, sha256, revision, state, lines, totals, raw, at_ns, by, reason
+            in rows
         ]  # fmt: skip
 
     def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
@@ -366,26 +370,20 @@ class Register:
                 continue
             replaced.append(part)
             gone.append(self._lot(delivery, part, step.spans, by))
-            if rest:
-                self._split(number, delivery, part, rest)
+            if rest:  # stays, as a part of its own
+                [whole] = self.imports(part.number)
+                stays, totals = lines.part_of(delivery, rest, part)
+                arrival = Arrival(delivery, stays, totals, whole.file, whole.file_sha256)
+                entered = self._enter(number, arrival, whole.revision, State.IN_FORCE)
+                self._db.executemany(
+                    "UPDATE lines SET part = ? WHERE part = ? AND name = ? AND id = ?",
+                    ((entered, part.number, *row) for row in rest),
+                )
         out = {part.number for part in replaced}
         left = [part.number for part in self._known(number) if part.in_force]
         left = [one for one in left if one not in out]
         text = instead_text(together(gone), self._whole(left)) if gone else ""
         return step._replace(replaced=tuple(replaced)), text
-
-    def _split(
-        self, number: int, delivery: Delivery, part: Part, rest: Sequence[tuple[str, str]]
-    ) -> None:
-        """Make the lines `rest` of a part a part of their own."""
-        [whole] = self.imports(part.number)
-        stays, totals = Lines(self._db).part_of(delivery, rest, part)
-        arrival = Arrival(delivery, stays, totals, whole.file, whole.file_sha256)
-        entered = self._enter(number, arrival, whole.revision, State.IN_FORCE)
-        self._db.executemany(
-            "UPDATE lines SET part = ? WHERE part = ? AND name = ? AND id = ?",
-            ((entered, part.number, *row) for row in rest),
-        )
 
     def _lot(self, delivery: Delivery, part: Part, spans: Spans, by: Iterable[int]) -> Lot:
         """Return the lines of an existing part that the arriving parts `by` replace in a time."""
@@ -426,36 +424,32 @@ class Register:
         return int(found.lastrowid or 0)
 
     def _ask(self, arrival: Arrival, question: Question) -> str:
-        """Put a question on record; its text."""
-        text = self._text(arrival, question)
+        """Put a question on record; its text: what overlaps, and the amount under each answer."""
+        part, delivery = arrival.part, arrival.delivery
+        arrived, number = _arrived(arrival), self._number(delivery)
+        there = [old for old in question.overlap if old.number >= 0]
+        if len(there) < len(question.overlap):
+            lines = sum(old.lines for old in question.overlap)
+            spans = merged(span for old in question.overlap for span in old.spans)
+            other = Lot(lines, {}, spans, ("another file of the same import",))
+            text = beside_text(str(delivery), arrived, other)
+        else:
+            spans, by = reach([part]), [part.number]
+            overlap = (
+                together(self._lot(delivery, old, spans, by) for old in there)
+                if delivery.kind == FOCUS
+                else self._whole(old.number for old in there)
+            )
+            text = question_text(str(delivery), arrived, overlap, self._total(number))
         self._db.execute(
             "INSERT INTO questions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, NULL, ?, '') "
             "ON CONFLICT (file_sha256, delivery) DO UPDATE SET text = excluded.text, settled_ns = NULL",
             (
-                arrival.file, arrival.file_sha256, self._number(arrival.delivery), arrival.part.start_ns,
-                arrival.part.end_ns, text, self._at_ns, self._by,
+                arrival.file, arrival.file_sha256, number, part.start_ns, part.end_ns, text, self._at_ns,
+                self._by,
             ),
         )  # fmt: skip
         return text
-
-    def _text(self, arrival: Arrival, question: Question) -> str:
-        """The question in words: what overlaps, and the amount under each answer."""
-        part, delivery = arrival.part, arrival.delivery
-        arrived = _arrived(arrival)
-        there = [old for old in question.overlap if old.number >= 0]
-        beside = [old for old in question.overlap if old.number < 0]
-        if beside:
-            lines = sum(old.lines for old in beside) + sum(old.lines for old in there)
-            spans = merged(span for old in question.overlap for span in old.spans)
-            other = Lot(lines, {}, spans, ("another file of the same import",))
-            return beside_text(str(delivery), arrived, other)
-        if delivery.kind == FOCUS:
-            spans, by = reach([part]), [part.number]
-            overlap = together(self._lot(delivery, old, spans, by) for old in there)
-        else:
-            overlap = self._whole(old.number for old in there)
-        now = self._total(self._number(delivery))
-        return question_text(str(delivery), arrived, overlap, now)
 
     def _settle(self, where: str, key: object, reason: str, by: str, at_ns: int) -> None:
         self._db.execute(
@@ -474,15 +468,6 @@ class Register:
                 ).lastrowid,
             )
         return int(found[0] or 0)
-
-    def _parts(self, where: str) -> list[tuple[Delivery, tuple]]:  # type: ignore[type-arg]
-        columns = ", ".join(f"parts.{name}" for name in _COLUMNS.split(", "))
-        rows = self._db.execute(
-            f"SELECT kind, issuer, account, period, {columns} FROM parts JOIN deliveries "
-            f"ON deliveries.number = delivery WHERE {where.replace('number', 'parts.number')} "
-            "ORDER BY parts.number"
-        )
-        return [(Delivery(*row[:4]), row[4:]) for row in rows]
 
     def _known(self, delivery: int) -> list[Part]:
         """The parts of a delivery that were not taken back."""

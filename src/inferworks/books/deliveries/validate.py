@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -153,7 +153,18 @@ def delivery(held: Held) -> None:
             raise BooksError(
                 f"theorem 16 (delivery): import {number} ({part.file}) has no lines in the books"
             )
-    _must_be_taken_back(held.left)
+    untaken: dict[str, Charge] = {charge.id: charge for charge in held.left}
+    for charge in held.left:
+        gone = untaken.get(reversal(charge).id)
+        if gone is not None and gone.amount_pico == -charge.amount_pico:
+            untaken.pop(gone.id, None)
+            untaken.pop(charge.id, None)
+    if untaken:
+        charge = min(untaken.values(), key=lambda one: one.id)
+        raise BooksError(
+            f"theorem 16 (delivery): charge {charge.id} ({charge.file}, line {charge.row}) is a line of no "
+            "import and is not taken back"
+        )
 
 
 def footing(held: Held) -> None:
@@ -168,14 +179,22 @@ def footing(held: Held) -> None:
         if sums is None:
             cut.add(part.delivery)
             continue
-        _must_foot(f"import {number} ({part.file})", sums, part.totals)
+        for currency in sorted(sums.keys() | part.totals.keys()):
+            found, total = sums.get(currency, Sum()), part.totals.get(currency)
+            if total is None or found.pico != total.pico or found.left != total.left:
+                told = "nothing" if total is None else f"{format_pico(total.pico)} and {total.left}"
+                raise BooksError(
+                    f"theorem 17 (footing): import {number} ({part.file}): its lines come to "
+                    f"{format_pico(found.pico)} {currency} and what rounding left out to {found.left}; "
+                    f"when it came it was {told}"
+                )
         deliveries[part.delivery] = added(deliveries[part.delivery], part.totals)
     for number, totals in deliveries.items():
         rounding = held.whole(-number)
         if rounding is None or number in cut:
             continue
         booked = {currency: sum_.pico for currency, sum_ in rounding.items()}
-        due = {currency: rounding_pico(total) for currency, total in totals.items()}
+        due = {currency: rounding_pico(counted) for currency, counted in totals.items()}
         for currency in sorted(due | booked):
             one, other = booked.get(currency, 0), due.get(currency, 0)
             if one != other:
@@ -187,30 +206,3 @@ def footing(held: Held) -> None:
 
 VALIDATIONS: tuple[Validation, ...] = (delivery, footing)
 """Theorems 16 and 17."""
-
-
-def _must_be_taken_back(left: Sequence[Charge]) -> None:
-    """BooksError unless `left`, which no import has, are charges and their exact reversals."""
-    open_: dict[str, Charge] = {charge.id: charge for charge in left}
-    for charge in left:
-        gone = open_.get(reversal(charge).id)
-        if gone is not None and gone.amount_pico == -charge.amount_pico:
-            open_.pop(gone.id, None)
-            open_.pop(charge.id, None)
-    if open_:
-        charge = min(open_.values(), key=lambda one: one.id)
-        raise BooksError(
-            f"theorem 16 (delivery): charge {charge.id} ({charge.file}, line {charge.row}) is a line of no "
-            "import and is not taken back"
-        )
-
-
-def _must_foot(name: str, sums: Mapping[str, Sum], totals: Totals) -> None:
-    for currency in sorted(sums.keys() | totals.keys()):
-        found, total = sums.get(currency, Sum()), totals.get(currency)
-        if total is None or found.pico != total.pico or found.left != total.left:
-            told = "nothing" if total is None else f"{format_pico(total.pico)} and {total.left}"
-            raise BooksError(
-                f"theorem 17 (footing): {name}: its lines come to {format_pico(found.pico)} {currency} and "
-                f"what rounding left out to {found.left}; when it came it was {told}"
-            )
