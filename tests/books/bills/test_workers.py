@@ -228,6 +228,21 @@ def test_a_cell_that_is_written_otherwise_is_met() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_batches")
+def test_nothing_is_read_here_after_such_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is met in its turn, also where a batch before it is still with another process."""
+    free = workers._free
+    first = iter([True])
+    monkeypatch.setattr(
+        workers, "_free", lambda others: free(others) if next(first, False) else None
+    )
+    found = rows()
+    found[10]["BilledCost"] = "1,50"
+    with pytest.raises(SpelledOtherwiseError):
+        read(a_bill("csv", found, assuming=True), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_batches")
 def test_a_damaged_file_is_refused_with_what_was_read_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

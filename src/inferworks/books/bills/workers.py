@@ -118,7 +118,8 @@ def read_in_order(
                 try:
                     pending.append(_Answer(read(given)))
                 except (BillError, SpelledOtherwiseError) as error:
-                    pending.append(_Answer(error))  # to be raised in its turn
+                    pending.append(_Answer(error))  # to be raised in its turn, which ends the file
+                    break
             else:
                 pending.append(free.give(given))
             while len(pending) > _MOST_PENDING * workers or (
