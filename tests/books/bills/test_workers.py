@@ -229,7 +229,7 @@ def test_a_cell_that_is_written_otherwise_is_met() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_batches")
 def test_nothing_is_read_here_after_such_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is met in its turn, also where a batch before it is still with another process."""
+    """Meet it in its turn, also where a batch before it is still with another process."""
     free = workers._free
     first = iter([True])
     monkeypatch.setattr(

@@ -248,7 +248,7 @@ class Cells:
     def unread(self, read: Collection[str]) -> tuple[tuple[str, str], ...]:
         """The columns that are not in `read` and not empty, by name."""
         optional = self.optional
-        names = _unread(tuple(self.row), frozenset(read))
+        names = sorted(set(self.row).difference(read))
         return tuple([(name, text) for name in names if (text := optional(name))])
 
     def _moment_ns(self, column: str) -> int | None:
@@ -281,11 +281,6 @@ class Cells:
         except MoneyError as error:
             self.note(column, str(error))
             return 0
-
-
-@lru_cache(maxsize=256)
-def _unread(columns: tuple[str, ...], read: frozenset[str]) -> tuple[str, ...]:
-    return tuple(sorted(name for name in columns if name not in read))
 
 
 def cell_text(cell: str) -> str | None:

@@ -169,7 +169,8 @@ class Block:
 
     def optional_money_pico(self, column: str) -> list[int | None]:
         """Return the amounts in picounits; None where a cell is empty."""
-        return self._read(column, _pico_in, None)
+        amounts: list[Money | None] = self._read(column, money_in, None)
+        return [amount and amount.pico for amount in amounts]
 
     def period_ns(self, start: str, end: str) -> tuple[list[int], list[int]]:
         """The periods between the moments in two columns; they must have a length."""
@@ -267,10 +268,6 @@ class Block:
                 if cell in reasons:
                     self.note(at, column, reasons[cell])
         return made
-
-
-def _pico_in(text: str) -> int | None:
-    return money_in(text).pico
 
 
 def missing(texts: Sequence[str | None]) -> list[int]:

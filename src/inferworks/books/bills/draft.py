@@ -64,6 +64,13 @@ _UNITS: Final = (
     ("hours", "hours"), ("hrs", "hours"), ("h", "hours"), ("seconds", "seconds"), ("sec", "seconds"),
     ("ms", "milliseconds"), ("gb", "GB"), ("gib", "GiB"), ("tb", "TB"), ("tib", "TiB"), ("mb", "MB"),
 )  # fmt: skip
+_KINDS: Final = (
+    ("payroll", ({"gross", "salary", "payroll"},)),
+    ("timesheet", ({"employee", "person", "user", "member"}, {"hours", "duration", "minutes"})),
+    ("usage", ({"model"}, {"tokens"}, {"request", "id"})),
+    ("storage", ({"bucket"}, {"bytes", "size"})),
+)
+"""The kinds that a file is likely of whose columns have one word of each of these sets."""
 _CONSTANTS: Final = {
     "sheet": '"sheet"  # what names the sheet, such as a week; the same sheet counts once',
     "purpose": '"serve-paid"  # what it was used for',
@@ -86,6 +93,26 @@ class Column(NamedTuple):
         alike = [text for text in self.examples if sort is None or looks_like(text, sort)]
         return sort is None or 2 * len(alike) > len(self.examples)
 
+    def fits(self, sort: Sort | None) -> bool:
+        """Return True if its cells could be of this sort, also as seconds since 1970 or durations."""
+        if (sort is Sort.MOMENT and self.epoch) or (sort is Sort.NUMBER and self.is_duration):
+            return True
+        return self.is_a(sort)
+
+    @property
+    def epoch(self) -> str:
+        """The unit of moments that are numbers since 1970; empty where they are none such."""
+        lengths = {len(text) for text in self.examples if text.isdigit() and text[0] == "1"}
+        if lengths and all(text.isdigit() for text in self.examples):
+            return {10: "unix", 13: "unix_ms", 16: "unix_us"}.get(lengths.pop(), "")
+        return ""
+
+    @property
+    def is_duration(self) -> bool:
+        """Return True if its cells are durations such as 1:30:00."""
+        pattern = re.compile(r"\d+:\d\d(:\d\d)?")
+        return bool(self.examples) and all(map(pattern.fullmatch, self.examples))
+
 
 def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
     """A mapping, in TOML, for the file `name` with these columns, by what its first rows look like."""
@@ -96,7 +123,8 @@ def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -
         split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
         words = tuple(re.findall(r"[a-z0-9]+", split.lower()))
         columns.append(Column(column, words, tuple(examples[:50])))
-    kind = _kind(columns)
+    said = {word for column in columns for word in column.words}
+    kind = next((kind for kind, some in _KINDS if all(said & words for words in some)), "bill")
     lines = [
         f"# A draft for {visible(name)}, by the names of its columns and its first {len(rows)} rows.",
         "# Read every line, complete what is missing, then:",
@@ -124,24 +152,6 @@ def draft(name: str, header: Sequence[str], rows: Sequence[Mapping[str, str]]) -
     return "\n".join(lines) + "\n"
 
 
-def _kind(columns: Sequence[Column]) -> str:
-    """The kind of file that these columns are likely of."""
-    words = {word for column in columns for word in column.words}
-    if words & {"gross", "salary", "payroll"}:
-        return "payroll"
-    if words & {"employee", "person", "user", "member"} and words & {
-        "hours",
-        "duration",
-        "minutes",
-    }:
-        return "timesheet"
-    if "model" in words and words & {"tokens"} and words & {"request", "id"}:
-        return "usage"
-    if words & {"bucket"} and words & {"bytes", "size"}:
-        return "storage"
-    return "bill"
-
-
 def _mapped_columns(
     kind_name: str, columns: Sequence[Column], used: set[str], constants: dict[str, str]
 ) -> Iterator[str]:
@@ -150,7 +160,7 @@ def _mapped_columns(
     needed = [*kind.required, *kind.one_of[:1]]
     for target in dict.fromkeys((*needed, *kind.one_of, *kind.empty, *kind.optional)):
         sort = kind.sorts.get(target)
-        free = [c for c in columns if c.name not in used and _fits(c, sort)]
+        free = [c for c in columns if c.name not in used and c.fits(sort)]
         best = (c for name in _WORDS.get(target, ()) for c in free if {*name.split()} <= {*c.words})
         column = next(best, None)
         if column is None and target in ("ChargePeriodEnd", "end"):
@@ -179,37 +189,15 @@ def _mapped_columns(
             yield f"# {target} is missing: name its column here, or what it always is under [constants]"
 
 
-def _fits(column: Column, sort: Sort | None) -> bool:
-    if sort is Sort.MOMENT and _epoch(column):
-        return True
-    if sort is Sort.NUMBER and _is_duration(column):
-        return True
-    return column.is_a(sort)
-
-
-def _epoch(column: Column) -> str:
-    """The unit of a column of moments that are numbers since 1970; empty when it has none such."""
-    lengths = {len(text) for text in column.examples if text.isdigit() and text[0] == "1"}
-    if lengths and all(text.isdigit() for text in column.examples):
-        return {10: "unix", 13: "unix_ms", 16: "unix_us"}.get(lengths.pop(), "")
-    return ""
-
-
-def _is_duration(column: Column) -> bool:
-    return bool(column.examples) and all(
-        re.fullmatch(r"\d+:\d\d(:\d\d)?", text) for text in column.examples
-    )
-
-
 def _line(target: str, column: Column, sort: Sort | None, plus: str = "") -> str:
     """A line of the draft, with what stands in the column."""
     told = {"column": column.name}
     unit = next((unit for word, unit in _UNITS if word in column.words), "")
     if sort is Sort.MOMENT:
-        unit = _epoch(column)
+        unit = column.epoch
     elif sort is not Sort.NUMBER:
         unit = ""
-    elif _is_duration(column):
+    elif column.is_duration:
         unit = "h:mm:ss"
     elif target not in ("minutes", "bytes") and unit not in ("cents", "millicents", "micro"):
         unit = ""

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -225,18 +225,6 @@ def _billed(told: tuple[str | None, str | None, str | None, str]) -> _Billed:
     )
 
 
-def _sort(told: tuple[Any, ...]) -> Sort:
-    provider, issuer, service_name, service_category, charge_category, *rest = told
-    return Sort(
-        provider,
-        issuer or "",
-        service_name or "",
-        service_category or "Other",
-        charge_category or "Usage",
-        *rest,
-    )
-
-
 def _line_json(line: str | None) -> bytes:
     return b"" if is_unnamed(line or "") else _encode(line)
 
@@ -246,13 +234,13 @@ def _about_line_json(line: str | None) -> bytes:
 
 
 def _json_or(otherwise: str | None, cell: str) -> bytes:
+    """The JSON of a cell; of `otherwise`, where it is empty."""
     return _encode(cell_text(cell) or otherwise)
 
 
-_TEXT, _OPTIONAL, _CATEGORY, _CHARGE_CATEGORY = (
-    partial(_json_or, otherwise) for otherwise in ("", None, "Other", "Usage")
-)
-"""The JSON of a cell, or what stands there where it is empty; each outlives the block (`Memory`)."""
+# Each outlives the block, as `Memory` asks.
+_TEXT, _OPTIONAL = partial(_json_or, ""), partial(_json_or, None)
+_CATEGORY, _CHARGE_CATEGORY = partial(_json_or, "Other"), partial(_json_or, "Usage")
 
 
 def _quantity_json(cell: str) -> bytes:
@@ -326,7 +314,10 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
         file=bill.name,
         file_sha256=bill.sha256,
         deliveries=[one.delivery for one in billed],
-        sorts=list(map(_sort, sorts)),
+        sorts=[
+            Sort(provider, issuer or "", name or "", category or "Other", charge or "Usage", *rest)
+            for provider, issuer, name, category, charge, *rest in sorts
+        ],
         sort_places=sort_places,
         currencies=currencies,
         deliveries_json=[one.delivery_json for one in billed],

@@ -191,19 +191,14 @@ def check(name: str, raw: bytes, encoding: str = "") -> None:
         try:
             decoder.decode(chunk, final=not chunk)
         except UnicodeError as error:
-            raise _no_text(name, codec, begun, error) from error
+            if codec != "utf-8-sig":
+                raise NoBillError(f"{name}: not {codec} text; save it as UTF-8 CSV") from error
+            raise NoBillError(
+                f"{name}: not UTF-8 text at byte {begun + getattr(error, 'start', 0)}; export it as UTF-8 "
+                'CSV, or say in a mapping what it is ([form] encoding = "windows-1252")'
+            ) from error
         if not chunk:
             return
-
-
-def _no_text(name: str, codec: str, begins: int, error: UnicodeError) -> NoBillError:
-    if codec == "utf-8-sig":
-        at = begins + getattr(error, "start", 0)
-        return NoBillError(
-            f"{name}: not UTF-8 text at byte {at}; export it as UTF-8 CSV, or say in a mapping "
-            'what it is ([form] encoding = "windows-1252")'
-        )
-    return NoBillError(f"{name}: not {codec} text; save it as UTF-8 CSV")
 
 
 class _Stream(Protocol):

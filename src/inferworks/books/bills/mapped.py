@@ -47,7 +47,7 @@ class Made(NamedTuple):
 
     sources: tuple[str, ...]
     """The columns of the file, or paths into them, that `make` looks at."""
-    make: Make
+    make: Callable[[Cells], str | Unread]
 
 
 def mapped(table: Table, mapping: BillMapping, spelling: Spelling) -> Table:
@@ -100,10 +100,10 @@ def _columns(
 ) -> dict[str, Made]:
     """Return the makers of our columns: the mapping, else the file's own column of that name."""
     sorts = mapping.of_kind.sorts
-    ways = {
+    ways: dict[str, list[tuple[Sequence[str], Make]]] = {
         name: [
-            Made(
-                tuple(names.get(source, source) for source in how.sources),
+            (
+                [names.get(source, source) for source in how.sources],
                 _made(name, how, names, sorts.get(name), spelling, table),
             )
             for how in filled
@@ -113,7 +113,7 @@ def _columns(
     if mapping.keep_names:
         for name in table.header:
             if name in mapping.of_kind.columns:
-                ways.setdefault(name, []).append(_kept(name, spelling))
+                ways.setdefault(name, []).append(([name], _kept(name, spelling)))
     return {name: _first(found) for name, found in ways.items()}
 
 
@@ -184,19 +184,9 @@ def _made_of(
             columns[ours] = _over(columns.get(ours), texts)
     wrong: dict[int, dict[str, str]] = defaultdict(dict)
     for name, (sources, make) in made.items():
-        texts = told(_each(batch, sources, _tried(make)), labels.get(name, name), wrong)
+        texts = told(_each(batch, sources, make), labels.get(name, name), wrong)
         columns[name] = _over(columns[name], texts) if name in constants else texts
     return batch._replace(columns=columns).without(wrong)
-
-
-def _tried(make: Make) -> Callable[[Cells], str | Unread]:
-    def tried(cells: Cells) -> str | Unread:
-        try:
-            return make(cells)
-        except ValueError as error:
-            return Unread(str(error))
-
-    return tried
 
 
 def _over(below: Sequence[str] | None, texts: Sequence[str]) -> Sequence[str]:
@@ -245,26 +235,28 @@ def _whole_of(texts: Sequence[str]) -> str:
     return written(whole + total) if total > whole else texts[0]
 
 
-def _kept(name: str, spelling: Spelling) -> Made:
-    """Return the maker of a column that keeps its name."""
-    return Made((name,), lambda cells: spelling.canonical(name, cells.get(name, "").strip()))
+def _kept(name: str, spelling: Spelling) -> Make:
+    """Return the function that makes a column that keeps its name."""
+    return lambda cells: spelling.canonical(name, cells.get(name, "").strip())
 
 
 def missing_columns(header: Sequence[str], mapping: BillMapping) -> list[str]:
     """The columns that the mapping needs and a file with this header has not."""
     found = _found(Names(header), mapping)
     strict, needed = mapping.recognise is None, mapping.of_kind.required
-    return [
-        " or ".join(source for how in ways for source in how.sources if source not in found)
-        for name, ways in mapping.filled().items()
-        if (strict or name in needed) and not any(_is_there(how, found, strict) for how in ways)
-    ]
-
-
-def _is_there(how: Filled, found: Mapping[str, str], strict: bool) -> bool:
-    there = [source in found for source in how.sources]
-    some_do = (how.add or how.text) and there and not strict
-    return bool(how.default) or (any(there) if some_do else all(there))
+    missing: list[str] = []
+    for name, ways in mapping.filled().items():
+        if not strict and name not in needed:
+            continue
+        for how in ways:
+            there = [source in found for source in how.sources]
+            some_do = (how.add or how.text) and not strict
+            if how.default or all(there) or (some_do and any(there)):
+                break
+        else:
+            lacking = (source for how in ways for source in how.sources if source not in found)
+            missing.append(" or ".join(lacking))
+    return missing
 
 
 def _found(names: Names, mapping: BillMapping) -> dict[str, str]:
@@ -299,13 +291,17 @@ def _left_out(rule: LeftOut, names: Mapping[str, str]) -> LeftOutBy:
     return column, test
 
 
-def _first(ways: Sequence[Made]) -> Made:
-    """Return the maker of the first text that any of `ways` makes."""
-    if len(ways) == 1:
-        return ways[0]
-    makes = [way.make for way in ways]
-    sources = tuple(source for way in ways for source in way.sources)
-    return Made(sources, lambda cells: next((text for make in makes if (text := make(cells))), ""))
+def _first(ways: Sequence[tuple[Sequence[str], Make]]) -> Made:
+    """Return the maker of the first text that any of `ways`, each with its sources, makes."""
+    makes = [make for _, make in ways]
+
+    def tried(cells: Cells) -> str | Unread:
+        try:
+            return next((text for make in makes if (text := make(cells))), "")
+        except ValueError as error:
+            return Unread(str(error))
+
+    return Made(tuple(source for sources, _ in ways for source in sources), tried)
 
 
 def _made(

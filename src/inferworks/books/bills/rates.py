@@ -46,7 +46,16 @@ def read_rates(bill: BillFile, progress: Progress) -> tuple[RateRow, ...]:
         pair = _currency(cells, "from"), _currency(cells, "to")
         if pair[0] == pair[1]:
             cells.note("to", "must be another currency than the one before")
-        rows.append(RateRow(_day(cells), *pair, cells.text("rate"), cells.text("source")))
+        written = cells.text("date")
+        day = written.removesuffix("T00:00:00.000000000Z")  # a Parquet timestamp of midnight
+        if written and not _DAY.fullmatch(day):
+            cells.note("date", "not a day; write 2026-11-21")
+        elif written:
+            try:
+                day = dt.date.fromisoformat(day).isoformat()
+            except ValueError:
+                cells.note("date", "no such day")
+        rows.append(RateRow(day, *pair, cells.text("rate"), cells.text("source")))
     refuse(problems)
     if not rows:
         raise BillError(f"{bill.name}: there are no rates in it")
@@ -58,17 +67,3 @@ def _currency(cells: Cells, column: str) -> str:
     if text and not _CURRENCY.fullmatch(text):
         cells.note(column, "must be three capital letters (ISO 4217)")
     return text
-
-
-def _day(cells: Cells) -> str:
-    text = cells.text("date")
-    day = text.removesuffix("T00:00:00.000000000Z")  # a Parquet timestamp of midnight
-    try:
-        if text and _DAY.fullmatch(day):
-            return dt.date.fromisoformat(day).isoformat()
-    except ValueError:
-        cells.note("date", "no such day")
-        return ""
-    if text:
-        cells.note("date", "not a day; write 2026-11-21")
-    return ""

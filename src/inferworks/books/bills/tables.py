@@ -161,8 +161,15 @@ def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
         encoding = forms.encoding_of(head, form.encoding)
         text = io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
         lines = forms.bare_lines(text)
-        is_json = begins_json(head, form.encoding)
-        table = _json_lines(name, lines) if is_json else _csv(name, lines, form)
+        if begins_json(head, form.encoding):
+            rows = _json_rows(lines)
+            first = next(rows)
+            if first.cells is None:
+                raise _no_row(name, "line", first)
+            # later objects may lack some of the first one's names, and add others
+            table = Table(tuple(first.cells), _batches(chain([first], rows)), "line")
+        else:
+            table = _csv(name, lines, form)
     batches = (
         batch._replace(columns={forms.bare(n): forms.all_bare(t) for n, t in batch.columns.items()})
         for batch in table.batches
@@ -243,15 +250,6 @@ def _batches(rows: Iterator[RawRow]) -> Iterator[Batch]:
             )
             texts = dict(zip(columns, cells, strict=True))
             yield Batch([row.number for row in group], texts)
-
-
-def _json_lines(name: str, lines: Iterator[str]) -> Table:
-    """Its header is the first object's names; later objects may lack some and add others."""
-    rows = _json_rows(lines)
-    first = next(rows)
-    if first.cells is None:
-        raise _no_row(name, "line", first)
-    return Table(tuple(first.cells), _batches(chain([first], rows)), "line")
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[RawRow]:

@@ -74,10 +74,16 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments, until_ns: in
     department = cells.optional(DEPARTMENT)
     if department:
         about.append(department)
+    sheet, person = cells.text("sheet"), cells.text("person")
+    pay_pico, currency = cells.amount_pico("pay"), cells.text("currency")
+    minutes = cells.text("minutes")  # as they are written; a whole number of nanoseconds
+    if minutes and not _MINUTES.fullmatch(minutes):
+        cells.note("minutes", "must be a number, zero or more, of at most nine decimals")
+        minutes = "0"
     return Charge(
         id=ChargeId(""),
         issuer="payroll",
-        invoice=cells.text("sheet"),
+        invoice=sheet,
         line=fingerprint([*about, str(start_ns), str(end_ns)]),
         file=bill.name,
         file_sha256=bill.sha256,
@@ -87,18 +93,18 @@ def _charge(bill: BillFile, cells: Cells, departments: Departments, until_ns: in
         service_name=STAFF_TIME,
         resource_id=work.resource_id,
         resource_type=work.resource_type,
-        description=f"{cells.text('person')}, {work.resource_id or work.department}",
+        description=f"{person}, {work.resource_id or work.department}",
         natural_class=NaturalClass.EMPLOYEE_COMPENSATION,
         charge_category="Usage",
         charge_class=None,
         period_start_ns=start_ns,
         period_end_ns=end_ns,
-        amount_pico=cells.amount_pico("pay"),
+        amount_pico=pay_pico,
         effective_pico=None,
-        currency=cells.text("currency"),
-        quantity=_minutes(cells),
+        currency=currency,
+        quantity=minutes or "0",
         unit="Minutes",
-        other=(("person", cells.optional("person") or ""), *cells.unread(_READ)),
+        other=(("person", person), *cells.unread(_READ)),
         department=work.department,
     )
 
@@ -116,12 +122,3 @@ def _work(cells: Cells, departments: Departments) -> Work:
     if not department:
         cells.note("node", "name the node, activity or department that the minutes went to")
     return Work(None, None, department)
-
-
-def _minutes(cells: Cells) -> str:
-    """The minutes as they are written; a whole number of nanoseconds, zero or more."""
-    text = cells.text("minutes")
-    if text and not _MINUTES.fullmatch(text):
-        cells.note("minutes", "must be a number, zero or more, of at most nine decimals")
-        return "0"
-    return text or "0"

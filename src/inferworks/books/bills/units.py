@@ -74,22 +74,18 @@ def our_moment(text: str, how: Filled, spelling: Spelling) -> str:
             raise ValueError(f"{text[:60]!r} is no month; it is written as in 202611 or 2026-11")
         iso = f"{found[1]}-{found[2]}-01"
     elif how.unit:
-        iso = _from_epoch(text, EPOCHS[how.unit])
+        nanoseconds = decimal(text).scaleb(EPOCHS[how.unit] + 9, EXACT)
+        if nanoseconds != nanoseconds.to_integral_value() or abs(nanoseconds.adjusted()) > 18:
+            raise ValueError(f"{text[:60]!r} is no moment in that unit")
+        seconds, rest = divmod(int(nanoseconds), 10**9)
+        try:
+            at = _EPOCH + dt.timedelta(seconds=seconds)
+        except OverflowError:
+            raise ValueError(f"{text[:60]!r} is no moment in that unit") from None
+        iso = f"{at.isoformat()}.{rest:09d}Z" if rest else f"{at.isoformat()}Z"
     else:
         iso = moment(text, spelling.order, spelling.zone)
     return moved(iso, how.plus) if how.plus else iso
-
-
-def _from_epoch(text: str, power: int) -> str:
-    nanoseconds = decimal(text).scaleb(power + 9, EXACT)
-    if nanoseconds != nanoseconds.to_integral_value() or abs(nanoseconds.adjusted()) > 18:
-        raise ValueError(f"{text[:60]!r} is no moment in that unit")
-    seconds, rest = divmod(int(nanoseconds), 10**9)
-    try:
-        at = _EPOCH + dt.timedelta(seconds=seconds)
-    except OverflowError:
-        raise ValueError(f"{text[:60]!r} is no moment in that unit") from None
-    return f"{at.isoformat()}.{rest:09d}Z" if rest else f"{at.isoformat()}Z"
 
 
 def moved(iso: str, plus: str) -> str:

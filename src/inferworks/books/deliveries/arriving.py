@@ -340,3 +340,8 @@ def charge_row(charge: Charge) -> tuple[Any, ...]:
 def discard(db: sqlite3.Connection, parts: Iterable[int]) -> None:
     """Forget the lines of `parts`."""
     db.executemany("DELETE FROM arriving WHERE part = ?", ((part,) for part in parts))
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """The numbers of parts as they stand in a list of SQL."""
+    return ", ".join(map(str, numbers))

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from inferworks.books.charge import Charge, ChargeId
-from inferworks.books.deliveries.arriving import Totals, totals_of
+from inferworks.books.deliveries.arriving import Totals, listed, totals_of
 from inferworks.books.deliveries.canonical import Delivery, Line, told_invoice
 from inferworks.books.deliveries.decide import Alike
 from inferworks.books.deliveries.parts import Part, Spans
@@ -141,7 +141,7 @@ class Lines:
         return self._db.execute(
             "SELECT name, id FROM lines JOIN charges USING (id) WHERE part = ? AND "
             f"{'' if inside else 'NOT '}({within} OR about IN "
-            f"(SELECT about FROM arriving WHERE part IN ({_listed(arriving)})))",
+            f"(SELECT about FROM arriving WHERE part IN ({listed(arriving)})))",
             (there, *(moment for span in spans for moment in span)),
         ).fetchall()
 
@@ -218,11 +218,7 @@ def _counts(column: str, parts: Sequence[Part]) -> str:
 
 def _sides(parts: Iterable[Part]) -> tuple[str, str]:
     numbers = [part.number for part in parts]
-    return _listed(n for n in numbers if n < 0), _listed(n for n in numbers if n >= 0)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
+    return listed(n for n in numbers if n < 0), listed(n for n in numbers if n >= 0)
 
 
 def _begin_ns(parts: Iterable[Part]) -> int:

@@ -30,6 +30,7 @@ from inferworks.books.currency import RateRow, as_billed, converted_pico
 from inferworks.books.deliveries.arriving import (
     Totals,
     charge_row,
+    listed,
     rounding_pico,
 )
 from inferworks.books.deliveries.canonical import (
@@ -189,7 +190,7 @@ class Landing:
     def take_back(self, parts: Sequence[int]) -> Changed:
         """Take all lines of `parts` out of force."""
         rows = self._db.execute(
-            f"SELECT part, name, id FROM lines WHERE part IN ({_listed(parts)}) ORDER BY id"
+            f"SELECT part, name, id FROM lines WHERE part IN ({listed(parts)}) ORDER BY id"
         ).fetchall()
         late = [self._remove(*row) for row in rows]
         return Changed(gone=len(rows), late=tuple(charge for charge in late if charge))
@@ -294,11 +295,11 @@ class Landing:
         self._db.execute("DROP TABLE IF EXISTS pairs")
         self._db.execute(_PAIRS)
         arriving = self._db.execute(
-            f"SELECT name, carried, rowid, part FROM arriving WHERE part IN ({_listed(parts)}) "
+            f"SELECT name, carried, rowid, part FROM arriving WHERE part IN ({listed(parts)}) "
             "ORDER BY name, carried"
         )
         old = self._db.execute(
-            f"SELECT name, carried, id, part, about FROM lines WHERE part IN ({_listed(there)}) "
+            f"SELECT name, carried, id, part, about FROM lines WHERE part IN ({listed(there)}) "
             "ORDER BY name, carried, id"
         )
         left: list[_Gone] = []
@@ -364,7 +365,7 @@ class Landing:
             return changed
         left = gone.copy()
         rows = self._db.execute(
-            f"SELECT part, about, COUNT(*) FROM arriving WHERE part IN ({_listed(parts)}) "
+            f"SELECT part, about, COUNT(*) FROM arriving WHERE part IN ({listed(parts)}) "
             "GROUP BY part, about"
         )
         for part, about, number in rows:
@@ -392,7 +393,7 @@ class Landing:
 
     def _add(self, numbers: dict[int, int]) -> dict[int, Changed]:
         """Take over what is left of the arriving parts: how many, their sum, and those that are late."""
-        parts = _listed(numbers)
+        parts = listed(numbers)
         self._tell_apart(parts)
         [(lines,)] = self._db.execute(f"SELECT COUNT(*) FROM arriving WHERE part IN ({parts})")
         [(charges,)] = self._db.execute(
@@ -457,10 +458,6 @@ class Landing:
         self._db.executemany(
             "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)", map(charge_row, charges)
         )
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _matched(

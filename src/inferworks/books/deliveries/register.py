@@ -17,7 +17,14 @@ import msgspec
 
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries import arriving
-from inferworks.books.deliveries.arriving import DIGEST_BITS, Arrival, ArrivingLines, Total, Totals
+from inferworks.books.deliveries.arriving import (
+    DIGEST_BITS,
+    Arrival,
+    ArrivingLines,
+    Total,
+    Totals,
+    listed,
+)
 from inferworks.books.deliveries.canonical import FOCUS, Delivery, delivery_of, line_of
 from inferworks.books.deliveries.comparing import Lines
 from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, Step, Verdict, decide
@@ -114,7 +121,7 @@ class Register:
 
     def imports(self, *numbers: int) -> list[Import]:
         """Every import on record, or those of these numbers, in order."""
-        of_these = f"WHERE parts.number IN ({_listed(numbers)}) " if numbers else ""
+        of_these = f"WHERE parts.number IN ({listed(numbers)}) " if numbers else ""
         rows = self._db.execute(
             "SELECT kind, issuer, account, period, parts.number, file, file_sha256, revision, state, "
             "parts.lines, totals, spans, at_ns, by, reason FROM parts JOIN deliveries "
@@ -339,7 +346,7 @@ class Register:
         replaced = [part.number for part in step.replaced]
         changed = landing.take_in(ours[0].delivery, numbers, replaced)
         self._db.execute(
-            f"UPDATE parts SET state = ? WHERE number IN ({_listed(replaced)})", (State.SUPERSEDED,)
+            f"UPDATE parts SET state = ? WHERE number IN ({listed(replaced)})", (State.SUPERSEDED,)
         )
         return changed
 
@@ -498,7 +505,7 @@ class Register:
         parts = [number for (number,) in rows]
         found: Totals = {}
         for (raw,) in self._db.execute(
-            f"SELECT totals FROM parts WHERE number IN ({_listed(parts)})"
+            f"SELECT totals FROM parts WHERE number IN ({listed(parts)})"
         ):
             found = arriving.added(found, _totals(raw))
         return found
@@ -507,10 +514,6 @@ class Register:
 def _arrived(arrival: Arrival) -> Lot:
     part = arrival.part
     return Lot(part.lines, arrival.totals, part.spans, (arrival.file,))
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _arrivals(files: Iterable[_File]) -> Iterator[Arrival]:
