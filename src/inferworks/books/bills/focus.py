@@ -238,9 +238,21 @@ def _json_or(otherwise: str | None, cell: str) -> bytes:
     return _encode(cell_text(cell) or otherwise)
 
 
-# Each outlives the block, as `Memory` asks.
 _TEXT, _OPTIONAL = partial(_json_or, ""), partial(_json_or, None)
-_CATEGORY, _CHARGE_CATEGORY = partial(_json_or, "Other"), partial(_json_or, "Usage")
+_CELLS = {
+    "service_category": ("ServiceCategory", partial(_json_or, "Other")),
+    "service_name": ("ServiceName", _TEXT),
+    "resource_id": ("ResourceId", _OPTIONAL),
+    "resource_type": ("ResourceType", _OPTIONAL),
+    "description": ("ChargeDescription", _TEXT),
+    "charge_category": ("ChargeCategory", partial(_json_or, "Usage")),
+    "charge_class": ("ChargeClass", _OPTIONAL),
+    "currency": ("BillingCurrency", _TEXT),
+    "quantity": ("ConsumedQuantity", _OPTIONAL),
+    "unit": ("ConsumedUnit", _OPTIONAL),
+    "region_id": ("RegionId", _OPTIONAL),
+}
+"""The fields of a charge that are the text of a cell: its column, and what makes its JSON."""
 
 
 def _quantity_json(cell: str) -> bytes:
@@ -289,26 +301,16 @@ def _columns(bill: BillFile, block: Block, departments: Departments) -> LineColu
         "file_sha256": repeat(_encode(bill.sha256)),
         "row": block.numbers,
         "provider": each("", _encode, providers),
-        "service_category": block.each("ServiceCategory", _CATEGORY),
-        "service_name": block.each("ServiceName", _TEXT),
-        "resource_id": block.each("ResourceId", _OPTIONAL),
-        "resource_type": block.each("ResourceType", _OPTIONAL),
-        "description": block.each("ChargeDescription", _TEXT),
         "natural_class": each("", _encode, natural_classes),
-        "charge_category": block.each("ChargeCategory", _CHARGE_CATEGORY),
-        "charge_class": block.each("ChargeClass", _OPTIONAL),
         "period_start_ns": starts_ns,
         "period_end_ns": ends_ns,
         "amount_pico": amounts_pico,
         "effective_pico": [b"null" if pico is None else b"%d" % pico for pico in effective],
-        "currency": block.each("BillingCurrency", _TEXT),
-        "quantity": block.each("ConsumedQuantity", _OPTIONAL),
-        "unit": block.each("ConsumedUnit", _OPTIONAL),
         "other": [b"[%b]" % other for other in block.unread(_READ)],
-        "region_id": block.each("RegionId", _OPTIONAL),
         "foreign": repeat(b"null"),
         "department": each("", _encode, named),
         "exact": [_encode(exact) for exact in exacts] if any(exacts) else repeat(b"null"),
+        **{field: block.each(column, json) for field, (column, json) in _CELLS.items()},
     }
     return LineColumns(
         file=bill.name,

@@ -31,6 +31,7 @@ from inferworks.books.bills.spelling import (
     told,
 )
 from inferworks.books.bills.tables import Batch, T, Table, worked
+from inferworks.books.bills.twice import SPANS
 from inferworks.books.bills.units import EXACT, decimal, in_our_unit, moved, our_moment, written
 from inferworks.errors import NoBillError
 
@@ -199,7 +200,7 @@ def _over(below: Sequence[str] | None, texts: Sequence[str]) -> Sequence[str]:
 def _lasting(batch: Batch, at_least: str) -> Batch:
     """The rows; what begins and ends at one moment lasts `at_least`."""
     columns, wrong = dict(batch.columns), defaultdict[int, dict[str, str]](dict)
-    for start, end in (("ChargePeriodStart", "ChargePeriodEnd"), ("start", "end")):
+    for start, end in SPANS:
         if start not in columns or end not in columns:
             continue
 

@@ -156,7 +156,12 @@ def open_table(name: str, raw: bytes, form: Form = PLAIN) -> Table:
     if forms.is_parquet(head):
         table = _parquet(name, forms.random_access(name, raw))
     elif form.rows:
-        table = _json_document(name, raw, form)
+        objects = enumerate(rows_at(json_document(name, raw, form.encoding), form.rows), start=1)
+        found = [_json_row(number, one) for number, one in objects]
+        if found and all(row.cells is None for row in found):
+            raise _no_row(name, "row", found[0])
+        header = dict.fromkeys(column for row in found for column in row.cells or ())
+        table = Table(tuple(header), _batches(iter(found)), "row")
     else:
         encoding = forms.encoding_of(head, form.encoding)
         text = io.TextIOWrapper(forms.opened(name, raw), encoding, newline="")
@@ -299,18 +304,6 @@ def _rows_at(found: Any, steps: Sequence[str], above: Mapping[str, Any]) -> Iter
         case [name, *rest], dict() if name in found:
             plain = {n: v for n, v in found.items() if not isinstance(v, dict | list)}
             yield from _rows_at(found[name], rest, {**above, **plain})
-
-
-def _json_document(name: str, raw: bytes, form: Form) -> Table:
-    """The rows at `form.rows`. Its header is all their names."""
-    document = json_document(name, raw, form.encoding)
-    rows = [
-        _json_row(number, found) for number, found in enumerate(rows_at(document, form.rows), 1)
-    ]
-    if rows and all(row.cells is None for row in rows):
-        raise _no_row(name, "row", rows[0])
-    header = dict.fromkeys(column for row in rows for column in row.cells or ())
-    return Table(tuple(header), _batches(iter(rows)), "row")
 
 
 def _json(text: str) -> Any:

@@ -22,7 +22,8 @@ from inferworks.books.bills.tables import Batch, Table, worked
 
 TWICE: Final = re.compile(r":\d\d(?:\.\d+)?[+-]\d\d:\d\d$")
 """Suffix of a moment of which `in_zone` knows another."""
-_SPANS: Final = (("start", "end"), ("ChargePeriodStart", "ChargePeriodEnd"))
+SPANS: Final = (("start", "end"), ("ChargePeriodStart", "ChargePeriodEnd"))
+"""The columns in which a span begins and ends, of the kinds of file that have spans."""
 _OFFSET: Final = len("+02:00")
 
 
@@ -59,7 +60,7 @@ def settled(table: Table, zone: str) -> Table:
     def batches() -> Iterator[Batch]:
         for batch in table.batches:
             columns = dict(batch.columns)
-            for start, end in _SPANS:
+            for start, end in SPANS:
                 if start in columns and end in columns:
                     spans = list(zip(columns[start], columns[end], strict=True))
                     columns[end] = worked(spans, later)

@@ -137,35 +137,29 @@ def arriving_lines(kind: str, charges: Iterable[Charge]) -> Iterator[ArrivingLin
     """`charges` of a file of this `kind`."""
     for _, of_file in groupby(charges, attrgetter("file", "file_sha256")):
         while some := list(islice(of_file, _BATCH)):
-            yield _arriving(kind, some)
-
-
-def _arriving(kind: str, charges: Sequence[Charge]) -> ArrivingLines:
-    deliveries = [delivery_of(kind, charge) for charge in charges]
-    lines = list(map(line_of, deliveries, charges))
-    rows = [
-        charge_row(with_id(charge, line.name)) for charge, line in zip(charges, lines, strict=True)
-    ]
-    sums: dict[Delivery, PartSum] = {}
-    for delivery, charge, line in zip(deliveries, charges, lines, strict=True):
-        sums.setdefault(delivery, PartSum()).add(line, charge)
-    numbers = {delivery: place for place, delivery in enumerate(sums)}
-    names, abouts, carried, _ = zip(*lines, strict=True)
-    return ArrivingLines(
-        charges[0].file,
-        charges[0].file_sha256,
-        list(sums),
-        [numbers[delivery] for delivery in deliveries],
-        list(map(sort_of, charges)),
-        range(len(charges)),
-        (names, abouts, carried),
-        [charge.period_start_ns for charge in charges],
-        [charge.period_end_ns for charge in charges],
-        [row[4] for row in rows],
-        [row[5] for row in rows],
-        [str(charge.amount_pico) for charge in charges],
-        list(sums.values()),
-    )
+            deliveries = [delivery_of(kind, charge) for charge in some]
+            lines = list(map(line_of, deliveries, some))
+            names, abouts, carried, _ = zip(*lines, strict=True)
+            rows = [charge_row(with_id(*one)) for one in zip(some, names, strict=True)]
+            sums: dict[Delivery, PartSum] = {}
+            for delivery, charge, line in zip(deliveries, some, lines, strict=True):
+                sums.setdefault(delivery, PartSum()).add(line, charge)
+            numbers = {delivery: place for place, delivery in enumerate(sums)}
+            yield ArrivingLines(
+                some[0].file,
+                some[0].file_sha256,
+                list(sums),
+                [numbers[delivery] for delivery in deliveries],
+                list(map(sort_of, some)),
+                range(len(some)),
+                (names, abouts, carried),
+                [charge.period_start_ns for charge in some],
+                [charge.period_end_ns for charge in some],
+                [row[4] for row in rows],
+                [row[5] for row in rows],
+                [str(charge.amount_pico) for charge in some],
+                list(sums.values()),
+            )
 
 
 def sort_of(charge: Charge) -> Sort:
