@@ -406,7 +406,7 @@ def test_a_file_that_is_in_the_books_is_not_refused_for_rules_that_came_later(
     monkeypatch.chdir(tmp_path)
     Path("rent.csv").write_text(csv_of(**FILES["voucher"]))
     with monkeypatch.context() as before:
-        before.setattr(voucher, "_refuse_purposeless", lambda cells: None)
+        before.setattr(voucher, "_divided", lambda: {None})
         run("books", "import", "rent.csv")
     again = run("books", "import", "rent.csv")
     assert "rent.csv is in the books already; a new file like it would be refused" in again.stderr

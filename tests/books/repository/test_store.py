@@ -146,7 +146,7 @@ def test_an_index_that_is_built_anew_is_the_same(
         assert store.add(a_file("a.csv"), KIND, lines("1", "2", "3"), 1).accepted == 3
         assert schema() == before
         assert len(store.charges(0, 2)) == 2
-        monkeypatch.setattr(landing.Landing, "_added", None)
+        monkeypatch.setattr(landing, "Changed", None)
         with pytest.raises(TypeError):
             store.add(a_file("b.csv"), KIND, lines(*"123456789")[3:], 1)
         assert schema() == before
