@@ -58,7 +58,7 @@ def test_every_program_gets_balanced_entries_within_the_period(program: Program)
     """Two decimals, each entry to zero, on days of the month, whatever customers are called."""
     statement = some_books(HOSTILE, [many_terms("fees")]).statement
     (rows,) = rows_of(program, [statement])
-    assert list(rows[0]) == list(program.columns)
+    assert list(rows[0]) == list(program.cells)
     sums: dict[str, list[Decimal]] = defaultdict(list)
     for row in rows:
         amount = amount_of(row)

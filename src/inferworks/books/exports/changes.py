@@ -6,9 +6,9 @@ margin, and a bar of two pixels shows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from inferworks.books.analysis.budget import WHICH_IS, Against, Variance
+from inferworks.books.analysis.budget import WHICH_IS, Against
 from inferworks.books.analysis.change_effects import MEANINGS, Cause, Explained
 from inferworks.books.analysis.comparatives import CAPTIONS, Comparison, named
 from inferworks.books.calendar.span import Span
@@ -57,7 +57,18 @@ def causes(now: Statement, beside: Comparison) -> str:
     why, heads = beside.why, _heads(now, beside)
     if not why.effects:
         return ""
-    parts = table(("Cause", "Mostly", now.currency), list(_parts(why)))
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for cause in Cause:  # its parts, largest first, and the rest of them together
+        ranked = why.ranked(cause)
+        shown, rest = ranked[:_SHOWN], ranked[_SHOWN:]
+        if ranked:
+            total_pico = sum(pico for _, pico in ranked)
+            rows.append(("", (cause.value.capitalize(), "", signed(total_pico))))
+        rows += [("part", ("", text, signed(pico))) for text, pico in shown]
+        if rest:
+            rest_pico = sum(pico for _, pico in rest)
+            rows.append(("part", ("", f"and {len(rest)} more", signed(rest_pico))))
+    parts = table(("Cause", "Mostly", now.currency), rows)
     return section(
         "Why the gross margin changed",
         "Every cause is a Shapley value: they sum to the change, and none is told before another. The "
@@ -81,48 +92,32 @@ def cause_bars(why: Explained, now: str, then: str) -> list[Bar]:
     ]
 
 
-def _parts(why: Explained) -> Iterator[tuple[str, Sequence[Cell]]]:
-    """Yield the rows of each cause: its parts, largest first, and the rest of them together."""
-    for cause in Cause:
-        parts = why.ranked(cause)
-        if parts:
-            total_pico = sum(pico for _, pico in parts)
-            yield "", (cause.value.capitalize(), "", signed(total_pico))
-        for text, pico in parts[:_SHOWN]:
-            yield "part", ("", text, signed(pico))
-        if rest := parts[_SHOWN:]:
-            rest_pico = sum(pico for _, pico in rest)
-            yield "part", ("", f"and {len(rest)} more", signed(rest_pico))
-
-
 def beside_budget(against: Against) -> str:
     """The section with what was planned, what it came to, and the variance."""
     cut = "".join(
         f"<p>This is a part of {html_text(period)}; its budget is cut by time.</p>"
         for period in against.cut
     )
-    columns = ("", "Budget", "Actual", "Variance", "%", "Which is")
-    rows = table(columns, map(_variance, against.shown))
+    rows: list[tuple[str, Sequence[Cell]]] = []
+    for one in against.shown:
+        budget_pico, change_pico = one.budget_pico, one.variance_pico
+        cells = (
+            one.name.strip(),
+            Share(None) if budget_pico is None else Amount(budget_pico),
+            Amount(one.actual_pico),
+            Share(None) if change_pico is None else Amount(change_pico, one.favourable),
+            Share(one.percent),
+            WHICH_IS[one.favourable],
+        )
+        is_part = one.rest or one.key.told_by
+        rows.append((_kind("" if is_part else one.key.line), cells))
+    listed = table(("", "Budget", "Actual", "Variance", "%", "Which is"), rows)
     return section(
         "Beside the budget",
         f"As planned in {against.file}. The variance is actual less budget; favourable is what raises the "
         "result.",
-        f'<div class="beside planned">{rows}</div>{cut}',
+        f'<div class="beside planned">{listed}</div>{cut}',
     )
-
-
-def _variance(variance: Variance) -> tuple[str, Sequence[Cell]]:
-    line = variance.key.line if not (variance.rest or variance.key.told_by) else ""
-    budget_pico, change_pico = variance.budget_pico, variance.variance_pico
-    cells: list[Cell] = [
-        variance.name.strip(),
-        Share(None) if budget_pico is None else Amount(budget_pico),
-        Amount(variance.actual_pico),
-        Share(None) if change_pico is None else Amount(change_pico, variance.favourable),
-        Share(variance.percent),
-        WHICH_IS[variance.favourable],
-    ]
-    return _kind(line), cells
 
 
 def _kind(line: str) -> str:

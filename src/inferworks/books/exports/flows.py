@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -17,7 +18,16 @@ def where_the_money_went(statement: Statement) -> str:
     """The section with the picture."""
     names = {f"customer:{customer}": f"customer:{name}" for customer, name in statement.names}
     flows = [replace(f, target=names.get(f.target, f.target)) for f in statement.flows()]
-    order = [_column(flows, prefix) for prefix in (("pool",), ("use",), ("customer", "function"))]
+    amounts: dict[str, int] = defaultdict(int)
+    for flow in flows:
+        for name in (flow.source, flow.target):
+            amounts[name] += flow.amount_pico
+    # Columns are grouped by colour and then largest first, so that bands cross little.
+    nodes = sorted(amounts, key=lambda n: (_COLOUR_ORDER.index(_colour(n)), -amounts[n], n))
+    order = [
+        [node for node in nodes if node.partition(":")[0] in kinds]
+        for kinds in (("pool",), ("use",), ("customer", "function"))
+    ]
     broad = _picture(
         flows, order, 920, 420, "bills, by pool; what they were used for; who or what bore it"
     )
@@ -49,16 +59,6 @@ def _picture(
     looks = {name: Look(_node_text(name), _colour(name)) for name in inside}
     picture = Picture(width, height, f"Where the money went: {about}", description)
     return sankey(shown, order, looks, picture)
-
-
-def _column(flows: Iterable[Flow], prefixes: Sequence[str]) -> list[str]:
-    """The nodes of one column, grouped by colour and then largest first, so that bands cross little."""
-    amounts: dict[str, int] = {}
-    for flow in flows:
-        for name in (flow.source, flow.target):
-            if name.partition(":")[0] in prefixes:
-                amounts[name] = amounts.get(name, 0) + flow.amount_pico
-    return sorted(amounts, key=lambda n: (_COLOUR_ORDER.index(_colour(n)), -amounts[n], n))
 
 
 _COLOUR_ORDER = ("", "paid", "free", "support", "other", "research", "unused", "unknown")

@@ -34,7 +34,6 @@ import msgspec
 from inferworks.books.allocation.allocate import Allocated, Allocation
 from inferworks.books.calendar.months import DAY_NS, day_of, month_of
 from inferworks.books.calendar.span import Span
-from inferworks.books.charge import Charge
 from inferworks.books.exports.base import Books, ExportFile
 from inferworks.books.exports.tables import Column, Kind, Row, Rows, Table, Value
 from inferworks.books.exports.tabular import csv_file, parquet_file
@@ -217,7 +216,19 @@ def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
         if day_of(row.day_ns) + DAY_NS > span.start_ns:
             first_ns = max(first_ns, span.start_ns)
         row = msgspec.structs.replace(row, day_ns=first_ns)
-        key = _sold_key(row)
+        key: tuple[str, ...] = (  # text only, so that any two compare
+            row.customer,
+            f"{row.day_ns:020d}",
+            row.project,
+            row.key_id,
+            row.model,
+            row.purpose.value,
+            row.item.value,
+            "" if row.unit is None else row.unit.value,
+            row.plan_sha256,
+            f"{row.effective_ns:020d}",
+            "" if row.pico_per_unit is None else str(row.pico_per_unit),
+        )
         alike.setdefault(key, row)
         sums[key][0] += row.quantity
         sums[key][1] += row.amount_pico
@@ -236,23 +247,6 @@ def _sold(rated: Iterable[Rated], span: Span) -> list[Rated]:
     return rows
 
 
-def _sold_key(row: Rated) -> tuple[str, ...]:
-    """Return the key that amounts of one row share; text only, so that any two compare."""
-    return (
-        row.customer,
-        f"{row.day_ns:020d}",
-        row.project,
-        row.key_id,
-        row.model,
-        row.purpose.value,
-        row.item.value,
-        "" if row.unit is None else row.unit.value,
-        row.plan_sha256,
-        f"{row.effective_ns:020d}",
-        "" if row.pico_per_unit is None else str(row.pico_per_unit),
-    )
-
-
 _SELLER = (
     *("InvoiceIssuerName", "ProviderName", "PublisherName", "ServiceProviderName"),
     "HostProviderName",
@@ -262,6 +256,10 @@ _SELLER = (
 def _customer_row(
     row: Rated, names: Mapping[str, str], seller: str, currency: str, span: Span
 ) -> dict[str, Value]:
+    # What was used before the span is booked in it as a correction: its charge period is what the month
+    # has before the span, its billing period that of the span.
+    month, late = month_of(row.day_ns), row.day_ns < span.start_ns
+    period = Span(month.start_ns, min(month.end_ns, span.start_ns)) if late else span.meet(*month)
     category = _CATEGORIES[row.item]
     description, own_currency = category.text, dict[str, Value]()
     if row.unit is not None:
@@ -272,7 +270,7 @@ def _customer_row(
         own_currency["PricingCurrency"] = row.owed.currency
         own_currency["PricingCurrencyEffectiveCost"] = row.owed.amount_pico
     return {
-        **_billing(currency, row.day_ns, span),
+        **_periods(currency, month_of(span.start_ns) if late else month, period, late),
         **_costs(row.amount_pico),
         **dict.fromkeys(_SELLER, seller),
         **(_metered(row) if row.unit is not None and row.item is Item.USAGE else {}),
@@ -297,17 +295,6 @@ def _customer_row(
         "x_Purpose": row.purpose.value,
         "x_RevenueItem": row.item.value,
     }
-
-
-def _billing(currency: str, first_ns: int, span: Span) -> dict[str, Value]:
-    """The month of `first_ns`, and the part of it that the span covers.
-
-    What was used before the span is booked in it as a correction: the charge period is what the month has
-    before the span, the billing period that of the span.
-    """
-    month, late = month_of(first_ns), first_ns < span.start_ns
-    period = Span(month.start_ns, min(month.end_ns, span.start_ns)) if late else span.meet(*month)
-    return _periods(currency, month_of(span.start_ns) if late else month, period, late)
 
 
 def _periods(currency: str, billed: Span, period: Span, late: bool) -> dict[str, Value]:
@@ -366,9 +353,30 @@ def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
     charge = item.charge
     weights = {number: abs(part.amount_pico) for number, part in enumerate(item.rows)}
     ratios = split(PICO, weights if any(weights.values()) else dict.fromkeys(weights, 1))
+    period = Span(charge.period_start_ns, charge.period_end_ns)
+    last_ns = max(period.start_ns, period.end_ns - 1)
+    months = Span(month_of(period.start_ns).start_ns, month_of(last_ns).end_ns)
+    taken_over: dict[str, Value] = {
+        **_periods(charge.currency, months, period, late=False),
+        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), charge.issuer),
+        **dict.fromkeys(("InvoiceIssuerName", "ProviderName"), charge.issuer),
+        **dict.fromkeys(("PublisherName", "ServiceProviderName"), charge.provider),
+        "HostProviderName": charge.provider,
+        "BillingAccountType": "Supplier",
+        "ChargeCategory": charge.charge_category,
+        "ChargeClass": charge.charge_class,
+        "ChargeDescription": charge.description or charge.service_name or charge.id,
+        "ChargeFrequency": "Usage-Based" if charge.charge_category == "Usage" else "One-Time",
+        "InvoiceId": charge.invoice,
+        "ResourceId": charge.resource_id,
+        "ResourceType": charge.resource_type,
+        "ServiceCategory": charge.service_category,
+        "ServiceName": charge.service_name,
+        "Tags": "{}",
+    }
     for number, part in enumerate(item.rows):
         yield {
-            **_charge_cells(charge),
+            **taken_over,
             **_costs(part.amount_pico),
             **_part_cells(part, books),
             "AllocatedMethodDetails": (  # of FOCUS 1.3: the elements that the part was computed from
@@ -376,34 +384,6 @@ def _supplier_rows(item: Allocated, books: Books) -> Iterable[dict[str, Value]]:
                 f'"UsageQuantity":{part.driver_quantity},"UsageUnit":{_json(part.driver_unit)}}}]}}'
             ),
         }
-
-
-def _charge_cells(charge: Charge) -> dict[str, Value]:
-    """Return the columns that every part takes over from the charge."""
-    period = Span(charge.period_start_ns, charge.period_end_ns)
-    last_ns = max(period.start_ns, period.end_ns - 1)
-    months = Span(month_of(period.start_ns).start_ns, month_of(last_ns).end_ns)
-    return {
-        **_periods(charge.currency, months, period, late=False),
-        "BillingAccountId": charge.issuer,
-        "BillingAccountName": charge.issuer,
-        "BillingAccountType": "Supplier",
-        "ChargeCategory": charge.charge_category,
-        "ChargeClass": charge.charge_class,
-        "ChargeDescription": charge.description or charge.service_name or charge.id,
-        "ChargeFrequency": "Usage-Based" if charge.charge_category == "Usage" else "One-Time",
-        "InvoiceId": charge.invoice,
-        "InvoiceIssuerName": charge.issuer,
-        "ProviderName": charge.issuer,
-        "PublisherName": charge.provider,
-        "ServiceProviderName": charge.provider,
-        "HostProviderName": charge.provider,
-        "ResourceId": charge.resource_id,
-        "ResourceType": charge.resource_type,
-        "ServiceCategory": charge.service_category,
-        "ServiceName": charge.service_name,
-        "Tags": "{}",
-    }
 
 
 def _part_cells(part: Allocation, books: Books) -> dict[str, Value]:

@@ -10,7 +10,7 @@ checking.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -37,7 +37,6 @@ from inferworks.books.exports.pieces import (
 from inferworks.books.exports.style import STYLE
 from inferworks.books.exports.values import html_text, shown_amount
 from inferworks.books.exports.waterfall import Bar, Kind, waterfall
-from inferworks.books.statement.five_questions import Question
 from inferworks.books.statement.statement import (
     TOTAL,
     Dimension,
@@ -83,19 +82,21 @@ def render(report: Report) -> str:
     statement = report.statement
     parts = (
         _head(report),
-        _tiles(statement),
         comparatives(statement, report.beside) if report.beside else "",
         causes(statement, report.beside) if report.beside else "",
         beside_budget(report.budget) if report.budget else "",
-        _bridge(statement),
+        section(
+            "The bridge",
+            "What does compute cost? The same money, four answers: each margin in bold leaves out less "
+            "than the one above it. What one more customer would cost lies between the first two.",
+            f'<div class="wide">{waterfall(bridge_bars(bridge(statement)), statement.currency)}</div>',
+        ),
         where_the_money_went(statement),
         _customers(statement),
         _statement_table(statement),
         _corrections(statement, report.later),
         _questions(statement),
-        _what_happened(report),
-        _bills(report),
-        _how_computed(statement),
+        *_evidence(report),
     )
     body = "\n".join(part for part in parts if part)
     return (
@@ -113,14 +114,6 @@ def _head(report: Report) -> str:
     length = f"{days} days" if days and not rest_ns else seconds
     span = f"{_moment(statement.start_ns)} to {_moment(statement.end_ns)} UTC ({length})"
     label = f'<p class="label" role="note">{html_text(report.label)}</p>' if report.label else ""
-    return (
-        f"<header><h1>{html_text(report.title)}</h1>\n"
-        f'<p class="quiet">{html_text(span)} · policy {html_text(statement.policy)} · '
-        f"amounts in {html_text(statement.currency)}</p>\n{label}\n<p>{html_text(report.lead)}</p></header>"
-    )
-
-
-def _tiles(statement: Statement) -> str:
     tiles = (
         ("Revenue", Amount(statement.revenue_pico)),
         ("Cost of revenue", Amount(statement.cost_of_revenue_pico)),
@@ -128,7 +121,13 @@ def _tiles(statement: Statement) -> str:
         ("Research and development", Amount(statement.research_and_development_pico)),
     )
     items = "".join(f"<li><span>{name}</span><b>{money(amount)}</b></li>" for name, amount in tiles)
-    return f'<ul class="tiles">{items}</ul>'
+    return (
+        f"<header><h1>{html_text(report.title)}</h1>\n"
+        f'<p class="quiet">{html_text(span)} · policy {html_text(statement.policy)} · '
+        f"amounts in {html_text(statement.currency)}</p>\n{label}\n"
+        f"<p>{html_text(report.lead)}</p></header>\n"
+        f'<ul class="tiles">{items}</ul>'
+    )
 
 
 def _statement_table(statement: Statement) -> str:
@@ -193,16 +192,6 @@ def _corrected_rows(
 
 
 # --- the bridge
-
-
-def _bridge(statement: Statement) -> str:
-    built = bridge(statement)
-    return section(
-        "The bridge",
-        "What does compute cost? The same money, four answers: each margin in bold leaves out less than "
-        "the one above it. What one more customer would cost lies between the first two.",
-        f'<div class="wide">{waterfall(bridge_bars(built), statement.currency)}</div>',
-    )
 
 
 def bridge_bars(built: Bridge) -> list[Bar]:
@@ -314,57 +303,66 @@ def _questions(statement: Statement) -> str:
         )
         for q in statement.questions
     ]
+    details = ""
+    for question in statement.questions:
+        sums: dict[tuple[Function, str, str, str], int] = {}
+        for line in question.lines:  # over model, key and direction, which no reader of it needs
+            target = line.target
+            key = (line.function, target.label, target.customer or "", line.natural_class.value)
+            sums[key] = sums.get(key, 0) + line.amount_pico
+        listed = table(
+            ("Function", "Used for", "Customer", "Bought as", "Amount"),
+            [
+                ("", (FUNCTIONS[function], use_text(use), customer, bought_as, Amount(pico)))
+                for (function, use, customer, bought_as), pico in sorted(sums.items())
+            ],
+        )
+        details += (
+            f"<details><summary>{question.number}. {html_text(question.text)}: "
+            f"{html_text(question.pool)}, divided by {html_text(question.driver)}</summary>"
+            f"{listed}</details>"
+        )
     columns = ("Does it include …?", "Pool", "Amount", "Cost of revenue", "R&D")
     return section(
         "The five questions",
         "What “compute cost” says depends on what it includes. Each answer is an amount on its own line.",
-        f'<div class="asked">{table(columns, rows)}</div>'
-        + "".join(_question_lines(q) for q in statement.questions),
-    )
-
-
-def _question_lines(question: Question) -> str:
-    sums: dict[tuple[Function, str, str, str], int] = {}
-    for line in question.lines:  # over model, key and direction, which no reader of it needs
-        target = line.target
-        key = (line.function, target.label, target.customer or "", line.natural_class.value)
-        sums[key] = sums.get(key, 0) + line.amount_pico
-    rows = [
-        ("", (FUNCTIONS[key[0]], use_text(key[1]), key[2], key[3], Amount(sums[key])))
-        for key in sorted(sums)
-    ]
-    listed = table(("Function", "Used for", "Customer", "Bought as", "Amount"), rows)
-    return (
-        f"<details><summary>{question.number}. {html_text(question.text)}: {html_text(question.pool)}, "
-        f"divided by {html_text(question.driver)}</summary>{listed}</details>"
+        f'<div class="asked">{table(columns, rows)}</div>{details}',
     )
 
 
 # --- what lies under it
 
 
-def _what_happened(report: Report) -> str:
-    if not report.facts and report.sample is None:
-        return ""
-    sample = ""
-    if report.sample is not None:
-        asked, answered = map(html_text, report.sample)
-        sample = f"<blockquote><p><b>{asked}</b></p><p>{answered}</p></blockquote>"
-    terms = "".join(
-        f"<dt>{html_text(f.name)}</dt><dd>{html_text(f.text)}</dd>" for f in report.facts
-    )
-    return section("What happened", "", f"{sample}<dl>{terms}</dl>")
-
-
-def _bills(report: Report) -> str:
+def _evidence(report: Report) -> Iterator[str]:
+    """Yield the sections below the figures: what happened, the bills, and how each figure is computed."""
+    statement = report.statement
+    if report.facts or report.sample is not None:
+        sample = ""
+        if report.sample is not None:
+            asked, answered = map(html_text, report.sample)
+            sample = f"<blockquote><p><b>{asked}</b></p><p>{answered}</p></blockquote>"
+        facts = "".join(
+            f"<dt>{html_text(f.name)}</dt><dd>{html_text(f.text)}</dd>" for f in report.facts
+        )
+        yield section("What happened", "", f"{sample}<dl>{facts}</dl>")
     rows: list[tuple[str, Sequence[Cell]]] = [
         ("", (c.title, c.natural_class.value, c.issuer, Amount(c.amount_pico)))
         for c in sorted(report.charges, key=lambda charge: (-charge.amount_pico, charge.id))
     ]
     total_pico = sum(charge.amount_pico for charge in report.charges)
     rows.append(("sum", ("Billed", "", "", Amount(total_pico))))
-    columns = ("Bill line", "Bought as", "From", report.statement.currency)
-    return section("The bills", report.label, table(columns, rows))
+    columns = ("Bill line", "Bought as", "From", statement.currency)
+    yield section("The bills", report.label, table(columns, rows))
+    exact = f"{format_pico(statement.billed_pico)} {statement.currency}"
+    same = "the same" if statement.billed_pico == statement.allocated_pico else "NOT the same"
+    terms = (
+        *_METHODS,
+        ("Checked", (f"Billed {exact}, allocated {format_pico(statement.allocated_pico)}: {same}, to the "
+         f"last 10⁻¹². {len(statement.entries)} balanced entries.")),
+        *(("Note", note) for note in remarks(statement.lines, statement.notes)),
+    )  # fmt: skip
+    listed = "".join(f"<dt>{name}</dt><dd>{html_text(text)}</dd>" for name, text in terms)
+    yield section("How each figure is computed", "", f"<dl>{listed}</dl>")
 
 
 _METHODS = (
@@ -376,19 +374,6 @@ _METHODS = (
     ("Function", "Decided last, by the policy, a table without a default row."),
     ("Revenue", "Tokens delivered times the price in force when the call was opened; nothing rounds."),
 )  # fmt: skip
-
-
-def _how_computed(statement: Statement) -> str:
-    exact = f"{format_pico(statement.billed_pico)} {statement.currency}"
-    same = "the same" if statement.billed_pico == statement.allocated_pico else "NOT the same"
-    terms = (
-        *_METHODS,
-        ("Checked", (f"Billed {exact}, allocated {format_pico(statement.allocated_pico)}: {same}, to the "
-         f"last 10⁻¹². {len(statement.entries)} balanced entries.")),
-        *(("Note", note) for note in remarks(statement.lines, statement.notes)),
-    )  # fmt: skip
-    listed = "".join(f"<dt>{name}</dt><dd>{html_text(text)}</dd>" for name, text in terms)
-    return section("How each figure is computed", "", f"<dl>{listed}</dl>")
 
 
 def _moment(at_ns: int) -> str:

@@ -175,11 +175,22 @@ def rounded_journal(
         mark = ", provisional" if statement.end_ns > form.closed_until_ns else ""
         for code, title, day, booked in _kinds(statement, form):
             for sums in _divided(booked, form, names):
-                sides, inexact, rest = _rounded(sums, decimals, form)
-                lines, net = lines + inexact, net + rest
+                sides = [
+                    Side(account, rounded(pico, decimals), party)
+                    for (account, party), pico in sums.items()
+                ]
+                lines += sum(pico % ten_to(12 - decimals) != 0 for pico in sums.values())
+                rest = -sum(side.amount for side in sides)
+                net += rest
+                if rest:
+                    sides.append(Side(form.account(ROUNDING), rest))
+                kept = sorted(
+                    (side for side in sides if side.amount),
+                    key=lambda side: (side.amount < 0, side.account, side.party),
+                )
                 numbers[day, code] += 1
                 number = f"IW-{day:%Y%m%d}-{code}-{numbers[day, code]}"
-                entries += [Dated(day, f"{title}{mark}", sides, number)] if sides else []
+                entries += [Dated(day, f"{title}{mark}", tuple(kept), number)] if kept else []
     return _journal(statements, form, entries, decimals, Rounding(lines, net))
 
 
@@ -300,16 +311,3 @@ def _divided(
             part[key] = part.get(key, 0) + pico
     if part:
         yield part
-
-
-def _rounded(sums: _Sums, decimals: int, form: JournalForm) -> tuple[tuple[Side, ...], int, int]:
-    """Return the lines of a journal, the number of rounded lines, and the amount of the rounding line."""
-    sides = [
-        Side(account, rounded(pico, decimals), party) for (account, party), pico in sums.items()
-    ]
-    inexact = sum(pico % ten_to(12 - decimals) != 0 for pico in sums.values())
-    rest = -sum(side.amount for side in sides)
-    if rest:
-        sides.append(Side(form.account(ROUNDING), rest))
-    kept = (side for side in sides if side.amount)
-    return tuple(sorted(kept, key=lambda s: (s.amount < 0, s.account, s.party))), inexact, rest

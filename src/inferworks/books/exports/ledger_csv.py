@@ -31,18 +31,16 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple
 
 from inferworks.books.exports.base import ExportFile
 from inferworks.books.exports.chart_of_accounts import Chart
-from inferworks.books.exports.journal import Dated, Journal, Side
+from inferworks.books.exports.journal import Dated, Journal
 from inferworks.errors import UserError
 from inferworks.spreadsheet import inert
 from inferworks.visible import visible
-
-Row: TypeAlias = dict[str, str]
 
 
 class Program(NamedTuple):
@@ -50,8 +48,8 @@ class Program(NamedTuple):
 
     name: str
     about: str
-    columns: tuple[str, ...]
-    row: Callable[[Dated, Side, Journal, Chart], Row]
+    cells: Mapping[str, str]
+    """Format of each column's cells: `{debit}` and `{credit}` are never negative, one of them empty."""
     rows_per_file: int
     lines_per_entry: int
     parties: bool
@@ -76,7 +74,12 @@ class LedgerCsvExporter:
                 f"an amount of {journal.text(largest)} {journal.currency} has more than the "
                 f"{program.most_digits} digits that {program.name} takes"
             )
-        parts = list(_files_of(journal.entries, program.rows_per_file)) or [[]]
+        parts: list[list[Dated]] = [[]]
+        for entry in journal.entries:
+            rows = sum(len(one.sides) for one in parts[-1]) + len(entry.sides)
+            if parts[-1] and rows > program.rows_per_file:
+                parts.append([])
+            parts[-1].append(entry)
         names = [f"-{number}" if len(parts) > 1 else "" for number in range(1, len(parts) + 1)]
         return [
             ExportFile(f"{program.name}{name}.csv", partial(self._write, journal, part))
@@ -84,83 +87,39 @@ class LedgerCsvExporter:
         ]
 
     def _write(self, journal: Journal, entries: Iterable[Dated], sink: BinaryIO) -> None:
-        writer = csv.DictWriter(
-            codecs.getwriter("utf-8")(sink), self._program.columns, lineterminator="\n"
-        )
-        writer.writeheader()
+        cells = self._program.cells
+        writer = csv.writer(codecs.getwriter("utf-8")(sink), lineterminator="\n")
+        writer.writerow(cells)
+        by_number = self._chart.netsuite_account == "number"
         for entry in entries:
             for side in entry.sides:
-                row = self._program.row(entry, side, journal, self._chart)
-                writer.writerow({name: inert(visible(text)) for name, text in row.items()})
-
-
-def _files_of(entries: Iterable[Dated], most: int) -> Iterable[list[Dated]]:
-    """The entries in as few files as have at most `most` rows each."""
-    part: list[Dated] = []
-    for entry in entries:
-        if part and sum(len(one.sides) for one in part) + len(entry.sides) > most:
-            yield part
-            part = []
-        part.append(entry)
-    if part:
-        yield part
-
-
-def _debit_credit(side: Side, journal: Journal) -> tuple[str, str]:
-    """The amount in the column it belongs to, and nothing in the other."""
-    text = journal.text(abs(side.amount))
-    return (text, "") if side.amount > 0 else ("", text)
-
-
-def _quickbooks(entry: Dated, side: Side, journal: Journal, _: Chart) -> Row:
-    debit, credit = _debit_credit(side, journal)
-    return {
-        "JournalNo": entry.number,
-        "JournalDate": f"{entry.date:%m/%d/%Y}",
-        "AccountName": side.account.name,
-        "Debits": debit,
-        "Credits": credit,
-        "Description": entry.text,
-        "Name": side.party,
-        "Currency": journal.currency,
-    }
-
-
-def _xero(entry: Dated, side: Side, journal: Journal, _: Chart) -> Row:
-    return {
-        "*Narration": f"{entry.text} ({entry.number})",
-        "*Date": f"{entry.date:%d/%m/%Y}",
-        "Description": side.account.name,
-        "*AccountCode": side.account.number,
-        "*TaxRate": side.account.tax_rate,
-        "*Amount": journal.text(side.amount),
-    }
-
-
-def _netsuite(entry: Dated, side: Side, journal: Journal, chart: Chart) -> Row:
-    debit, credit = _debit_credit(side, journal)
-    by_number = chart.netsuite_account == "number"
-    return {
-        "External ID": entry.number,
-        "Date": f"{entry.date:%m/%d/%Y}",
-        "Subsidiary": chart.netsuite_subsidiary,
-        "Currency": journal.currency,
-        "Memo": entry.text,
-        "Account": side.account.number if by_number else side.account.name,
-        "Debit": debit,
-        "Credit": credit,
-        "Name": side.party,
-    }
+                amount = journal.text(abs(side.amount))
+                values = {
+                    "entry": entry,
+                    "side": side,
+                    "journal": journal,
+                    "chart": self._chart,
+                    "netsuite_account": side.account.number if by_number else side.account.name,
+                    "amount": journal.text(side.amount),
+                    "debit": amount if side.amount > 0 else "",
+                    "credit": "" if side.amount > 0 else amount,
+                }
+                writer.writerow(inert(visible(c.format_map(values))) for c in cells.values())
 
 
 QUICKBOOKS = Program(
     name="quickbooks",
     about="journal entries for QuickBooks Online",
-    columns=(
-        *("JournalNo", "JournalDate", "AccountName", "Debits", "Credits"),
-        *("Description", "Name", "Currency"),
-    ),
-    row=_quickbooks,
+    cells={
+        "JournalNo": "{entry.number}",
+        "JournalDate": "{entry.date:%m/%d/%Y}",
+        "AccountName": "{side.account.name}",
+        "Debits": "{debit}",
+        "Credits": "{credit}",
+        "Description": "{entry.text}",
+        "Name": "{side.party}",
+        "Currency": "{journal.currency}",
+    },
     rows_per_file=1_000,
     lines_per_entry=1_000,
     parties=True,
@@ -168,11 +127,18 @@ QUICKBOOKS = Program(
 XERO = Program(
     name="xero",
     about="manual journals for Xero",
-    columns=(
-        *("*Narration", "*Date", "Description", "*AccountCode", "*TaxRate", "*Amount"),
-        *("TrackingName1", "TrackingOption1", "TrackingName2", "TrackingOption2"),
-    ),
-    row=_xero,
+    cells={
+        "*Narration": "{entry.text} ({entry.number})",
+        "*Date": "{entry.date:%d/%m/%Y}",
+        "Description": "{side.account.name}",
+        "*AccountCode": "{side.account.number}",
+        "*TaxRate": "{side.account.tax_rate}",
+        "*Amount": "{amount}",
+        "TrackingName1": "",
+        "TrackingOption1": "",
+        "TrackingName2": "",
+        "TrackingOption2": "",
+    },
     rows_per_file=300,
     lines_per_entry=300,
     parties=False,
@@ -180,11 +146,17 @@ XERO = Program(
 NETSUITE = Program(
     name="netsuite",
     about="journal entries for NetSuite",
-    columns=(
-        *("External ID", "Date", "Subsidiary", "Currency", "Memo"),
-        *("Account", "Debit", "Credit", "Name"),
-    ),
-    row=_netsuite,
+    cells={
+        "External ID": "{entry.number}",
+        "Date": "{entry.date:%m/%d/%Y}",
+        "Subsidiary": "{chart.netsuite_subsidiary}",
+        "Currency": "{journal.currency}",
+        "Memo": "{entry.text}",
+        "Account": "{netsuite_account}",
+        "Debit": "{debit}",
+        "Credit": "{credit}",
+        "Name": "{side.party}",
+    },
     rows_per_file=25_000,
     lines_per_entry=200,
     parties=True,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import BinaryIO
+from operator import methodcaller
 
 from inferworks.books.exports.base import Books, ExportFile
 
@@ -20,8 +19,7 @@ class StubExporter:
 
     def files(self, books: Books) -> Sequence[ExportFile]:
         """One file for each text."""
-        return [ExportFile(name, partial(_write, text)) for name, text in self._texts.items()]
-
-
-def _write(text: str, sink: BinaryIO) -> None:
-    sink.write(text.encode())
+        return [
+            ExportFile(name, methodcaller("write", text.encode()))
+            for name, text in self._texts.items()
+        ]

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 from inferworks.books.accounting.entries import booked_within
-from inferworks.books.allocation.allocate import Allocated
 from inferworks.books.charge import Function
 from inferworks.books.closing.prior_period import as_corrected
 from inferworks.books.exports.base import Books
-from inferworks.books.statement.statement import Statement
 
 
 class Kind(StrEnum):
@@ -65,15 +64,80 @@ class Table(NamedTuple):
 
 def books_tables(books: Books) -> tuple[Table, ...]:
     """The tables of `books`, their rows in a fixed order."""
-    return (
-        Table("charges", _CHARGES, Rows(lambda: map(_charge_row, books.each))),
-        Table("parts", _PARTS, Rows(lambda: _part_rows(books))),
-        Table("revenue", _REVENUE, Rows(lambda: _revenue_rows(books.statement))),
-        Table("postings", _POSTINGS, Rows(lambda: _posting_rows(books.statement))),
-        Table("corrections", _CORRECTIONS, tuple(_correction_rows(books.statement))),
-        Table("totals", _TOTALS, tuple(_total_rows(books.statement))),
-        *_corrected_since(books),
+    statement = books.statement
+    ends = statement.start_ns, statement.end_ns
+    parts = Rows(
+        lambda: (
+            (
+                *(part.charge_id, number, *_COST(part), books.function_of(part).value),
+                *(*_USE(part.target), *_DIVISION(part), item.charge.currency, part.amount_pico),
+            )
+            for item in books.each
+            for number, part in enumerate(item.rows, start=1)
+        )
     )
+    revenue = Rows(
+        lambda: (
+            (
+                *_EARNED(rated),
+                None if rated.unit is None else rated.unit.value,
+                rated.plan_sha256,
+                rated.pico_per_unit if rated.owed is None else None,
+                *(rated.quantity, statement.currency, rated.amount_pico),
+            )
+            for rated in statement.revenue_rows
+        )
+    )
+    postings = Rows(
+        lambda: (
+            (number, booked_within(entry, *ends), entry.text, *_POSTED(posting))
+            for number, entry in enumerate(statement.entries, start=1)
+            for posting in entry.postings
+        )
+    )
+    return (
+        Table("charges", _CHARGES, Rows(lambda: map(_CHARGED, books.each))),
+        Table("parts", _PARTS, parts),
+        Table("revenue", _REVENUE, revenue),
+        Table("postings", _POSTINGS, postings),
+        *_small_tables(books),
+    )
+
+
+def _small_tables(books: Books) -> Iterable[Table]:
+    """Yield corrections and totals; of a closed period also what later ones correct of it."""
+    statement, currency = books.statement, books.statement.currency
+    corrections = tuple(  # cost that is booked here for closed periods; it has been allocated there
+        (
+            *(correction.period.name, *_COST(line), line.function.value, *_USE(line.target)),
+            *(currency, line.amount_pico),
+        )
+        for correction in statement.corrections
+        for line in correction.lines
+    )
+    yield Table("corrections", _CORRECTIONS, corrections)
+    totals = {
+        "billed": statement.billed_pico,
+        "allocated": statement.allocated_pico,
+        "unallocated": statement.unallocated_pico,
+        "revenue": statement.revenue_pico,
+        "gross-margin": statement.gross_margin_pico,
+        **{function.value: statement.function_pico(function) for function in Function},
+    }
+    yield Table("totals", _TOTALS, tuple((name, currency, pico) for name, pico in totals.items()))
+    if books.later:  # the figures as sealed, each later correction, and all together; they add up
+        rows = tuple(
+            (row.name, figure, currency, pico)
+            for row in as_corrected(statement, books.later)
+            for figure, pico in (
+                ("revenue", row.revenue_pico),
+                (Function.COST_OF_REVENUE.value, row.cost_of_revenue_pico),
+                ("gross-margin", row.gross_margin_pico),
+                (Function.RESEARCH_AND_DEVELOPMENT.value, row.research_and_development_pico),
+                ("other", row.other_pico),
+            )
+        )
+        yield Table("corrected_since", _CORRECTED_SINCE, rows)
 
 
 _AMOUNT = (Column("currency"), Column("amount", Kind.DECIMAL))
@@ -98,36 +162,15 @@ _CHARGES = (
     Column("period_end", Kind.MOMENT),
     *_AMOUNT,
 )
+_CHARGED = attrgetter(
+    *("charge.id", "charge.issuer", "charge.invoice", "charge.line", "charge.file", "charge.row"),
+    *("charge.provider", "charge.service_category", "charge.service_name", "charge.resource_id"),
+    *("charge.description", "charge.charge_category", "charge.charge_class"),
+    *("charge.natural_class.value", "pool", "charge.period_start_ns", "charge.period_end_ns"),
+    *("charge.currency", "charge.amount_pico"),
+)
 
-
-def _charge_row(item: Allocated) -> Row:
-    charge = item.charge
-    return (
-        charge.id,
-        charge.issuer,
-        charge.invoice,
-        charge.line,
-        charge.file,
-        charge.row,
-        charge.provider,
-        charge.service_category,
-        charge.service_name,
-        charge.resource_id,
-        charge.description,
-        charge.charge_category,
-        charge.charge_class,
-        charge.natural_class.value,
-        item.pool,
-        charge.period_start_ns,
-        charge.period_end_ns,
-        charge.currency,
-        charge.amount_pico,
-    )
-
-
-_PARTS = (
-    Column("charge_id"),
-    Column("part", Kind.WHOLE),
+_COST_COLUMNS = (
     Column("pool"),
     Column("natural_class"),
     Column("behaviour"),
@@ -138,37 +181,20 @@ _PARTS = (
     Column("key"),
     Column("model"),
     Column("direction"),
+)
+_COST = attrgetter("pool", "natural_class.value", "behaviour.value")
+_USE = attrgetter("label", "customer", "project", "key_id", "model", "direction")
+
+_PARTS = (
+    Column("charge_id"),
+    Column("part", Kind.WHOLE),
+    *_COST_COLUMNS,
     Column("method"),
     Column("driver_unit"),
     Column("driver_quantity", Kind.WHOLE),
     *_AMOUNT,
 )
-
-
-def _part_rows(books: Books) -> Iterable[Row]:
-    for item in books.each:
-        for number, part in enumerate(item.rows, start=1):
-            target = part.target
-            yield (
-                part.charge_id,
-                number,
-                part.pool,
-                part.natural_class.value,
-                part.behaviour.value,
-                books.function_of(part).value,
-                target.label,
-                target.customer,
-                target.project,
-                target.key_id,
-                target.model,
-                target.direction,
-                part.method,
-                part.driver_unit,
-                part.driver_quantity,
-                item.charge.currency,
-                part.amount_pico,
-            )
-
+_DIVISION = attrgetter("method", "driver_unit", "driver_quantity")
 
 _REVENUE = (
     Column("customer"),
@@ -184,26 +210,9 @@ _REVENUE = (
     Column("quantity", Kind.WHOLE),
     *_AMOUNT,
 )
-
-
-def _revenue_rows(statement: Statement) -> Iterable[Row]:
-    for rated in statement.revenue_rows:
-        yield (
-            rated.customer,
-            rated.project,
-            rated.key_id,
-            rated.model,
-            rated.purpose.value,
-            rated.day_ns,
-            rated.item.value,
-            None if rated.unit is None else rated.unit.value,
-            rated.plan_sha256,
-            rated.pico_per_unit if rated.owed is None else None,
-            rated.quantity,
-            statement.currency,
-            rated.amount_pico,
-        )
-
+_EARNED = attrgetter(
+    *("customer", "project", "key_id", "model", "purpose.value", "day_ns", "item.value")
+)
 
 _POSTINGS = (
     Column("entry", Kind.WHOLE),
@@ -212,91 +221,8 @@ _POSTINGS = (
     Column("account"),
     *_AMOUNT,
 )
+_POSTED = attrgetter("account", "currency", "amount_pico")
 
-
-def _posting_rows(statement: Statement) -> Iterable[Row]:
-    ends = statement.start_ns, statement.end_ns
-    for number, entry in enumerate(statement.entries, start=1):
-        at_ns = booked_within(entry, *ends)
-        for posting in entry.postings:
-            yield (
-                number,
-                at_ns,
-                entry.text,
-                posting.account,
-                posting.currency,
-                posting.amount_pico,
-            )
-
-
-_CORRECTIONS = (
-    Column("period"),
-    Column("pool"),
-    Column("natural_class"),
-    Column("behaviour"),
-    Column("function"),
-    Column("use"),
-    Column("customer"),
-    Column("project"),
-    Column("key"),
-    Column("model"),
-    Column("direction"),
-    *_AMOUNT,
-)
-
-
-def _correction_rows(statement: Statement) -> Iterable[Row]:
-    """The cost that is booked here for closed periods; it has been allocated there."""
-    for correction in statement.corrections:
-        for line in correction.lines:
-            target = line.target
-            yield (
-                correction.period.name,
-                line.pool,
-                line.natural_class.value,
-                line.behaviour.value,
-                line.function.value,
-                target.label,
-                target.customer,
-                target.project,
-                target.key_id,
-                target.model,
-                target.direction,
-                statement.currency,
-                line.amount_pico,
-            )
-
-
-def _corrected_since(books: Books) -> Iterable[Table]:
-    """The figures of a closed period as sealed, each later correction, and all together; they add up."""
-    if books.later:
-        rows = [
-            (row.name, figure, books.statement.currency, pico)
-            for row in as_corrected(books.statement, books.later)
-            for figure, pico in (
-                ("revenue", row.revenue_pico),
-                (Function.COST_OF_REVENUE.value, row.cost_of_revenue_pico),
-                ("gross-margin", row.gross_margin_pico),
-                (Function.RESEARCH_AND_DEVELOPMENT.value, row.research_and_development_pico),
-                ("other", row.other_pico),
-            )
-        ]
-        yield Table("corrected_since", _CORRECTED_SINCE, tuple(rows))
-
-
+_CORRECTIONS = (Column("period"), *_COST_COLUMNS, *_AMOUNT)
 _CORRECTED_SINCE = (Column("line"), Column("figure"), *_AMOUNT)
-
-
 _TOTALS = (Column("total"), *_AMOUNT)
-
-
-def _total_rows(statement: Statement) -> Iterable[Row]:
-    totals = {
-        "billed": statement.billed_pico,
-        "allocated": statement.allocated_pico,
-        "unallocated": statement.unallocated_pico,
-        "revenue": statement.revenue_pico,
-        "gross-margin": statement.gross_margin_pico,
-        **{function.value: statement.function_pico(function) for function in Function},
-    }
-    return ((name, statement.currency, pico) for name, pico in totals.items())

@@ -77,23 +77,15 @@ def _write_csv(table: Table, sink: BinaryIO) -> None:
         )
 
 
-def _arrow_type(kind: Kind) -> pa.DataType:
-    """Return the type of a column. Arrow is loaded here first: CSV and JSON do without it."""
-    match kind:
-        case Kind.TEXT:
-            return pa.string()
-        case Kind.WHOLE:
-            return pa.decimal128(38, 0)
-        case Kind.DECIMAL:
-            return pa.decimal128(38, 12)
-        case Kind.MOMENT:
-            return pa.timestamp("ns", tz="UTC")
-        case Kind.SECOND:
-            return pa.timestamp("ms", tz="UTC")
-
-
 def _write_parquet(table: Table, sink: BinaryIO) -> None:
-    types = [_arrow_type(column.kind) for column in table.columns]
+    type_of = {  # made here, for it loads Arrow: CSV and JSON do without
+        Kind.TEXT: pa.string(),
+        Kind.WHOLE: pa.decimal128(38, 0),
+        Kind.DECIMAL: pa.decimal128(38, 12),
+        Kind.MOMENT: pa.timestamp("ns", tz="UTC"),
+        Kind.SECOND: pa.timestamp("ms", tz="UTC"),
+    }
+    types = [type_of[column.kind] for column in table.columns]
     schema = pa.schema(zip([column.name for column in table.columns], types, strict=True))
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         remaining = iter(table.rows)

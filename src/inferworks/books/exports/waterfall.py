@@ -83,19 +83,8 @@ def _row(item: Placed, lowest: int, whole: int) -> str:
     reached = bar.kind is not Kind.CHANGE
     tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
     note = f'<span class="note">{html_text(bar.note)}</span>' if bar.note else ""
-    return (
-        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}{note}</th>'
-        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown_amount(bar.pico)}</span></td>'
-        f'<td class="bar">{_svg(item, lowest, whole)}</td></tr>'
-    )
-
-
-def _svg(item: Placed, lowest: int, whole: int) -> str:
-    """The bar of one row; a line marks zero, ticks where it came from and where it leads."""
-    bar = item.bar
     came, leads = (_x(level, lowest, whole) for level in (item.from_pico, item.to_pico))
-    left, width = min(came, leads), max(0.4, abs(leads - came))
-    marks = [_line(leads, 8.5, 10.0)]
+    marks = [_line(leads, 8.5, 10.0)]  # where it leads, zero, and where it came from
     if lowest <= 0 <= lowest + whole:
         marks.append(_line(_x(0, lowest, whole), 0.0, 10.0))
     if bar.kind is not Kind.REACHED:
@@ -105,13 +94,15 @@ def _svg(item: Placed, lowest: int, whole: int) -> str:
         if bar.kind is Kind.LEVEL
         else (
             f'<rect class="{bar.colour or _sign(bar.pico)}" data-pico="{bar.pico}" '
-            f'x="{left:.2f}" y="1.5" width="{width:.2f}" height="7"/>'
+            f'x="{min(came, leads):.2f}" y="1.5" width="{max(0.4, abs(leads - came)):.2f}" height="7"/>'
         )
     )
     return (
-        '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
+        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}{note}</th>'
+        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown_amount(bar.pico)}</span></td>'
+        '<td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
         f'aria-label="{html_text(f"{bar.label}: {shown_amount(bar.pico)}")}">'
-        f"{''.join(marks)}{shape}</svg>"
+        f"{''.join(marks)}{shape}</svg></td></tr>"
     )
 
 
