@@ -141,7 +141,13 @@ def post_entries(
     bills, allocations = list[Entry](), list[Entry]()
     for item in allocated:
         charge = item.charge
-        costs = _by_month(expenses_of(item, policy), charge)
+        # A month's share of the charge is the sum of its accounts; an account's months sum to it exactly.
+        by_account = expenses_of(item, policy)
+        period = Span(charge.period_start_ns, charge.period_end_ns)
+        costs = [
+            (month, {name: month.part_of(pico, *period) for name, pico in by_account.items()})
+            for month in (period.meet(*month) for month in months(period))
+        ]
         bills += _bills(item, uncut[charge.id], costs, currency, policy.basis)
         for month, expenses in costs:
             pool = _cost_account(item), -sum(expenses.values())
@@ -228,19 +234,6 @@ def _bills(
             sides += [(ahead, later_pico)] if later_pico else []
             sides.append((owed, -whole.amount_pico))
         yield _entry(month.end_ns, f"bill {charge.named}", sides, currency)
-
-
-def _by_month(expenses: Mapping[str, int], charge: Charge) -> _Months:
-    """The calendar months of `charge`, cut to it, and the expenses of each, by time.
-
-    The months of an account sum to it exactly; a month's share of the charge is the sum of its accounts.
-    """
-    period = Span(charge.period_start_ns, charge.period_end_ns)
-    inside = [period.meet(*month) for month in months(period)]
-    return [
-        (month, {name: month.part_of(pico, *period) for name, pico in expenses.items()})
-        for month in inside
-    ]
 
 
 def expenses_of(item: Allocated, policy: Policy) -> dict[str, int]:

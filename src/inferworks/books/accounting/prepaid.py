@@ -281,8 +281,13 @@ class _Purse:
             due_pico = days.get(day_ns, 0) + self._owed_pico
             self._owed_pico = min(0, due_pico)
             taken = self._take(max(0, due_pico), day.start_ns, day.end_ns - 1)
-            uses += (Use(credit, day_ns, pico) for credit, pico in taken)
-        return uses, refunded, self._expire(span)
+            uses += (Use(credit_id, day_ns, pico) for credit_id, pico in taken)
+        expired: list[Expiry] = []
+        for credit in self.bought:
+            if _expires_ns(credit) <= span.end_ns and self._left[credit.id]:
+                expired.append(Expiry(credit.id, _expires_ns(credit), self._left[credit.id]))
+                self._left[credit.id] = 0
+        return uses, refunded, expired
 
     @property
     def expires_ns(self) -> int | None:
@@ -311,15 +316,6 @@ class _Purse:
                 amount_pico -= part_pico
                 taken.append((credit.id, part_pico))
         return taken
-
-    def _expire(self, span: Span) -> list[Expiry]:
-        """Write off what is left of the credits that expire by the end of `span`."""
-        gone: list[Expiry] = []
-        for credit in self.bought:
-            if _expires_ns(credit) <= span.end_ns and self._left[credit.id]:
-                gone.append(Expiry(credit.id, _expires_ns(credit), self._left[credit.id]))
-                self._left[credit.id] = 0
-        return gone
 
 
 def breakage(wallets: Iterable[Wallet], version: int = JOURNAL) -> tuple[Rated, ...]:

@@ -297,7 +297,19 @@ class Division:
 
     def _place_unused(self, node: str) -> None:
         """Allocate unused capacity to its bearers by the pool's idle method; without any, to nobody."""
-        bearers = self._bearers(node)
+        bearers: Shares = {}
+        match self.pool.idle:
+            case Idle.PROPORTIONAL:
+                work = self.drivers.node_work
+                bearers = work(node, self.span, self.pool.method, self._path_of)
+            case Idle.DEDICATED:
+                customer = self.pool.reserver(node)
+                if customer is not None:
+                    bearers = reservers(self.drivers, customer, node, self.span)
+            case Idle.PEAK:
+                bearers = self.drivers.peak_work(self.span, self.pool.method, self._path_of)
+            case Idle.SEPARATE:
+                pass
         if bearers and self._unused:
             amount = sum(item.amount for item in self._unused)
             method = f"idle-{self.pool.idle.value}"
@@ -316,21 +328,6 @@ class Division:
                 ),
             )
         return None
-
-    def _bearers(self, node: str) -> Shares:
-        """Return who bears the unused capacity of `node`, with weights; empty if nobody does."""
-        match self.pool.idle:
-            case Idle.SEPARATE:
-                return {}
-            case Idle.PROPORTIONAL:
-                return self.drivers.node_work(node, self.span, self.pool.method, self._path_of)
-            case Idle.DEDICATED:
-                customer = self.pool.reserver(node)
-                return (
-                    {} if customer is None else reservers(self.drivers, customer, node, self.span)
-                )
-            case Idle.PEAK:
-                return self.drivers.peak_work(self.span, self.pool.method, self._path_of)
 
     def _divide_by(self, shares: Shares, unit: str) -> None:
         """Split the whole charge in one stage."""
@@ -410,7 +407,22 @@ def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
     """Return the target of the share at `leaf`."""
     match leaf:
         case (d.CALL, call_id, direction, attempt):
-            return _call_target(CallId(call_id), direction or None, attempt, drivers)
+            usage = drivers.usages.get(CallId(call_id))
+            if usage is None:
+                return Target(unallocated=UNKNOWN_CALL)
+            place = drivers.place(CallId(call_id), attempt)
+            return Target(
+                purpose=usage.purpose,
+                customer=usage.customer,
+                project=usage.project,
+                key_id=usage.key_id,
+                model=usage.model,
+                direction=direction or None,
+                provider=place.provider or None,
+                region=place.region or None,
+                chip=place.chip or None,
+                day=utc_day(usage.opened_ns),
+            )
         case (d.ACTIVITY, source, activity_id):
             activity = drivers.activities[source, activity_id]
             return Target(
@@ -430,22 +442,3 @@ def target_of(leaf: Leaf, pool: str, drivers: Drivers) -> Target:
             return Target(unallocated=UNKNOWN_CALL)
         case _:
             return Target(unallocated=pool)
-
-
-def _call_target(call_id: CallId, direction: str | None, attempt: str, drivers: Drivers) -> Target:
-    usage = drivers.usages.get(call_id)
-    if usage is None:
-        return Target(unallocated=UNKNOWN_CALL)
-    place = drivers.place(call_id, attempt)
-    return Target(
-        purpose=usage.purpose,
-        customer=usage.customer,
-        project=usage.project,
-        key_id=usage.key_id,
-        model=usage.model,
-        direction=direction,
-        provider=place.provider or None,
-        region=place.region or None,
-        chip=place.chip or None,
-        day=utc_day(usage.opened_ns),
-    )

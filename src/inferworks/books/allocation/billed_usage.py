@@ -212,46 +212,38 @@ def _units(
     else:
         is_stated = True
     if direction == "output":
-        return _narrowed(_output(means, exact=exact), ALL_OUTPUT)
+        usual = (Unit.OUTPUT_TOKENS,) if exact else ALL_OUTPUT
+        return _narrowed(_told(_OUTPUT, means, usual), ALL_OUTPUT)
     if direction != "input":
         return (FLAT,)
     if read:
         return _narrowed((Unit.CACHE_READ_TOKENS,), ALL_INPUT)
     if write:
-        return _narrowed(_written(means, exact=exact), ALL_INPUT)
-    whole = is_stated and not action and not exact
-    return _narrowed(ALL_INPUT if whole else _uncached(means, exact=exact), ALL_INPUT)
+        usual = (Unit.CACHE_WRITE_TOKENS,) if exact else _WRITTEN
+        return _narrowed(_told(_WRITTEN_FOR, means, usual), ALL_INPUT)
+    if is_stated and not action and not exact:
+        return (ALL_INPUT,)
+    usual = (Unit.INPUT_TOKENS,) if exact else (Unit.INPUT_TOKENS, *_INPUT.values())
+    return _narrowed(_told(_INPUT, means, usual), ALL_INPUT)
+
+
+_OUTPUT = {
+    Means.REASONING: Unit.REASONING_TOKENS,
+    Means.AUDIO: Unit.OUTPUT_AUDIO_TOKENS,
+    Means.IMAGE: Unit.OUTPUT_IMAGE_TOKENS,
+}
+_INPUT = {Means.AUDIO: Unit.INPUT_AUDIO_TOKENS, Means.IMAGE: Unit.INPUT_IMAGE_TOKENS}
+_WRITTEN = (Unit.CACHE_WRITE_TOKENS, Unit.CACHE_WRITE_1H_TOKENS)
+_WRITTEN_FOR = {Means.HOUR: Unit.CACHE_WRITE_1H_TOKENS}
+
+
+def _told(kinds: Mapping[Means, Unit], means: frozenset[Means], usual: Units) -> Units:
+    """Return the tokens of the first of `kinds` that a line `means`; the `usual` ones without any."""
+    return next(((unit,) for kind, unit in kinds.items() if kind in means), usual)
 
 
 def _narrowed(units: Units, wide: Units) -> tuple[Units, ...]:
     return tuple(dict.fromkeys((units, wide)))
-
-
-def _output(means: frozenset[Means], *, exact: bool) -> Units:
-    if Means.REASONING in means:
-        return (Unit.REASONING_TOKENS,)
-    if Means.AUDIO in means:
-        return (Unit.OUTPUT_AUDIO_TOKENS,)
-    if Means.IMAGE in means:
-        return (Unit.OUTPUT_IMAGE_TOKENS,)
-    return (Unit.OUTPUT_TOKENS,) if exact else ALL_OUTPUT
-
-
-def _written(means: frozenset[Means], *, exact: bool) -> Units:
-    if Means.HOUR in means:
-        return (Unit.CACHE_WRITE_1H_TOKENS,)
-    if exact:
-        return (Unit.CACHE_WRITE_TOKENS,)
-    return (Unit.CACHE_WRITE_TOKENS, Unit.CACHE_WRITE_1H_TOKENS)
-
-
-def _uncached(means: frozenset[Means], *, exact: bool) -> Units:
-    if Means.AUDIO in means:
-        return (Unit.INPUT_AUDIO_TOKENS,)
-    if Means.IMAGE in means:
-        return (Unit.INPUT_IMAGE_TOKENS,)
-    plain = (Unit.INPUT_TOKENS,)
-    return plain if exact else (*plain, Unit.INPUT_AUDIO_TOKENS, Unit.INPUT_IMAGE_TOKENS)
 
 
 def _stands_for_calls(

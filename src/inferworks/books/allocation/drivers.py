@@ -236,7 +236,20 @@ class Drivers:
         """The active nanoseconds of `replica` in `span` by call, with what no call explains."""
         question = ActiveQuestion(replica, node, span, method)
         if question not in self._active:
-            self._active[question] = self._active_time(question, path_of)
+            active_ns = self.worked_ns(question)
+            shares: Shares = {}
+            if method in (Method.STEP_SHARE, Method.SHAPLEY):
+                shares = self._shares_by_step(replica, node, span, method)
+                method = method if shares else Method.WEIGHTED
+            if not shares:
+                weights = self._token_weights(replica, span, flat=method is Method.FLAT)
+                if weights and active_ns:
+                    shares = _positive(split_down(active_ns, weights, path_of))
+            unexplained_ns = active_ns - sum(shares.values())
+            if unexplained_ns > 0:
+                nobody = (UNALLOCATED,)
+                shares = {**shares, nobody: shares.get(nobody, 0) + unexplained_ns}
+            self._active[question] = ActiveTime(method, shares)
         return self._active[question]
 
     def unprovisioned_ns(self) -> int:
@@ -319,10 +332,9 @@ class Drivers:
 
     def provider_tokens(self, sale: Sale, span: Span) -> Shares:
         """Tokens in `span` of the legs that `sale` was of, by call: of its first level that has any."""
-        key = sale, span
-        return self._bought.get(key) or self._bought.keep(key, self._provider_tokens(*key))
-
-    def _provider_tokens(self, sale: Sale, span: Span) -> Shares:
+        known = self._bought.get((sale, span))
+        if known:
+            return known
         if sale not in self._levels:
             self._levels[sale] = sale.levels(self._sold, self.billing)
         for level in self._levels[sale]:
@@ -331,21 +343,8 @@ class Drivers:
                 for served in self._sold[sold].meeting(span):
                     _add_bought(shares, served, span, level.units)
             if any(shares.values()):
-                return _positive(shares)
-        return {}
-
-    def _active_time(self, question: ActiveQuestion, path_of: PathOf) -> ActiveTime:
-        replica, node, span, method = question
-        active_ns = self.states(replica, node, span).get(State.ACTIVE, 0)
-        if method in (Method.STEP_SHARE, Method.SHAPLEY):
-            shares = self._shares_by_step(replica, node, span, method)
-            if shares:
-                return ActiveTime(method, _with_unexplained(shares, active_ns))
-            method = Method.WEIGHTED
-        weights = self._token_weights(replica, span, flat=method is Method.FLAT)
-        if not weights or not active_ns:
-            return ActiveTime(method, _with_unexplained({}, active_ns))
-        return ActiveTime(method, _positive(split_down(active_ns, weights, path_of)))
+                return self._bought.keep((sale, span), _positive(shares))
+        return self._bought.keep((sale, span), {})
 
     def _shares_by_step(self, replica: ReplicaId, node: str, span: Span, method: Method) -> Shares:
         """Methods M2 and M3: the nanoseconds of steps while provisioned in `span`, divided among calls.
@@ -468,14 +467,6 @@ def _divided(duration_ns: int, weights: Shares) -> Shares:
     if not any(weights.values()):
         return {(UNALLOCATED,): duration_ns}
     return split(duration_ns, weights)
-
-
-def _with_unexplained(shares: Shares, active_ns: int) -> Shares:
-    """`shares` and, where they do not fill the active time, what no step explains."""
-    unexplained_ns = active_ns - sum(shares.values())
-    if unexplained_ns <= 0:
-        return shares
-    return {**shares, (UNALLOCATED,): shares.get((UNALLOCATED,), 0) + unexplained_ns}
 
 
 def _positive(shares: Shares) -> Shares:

@@ -135,7 +135,15 @@ def bridge(statement: Statement, views: Views | None = None) -> Bridge:
     """
     views = views or shipped_views()
     built = build(statement.currency, statement.revenue_pico, statement.lines, views)
-    _check(built, statement, views)
+    ends_pico = statement.revenue_pico - statement.billed_pico
+    _must_equal("the fully loaded margin", built.margin_pico(Step.BELOW), ends_pico)
+    cost_pico = sum(
+        line.amount_pico
+        for line in statement.lines
+        if line.function_under(views.gaap) in COST_OF_REVENUE
+    )
+    gross_pico = statement.revenue_pico - cost_pico
+    _must_equal("the gross margin", built.margin_pico(Step.UNUSED), gross_pico)
     return built
 
 
@@ -163,18 +171,6 @@ def step_of(line: Line, views: Views) -> Step:
     placed = target.unused is None and target.unallocated is None
     used = placed and IDLE_METHOD not in line.method
     return Step.USED if used else Step.UNUSED
-
-
-def _check(built: Bridge, statement: Statement, views: Views) -> None:
-    ends_pico = statement.revenue_pico - statement.billed_pico
-    _must_equal("the fully loaded margin", built.margin_pico(Step.BELOW), ends_pico)
-    cost_pico = sum(
-        line.amount_pico
-        for line in statement.lines
-        if line.function_under(views.gaap) in COST_OF_REVENUE
-    )
-    gross_pico = statement.revenue_pico - cost_pico
-    _must_equal("the gross margin", built.margin_pico(Step.UNUSED), gross_pico)
 
 
 def _must_equal(name: str, one: int, other: int) -> None:

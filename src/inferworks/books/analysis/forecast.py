@@ -142,13 +142,20 @@ def forecast(
     coming = _figures(known, known_costs)
     over = _over(computation)
     ongoing = _figures(at_rate, _extended(over, computation, rest))
+    notes = [
+        f"{issuer} has billed less than a day of it: its rate may be far off."
+        for issuer, items in sorted(over.items())
+        if _known_until_ns(items, passed) - passed.start_ns < DAY_NS
+    ]
+    if passed.length_ns < DAY_NS:
+        notes = ["Less than a day of it has passed: what stands at the rate may be far off."]
     return Forecast(
         Span(passed.start_ns, end_ns),
         passed.end_ns,
         statement.currency,
         statement.policy,
         tuple(ForecastLine(name, so_far[name], coming[name], ongoing[name]) for name in CAPTIONS),
-        tuple(_notes(over, passed)),
+        tuple(notes),
     )
 
 
@@ -251,16 +258,6 @@ def _known_until_ns(items: Iterable[Allocated], passed: Span) -> int:
     if any(is_provisional(item.charge) for item in items):
         return passed.end_ns
     return max(item.charge.period_end_ns for item in items)
-
-
-def _notes(over: Mapping[str, Sequence[Allocated]], passed: Span) -> Iterator[str]:
-    """Yield a remark for each rate that is based on less than a day."""
-    if passed.length_ns < DAY_NS:
-        yield "Less than a day of it has passed: what stands at the rate may be far off."
-        return
-    for issuer, items in sorted(over.items()):
-        if _known_until_ns(items, passed) - passed.start_ns < DAY_NS:
-            yield f"{issuer} has billed less than a day of it: its rate may be far off."
 
 
 def _functions(computation: Computation) -> Callable[[Charge], dict[Function, int]]:

@@ -37,7 +37,6 @@ from inferworks.books.closing.prior_period import posted_period, with_late
 from inferworks.books.closing.seal import (
     FIRST,
     Close,
-    Part,
     Record,
     code_version,
     difference,
@@ -132,8 +131,15 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
     """Parts that are not what their hash says."""
     parts = {part.name: part for part in close.parts}
     for part in close.parts:
+        rows, names = 0, parts.get(part.name + NAMES)
         try:
-            rows = _rows(ledger, part, parts.get(part.name + NAMES))
+            if names is None:
+                rows = sum(1 for _ in ledger.rows(part))
+            else:
+                for row, name in zip_longest(ledger.rows(part), ledger.rows(names)):
+                    if row is None or name is None or name_of(row) != name:
+                        raise BooksError("its rows do not match the names stored beside them")
+                    rows += 1
         except BooksError as error:
             yield Finding(close.period.name, f"{_named(part.name)}: {error}")
         else:
@@ -141,18 +147,6 @@ def _parts(ledger: Ledger, close: Close) -> Iterator[Finding]:
                 yield Finding(
                     close.period.name, f"{_named(part.name)}: {rows} rows, not {part.rows}"
                 )
-
-
-def _rows(ledger: Ledger, part: Part, names: Part | None) -> int:
-    """Return the number of rows of `part`. BooksError if `names` are not theirs."""
-    if names is None:
-        return sum(1 for _ in ledger.rows(part))
-    rows = 0
-    for row, name in zip_longest(ledger.rows(part), ledger.rows(names)):
-        if row is None or name is None or name_of(row) != name:
-            raise BooksError("its rows do not match the names stored beside them")
-        rows += 1
-    return rows
 
 
 def _outputs(

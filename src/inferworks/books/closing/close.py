@@ -21,7 +21,7 @@ restating every closed period under today's prices or policy (a new price would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -246,6 +246,15 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
     if not kept:
         return own
     lines = sorted((*own.lines, *(n for c in kept for n in c.lines)), key=line_order)
+    notes: list[str] = []
+    for correction in kept:
+        count = len(correction.causes)
+        listed = ", ".join(correction.causes[:3]) + (", ..." if count > 3 else "")
+        notes.append(
+            f"Late for the closed period {correction.period.name}, corrected here: "
+            f"{'1 record' if count == 1 else f'{count} records'}: {listed}."
+        )
+        notes += (true_up.text for true_up in correction.true_ups)
     statement = msgspec.structs.replace(
         own,
         billed_pico=own.billed_pico + sum(correction.billed_pico for correction in kept),
@@ -253,7 +262,7 @@ def with_corrections(own: Statement, corrections: Iterable[Correction]) -> State
         revenue_rows=(*own.revenue_rows, *(row for c in kept for row in c.revenue_rows)),
         entries=(*own.entries, *(entry for c in kept for entry in c.entries)),
         questions=answer(lines, load_policy(MARGINAL)),
-        notes=(*own.notes, *(note for c in kept for note in _notes(c))),
+        notes=(*own.notes, *notes),
         corrections=kept,
         prepaid_pico=_sum([own.prepaid_pico, *(c.prepaid_pico for c in kept)]),
         accrued_pico=_sum([own.accrued_pico, *(c.accrued_pico for c in kept)]),
@@ -302,13 +311,3 @@ def refuse_out_of_order(period: Period, periods: Periods, earliest_ns: int | Non
             f"period {period.name} cannot be closed yet: {earlier.name} is still open; periods are "
             f"closed in order, so first: inferworks books close {earlier.name}{begin}"
         )
-
-
-def _notes(correction: Correction) -> Iterator[str]:
-    count = len(correction.causes)
-    listed = ", ".join(correction.causes[:3]) + (", ..." if count > 3 else "")
-    records = "1 record" if count == 1 else f"{count} records"
-    yield (
-        f"Late for the closed period {correction.period.name}, corrected here: {records}: {listed}."
-    )
-    yield from (true_up.text for true_up in correction.true_ups)

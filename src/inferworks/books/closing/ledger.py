@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -70,7 +71,12 @@ class Ledger:
                 with self._db.translated():
                     if not read_only:
                         self._prepare()
-                    self._check_version()
+                    version = self._db.version()
+                    if version not in (_UNCHECKED, _VERSION):
+                        raise DataFolderError(
+                            f"{self._db.path} has layout version {version}, this program reads version "
+                            f"{_VERSION}; use the program version that wrote it, or another data folder"
+                        )
             except BaseException:
                 self._db.close()
                 raise
@@ -201,25 +207,23 @@ class Ledger:
 
     def _chunks(self, part: Part) -> Iterator[bytes]:
         """The canonical bytes kept for `part`, a chunk at a time. BooksError when they are not those."""
-        digest, at = hashlib.sha256(), 0
-        while packed := self._chunk(part, at):
+        digest = hashlib.sha256()
+        query = "SELECT body FROM kept WHERE sha256 = ? AND chunk = ?"
+        for at in itertools.count():
+            with self._db.translated():
+                found = self._db.found(list[tuple[bytes]], query, part.sha256, at)
+            if not found or not found[0][0]:
+                if not at:
+                    raise BooksError("its bytes are gone from the ledger")
+                break
             try:
-                chunk = zlib.decompress(packed)
+                chunk = zlib.decompress(found[0][0])
             except zlib.error as error:
                 raise BooksError(f"its bytes are damaged: {error}") from error
             digest.update(chunk)
             yield chunk
-            at += 1
-        if not at:
-            raise BooksError("its bytes are gone from the ledger")
         if digest.hexdigest() != part.sha256:
             raise BooksError("its bytes were changed after they were sealed")
-
-    def _chunk(self, part: Part, at: int) -> bytes | None:
-        query = "SELECT body FROM kept WHERE sha256 = ? AND chunk = ?"
-        with self._db.translated():
-            found = self._db.found(list[tuple[bytes]], query, part.sha256, at)
-        return found[0][0] if found else None
 
     def _declared(self) -> tuple[Period, ...]:
         """The declared periods, in order. DamagedError when one is not what was written."""
@@ -257,14 +261,6 @@ class Ledger:
                 self._db.execute("ALTER TABLE period ADD COLUMN checksum INTEGER")
             if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _check_version(self) -> None:
-        version = self._db.version()
-        if version not in (_UNCHECKED, _VERSION):
-            raise DataFolderError(
-                f"{self._db.path} has layout version {version}, this program reads version {_VERSION}; "
-                "use the program version that wrote it, or another data folder"
-            )
 
 
 class _SealedLines(Lines):

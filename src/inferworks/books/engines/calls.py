@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial, reduce
+from functools import reduce
 from operator import add, sub
 from typing import NamedTuple
 
@@ -155,6 +155,13 @@ class Calls:
         calls = ("customer", "project", "key_id", "purpose", "model", "opened_ns")
         legs = usage.select(*calls, leg=usage.legs.unnest())
         leg = legs.leg
+        counts = {  # files of before lack some buckets, which are zero
+            unit: ibis.coalesce(leg[unit.value], 0)
+            if unit.value in leg.names
+            else ibis.literal(0, "int64")
+            for unit in Unit
+        }
+        found = buckets(counts.__getitem__, sub, ibis.least)
         return legs.select(
             *calls,
             served=legs.model,
@@ -166,7 +173,7 @@ class Calls:
             computed=leg.input_tokens - leg.cache_read_tokens,
             produced=leg.output_tokens,
             **{name: leg[name] for name in PLACE},
-            **_buckets(leg, units),
+            **{unit.value: found[unit] for unit in units},
         )
 
     def served(self, sums: Sums, parties: Parties, stays: Sequence[Stay]) -> ir.Table:
@@ -187,8 +194,8 @@ class Calls:
     ) -> ir.Table:
         """The tokens of what was `bought`: of the first level of each sale that has any."""
         others = sums.rows.filter(sums.rows.bought)
-        rows = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
-        levels = _levels(bought, {(row["place"], row["served"]) for row in rows}, billing)
+        served = self._engine.fetch(others.select("place", "served").distinct()).to_pylist()
+        levels = _levels(bought, {(row["place"], row["served"]) for row in served}, billing)
         others = sums._replace(rows=parties.numbered(others))
         by_units: dict[Units, list[_LevelQuestion]] = {}
         for level in levels:
@@ -209,19 +216,13 @@ class Calls:
         if not answers:
             return self.unplaced({}, parties)
         weights = ibis.union(*answers) if len(answers) > 1 else answers[0]
-        return self._preferred(weights, levels)
-
-    def _preferred(self, weights: ir.Table, levels: Sequence[_LevelQuestion]) -> ir.Table:
-        """`weights`, by level, of the first level of each question that has any."""
         numbers = {
             "level": (level.number for level in levels),
             "of_question": (level.question for level in levels),
             "rank": (level.rank for level in levels),
         }
-        table = small_table(self._engine, {}, numbers)
-        rows = weights.join(table, [("question", "level")])
-        first = rows["rank"].min().over(group_by="of_question")
-        rows = rows.mutate(first=first)
+        rows = weights.join(small_table(self._engine, {}, numbers), [("question", "level")])
+        rows = rows.mutate(first=rows["rank"].min().over(group_by="of_question"))
         rows = rows.filter(rows["rank"] == rows["first"]).mutate(question=rows.of_question)
         return self._engine.keep(rows.select("question", *self.grain.keys, "weight"))
 
@@ -239,13 +240,12 @@ class Calls:
         """
         questions = self._engine.table(pa.table(asked))
         slots = self._pairs(("asked_question", "asked_slot"), _slots_of(spans, sums.slots))
-        weighed = self._by_catalog if units is None else partial(_by_units_of, units=units)
-        uncut = weighed(sums.rows.join(questions, on))
+        uncut = self._weighed(sums.rows.join(questions, on), units)
         uncut = uncut.join(slots, [("question", "asked_question"), ("slot", "asked_slot")])
         pieces = sums.rows.filter(sums.rows.pieces.length() > 0)
         pieces = pieces.mutate(piece=pieces.pieces.unnest())
         pieces = pieces.mutate(**{name: pieces.piece[name] for name in pieces.piece.names})
-        cut = weighed(pieces.drop("piece", "pieces").join(questions, on))
+        cut = self._weighed(pieces.drop("piece", "pieces").join(questions, on), units)
         cut = cut.filter((cut.started_ns < cut.until_ns) & (cut.ended_ns > cut.from_ns))
         span, interval = (cut.from_ns, cut.until_ns), (cut.started_ns, cut.ended_ns)
         cut = cut.mutate(
@@ -263,12 +263,25 @@ class Calls:
             rows = both.mutate(weight=whole(both.for_input + both.for_output)).select(*keys)
         return self._dimensions.by_question(rows, self.grain.keys)
 
-    def _by_catalog(self, rows: ir.Table) -> ir.Table:
-        """`rows` with what their tokens weigh, each by its model; `flat` ones each the same."""
-        rows = rows.join(self._dimensions.weights(), [("served", "of_model"), ("era", "of_era")])
+    def _weighed(self, rows: ir.Table, units: Units | None) -> ir.Table:
+        """`rows` with their tokens in the buckets `units`; without them, weighed by the catalog."""
+        if units is None:
+            by_model = [("served", "of_model"), ("era", "of_era")]
+            rows = rows.join(self._dimensions.weights(), by_model)
+            return rows.mutate(
+                for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
+                for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
+            )
+        if units == FLAT:
+            return rows.mutate(for_input=whole(rows.computed), for_output=whole(rows.produced))
+        sides = {
+            side: [whole(rows[unit.value]) for unit in units if DIRECTIONS[unit] == side]
+            for side in (INPUT, OUTPUT)
+        }
+        nothing_ = whole(ibis.literal(0))
         return rows.mutate(
-            for_input=whole(rows.computed * ibis.ifelse(rows.flat, 1, rows.input)),
-            for_output=whole(rows.produced * ibis.ifelse(rows.flat, 1, rows.output)),
+            for_input=whole(reduce(add, sides[INPUT], nothing_)),
+            for_output=whole(reduce(add, sides[OUTPUT], nothing_)),
         )
 
     def unplaced(self, weights: Mapping[int, int], parties: Parties) -> ir.Table:
@@ -316,32 +329,3 @@ def _levels(
         for rank, level in enumerate(known[sale]):
             questions.append(_LevelQuestion(len(questions), number, rank, level, span))
     return questions
-
-
-def _by_units_of(rows: ir.Table, *, units: Units) -> ir.Table:
-    """`rows` with their tokens in the buckets `units`."""
-    if units == FLAT:
-        return rows.mutate(for_input=whole(rows.computed), for_output=whole(rows.produced))
-    sides = {
-        side: [whole(rows[unit.value]) for unit in units if DIRECTIONS[unit] == side]
-        for side in (INPUT, OUTPUT)
-    }
-    nothing_ = whole(ibis.literal(0))
-    return rows.mutate(
-        for_input=whole(reduce(add, sides[INPUT], nothing_)),
-        for_output=whole(reduce(add, sides[OUTPUT], nothing_)),
-    )
-
-
-def _buckets(leg: ir.StructColumn, units: Units) -> dict[str, ir.Value]:
-    """Return the tokens of an attempt in each of the buckets `units`, as columns.
-
-    What files of before lack is zero.
-    """
-
-    def count(unit: Unit) -> ir.Value:
-        name = unit.value
-        return ibis.coalesce(leg[name], 0) if name in leg.names else ibis.literal(0, "int64")
-
-    found = buckets(count, sub, ibis.least)
-    return {unit.value: found[unit] for unit in units}

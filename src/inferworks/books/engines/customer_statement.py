@@ -8,12 +8,10 @@ Conservation, balance and the counts are checked on the way (`_verify`).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import ibis
-import ibis.expr.types as ir
 import msgspec
 import pyarrow as pa
 
@@ -40,14 +38,16 @@ from inferworks.books.statement.computation import (
 from inferworks.books.statement.statement import (
     NO_CUSTOMER,
     UNALLOCATED,
-    UNUSED,
     Dimension,
     Figures,
     Row,
+    column_of,
     line_json,
     notes_of,
     row_json,
     row_name,
+    row_of,
+    summed_rows,
 )
 from inferworks.books.statement.unexplained_lines import is_unexplained, open_questions
 from inferworks.errors import BooksError
@@ -132,7 +132,7 @@ def close_by_customer(engine: Engine, lake: Lake, inputs: Inputs) -> CustomerSta
     uses = _sums_by_label(engine, done)
     lines = _lines(done, uses, placed, policy)
     income = earned(engine, lake, inputs)
-    rows = _rows(engine, done, uses, policy, income)
+    rows = summed_rows(_amounts(engine, done, uses, policy, income))
     statement = CustomerStatement(
         policy=policy.name,
         currency=currency,
@@ -182,10 +182,17 @@ def _lines(
     policy: Policy,
 ) -> tuple[Line, ...]:
     """The lines without customers; every charge is checked to be its parts (theorem 7)."""
-    portions: dict[str, list[Portion]] = {
-        division.charge.id: [_anonymous(portion) for portion in division.portions]
-        for division in done.divisions
-    }
+    portions: dict[str, list[Portion]] = {division.charge.id: [] for division in done.divisions}
+    for division in done.divisions:
+        for portion in division.portions:
+            own = portion.target
+            use_alone = Target(
+                purpose=own.purpose,
+                department=own.department,
+                unused=own.unused,
+                unallocated=own.unallocated,
+            )
+            portions[division.charge.id].append(msgspec.structs.replace(portion, target=use_alone))
     for use in uses:
         ask = done.asks[use.ask]
         target = label_target(use.label)
@@ -220,43 +227,31 @@ def _sums_by_label(engine: Engine, done: Divided) -> list[_Use]:
     return [_Use(row["ask"], row["label"], int(row["weight"]), int(row["part"])) for row in rows]
 
 
-def _anonymous(portion: Portion) -> Portion:
-    """`portion` for its use alone."""
-    target = portion.target
-    use = Target(
-        purpose=target.purpose,
-        department=target.department,
-        unused=target.unused,
-        unallocated=target.unallocated,
-    )
-    return msgspec.structs.replace(portion, target=use)
-
-
-def _rows(
+def _amounts(
     engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy, income: Earned
-) -> tuple[Row, ...]:
-    """Revenue and cost by customer."""
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+) -> Iterable[tuple[str, int, int]]:
+    """Yield revenue and cost by customer and column of a row; a customer may come more than once."""
     for customer, amount_pico in income.by_customer.items():
-        sums[row_name(customer, Dimension.CUSTOMER)][_REVENUE] += amount_pico
+        yield row_name(customer, Dimension.CUSTOMER), column_of(None), amount_pico
     for division in done.divisions:
         for portion in division.portions:
+            name = row_of(division.pool.name, portion.target, Dimension.CUSTOMER)
             column = _column_of(portion.target, division.charge, division.pool, policy)
-            sums[_name(portion.target)][column] += portion.amount_pico
-    for customer, column, amount_pico in _sums_by_customer(engine, done, uses, policy):
-        sums[customer][column] += amount_pico
-    names = sorted(sums, key=lambda name: (name.startswith("("), name))
-    return tuple(Row(name, *sums[name]) for name in names)
-
-
-def _sums_by_customer(
-    engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy
-) -> Iterable[tuple[str, int, int]]:
-    """The parts of all asks by customer and column of a row; a customer may come more than once."""
+            yield name, column, portion.amount_pico
     if done.shares is None:
         return
     parts, parties = done.shares
-    rows = parties.named(parts).join(_columns(engine, done, uses, policy), ["ask", "label"])
+    asked = [(use, done.asks[use.ask], label_target(use.label)) for use in uses]
+    columns_of_use = {
+        "ask": pa.array([use.ask for use in uses], pa.int64()),
+        "label": pa.array([use.label for use in uses], pa.string()),
+        "column": pa.array(
+            [_column_of(target, ask.charge, ask.pool, policy) for _, ask, target in asked],
+            pa.int64(),
+        ),
+    }
+    column_of_use = engine.table(pa.table(columns_of_use))
+    rows = parties.named(parts).join(column_of_use, ["ask", "label"])
     sums = parties.named(rows.group_by([PARTY, "column"]).agg(part=total(rows.part)))
     own, customer = f"{Dimension.CUSTOMER.value}:", sums.customer  # as `row_name` has it
     marked = customer.startswith("(") | customer.startswith(own)
@@ -269,40 +264,8 @@ def _sums_by_customer(
     yield from zip(names, columns, integers(found["part"]), strict=True)
 
 
-def _columns(engine: Engine, done: Divided, uses: Sequence[_Use], policy: Policy) -> ir.Table:
-    """Return the column of a row for the parts of each ask, by label."""
-    columns = [
-        _column_of(label_target(use.label), ask.charge, ask.pool, policy)
-        for use in uses
-        for ask in [done.asks[use.ask]]
-    ]
-    return engine.table(
-        pa.table(
-            {
-                "ask": pa.array([use.ask for use in uses], pa.int64()),
-                "label": pa.array([use.label for use in uses], pa.string()),
-                "column": pa.array(columns, pa.int64()),
-            }
-        )
-    )
-
-
-_REVENUE, _COST, _RESEARCH, _OTHER = range(4)
-
-
 def _column_of(target: Target, charge: Charge, pool: CostPool, policy: Policy) -> int:
-    function = policy.function(target.use, charge.natural_class, behaviour_of(charge, pool))
-    if function in COST_OF_REVENUE:
-        return _COST
-    return _RESEARCH if function is Function.RESEARCH_AND_DEVELOPMENT else _OTHER
-
-
-def _name(target: Target) -> str:
-    if target.customer is not None:
-        return row_name(target.customer, Dimension.CUSTOMER)
-    if target.unused is not None:
-        return UNUSED
-    return NO_CUSTOMER if target.unallocated is None else UNALLOCATED
+    return column_of(policy.function(target.use, charge.natural_class, behaviour_of(charge, pool)))
 
 
 def _verify(statement: CustomerStatement, revenue_pico: int) -> None:

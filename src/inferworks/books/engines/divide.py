@@ -133,15 +133,13 @@ def portions_of(divided: Divided, engine: Engine) -> Mapping[str, list[Portion]]
     parts, parties = divided.shares
     for row in engine.fetch(parties.named(parts)).to_pylist():
         ask = divided.asks[row["ask"]]
-        portion = Portion(
-            ask.stage,
-            _target(row),
-            ask.method,
-            ask.unit,
-            int(row["weight"]),
-            int(row["part"]),
-            {},
-        )
+        day = None if row["day"] == NO_DAY else utc_day(row["day"] * DAY_NS)
+        texts = {name: row[name] or None for name in ("customer", *TARGETS.rest[:-1])}
+        if row["model"]:  # a call, which keeps its key as it is; of a reported one that is empty
+            texts["key_id"] = row["key_id"]
+        target = msgspec.structs.replace(label_target(row["label"]), day=day, **texts)
+        divided_by = ask.stage, target, ask.method, ask.unit
+        portion = Portion(*divided_by, int(row["weight"]), int(row["part"]), {})
         portions[ask.charge.id].append(portion)
     return portions
 
@@ -212,15 +210,6 @@ def _known_rows(asks: Sequence[AllocationRequest], grain: Grain) -> pa.Table:
         for name in ("ask", *grain.columns)
     }
     return pa.table({**columns, "weight": wholes(row["weight"] for row in rows)})
-
-
-def _target(row: Mapping[str, Any]) -> Target:
-    """The target of a row at the grain of targets."""
-    day = None if row["day"] == NO_DAY else utc_day(row["day"] * DAY_NS)
-    texts = {name: row[name] or None for name in ("customer", *TARGETS.rest[:-1])}
-    if row["model"]:  # a call, which keeps its key as it is; of a reported one that is empty
-        texts["key_id"] = row["key_id"]
-    return msgspec.structs.replace(label_target(row["label"]), day=day, **texts)
 
 
 def label_target(label: str) -> Target:

@@ -87,7 +87,15 @@ class BookStore:
                 with self._db.translated():
                     if not read_only:
                         self._prepare(currency)
-                    self._check_version()
+                    version = self._db.version()
+                    if not UNCHECKED <= version <= VERSION:
+                        advice = "use the program version that wrote it, or another data folder"
+                        if 0 < version < VERSION:
+                            advice = "the next import brings it up to date"
+                        raise DataFolderError(
+                            f"{self._db.path} has layout version {version}, this program reads version "
+                            f"{VERSION}; {advice}"
+                        )
                     [(self.currency,)] = self._db.found(
                         tuple[tuple[str]], "SELECT currency FROM meta"
                     )
@@ -198,13 +206,38 @@ class BookStore:
             known = self._db.execute("SELECT 1 FROM files WHERE sha256 = ?", (bill.sha256,))
             if known.fetchone() is not None:
                 return Imported(0, len(rows), 0)
-            fresh, conflicts = self._sorted_rates(rows)
+            here = self._rate_rows()
+            fresh: list[RateRow] = []
+            conflicts: list[tuple[RateRow, RateRow]] = []
+            for row in rows:
+                kept = here.get(_rate_key(row))
+                if kept is None:
+                    here[_rate_key(row)] = row
+                    fresh.append(row)
+                elif kept != row:
+                    conflicts.append((kept, row))
+            duplicate = len(rows) - len(fresh)
             if not conflicts:
-                self._insert_rates(bill, fresh, len(rows) - len(fresh), imported_ns)
-        if conflicts:
-            self._quarantine_rates(bill, conflicts, imported_ns)
-            raise BillError("\n".join(_rate_conflict_text(bill, *pair) for pair in conflicts))
-        return Imported(len(fresh), len(rows) - len(fresh), 0)
+                file = bill.sha256, bill.name, "rates", imported_ns, len(fresh), duplicate
+                self._db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", file)
+                added = ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh)
+                insert_all(self._db.connection, "rates", added)
+        if not conflicts:
+            return Imported(len(fresh), duplicate, 0)
+        encode = msgspec.json.encode
+        with self._db.translated(), self._db.transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO rate_quarantine VALUES (?, ?, ?, ?)",
+                ((bill.sha256, imported_ns, encode(kept), encode(row)) for kept, row in conflicts),
+            )
+        raise BillError(
+            "\n".join(
+                f"{bill.name}: the rate from {row.from_currency} to {row.to_currency} of {row.day} "
+                f"is here already as {kept.rate} ({kept.source}), not {row.rate} ({row.source}); "
+                "the file was not imported"
+                for kept, row in conflicts
+            )
+        )
 
     def rates(self) -> Rates:
         """Every exchange rate that was imported."""
@@ -386,36 +419,6 @@ class BookStore:
             if version < VERSION:
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _check_version(self) -> None:
-        version = self._db.version()
-        if not UNCHECKED <= version <= VERSION:
-            older = 0 < version < VERSION
-            advice = (
-                "the next import brings it up to date"
-                if older
-                else ("use the program version that wrote it, or another data folder")
-            )
-            raise DataFolderError(
-                f"{self._db.path} has layout version {version}, this program reads version {VERSION}; "
-                f"{advice}"
-            )
-
-    def _sorted_rates(
-        self, rows: Sequence[RateRow]
-    ) -> tuple[list[RateRow], list[tuple[RateRow, RateRow]]]:
-        """Return the new rates among `rows`, and the pairs of different rates for one day."""
-        known = self._rate_rows()
-        fresh: list[RateRow] = []
-        conflicts: list[tuple[RateRow, RateRow]] = []
-        for row in rows:
-            kept = known.get(_rate_key(row))
-            if kept is None:
-                known[_rate_key(row)] = row
-                fresh.append(row)
-            elif kept != row:
-                conflicts.append((kept, row))
-        return fresh, conflicts
-
     def _rate_rows(self) -> dict[tuple[str, str, str], RateRow]:
         rows = self._db.execute("SELECT * FROM rates").fetchall()
         for row in rows:
@@ -423,37 +426,11 @@ class BookStore:
         known = as_declared([row[:5] for row in rows], list[tuple[str, str, str, str, str]])
         return {_rate_key(row): row for row in (RateRow(*values) for values in known)}
 
-    def _insert_rates(
-        self, bill: BillFile, fresh: list[RateRow], duplicate: int, imported_ns: int
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
-            (bill.sha256, bill.name, "rates", imported_ns, len(fresh), duplicate),
-        )
-        insert_all(
-            self._db.connection,
-            "rates",
-            ((*msgspec.structs.astuple(row), bill.sha256) for row in fresh),
-        )
-
     def _kept(self, id_: str) -> Charge:
         row = self._db.execute("SELECT * FROM charges WHERE id = ?", (id_,)).fetchone()
         if row is None:
             raise self._db.damaged(f"charge {id_!a} is gone")
         return self._charge(row)
-
-    def _quarantine_rates(
-        self, bill: BillFile, conflicts: list[tuple[RateRow, RateRow]], at_ns: int
-    ) -> None:
-        encode = msgspec.json.encode
-        with self._db.translated(), self._db.transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO rate_quarantine VALUES (?, ?, ?, ?)",
-                (
-                    (bill.sha256, at_ns, encode(kept), encode(refused))
-                    for kept, refused in conflicts
-                ),
-            )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -472,11 +449,3 @@ def _decoded(body: bytes) -> Charge:
 
 def _rate_key(row: RateRow) -> tuple[str, str, str]:
     return row.day, row.from_currency, row.to_currency
-
-
-def _rate_conflict_text(bill: BillFile, kept: RateRow, refused: RateRow) -> str:
-    return (
-        f"{bill.name}: the rate from {refused.from_currency} to {refused.to_currency} of {refused.day} "
-        f"is here already as {kept.rate} ({kept.source}), not {refused.rate} ({refused.source}); "
-        "the file was not imported"
-    )

@@ -116,13 +116,26 @@ def corrected(
 
     Pure. The rows sum to the difference, each kind to its own, exactly.
     """
+    entries: list[Entry] = []  # reversals of those that changed, and those that replace them
+    before, after = _by_text(booked.entries), _by_text(restated.entries)
+    for text in sorted(before.keys() | after.keys()):
+        if before[text] == after[text]:
+            continue
+        for postings in before[text]:
+            negated = tuple(
+                msgspec.structs.replace(posting, amount_pico=-posting.amount_pico)
+                for posting in postings
+            )
+            entries.append(Entry(booked_ns, f"reversal of {text} ({period.name})", negated))
+        name = f"correction of {text} ({period.name})"
+        entries += [Entry(booked_ns, name, postings) for postings in after[text]]
     return Correction(
         period=period,
         causes=tuple(causes),
         billed_pico=restated.billed_pico - booked.billed_pico,
         lines=tuple(sorted(_replaced(booked.lines, restated.lines), key=line_order)),
         revenue_rows=tuple(_replaced(booked.revenue_rows, restated.revenue_rows)),
-        entries=tuple(_entries(period, booked.entries, restated.entries, booked_ns)),
+        entries=tuple(entries),
         placed=placed_change(booked.placed, restated.placed),
         prepaid_pico=_change(booked.prepaid_pico, restated.prepaid_pico),
         accrued_pico=_change(booked.accrued_pico, restated.accrued_pico),
@@ -191,24 +204,6 @@ def reversed_row(row: R) -> R:
     if owed is not None:
         negated["owed"] = msgspec.structs.replace(owed, amount_pico=-owed.amount_pico)
     return msgspec.structs.replace(row, **negated)
-
-
-def _entries(
-    period: Period, booked: Iterable[Entry], restated: Iterable[Entry], booked_ns: int
-) -> Iterable[Entry]:
-    """Reversals of the entries that changed, and the entries that replace them."""
-    before, after = _by_text(booked), _by_text(restated)
-    for text in sorted(before.keys() | after.keys()):
-        if before[text] == after[text]:
-            continue
-        for postings in before[text]:
-            negated = tuple(
-                msgspec.structs.replace(posting, amount_pico=-posting.amount_pico)
-                for posting in postings
-            )
-            yield Entry(booked_ns, f"reversal of {text} ({period.name})", negated)
-        for postings in after[text]:
-            yield Entry(booked_ns, f"correction of {text} ({period.name})", postings)
 
 
 def _by_text(entries: Iterable[Entry]) -> defaultdict[str, list[tuple[Posting, ...]]]:

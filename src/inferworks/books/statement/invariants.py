@@ -20,7 +20,7 @@ from inferworks.books.accounting.entries import (
     balances,
     trial_balance,
 )
-from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, Policy, base_of, load_policy
+from inferworks.books.accounting.policy import COMBINATIONS, MARGINAL, base_of, load_policy
 from inferworks.books.allocation.allocate import path_of
 from inferworks.books.allocation.drivers import REPLICA
 from inferworks.books.calendar.span import Span, merged
@@ -227,22 +227,19 @@ def views_agree(computation: Computation) -> None:
     billed_pico = sum(charge.amount_pico for charge in computation.charges)
     _must_equal("views agree", "all functions", expenses_pico, "billed", billed_pico)
     for policy in (computation.policy, load_policy(MARGINAL)):
-        if policy.refines:
-            _check_refined(computation, policy)
-
-
-def _check_refined(computation: Computation, policy: Policy) -> None:
-    """Marginal + committed + unused is the cost of revenue of the policy that `policy` refines."""
-    shipped, refined, base = base_of(policy), Counter[Function](), Counter[Function]()
-    for item in computation.allocated:
-        for row in item.rows:
-            key = row.target.use, row.natural_class, row.behaviour
-            refined[policy.function(*key)] += int(row.amount_pico)
-            base[shipped.function(*key)] += int(row.amount_pico)
-    for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
-        refined_pico, base_pico = (sum(s[f] for f in captions) for s in (refined, base))
-        caption = f"{captions[0]} by {policy.name}"
-        _must_equal("views agree", caption, refined_pico, f"by {policy.refines}", base_pico)
+        if not policy.refines:
+            continue
+        # marginal + committed + unused is the cost of revenue of the policy that it refines
+        shipped, refined, base = base_of(policy), Counter[Function](), Counter[Function]()
+        for item in computation.allocated:
+            for row in item.rows:
+                key = row.target.use, row.natural_class, row.behaviour
+                refined[policy.function(*key)] += int(row.amount_pico)
+                base[shipped.function(*key)] += int(row.amount_pico)
+        for captions in (COST_OF_REVENUE, *((f,) for f in Function if f not in COST_OF_REVENUE)):
+            refined_pico, base_pico = (sum(s[f] for f in captions) for s in (refined, base))
+            caption = f"{captions[0]} by {policy.name}"
+            _must_equal("views agree", caption, refined_pico, f"by {policy.refines}", base_pico)
 
 
 def provenance(computation: Computation) -> None:

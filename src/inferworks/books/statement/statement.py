@@ -36,7 +36,7 @@ from inferworks.books.charge import (
     is_provisional,
 )
 from inferworks.books.lines import Charges, Lines
-from inferworks.books.revenue.customer_currency import Owed, owed_notes
+from inferworks.books.revenue.customer_currency import owed_notes
 from inferworks.books.revenue.rating import Rated, RatingKey, Revenue, by_call, rating_key
 from inferworks.books.statement.computation import (
     Computation,
@@ -247,14 +247,24 @@ class Statement(Figures, frozen=True):
     def by(self, dimension: Dimension | str) -> tuple[Row, ...]:
         """The statement cut by `dimension`; the rows sum to its totals. UserError when unknown."""
         dimension = one_of("dimension", dimension, Dimension)
-        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for name, amount_pico in _revenue(self, dimension):
-            sums[name][_REVENUE] += amount_pico
-        for line in self.lines:
-            sums[name_of(line, dimension)][_column(line.function)] += line.amount_pico
-        columns = (_REVENUE, _COST, _RESEARCH, _OTHER)
-        names = sorted(sums, key=lambda name: (name.startswith("("), name))  # real names first
-        return tuple(Row(name, *(sums[name][column] for column in columns)) for name in names)
+        if dimension in _PLACES:
+            earned = [
+                (row_name(getattr(place, dimension.value), dimension), place.amount_pico)
+                for place in self.placed
+            ]
+            rest_pico = self.revenue_pico - sum(pico for _, pico in earned)
+            earned += [(_nobody(dimension), rest_pico)] if rest_pico else []
+        else:
+            earned = [(revenue_name(r, dimension), r.amount_pico) for r in self.revenue_rows]
+        return summed_rows(
+            [
+                *((name, column_of(None), pico) for name, pico in earned),
+                *(
+                    (name_of(n, dimension), column_of(n.function), n.amount_pico)
+                    for n in self.lines
+                ),
+            ]
+        )
 
     def flows(self) -> tuple[Flow, ...]:
         """Return the flows of cost in two steps: pool to use, use to customer or function."""
@@ -275,6 +285,7 @@ class Statement(Figures, frozen=True):
         """
         parts = {backed.line: backed.parts for backed in self.backed}
         names, alike = dict(self.names), dict(self.alike or ())
+        cuts = dict.fromkeys((*_USUAL_CUTS, *([] if by is None else [by])))
         return {
             **self._basis_json(),
             "billed": format_pico(self.billed_pico),
@@ -302,7 +313,7 @@ class Statement(Figures, frozen=True):
                 "margin": format_pico(self.margin_pico),
             },
             "functions": {f.value: format_pico(self.function_pico(f)) for f in Function},
-            **{f"{d.value}s": [row_json(d, row, names) for row in self.by(d)] for d in _cuts(by)},
+            **{f"{d.value}s": [row_json(d, row, names) for row in self.by(d)] for d in cuts},
             "questions": [_question_json(question) for question in self.questions],
             "flows": [
                 {
@@ -337,7 +348,8 @@ class Statement(Figures, frozen=True):
 
 
 _NONE_ALIKE: Final[Mapping[ChargeId, int]] = MappingProxyType({})
-_REVENUE, _COST, _RESEARCH, _OTHER = "revenue", "cost of revenue", "research", "other"
+_USUAL_CUTS = (Dimension.CUSTOMER, Dimension.MODEL, Dimension.PURPOSE)
+"""The cuts that every document has."""
 _BELOW_THE_MARGIN = tuple(f for f in Function if f not in COST_OF_REVENUE)
 
 
@@ -489,12 +501,22 @@ def line_json(
     }
 
 
-def _column(function: Function) -> str:
+def column_of(function: Function | None) -> int:
+    """Return the place of a cost of `function` among the amounts of a row; of revenue for None."""
+    if function is None:
+        return 0
     if function in COST_OF_REVENUE:
-        return _COST
-    if function is Function.RESEARCH_AND_DEVELOPMENT:
-        return _RESEARCH
-    return _OTHER
+        return 1
+    return 2 if function is Function.RESEARCH_AND_DEVELOPMENT else 3
+
+
+def summed_rows(amounts: Iterable[tuple[str, int, int]]) -> tuple[Row, ...]:
+    """Return the rows of `amounts`, each with the name of its row and its column; real names first."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for name, column, amount_pico in amounts:
+        sums[name][column] += amount_pico
+    names = sorted(sums, key=lambda name: (name.startswith("("), name))
+    return tuple(Row(name, *sums[name]) for name in names)
 
 
 def name_of(line: Line, dimension: Dimension) -> str:
@@ -541,25 +563,6 @@ def shown_name(row: Row, dimension: Dimension, names: Mapping[str, str]) -> str:
 
 def _nobody(dimension: Dimension) -> str:
     return f"(no {dimension.value})"
-
-
-def _cuts(by: Dimension | None) -> tuple[Dimension, ...]:
-    """The cuts that every document has, and `by`."""
-    usual = (Dimension.CUSTOMER, Dimension.MODEL, Dimension.PURPOSE)
-    return usual if by is None or by in usual else (*usual, by)
-
-
-def _revenue(statement: Statement, dimension: Dimension) -> Iterable[tuple[str, int]]:
-    """Revenue by the rows of `dimension`; sums to the statement's."""
-    if dimension in _PLACES:
-        rest_pico = statement.revenue_pico - sum(place.amount_pico for place in statement.placed)
-        for place in statement.placed:
-            yield row_name(getattr(place, dimension.value), dimension), place.amount_pico
-        if rest_pico:
-            yield _nobody(dimension), rest_pico
-        return
-    for rated in statement.revenue_rows:
-        yield revenue_name(rated, dimension), rated.amount_pico
 
 
 def revenue_name(rated: Rated, dimension: Dimension) -> str:
@@ -620,17 +623,18 @@ def remarks(lines: Sequence[Line], notes: Sequence[str]) -> tuple[str, ...]:
     """
     if not lines:
         return (NO_COSTS, *notes)
-    unallocated_pico = sum(line.amount_pico for line in lines if _is_unallocated_pay(line))
+    unallocated_pico = sum(
+        line.amount_pico
+        for line in lines
+        if line.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
+        and line.target.unallocated is not None
+        and line.function in COST_OF_REVENUE
+    )
     if not unallocated_pico:
         return tuple(notes)
     amount = format_pico(unallocated_pico)
     remark = f"{amount} of pay is unallocated, so cost of revenue: give it a department or a split."
     return (remark, *notes)
-
-
-def _is_unallocated_pay(line: Line) -> bool:
-    pay = line.natural_class is NaturalClass.EMPLOYEE_COMPENSATION
-    return pay and line.target.unallocated is not None and line.function in COST_OF_REVENUE
 
 
 def notes_of(
@@ -710,6 +714,15 @@ def _question_json(question: Question) -> dict[str, object]:
 
 
 def _rated_json(rated: Rated) -> dict[str, object]:
+    owed: dict[str, object] = {}
+    if rated.owed is not None:  # in another currency
+        owed = {
+            "amount": format_pico(rated.owed.amount_pico),
+            "currency": rated.owed.currency,
+            "rate": rated.owed.rate,
+            "rate_day": rated.owed.rate_day,
+            "rate_source": rated.owed.rate_source,
+        }
     return {
         "customer": rated.customer,
         "project": rated.project,
@@ -725,17 +738,8 @@ def _rated_json(rated: Rated) -> dict[str, object]:
         "price": None if rated.pico_per_unit is None else format_pico(rated.pico_per_unit),
         "plan_sha256": rated.plan_sha256,
         "amount": format_pico(rated.amount_pico),
-        **_owed_json(rated.owed),
+        **({"owed": owed} if owed else {}),
     }
-
-
-def _owed_json(owed: Owed | None) -> dict[str, object]:
-    """Return an amount owed in another currency, as JSON values."""
-    if owed is None:
-        return {}
-    amount = {"amount": format_pico(owed.amount_pico), "currency": owed.currency}
-    rate = {"rate": owed.rate, "rate_day": owed.rate_day, "rate_source": owed.rate_source}
-    return {"owed": {**amount, **rate}}
 
 
 def _correction_json(correction: Correction) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import NamedTuple
 
 from inferworks.books.accruals.expected_bills import (
     AVERAGED,
@@ -19,7 +18,6 @@ from inferworks.books.accruals.expected_bills import (
 from inferworks.books.calendar.months import month_name, month_of, months
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import ACCRUED, Charge
-from inferworks.books.closing.ledger import Ledger
 from inferworks.books.deliveries.canonical import FOCUS
 from inferworks.books.deliveries.record import Import, State
 from inferworks.books.period import Period, Periods
@@ -55,7 +53,9 @@ def accrued(
     """
     folder = settings.folder
     expected = settings.suppliers
-    sealed, closed = _sealed(folder, span)
+    last_ns = max(span.start_ns, span.end_ns - 1)
+    whole_months = Span(month_of(span.start_ns).start_ns, month_of(last_ns).end_ns)
+    sealed, closed = sealed_charges(folder, whole_months, (ACCRUED,))
     if not expected and not sealed:
         return []
     bills = _Bills(folder)
@@ -132,23 +132,6 @@ class _Bills:
         ):
             charges = condensed(lines)
         return Billed(issuers[-1], before, charges)
-
-
-class _Sealed(NamedTuple):
-    charges: list[Charge]
-    closed: list[Span]
-
-
-def _sealed(folder: DataFolder, span: Span) -> _Sealed:
-    """The accruals that closed periods stand with, as far as they meet `span`; the closed time."""
-    if not folder.ledger.exists():
-        return _Sealed([], [])
-    with Ledger(folder.ledger, read_only=True) as ledger:
-        closed = [period.span for period in ledger.periods().closed]
-        last_ns = max(span.start_ns, span.end_ns - 1)
-        whole_months = Span(month_of(span.start_ns).start_ns, month_of(last_ns).end_ns)
-        charges = sealed_charges(ledger, whole_months, (ACCRUED,))
-    return _Sealed(charges, closed)
 
 
 def _missing(settings: Settings, bills: _Bills, span: Span) -> Iterator[tuple[Expected, Period]]:

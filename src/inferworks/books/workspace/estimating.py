@@ -46,9 +46,24 @@ def estimated(
     currency: str,
 ) -> Estimated:
     """The estimates for what `usages` bought in `span`, set against `bills`."""
-    sealed, closed = _sealed(folder, span)
-    now = _estimates(folder, usages, span, currency)
-    fresh = [c for c in now if not any(span.holds(c.period_start_ns) for span in closed)]
+    sealed, closed = sealed_charges(folder, span, (LIST_PRICES, TOLD_COSTS))
+    sealed = [charge for charge in sealed if span.holds(charge.period_start_ns)]
+    fresh: list[Charge] = []
+    if any(
+        leg.replica is None for usage in usages for leg in usage.legs
+    ):  # else no price is needed
+        rates = NO_RATES
+        if folder.books.exists():
+            with BookStore(folder.books, read_only=True) as store:
+                rates = store.rates()
+        prices = list_prices(folder.price_books)
+        fresh = [
+            charge
+            for charge in estimates(usages, prices, span, currency, rates)
+            if not any(
+                one.holds(charge.period_start_ns) for one in closed if one.meet(*span).length_ns
+            )
+        ]
     is_api_bill, billing = is_api_bill_under(rules), billing_of(rules.billing)
     every = [*filter(is_first, sealed), *fresh]  # billed since then or not
     return Estimated(
@@ -57,40 +72,26 @@ def estimated(
     )
 
 
-def _estimates(
-    folder: DataFolder, usages: Sequence[Usage], span: Span, currency: str
-) -> tuple[Charge, ...]:
-    """Price lists are read only when something was bought."""
-    if not any(leg.replica is None for usage in usages for leg in usage.legs):
-        return ()
-    rates = NO_RATES
-    if folder.books.exists():
-        with BookStore(folder.books, read_only=True) as store:
-            rates = store.rates()
-    return estimates(usages, list_prices(folder.price_books), span, currency, rates)
+def sealed_charges(
+    folder: DataFolder, span: Span, files: Collection[str]
+) -> tuple[list[Charge], list[Span]]:
+    """The charges of `files`, no bills, that the closed periods which meet `span` stand with.
 
-
-def _sealed(folder: DataFolder, span: Span) -> tuple[list[Charge], list[Span]]:
-    """The estimates that closed periods stand with, as far as they meet `span`; those periods."""
+    Beside them the spans of all closed periods.
+    """
     if not folder.ledger.exists():
         return [], []
     with Ledger(folder.ledger, read_only=True) as ledger:
-        charges = sealed_charges(ledger, span, (LIST_PRICES, TOLD_COSTS))
-        closed = [one.span for one in ledger.periods().closed if one.span.meet(*span).length_ns]
-    return [c for c in charges if span.holds(c.period_start_ns)], closed
-
-
-def sealed_charges(ledger: Ledger, span: Span, files: Collection[str]) -> list[Charge]:
-    """The charges of `files`, no bills, that the closed periods which meet `span` stand with."""
-    key = ledger.head(), span
-    if key not in _LAST_READ:
-        _LAST_READ.clear()
-        found: list[Charge] = []
-        for charges in charges_in(ledger, span):
-            likely = charges.with_any_of(NO_BILLS) if isinstance(charges, Lines) else charges
-            found += (charge for charge in likely if charge.file in NO_BILLS)
-        _LAST_READ[key] = found
-    return [charge for charge in _LAST_READ[key] if charge.file in files]
+        key = ledger.head(), span
+        if key not in _LAST_READ:
+            _LAST_READ.clear()
+            found: list[Charge] = []
+            for charges in charges_in(ledger, span):
+                likely = charges.with_any_of(NO_BILLS) if isinstance(charges, Lines) else charges
+                found += (charge for charge in likely if charge.file in NO_BILLS)
+            _LAST_READ[key] = found
+        closed = [period.span for period in ledger.periods().closed]
+        return [charge for charge in _LAST_READ[key] if charge.file in files], closed
 
 
 _LAST_READ: dict[tuple[tuple[int, str], Span], list[Charge]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from inferworks.books.accounting.tax import TAX, is_tax, recoverable
 from inferworks.books.bills.payroll import is_nobodys
 from inferworks.books.bills.sense import Doubts
-from inferworks.books.charge import STAFF_TIME, Charge
+from inferworks.books.charge import STAFF_TIME
 from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.workspace.import_result import line_count
 from inferworks.money import format_pico
@@ -40,16 +40,15 @@ class FileNotes:
         }
         are_near = not lines or self._doubts.are_near(lines.starts_ns, lines.ends_ns)
         for place, sort in enumerate(lines.sort_places) if told or not are_near else ():
-            if sort in told or not are_near:
-                self._check(lines.charge(place))
-
-    def _check(self, charge: Charge) -> None:
-        self._doubts.look_at(charge)
-        if is_nobodys(charge):
-            self._unassigned_pay_lines += 1
-            self._unassigned_pay_pico += charge.amount_pico
-        if is_tax(charge) and recoverable(charge, self._recoverable_taxes) is None:
-            self._tax_pico += charge.amount_pico
+            if sort not in told and are_near:
+                continue
+            charge = lines.charge(place)
+            self._doubts.look_at(charge)
+            if is_nobodys(charge):
+                self._unassigned_pay_lines += 1
+                self._unassigned_pay_pico += charge.amount_pico
+            if is_tax(charge) and recoverable(charge, self._recoverable_taxes) is None:
+                self._tax_pico += charge.amount_pico
 
     def texts(self) -> Iterator[str]:
         """Yield the notes."""

@@ -39,7 +39,7 @@ from inferworks.books.bills.voucher import VoucherReader
 from inferworks.books.bills.workers import spare_workers
 from inferworks.books.deliveries.arriving import ArrivingLines, arriving_lines
 from inferworks.books.deliveries.parts import series_of
-from inferworks.books.deliveries.record import Outcome, State
+from inferworks.books.deliveries.record import State
 from inferworks.books.period import late_texts
 from inferworks.books.repository.store import BookStore
 from inferworks.books.workspace.current_user import current_user
@@ -114,7 +114,13 @@ def import_files(
     ):
         work = _Import(settings, store, options, watch)
         work.refused += sources.problems
-        for together in _deliveries(sorted(sources.files, key=_turn)):
+        deliveries: dict[
+            str, list[SourceFile]
+        ] = {}  # files that one manifest names, others one by one
+        for number, source in enumerate(sorted(sources.files, key=_turn)):
+            name = source.part.manifest.name if source.part else f"\n{number}"
+            deliveries.setdefault(name, []).append(source)
+        for together in deliveries.values():
             work.add_delivery(together)
         work.post()
         notes = [*work.notes(), *sources.notes]
@@ -135,15 +141,6 @@ def _turn(source: SourceFile) -> int:
             form = form_of(bill, rates.recognises)
             return 0 if rates.recognises(header_of(bill._replace(form=form))) else 1
     return 1
-
-
-def _deliveries(sources: Iterable[SourceFile]) -> Iterable[list[SourceFile]]:
-    """The files that one manifest names together, the others one by one."""
-    together: dict[str, list[SourceFile]] = {}
-    for number, source in enumerate(sources):
-        name = source.part.manifest.name if source.part else f"\n{number}"
-        together.setdefault(name, []).append(source)
-    return together.values()
 
 
 class _Staged(NamedTuple):
@@ -256,17 +253,30 @@ class _Import:
                 lines = stack.enter_context(closing(reader.lines(*given, spare_workers())))
             else:
                 lines = arriving_lines(reader.kind, reader.read(*given))
-            checked = self._checked(_counted(lines, bill, source), notes)
+            checked = self._checked(lines, notes, bill, source)
             count = store.stage_lines(checked, _series(source, bill))
         read_already = bill._replace(raw=b"")  # a folder of bills is not in memory all at once
         return _Staged(read_already, reader.kind, count, tuple(notes.texts()))
 
-    def _checked(self, lines: Iterable[ArrivingLines], notes: FileNotes) -> Iterator[ArrivingLines]:
-        """Yield `lines` unchanged, checking each for notes and questions."""
+    def _checked(
+        self, lines: Iterable[ArrivingLines], notes: FileNotes, bill: BillFile, source: SourceFile
+    ) -> Iterator[ArrivingLines]:
+        """Yield `lines` unchanged, checking each for notes and questions.
+
+        BillError when they are not as many as a manifest says.
+        """
+        count = bill.left_out
         for some in lines:
+            count += len(some)
             notes.check(some)
             self.unexplained.look_at(some)
             yield some
+        rows = source.part.part.rows if source.part else None
+        if source.part and rows is not None and count != rows:
+            raise BillError(
+                f"{bill.name}: it has {count} rows, not the {rows} that {source.part.manifest.name} says; "
+                "fetch it again"
+            )
 
     def _import_rates(self, bill: BillFile, rows_read: RowsRead) -> ImportedFile:
         rows = rates.read_rates(bill, rows_read)
@@ -335,10 +345,24 @@ class _Import:
                 self.refused += outcome.questions
                 continue
             file = self._staged[outcome.place]
-            done = _posted(file, outcome, self._store.currency)
-            lines = (line for told in outcome.told for line in told.changed.late)
-            late = tuple(late_texts(lines, calendar))
-            self.imported.append(_noted(file.bill, msgspec.structs.replace(done, late=late)))
+            changed = [told.changed for told in outcome.told]
+            done = ImportedFile(
+                file=file.bill.name,
+                kind=file.kind,
+                received=file.lines,
+                accepted=sum(one.added for one in changed),
+                duplicate=sum(one.kept for one in changed),
+                amount=format_pico(sum(one.added_pico for one in changed)),
+                currency=self._store.currency,
+                notes=file.notes,
+                changes=tuple(
+                    change_of(told)
+                    for told in outcome.told
+                    if told.fate in CHANGING or told.changed.amended or told.remark
+                ),
+                late=tuple(late_texts((line for one in changed for line in one.late), calendar)),
+            )
+            self.imported.append(_noted(file.bill, done))
         self._staged.clear()
 
     def notes(self) -> Iterator[str]:
@@ -358,25 +382,6 @@ class _Import:
         for file in self.imported:
             yield from file.notes
         yield from (f"no bill: {text}" for text in self._skipped)
-
-
-def _posted(file: _Staged, outcome: Outcome, currency: str) -> ImportedFile:
-    changed = [told.changed for told in outcome.told]
-    return ImportedFile(
-        file=file.bill.name,
-        kind=file.kind,
-        received=file.lines,
-        accepted=sum(one.added for one in changed),
-        duplicate=sum(one.kept for one in changed),
-        amount=format_pico(sum(one.added_pico for one in changed)),
-        currency=currency,
-        notes=file.notes,
-        changes=tuple(
-            change_of(told)
-            for told in outcome.told
-            if told.fate in CHANGING or told.changed.amended or told.remark
-        ),
-    )
 
 
 def _noted(bill: BillFile, done: ImportedFile) -> ImportedFile:
@@ -405,19 +410,3 @@ def _series(source: SourceFile, bill: BillFile) -> tuple[str, str]:
         return series_of(source.folder, name)
     folder, _, inner = inside.rpartition("/")
     return series_of(f"{source.folder}/{name}/{folder}", inner)
-
-
-def _counted(
-    lines: Iterable[ArrivingLines], bill: BillFile, source: SourceFile
-) -> Iterator[ArrivingLines]:
-    """Yield `lines` unchanged; BillError when they are not as many as a manifest says."""
-    count = bill.left_out
-    for some in lines:
-        count += len(some)
-        yield some
-    rows = source.part.part.rows if source.part else None
-    if source.part and rows is not None and count != rows:
-        raise BillError(
-            f"{bill.name}: it has {count} rows, not the {rows} that {source.part.manifest.name} says; "
-            "fetch it again"
-        )

@@ -39,17 +39,12 @@ def late_reports(reports: Sequence[Reported], folder: DataFolder) -> list[str]:
     calendar = calendar_of(folder)
     if not calendar.closed:
         return []
-    return late_texts(_unknown(reports, folder), calendar)
-
-
-def _unknown(reports: Sequence[Reported], folder: DataFolder) -> list[Reported]:
-    """The reports under whose (source, id) nothing stands in the journal, each once."""
     activities = {(r.source, r.id): r for r in reports if isinstance(r, Activity)}
     usages = {r.call_id: r for r in reports if isinstance(r, Usage)}
-    if folder.journal.exists():
+    if folder.journal.exists():  # those under whose (source, id) something stands there are known
         with JournalReader(folder.journal) as reader:
             known = reader.known_activities(activities)
             served = reader.known_usages(usages)
         activities = {key: r for key, r in activities.items() if key not in known}
         usages = {key: r for key, r in usages.items() if key not in served}
-    return [*activities.values(), *usages.values()]
+    return late_texts([*activities.values(), *usages.values()], calendar)

@@ -15,7 +15,6 @@ from inferworks.books.accounting.basis import Basis
 from inferworks.books.calendar.span import Span
 from inferworks.books.charge import Charge
 from inferworks.books.closing.inputs import Arrived, all_facts, reference_statement
-from inferworks.books.deliveries.record import QuarantineQuestion
 from inferworks.books.lines import Charges, with_more
 from inferworks.books.repository.store import BookStore
 from inferworks.books.statement.computation import Inputs, Rules
@@ -120,8 +119,18 @@ class RecordedSource:
         found: dict[str, str] = {}
         if self._folder.books.exists():
             with BookStore(self._folder.books, read_only=True) as store:
-                found.update(_refused_lines(store.quarantined(), span))
-                found.update(_questions(store.questions(), span))
+                for kept, refused in store.quarantined():
+                    periods = [(c.period_start_ns, c.period_end_ns) for c in (kept, refused)]
+                    if any(span.meet(*period).length_ns for period in periods):
+                        name = f"charge {refused.id} in {refused.file_sha256[:12]}"
+                        found[name] = (
+                            f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
+                        )
+                for one in store.questions():
+                    if span.meet(one.start_ns, one.end_ns).length_ns:
+                        settle = f"inferworks books quarantine settle {one.number}"
+                        name = f"file {one.file_sha256[:12]} of {one.delivery}"
+                        found[name] = f"{one.text}; or: {settle}"
         accrues = policy_of(self._settings, self._policy).basis is Basis.ACCRUAL
         booked = partial(self._estimated, span)
         for supplier, month in not_billed(
@@ -193,24 +202,6 @@ _NOT_BILLED = (
     "expected (books.suppliers), and nothing is known to accrue it from; import it, or say in "
     "books.suppliers what it comes to or, with until, that no more will come"
 )
-
-
-def _refused_lines(
-    quarantined: Iterable[tuple[Charge, Charge]], span: Span
-) -> Iterator[tuple[str, str]]:
-    for kept, refused in quarantined:
-        periods = [(c.period_start_ns, c.period_end_ns) for c in (kept, refused)]
-        if any(span.meet(*period).length_ns for period in periods):
-            name = f"charge {refused.id} in {refused.file_sha256[:12]}"
-            yield name, f"{refused.file}, line {refused.row} says otherwise than {kept.file}"
-
-
-def _questions(questions: Iterable[QuarantineQuestion], span: Span) -> Iterator[tuple[str, str]]:
-    """Yield the files in quarantine that may belong to `span`, each with its question."""
-    for one in questions:
-        if span.meet(one.start_ns, one.end_ns).length_ns:
-            name = f"file {one.file_sha256[:12]} of {one.delivery}"
-            yield name, f"{one.text}; or: inferworks books quarantine settle {one.number}"
 
 
 def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:

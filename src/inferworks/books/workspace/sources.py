@@ -99,8 +99,18 @@ def _files_of(word: str, cache: Path, open_store: OpenStore, data: DataFolder) -
     if path.exists() or _WILDCARDS.isdisjoint(word):
         if is_manifest(path.name) and path.is_file():
             manifest = read_manifest(str(path.absolute()), bytes_of(path))
-            if manifest is not None:
-                return _of_manifest(manifest)
+            if manifest is not None:  # its files, wherever they lie from it
+                named = parts_of(
+                    manifest,
+                    lambda name: Path(name).is_file(),
+                    lambda name: Path(name).stat().st_size,
+                )
+                return Sources(
+                    [
+                        _local(Path(name).name, Path(name), named=True, part=part)
+                        for name, part in named.items()
+                    ]
+                )
         return Sources([_local(path.name, path, named=True)])
     matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
     if not matches:
@@ -146,16 +156,6 @@ def _in_folder(folder: Path, data: DataFolder) -> Sources:
 
 def _left_out(which: Chosen) -> list[str]:
     return [f"{name}: left out, {reason}" for name, reason in which.left_out.items() if reason]
-
-
-def _of_manifest(manifest: Manifest) -> Sources:
-    """The files that a manifest names, wherever they lie from it."""
-    found = parts_of(
-        manifest, lambda name: Path(name).is_file(), lambda name: Path(name).stat().st_size
-    )
-    return Sources(
-        [_local(Path(name).name, Path(name), named=True, part=part) for name, part in found.items()]
-    )
 
 
 def _in_store(url: str, cache: Path, open_store: OpenStore) -> Sources:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
-
-from inferworks.books.allocation.billed_usage import Sold, sale_of
-from inferworks.books.calendar.span import Span, merged
+from inferworks.books.allocation.billed_usage import sale_of
+from inferworks.books.calendar.span import merged
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.arriving import ArrivingLines, Sort, sort_of
 from inferworks.books.statement.unexplained_lines import open_questions
@@ -14,7 +12,6 @@ from inferworks.books.workspace.gathering import charges_of, rules_of
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.settings import Settings
 from inferworks.catalog.billing import billing_of
-from inferworks.meter.usage import Usage
 
 _MOST_SORTS = 50_000
 
@@ -59,26 +56,24 @@ class Unexplained:
                 for leg in usage.legs
                 if leg.replica is None
             }
-            if sold:
-                notes += self._questions_of(span, usages, sold)
+            if not sold:
+                continue
+            bills, currency = charges_of(self._settings, span)
+            booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
+            lines = [
+                bill
+                for bill in bills
+                if bill.file_sha256 in self._files
+                and span.holds(bill.period_start_ns)
+                and self._is_unexplained(bill)
+            ]
+            unexplained = {
+                line.id
+                for line in lines
+                if not sale_of(line, self._billing).levels(sold, self._billing)
+            }
+            notes += open_questions([*lines, *booked], unexplained, self._billing)
         return notes
-
-    def _questions_of(self, span: Span, usages: Sequence[Usage], sold: Set[Sold]) -> Iterable[str]:
-        bills, currency = charges_of(self._settings, span)
-        booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
-        lines = [
-            bill
-            for bill in bills
-            if bill.file_sha256 in self._files
-            and span.holds(bill.period_start_ns)
-            and self._is_unexplained(bill)
-        ]
-        unexplained = {
-            line.id
-            for line in lines
-            if not sale_of(line, self._billing).levels(sold, self._billing)
-        }
-        return open_questions([*lines, *booked], unexplained, self._billing)
 
     def _is_unexplained(self, charge: Charge) -> bool:
         sort = sort_of(charge)

@@ -25,7 +25,7 @@ and one late row would make a month be read).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -96,12 +96,15 @@ def groups_of(
         ours = segment.journal == seals.journal and segment.name not in open_
         if small and ours and segment.name not in kept:
             found.setdefault((segment.table, segment.day), []).append(segment)
-    return [
-        Group(*of, chosen)
-        for of, segments in sorted(found.items())
-        for chosen in _fitting(sorted(segments, key=attrgetter("start_ns", "name")), largest_rows)
-        if len(chosen) > 1
-    ]
+    groups: list[Group] = []
+    for of, segments in sorted(found.items()):
+        runs: list[list[Segment]] = [[]]  # of as many rows as one segment may have
+        for segment in sorted(segments, key=attrgetter("start_ns", "name")):
+            if runs[-1] and sum(one.rows for one in runs[-1]) + segment.rows > largest_rows:
+                runs.append([])
+            runs[-1].append(segment)
+        groups += (Group(*of, tuple(run)) for run in runs if len(run) > 1)
+    return groups
 
 
 def compact(
@@ -123,7 +126,12 @@ def compact(
     after: list[Segment] = []
     manifest = read_manifest(lake)
     check_lake(seals, manifest, lake.url)
-    _refuse_shared(seals, manifest, lake.url)
+    others = {segment.journal for segment in manifest.segments} - {seals.journal}
+    if others:
+        raise LakeError(
+            f"the lake {lake.url} has rows of {len(others)} other journals, and what was closed with "
+            "those may name any of its files: nothing was put together"
+        )
     groups = groups_of(manifest, seals, kept, largest_rows)
     for number, group in enumerate(groups):
         progress(group, number, len(groups))
@@ -132,16 +140,6 @@ def compact(
             before += group.segments
             after.append(segment)
     return Compacted(tuple(before), tuple(after))
-
-
-def _refuse_shared(seals: Seals, manifest: Manifest, url: str) -> None:
-    """Raise LakeError when the lake has rows of another journal, whose closed periods are unknown here."""
-    others = {segment.journal for segment in manifest.segments} - {seals.journal}
-    if others:
-        raise LakeError(
-            f"the lake {url} has rows of {len(others)} other journals, and what was closed with those may "
-            "name any of its files: nothing was put together"
-        )
 
 
 def prunable(manifest: Manifest, kept: Collection[str], before_ns: int) -> list[str]:
@@ -165,18 +163,6 @@ def prune(
     for name in names if not dry_run else ():
         lake.remove(name)
     return names
-
-
-def _fitting(segments: Iterable[Segment], largest_rows: int) -> Iterator[tuple[Segment, ...]]:
-    """`segments` in runs of as many rows as one segment may have."""
-    run: list[Segment] = []
-    for segment in segments:
-        if run and sum(one.rows for one in run) + segment.rows > largest_rows:
-            yield tuple(run)
-            run = []
-        run.append(segment)
-    if run:
-        yield tuple(run)
 
 
 def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:

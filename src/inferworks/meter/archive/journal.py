@@ -125,7 +125,14 @@ class SealingJournal:
             self._database = connect(path, "rw", _LOCK_TIMEOUT_S, check_same_thread=False)
         try:
             with self._told():
-                self._prepare()
+                check_version(self._database, self._path)
+                self._database.execute("PRAGMA synchronous = FULL")
+                if not _seals(
+                    self._database
+                ).journal:  # older than the lake: no tables of archiving
+                    with self._transaction():
+                        for statement in SEALING:
+                            self._database.execute(statement)
         except BaseException:
             self._database.close()
             raise
@@ -144,8 +151,15 @@ class SealingJournal:
     def due(self, before_ns: int) -> list[Due]:
         """Rows wholly before `before_ns` that are not archived, by table and day."""
         with self._told():
-            limits = self._limits(before_ns)
-            return [due for table in _TABLES for due in self._due(table, limits)]
+            limits, due = self._limits(before_ns), list[Due]()
+            for table in _TABLES:
+                column = "opened_ns" if table == "usage" else "start_ns"
+                day = f"({column} - ((({column} % {DAY_NS}) + {DAY_NS}) % {DAY_NS})) / {DAY_NS}"
+                query = (
+                    f"SELECT {day}, count(*) FROM {table} WHERE {_DUE[table]} GROUP BY 1 ORDER BY 1"
+                )
+                due += (Due(table, *found) for found in self._database.execute(query, limits))
+            return due
 
     def facts(self, table: LakeTable, day: int, before_ns: int, limit: int) -> Iterator[Fact]:
         """The first `limit` facts due on `day`, in the order of their keys, usages in that of time."""
@@ -203,22 +217,6 @@ class SealingJournal:
             "held": msgspec.json.encode(held).decode(),
             "oldest_open": min([before_ns, *(call.opened_ns for call in still_open)]),
         }
-
-    def _due(self, table: str, limits: Mapping[str, int | str]) -> Iterator[Due]:
-        column = "opened_ns" if table == "usage" else "start_ns"
-        day = f"({column} - ((({column} % {DAY_NS}) + {DAY_NS}) % {DAY_NS})) / {DAY_NS}"
-        query = f"SELECT {day}, count(*) FROM {table} WHERE {_DUE[table]} GROUP BY 1 ORDER BY 1"
-        for number, rows in self._database.execute(query, limits):
-            yield Due(table, number, rows)
-
-    def _prepare(self) -> None:
-        """Add the tables of archiving to a journal that is older than the lake."""
-        check_version(self._database, self._path)
-        self._database.execute("PRAGMA synchronous = FULL")
-        if not _seals(self._database).journal:
-            with self._transaction():
-                for statement in SEALING:
-                    self._database.execute(statement)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

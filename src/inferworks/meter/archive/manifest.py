@@ -232,7 +232,11 @@ def read_commit(store: LakeStore, version: int) -> tuple[Commit, str]:
             f"{name}: is of format {commit.format}, this program reads {FORMAT}; "
             "use a newer version of inferworks"
         )
-    if commit.version != version or not _is_whole(data, commit):
+    checksum = _CHECKSUM % hashlib.sha256(data[:-_CHECKSUM_BYTES] + b"}").hexdigest().encode()
+    is_whole = data.endswith(checksum)
+    if not commit.is_checked:  # format 1 has none
+        is_whole = b'"sha256":"' not in data[-_CHECKSUM_BYTES:]
+    if commit.version != version or not is_whole:
         raise LakeError(
             f"{name}: is not what was written in the lake {store.url}: its checksum differs; "
             "restore it from a backup"
@@ -247,15 +251,6 @@ def check_follows(store: LakeStore, commit: Commit, previous: str) -> None:
             f"{commit_name(commit.version - 1)}: is not the commit that the next one follows in the "
             f"lake {store.url}; restore it from a backup"
         )
-
-
-def _is_whole(data: bytes, commit: Commit) -> bool:
-    """Return whether the checksum in `data` is right; format 1 has none."""
-    body = data[:-_CHECKSUM_BYTES] + b"}"
-    checksum = _CHECKSUM % hashlib.sha256(body).hexdigest().encode()
-    if not commit.is_checked:
-        return b'"sha256":"' not in data[-_CHECKSUM_BYTES:]
-    return data.endswith(checksum)
 
 
 def commit_name(version: int) -> str:

@@ -14,7 +14,7 @@ makes of it the same value that a journal alone would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -101,14 +101,25 @@ class LakeReader:
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader())
             seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
-            unsealed = _facts_of(reader, start_ns, end_ns) if reader else _NO_FACTS
+            unsealed = _NO_FACTS
+            if reader:  # within its moment
+                unsealed = Facts(
+                    usages=tuple(reader.usages(start_ns, end_ns)),
+                    steps=tuple(reader.steps(None, start_ns, end_ns)),
+                    capacity=tuple(reader.capacity(start_ns, end_ns)),
+                    activities=tuple(reader.activities(start_ns, end_ns)),
+                    retracted=tuple(reader.retracted(start_ns, end_ns)),
+                )
             manifest = read_manifest(self._lake)
         check_lake(seals, manifest, self._lake.url)
         between = [
             s for s in unsettled(seals, manifest) if s.start_ns < end_ns and s.end_ns > start_ns
         ]
         segments = _meeting(manifest, start_ns, end_ns)
-        sums = _sums_of(manifest, segments)
+        sums: dict[str, tuple[Sums, ...]] = {s.name: () for of in segments.values() for s in of}
+        for one in manifest.sums:
+            if one.of in sums:
+                sums[one.of] += (one,)
         return Snapshot(segments, sums, self._without(unsealed, between))
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
@@ -215,17 +226,6 @@ def joined(one: Facts, other: Facts) -> Facts:
     )
 
 
-def _facts_of(reader: UnsealedReader, start_ns: int, end_ns: int) -> Facts:
-    """The facts of the interval in the journal, within the reader's moment."""
-    return Facts(
-        usages=tuple(reader.usages(start_ns, end_ns)),
-        steps=tuple(reader.steps(None, start_ns, end_ns)),
-        capacity=tuple(reader.capacity(start_ns, end_ns)),
-        activities=tuple(reader.activities(start_ns, end_ns)),
-        retracted=tuple(reader.retracted(start_ns, end_ns)),
-    )
-
-
 def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tuple[Segment, ...]]:
     """The segments that meet the interval, by table."""
     return {
@@ -236,17 +236,6 @@ def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tup
         )
         for name in LAKE_TABLES
     }
-
-
-def _sums_of(
-    manifest: Manifest, segments: Mapping[str, Sequence[Segment]]
-) -> Mapping[str, tuple[Sums, ...]]:
-    """The sums of `segments`, by segment."""
-    found: dict[str, tuple[Sums, ...]] = {s.name: () for of in segments.values() for s in of}
-    for sums in manifest.sums:
-        if sums.of in found:
-            found[sums.of] += (sums,)
-    return found
 
 
 def _less(facts: tuple[F, ...], table: LakeTable, keys: Mapping[str, set[Key]]) -> tuple[F, ...]:

@@ -30,7 +30,7 @@ import msgspec
 
 from inferworks.arrow import compute, pa
 from inferworks.meter.capacity import Activity, Capacity, Step
-from inferworks.meter.fields import Field, fields_of
+from inferworks.meter.fields import fields_of
 from inferworks.meter.usage import (
     COUNT_COLUMNS,
     ITEM_UNITS,
@@ -62,19 +62,12 @@ class Column(NamedTuple):
 
     def field(self) -> pa.Field:
         """The column as Arrow says it."""
-        return pa.field(self.name, self._type(), nullable=self.nullable)
-
-    def _type(self) -> pa.DataType:
-        match self.kind:
-            case "text":
-                return pa.string()
-            case "count":
-                return pa.int64()
-            case "flag":
-                return pa.bool_()
-            case layout:
-                element = pa.struct([column.field() for column in layout.columns])
-                return pa.list_(pa.field("element", element, nullable=False))
+        if isinstance(self.kind, Layout):
+            element = pa.struct([column.field() for column in self.kind.columns])
+            type_ = pa.list_(pa.field("element", element, nullable=False))
+        else:
+            type_ = {"text": pa.string, "count": pa.int64, "flag": pa.bool_}[self.kind]()
+        return pa.field(self.name, type_, nullable=self.nullable)
 
 
 class Part(NamedTuple):
@@ -103,6 +96,13 @@ class Layout:
         return map(self.record, *fields)
 
 
+_KINDS: Final[Sequence[tuple[type, Literal["text", "count", "flag"]]]] = (
+    (bool, "flag"),  # before int, which it is too
+    (int, "count"),
+    (str, "text"),
+)
+
+
 def layout_of(
     record: type[msgspec.Struct],
     exceptions: Mapping[str, Sequence[Column]] | None = None,
@@ -110,20 +110,18 @@ def layout_of(
 ) -> Layout:
     """Return the columns of `record`: one for each field, or those that `exceptions` have for it."""
     fields, others = fields_of(record), exceptions or {}
-    columns = (column for of in fields for column in others.get(of.name) or [_column(of)])
+    columns: list[Column] = []
+    for of in fields:
+        kind = next((kind for type_, kind in _KINDS if of.is_a(type_)), None)
+        value = attrgetter(of.name)
+        if of.name in others:
+            columns += others[of.name]
+        elif kind is None:
+            columns.append(Column(of.name, layout_of(get_args(of.type)[0]), value))
+        else:
+            columns.append(Column(of.name, kind, value, of.nullable, of.default))
     made = {of.name: Part((of.name,), of.type) for of in fields if of.is_a(StrEnum)}
     return Layout(record, tuple(columns), {**made, **(parts or {})})
-
-
-def _column(of: Field) -> Column:
-    value, before = attrgetter(of.name), of.default
-    if of.is_a(bool):
-        return Column(of.name, "flag", value, of.nullable, before)
-    if of.is_a(int):
-        return Column(of.name, "count", value, of.nullable, before)
-    if of.is_a(str):
-        return Column(of.name, "text", value, of.nullable, before)
-    return Column(of.name, layout_of(get_args(of.type)[0]), value)
 
 
 def _count(name: str, value: Callable[[Any], int]) -> Column:
@@ -138,13 +136,12 @@ _COUNTS: Final = (
 )
 
 
-def _items(*counts: int) -> Items:
-    return Items(*counts) if any(counts) else NO_ITEMS
-
-
 _OF_COUNTS: Final = {
     "tokens": Part(tuple(unit.value for unit in TOKEN_UNITS), Tokens),
-    "items": Part(tuple(unit.value for unit in ITEM_UNITS), _items),
+    "items": Part(
+        tuple(unit.value for unit in ITEM_UNITS),
+        lambda *counts: Items(*counts) if any(counts) else NO_ITEMS,
+    ),
 }
 _LEG: Final = layout_of(
     Leg, {"tokens": _COUNTS[:_N_FIRST], "items": _COUNTS[_N_FIRST:]}, _OF_COUNTS
@@ -183,10 +180,6 @@ _USAGE: Final = layout_of(
 _HIGH: Final = 1 << 63
 
 
-def _quantity(low: int, high: int) -> int:
-    return low + high * _HIGH
-
-
 _ACTIVITY: Final = layout_of(
     Activity,
     {
@@ -196,7 +189,7 @@ _ACTIVITY: Final = layout_of(
             _count("quantity_high", lambda activity: activity.quantity // _HIGH),
         ],
     },
-    {"quantity": Part(("quantity", "quantity_high"), _quantity)},
+    {"quantity": Part(("quantity", "quantity_high"), lambda low, high: low + high * _HIGH)},
 )
 """One row per use of a resource by something that is no call."""
 

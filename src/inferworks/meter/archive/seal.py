@@ -38,7 +38,7 @@ import msgspec
 
 from inferworks.arrow import compute, pa, pq
 from inferworks.errors import LakeError
-from inferworks.meter.archive.journal import CHUNK, Due, Key, SealingJournal, Seals
+from inferworks.meter.archive.journal import CHUNK, Key, SealingJournal, Seals
 from inferworks.meter.archive.manifest import (
     Manifest,
     Segment,
@@ -116,9 +116,16 @@ def seal(
         segments: list[Segment] = []
         sums: list[Sums] = []
         for due in ready:
-            if not stopped() and (found := _write(journal, lake, due, before_ns, segment_rows)):
-                segments.append(found[0])
-                sums += found[1]
+            if stopped():
+                break
+            table = LAKE_TABLES[due.table]
+            facts = journal.facts(table, due.day, before_ns, segment_rows)
+            made = make_segment(table, due.day, facts, journal.seals().journal)
+            if made is not None:  # written, and not yet in the manifest
+                segment, data = made
+                lake.put(segment.name, data)
+                segments.append(segment)
+                sums += put_sums(lake, segment, pq.ParquetFile(pa.BufferReader(data)))
         if not segments:
             break
         if add_segments(lake, manifest, segments, sums):
@@ -219,20 +226,6 @@ def day_text(moment_ns: int) -> str:
     return (_EPOCH + timedelta(days=moment_ns // DAY_NS)).isoformat()
 
 
-def _write(
-    journal: SealingJournal, lake: LakeStore, due: Due, before_ns: int, segment_rows: int
-) -> tuple[Segment, list[Sums]] | None:
-    """Write the segment of `due` and its sums, not yet in the manifest; return None without rows."""
-    table = LAKE_TABLES[due.table]
-    facts = journal.facts(table, due.day, before_ns, segment_rows)
-    made = make_segment(table, due.day, facts, journal.seals().journal)
-    if made is None:
-        return None
-    segment, data = made
-    lake.put(segment.name, data)
-    return segment, put_sums(lake, segment, pq.ParquetFile(pa.BufferReader(data)))
-
-
 def put_sums(lake: LakeStore, segment: Segment, file: pq.ParquetFile) -> list[Sums]:
     """Write the sums of `segment`, whose rows are in `file`, not yet in the manifest."""
     made = list(make_sums(segment, file))
@@ -313,8 +306,14 @@ def written_segment(
 ) -> tuple[Segment, bytes] | None:
     """The same of `rows`, a row group at a time."""
     sink = pa.BufferOutputStream()
+    groups: list[_Group] = []
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
-        groups = [_write_group(writer, table, group) for group in rows]
+        for group in rows:
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            starts, ends = spans_of(table, group)
+            times = compute.min(starts).as_py(), compute.max(ends).as_py()
+            keys = key_at(table, group, 0), key_at(table, group, -1)
+            groups.append(_Group(group.num_rows, *times, *keys))
     if not groups:
         return None
     data = sink.getvalue().to_pybytes()
@@ -340,18 +339,6 @@ def _groups(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.Table]:
     """`facts` as columns, a row group at a time."""
     while batches := list(_batches(table, islice(facts, ROW_GROUP_ROWS))):
         yield pa.Table.from_batches(batches)
-
-
-def _write_group(writer: pq.ParquetWriter, table: LakeTable, rows: pa.Table) -> _Group:
-    writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
-    starts, ends = spans_of(table, rows)
-    return _Group(
-        rows=rows.num_rows,
-        start_ns=compute.min(starts).as_py(),
-        end_ns=compute.max(ends).as_py(),
-        first_key=key_at(table, rows, 0),
-        last_key=key_at(table, rows, -1),
-    )
 
 
 def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch]:

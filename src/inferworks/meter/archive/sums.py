@@ -140,26 +140,42 @@ def _calls_of(file: pq.ParquetFile, day: int) -> pa.Table:
     for batch in _batches(file, names):
         columns = _filled(batch.schema.names, batch.columns, (*_TOLD, *ITEMS), batch.num_rows)
         summed = {**columns, **_buckets(columns), "calls": _all(1, batch.num_rows)}
-        summed["least"] = _least(columns)
+        rests = [  # excess of each whole over its parts
+            reduce(compute.subtract, (columns[part.value] for part in parted), columns[whole.value])
+            for parted, whole in PARTS.items()
+        ]
+        counts = map(columns.__getitem__, COUNT_COLUMNS)
+        summed["least"] = compute.min_element_wise(*rests, *counts)
         parts.append(_grouped(pa.table(summed), _CALL_KEYS, _CALL_SUMS, ("least",)))
-    rows = _grouped(_joined(parts, _calls_schema()), _CALL_KEYS, _CALL_SUMS, ("least",))
-    return _dated(rows, day)
+    joined = _joined(parts, _CALL_KEYS, (*_CALL_SUMS, "least"))
+    return _dated(_grouped(joined, _CALL_KEYS, _CALL_SUMS, ("least",)), day)
 
 
 def _attempts_of(file: pq.ParquetFile, day: int) -> pa.Table:
     """The attempts in `file`; `started_ns` and `ended_ns` are null where they all lie within the day."""
     parts, apart = [], []
+    begins, ends = day * DAY_NS, (day + 1) * DAY_NS
     for batch in _batches(file, ("customer", "purpose", "model"), _LEG):
         legs = _legs(batch)
-        within = _within(legs["started_ns"], legs["ended_ns"], day)
+        started_ns, ended_ns = legs["started_ns"], legs["ended_ns"]
+        within = reduce(
+            compute.and_,
+            (
+                compute.greater_equal(started_ns, begins),
+                compute.less(started_ns, ends),
+                compute.or_(  # one that ends before it starts is a moment
+                    compute.less_equal(ended_ns, ends), compute.less_equal(ended_ns, started_ns)
+                ),
+            ),
+        )
         parts.append(_grouped(legs.filter(within), _ATTEMPT_KEYS, _ATTEMPT_SUMS))
         apart.append(legs.filter(compute.invert(within)))
-    schema = _attempts_schema()
-    names = schema.names
-    rows = _grouped(_joined(parts, schema), _ATTEMPT_KEYS, _ATTEMPT_SUMS)
+    numbers = (*_ATTEMPT_SUMS, "started_ns", "ended_ns")
+    names = [*_ATTEMPT_KEYS, *numbers]
+    rows = _grouped(_joined(parts, _ATTEMPT_KEYS, numbers), _ATTEMPT_KEYS, _ATTEMPT_SUMS)
     never = pa.nulls(rows.num_rows, pa.int64())
     rows = rows.append_column("started_ns", never).append_column("ended_ns", never)
-    alone = _joined(apart, schema).select(names)
+    alone = _joined(apart, _ATTEMPT_KEYS, numbers).select(names)
     alone = alone.sort_by([(name, "ascending") for name in names])
     return _dated(pa.concat_tables([rows.select(names), alone]).combine_chunks(), day)
 
@@ -185,29 +201,10 @@ def _legs(batch: pa.RecordBatch) -> pa.Table:
     )
 
 
-def _within(started_ns: pa.Array, ended_ns: pa.Array, day: int) -> pa.Array:
-    """Return the mask of attempts within the day; an attempt that ends before it starts is a moment."""
-    begins, ends = day * DAY_NS, (day + 1) * DAY_NS
-    starts = compute.and_(compute.greater_equal(started_ns, begins), compute.less(started_ns, ends))
-    stays = compute.or_(
-        compute.less_equal(ended_ns, ends), compute.less_equal(ended_ns, started_ns)
-    )
-    return compute.and_(starts, stays)
-
-
 def _buckets(columns: _Columns) -> dict[str, pa.Array]:
     """Return the tokens of each row in exactly one bucket each."""
     found = buckets(lambda unit: columns[unit.value], compute.subtract, compute.min_element_wise)
     return {unit.value: values for unit, values in found.items()}
-
-
-def _least(columns: _Columns) -> pa.Array:
-    """Return the least of all counts, and of the excess of each whole over its parts."""
-    rests = [
-        reduce(compute.subtract, (columns[part.value] for part in parts), columns[whole.value])
-        for parts, whole in PARTS.items()
-    ]
-    return compute.min_element_wise(*rests, *map(columns.__getitem__, COUNT_COLUMNS))
 
 
 def _grouped(
@@ -235,9 +232,12 @@ def _dated(rows: pa.Table, day: int) -> pa.Table:
     return rows.add_column(0, "utc_day", _all(day, rows.num_rows))
 
 
-def _joined(parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """`parts` as one table, which has the columns of `schema` that they have, also for no parts."""
-    return pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
+def _joined(parts: Sequence[pa.Table], keys: Sequence[str], numbers: Sequence[str]) -> pa.Table:
+    """`parts` as one table; without any, one of `keys` and `numbers` that has no rows."""
+    if parts:
+        return pa.concat_tables(parts).combine_chunks()
+    columns = [(key, pa.bool_() if key == "bought" else pa.string()) for key in keys]
+    return pa.schema([*columns, *((name, pa.int64()) for name in numbers)]).empty_table()
 
 
 def _filled(
@@ -265,27 +265,6 @@ def _batches(
 
 def _all(value: int, rows: int) -> pa.Array:
     return pa.array(np.full(rows, value, np.int64))
-
-
-def _calls_schema() -> pa.Schema:
-    numbers = (*_CALL_SUMS, "least")
-    return pa.schema(
-        [
-            *((name, pa.string()) for name in _CALL_KEYS),
-            *((name, pa.int64()) for name in numbers),
-        ]
-    )
-
-
-def _attempts_schema() -> pa.Schema:
-    numbers = (*_ATTEMPT_SUMS, "started_ns", "ended_ns")
-    return pa.schema(
-        [
-            *((name, pa.string()) for name in _ATTEMPT_KEYS[:-1]),
-            (_ATTEMPT_KEYS[-1], pa.bool_()),
-            *((name, pa.int64()) for name in numbers),
-        ]
-    )
 
 
 # --- intervals ----------------------------------------------------------------------------------------
@@ -319,10 +298,12 @@ _OF_A_RUN: Final = (("start_ns", "min"), ("end_ns", "max"), ("duration_ns", "sum
 
 def _runs(rows: pa.Table, day_ends_ns: int) -> pa.Array:
     """Return the number of each row's run; null for a row that stands by itself."""
-    number, starts, ends, lasts = (
-        _machines(rows),
-        *(rows[name].to_numpy() for name in ("start_ns", "end_ns", "duration_ns")),
+    replica, node = (
+        rows[name].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+        for name in ("replica", "node")
     )
+    number = replica * (rows.num_rows + 1) + node  # a number for each replica on a node
+    starts, ends, lasts = (rows[name].to_numpy() for name in ("start_ns", "end_ns", "duration_ns"))
     order = np.lexsort((ends, starts, number))
     number, starts, ends, lasts = (column[order] for column in (number, starts, ends, lasts))
     begins = _differs(number) | _differs(starts) | _differs(ends)
@@ -343,15 +324,6 @@ def _runs(rows: pa.Table, day_ends_ns: int) -> pa.Array:
     found, mask = np.empty(len(order), np.int64), np.empty(len(order), bool)
     found[order], mask[order] = run, alone[interval]
     return pa.array(found, mask=mask)
-
-
-def _machines(rows: pa.Table) -> np.ndarray:
-    """A number for each replica on a node."""
-    numbers = [
-        rows[name].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-        for name in ("replica", "node")
-    ]
-    return np.asarray(numbers[0] * (rows.num_rows + 1) + numbers[1])
 
 
 def _differs(values: np.ndarray) -> np.ndarray:

@@ -22,7 +22,6 @@ from inferworks.meter.archive.manifest import (
     Commit,
     Manifest,
     Segment,
-    Sums,
     check_follows,
     commit_name,
     manifest_of,
@@ -126,8 +125,15 @@ def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
             findings.append(Finding(commit_name(version), what))
         told.append(commit)
     manifest = manifest_of(newest, told, hashes)
-    if seals is not None:
-        findings += _check_seals(lake, manifest, seals)
+    if seals is not None:  # the journal's own record
+        try:
+            check_lake(seals, manifest, lake.url)
+        except LakeError as error:
+            findings.append(Finding(commit_name(seals.head.version), str(error)))
+        for segment in manifest.segments:
+            if segment.name in seals.segments and segment.journal != seals.journal:
+                what = f"{segment.name}: was sealed from this journal, the manifest names another"
+                findings.append(Finding(segment.name, what))
     return Commits(manifest, unchecked, tuple(findings))
 
 
@@ -144,37 +150,23 @@ def _says_all(before: Manifest, last: Commit) -> bool:
     )
 
 
-def _check_seals(lake: LakeStore, manifest: Manifest, seals: Seals) -> Iterator[Finding]:
-    """Yield disagreements between the manifest and the journal's own record."""
-    try:
-        check_lake(seals, manifest, lake.url)
-    except LakeError as error:
-        yield Finding(commit_name(seals.head.version), str(error))
-    for segment in manifest.segments:
-        if segment.name in seals.segments and segment.journal != seals.journal:
-            what = f"{segment.name}: was sealed from this journal, the manifest names another"
-            yield Finding(segment.name, what)
-
-
 def check_sums(lake: LakeStore, manifest: Manifest, *, recomputed: bool) -> Iterator[Finding]:
     """Yield faults in the sums named by `manifest`; compare with their rows if `recomputed`."""
     segments = {segment.name: segment for segment in manifest.segments}
     for sums in manifest.sums:
         try:
-            _check_sums(lake, sums, segments.get(sums.of), recomputed=recomputed)
+            file, segment = read_sums(lake, sums), segments.get(sums.of)
+            told = segment_of(file), file.metadata.num_rows
+            if segment is None or told != (sums.of, sums.rows):
+                raise LakeError(f"{sums.name}: is not of the segment {sums.of}; {REMEDY}")
+            if recomputed and sums.kind in KINDS:
+                rows = read_segment(lake, segment)
+                if not same_sums(segment, rows, sums.kind, file.read()):
+                    raise LakeError(
+                        f"{sums.name}: is not what the rows of {sums.of} come to; {REMEDY}"
+                    )
         except LakeError as error:
             yield Finding(sums.name, str(error))
-
-
-def _check_sums(lake: LakeStore, sums: Sums, segment: Segment | None, *, recomputed: bool) -> None:
-    """Raise LakeError when `sums` are not those of `segment`."""
-    file = read_sums(lake, sums)
-    if segment is None or segment_of(file) != sums.of or file.metadata.num_rows != sums.rows:
-        raise LakeError(f"{sums.name}: is not of the segment {sums.of}; {REMEDY}")
-    if recomputed and sums.kind in KINDS:
-        rows = read_segment(lake, segment)
-        if not same_sums(segment, rows, sums.kind, file.read()):
-            raise LakeError(f"{sums.name}: is not what the rows of {sums.of} come to; {REMEDY}")
 
 
 def by_day(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
