@@ -226,7 +226,12 @@ def envelope(report: Reported) -> dict[str, Any]:
     """`report` as a CloudEvent; reading it gives `report` again."""
     source, id_ = name_of(report)
     is_call = isinstance(report, Usage)
-    data = _call_data(report) if isinstance(report, Usage) else _activity_data(report)
+    fields = ActivityData.__struct_fields__
+    data = (
+        _call_data(report)
+        if isinstance(report, Usage)
+        else ActivityData(**{name: getattr(report, name) for name in fields})
+    )
     return {
         "specversion": "1.0",
         "type": CALL_TYPE if is_call else ACTIVITY_TYPE,
@@ -237,6 +242,7 @@ def envelope(report: Reported) -> dict[str, Any]:
 
 
 def _leg(data: CallData) -> Leg:
+    counts = [getattr(data, name) for name in _ITEM_FIELDS]
     return Leg(
         offer=OfferId(f"{data.provider}/{data.model}"),
         provider=data.provider,
@@ -249,29 +255,11 @@ def _leg(data: CallData) -> Leg:
         tokens=Tokens(*(getattr(data, name) for name in _TOKEN_FIELDS)),
         confidence=Confidence.REPORTED,
         region=data.region,
-        items=_items(data),
+        items=Items(*counts) if any(counts) else NO_ITEMS,
         service_tier=data.service_tier,
         told_cost_pico=data.told_cost_pico,
         told_currency=data.told_currency,
         ended_by=data.ended_by,
-    )
-
-
-def _items(data: CallData) -> Items:
-    counts = [getattr(data, name) for name in _ITEM_FIELDS]
-    return Items(*counts) if any(counts) else NO_ITEMS
-
-
-def _activity_data(activity: Activity) -> ActivityData:
-    return ActivityData(
-        resource=activity.resource,
-        purpose=activity.purpose,
-        start_ns=activity.start_ns,
-        end_ns=activity.end_ns,
-        quantity=activity.quantity,
-        unit=activity.unit,
-        customer=activity.customer,
-        description=activity.description,
     )
 
 

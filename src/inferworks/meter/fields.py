@@ -25,13 +25,13 @@ class Field(NamedTuple):
 
 def fields_of(record: type[Any]) -> tuple[Field, ...]:
     """Return the fields of `record`, in their order."""
-    return tuple(_field(info) for info in msgspec.structs.fields(record))
-
-
-def _field(info: msgspec.structs.FieldInfo) -> Field:
-    found = info.type
-    types = get_args(found) if get_origin(found) in (Union, UnionType) else (found,)
-    (type_,) = (one for one in types if one is not NoneType)
-    while hasattr(type_, "__supertype__"):
-        type_ = type_.__supertype__
-    return Field(info.name, type_, NoneType in types, info.default)
+    fields: list[Field] = []
+    for info in msgspec.structs.fields(record):
+        types = {info.type}
+        if get_origin(info.type) in (Union, UnionType):
+            types = set(get_args(info.type))
+        (type_,) = types - {NoneType}
+        while hasattr(type_, "__supertype__"):
+            type_ = type_.__supertype__
+        fields.append(Field(info.name, type_, NoneType in types, info.default))
+    return tuple(fields)

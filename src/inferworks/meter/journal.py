@@ -260,7 +260,14 @@ class Journal:
             if time.monotonic() >= self._try_at:
                 self._resume()
         elif not self._is_settled and time.monotonic() >= self._settle_at:
-            self._settle()
+            self._is_settled = (
+                True  # said before: a call that is opened meanwhile unsettles it again
+            )
+            try:
+                if self._store.settle():
+                    self._unsettle()  # again in a second
+            except JournalError as error:
+                self._in_trouble(error)
 
     def _take_group(self) -> None:
         """Wait for one entry, then take all that is queued."""
@@ -312,7 +319,15 @@ class Journal:
             self._store_all(records)
         except RecordError as refusal:
             if len(records) == 1:
-                self._store_all([_quarantined(records[0], refusal)])
+                [record] = records
+                aside = Quarantined(
+                    source=type(record).__name__,
+                    key=ascii(getattr(record, record.__struct_fields__[0])),
+                    reason=str(refusal),
+                    body=ascii(record),  # not JSON: it must hold even what no encoder takes
+                    existing=None,
+                )
+                self._store_all([aside])
             else:
                 middle = len(records) // 2
                 self._write_unwaited(records[:middle])
@@ -330,15 +345,6 @@ class Journal:
         self._settle_at = time.monotonic() + _SETTLE_S
         self._is_settled = False
         self._queue.put(_NOTHING)
-
-    def _settle(self) -> None:
-        """Settle the store, and again in a second if it is not done."""
-        self._is_settled = True  # said before: a call that is opened meanwhile unsettles it again
-        try:
-            if self._store.settle():
-                self._unsettle()
-        except JournalError as error:
-            self._in_trouble(error)
 
     # --- trouble
 
@@ -398,17 +404,6 @@ def _if_it_fails(entry: _Entry) -> Sequence[Record]:
     if otherwise is None:
         return ()
     return [otherwise(record) for record in records if type(record) is Usage]
-
-
-def _quarantined(record: Record, refusal: RecordError) -> Quarantined:
-    key_field = record.__struct_fields__[0]
-    return Quarantined(
-        source=type(record).__name__,
-        key=ascii(getattr(record, key_field)),
-        reason=str(refusal),
-        body=ascii(record),  # not JSON: it must hold even what no encoder takes
-        existing=None,
-    )
 
 
 def _again(failure: JournalError) -> JournalError:

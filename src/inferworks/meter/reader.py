@@ -267,7 +267,10 @@ class JournalReader:
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:
-        """Read as of one moment while the block runs."""
+        """Read as of one moment while the block runs, which may be within another such block."""
+        if self._database.in_transaction:
+            yield
+            return
         with reading(self._path):
             self._database.execute("BEGIN")
         try:
@@ -302,15 +305,16 @@ class JournalReader:
     ) -> Iterator[R]:
         """The records of a replica, or of each in turn, that overlap the interval."""
         query = _OF_REPLICA.format(table=table.name, last=last)
-        for name in self._replicas(table.name) if replica is None else [replica]:
+        names: list[str] = [] if replica is None else [replica]
+        if replica is None:
+            with reading(self._path):
+                found = self._database.execute(_REPLICAS.format(table=table.name))
+                names = [name for (name,) in found]
+        for name in names:
             values = {"replica": name, "start": start_ns, "end": end_ns}
             with reading(self._path):
                 rows = self._database.execute(query, values)
             yield from records(self._path, table, rows)
-
-    def _replicas(self, table: str) -> list[str]:
-        with reading(self._path):
-            return [name for (name,) in self._database.execute(_REPLICAS.format(table=table))]
 
 
 def records(path: Path, table: Table[R], rows: Iterable[Any]) -> Iterator[R]:

@@ -30,7 +30,6 @@ from inferworks.ids import CallId, ReplicaId
 from inferworks.meter.capacity import Step, StepCall
 from inferworks.meter.journal import Journal
 from inferworks.meter.spool import Spool, SpoolReader
-from inferworks.meter.stores.base import JournalReads
 from inferworks.meter.usage import (
     NO_TOKENS,
     STREAMED_STATUS,
@@ -102,20 +101,15 @@ def _crashed(journal: Journal, now_ns: int) -> list[Usage]:
     """The missing usages."""
     with journal.reads() as reads:
         opened = list(reads.opened_unclosed())
-        worked = _worked(reads, opened)
+        worked: Mapping[CallId, Sequence[Worked]] = {}
+        if opened:  # from the step trace since the first of them
+            since_ns = min(call.opened_ns for call in opened)
+            steps = reads.steps(None, since_ns, _END_OF_TIME_NS)
+            worked = work_of({call.call_id for call in opened}, steps)
         return [
             crashed(call, now_ns, worked.get(call.call_id, ()), reads.checkpoint(call.call_id))
             for call in opened
         ]
-
-
-def _worked(reads: JournalReads, opened: Sequence[Opened]) -> Mapping[CallId, Sequence[Worked]]:
-    """Return the work for each of `opened`, from the step trace since the first of them."""
-    if not opened:
-        return {}
-    since_ns = min(call.opened_ns for call in opened)
-    steps = reads.steps(None, since_ns, _END_OF_TIME_NS)
-    return work_of({call.call_id for call in opened}, steps)
 
 
 def work_of(calls: set[CallId], steps: Iterable[Step]) -> dict[CallId, list[Worked]]:

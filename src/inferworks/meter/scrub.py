@@ -22,7 +22,7 @@ end of the log. Calls that were open then are in the in-flight logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -233,13 +233,25 @@ class _Rows(UnsealedReader):
             if not rows:
                 return
             last = rows[-1][: len(names)]
-            findings = list(self._findings(table, [row[len(names) :] for row in rows]))
+            findings: list[str] = []
+            for row in rows:
+                try:
+                    table.read(row[len(names) :])
+                except DamagedError as error:
+                    findings.append(self._told(error))
             if table.name == "usage":
-                findings += self._not_found(rows[0][0] - 1, last[0])
+                with reading(self._path):
+                    places = rows[0][0] - 1, last[0]
+                    [lost] = self._database.execute(_NOT_FOUND, places).fetchone()
+                if lost:
+                    what = f"{lost} calls are in no index, so that no statement finds them"
+                    findings.append(self._told(what))
+            values_of = (value for row in rows for value in row)
             yield Piece(
                 "journal",
                 len(rows),
-                sum(map(_size, rows)),
+                # about how many bytes they take
+                sum(len(one) if isinstance(one, (str, bytes)) else 6 for one in values_of),
                 tuple(findings),
                 sum(not table.is_checked(row[len(names) :]) for row in rows),
             )
@@ -259,23 +271,5 @@ class _Rows(UnsealedReader):
                     except DamagedError as error:
                         yield table, row, str(error)
 
-    def _findings(self, table: Table[Any], rows: Sequence[Any]) -> Iterator[str]:
-        for row in rows:
-            try:
-                table.read(row)
-            except DamagedError as error:
-                yield self._told(error)
-
-    def _not_found(self, after: int, last: int) -> Iterator[str]:
-        with reading(self._path):
-            [count] = self._database.execute(_NOT_FOUND, (after, last)).fetchone()
-        if count:
-            yield self._told(f"{count} calls are in no index, so that no statement finds them")
-
     def _told(self, what: object) -> str:
         return str(damaged(self._path, what))
-
-
-def _size(row: Sequence[Any]) -> int:
-    """About how many bytes a row takes."""
-    return sum(len(value) if isinstance(value, (str, bytes)) else 6 for value in row)

@@ -138,7 +138,13 @@ def parse_spool(data: bytes) -> tuple[list[Line], int]:
     lines: list[Line] = []
     begin = 0
     while (end := data.find(b"\n", begin) + 1) > 0:
-        lines.append(Line(begin, end, _parse(data[begin : end - 1])))
+        line = data[begin : end - 1]
+        fact: StateLine | StepLine | ClockLine | BadLine
+        try:
+            fact = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            fact = BadLine(line.decode("utf-8", "backslashreplace"), str(error))
+        lines.append(Line(begin, end, fact))
         begin = end
     return lines, begin
 
@@ -146,13 +152,6 @@ def parse_spool(data: bytes) -> tuple[list[Line], int]:
 _DECODER: Final[msgspec.json.Decoder[StateLine | StepLine | ClockLine]] = msgspec.json.Decoder(
     StateLine | StepLine | ClockLine
 )
-
-
-def _parse(line: bytes) -> StateLine | StepLine | ClockLine | BadLine:
-    try:
-        return _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return BadLine(line.decode("utf-8", "backslashreplace"), str(error))
 
 
 def capacity_rows(

@@ -37,7 +37,6 @@ from msgspec.structs import astuple
 
 from inferworks.checksum import row_checksum
 from inferworks.errors import DamagedError
-from inferworks.ids import ReplicaId
 from inferworks.meter.capacity import Activity, Capacity, Step, StepCall
 from inferworks.meter.fields import Field, fields_of
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
@@ -266,36 +265,26 @@ CHECKPOINT: Final = Table("checkpoint", Checkpoint, "call_id", verb="INSERT OR R
 CAPACITY: Final = Table("capacity", Capacity, "replica, start_ns, state")
 
 
-def _step(
-    replica: ReplicaId, seq: int, start_ns: int, end_ns: int, calls: tuple[StepCall, ...]
-) -> Step:
-    return Step(replica, seq, start_ns, end_ns - start_ns, calls)
-
-
 STEP: Final = Table(
     "step",
     Step,
     "replica, start_ns, seq",
     {"duration_ns": (Column("end_ns", "INTEGER NOT NULL", "end_ns"),)},
-    _step,
+    lambda replica, seq, start_ns, end_ns, calls: Step(
+        replica, seq, start_ns, end_ns - start_ns, calls
+    ),
 )
 
 
-def _stored_count(count: int) -> int | bytes:
-    """`count` for a column of integers; as its digits where it has more than 63 bits."""
-    return count if count < 1 << 63 else str(count).encode()
-
-
-def _count(stored: Any) -> Any:
-    return int(stored) if isinstance(stored, bytes) else stored
-
-
-ACTIVITY: Final = Table(
-    "activity",
-    Activity,
-    "source, id",
-    {"quantity": (Column("quantity", "INTEGER NOT NULL", "quantity", _stored_count, _count),)},
+_QUANTITY: Final = Column(
+    "quantity",
+    "INTEGER NOT NULL",
+    "quantity",
+    encode=lambda count: count if count < 1 << 63 else str(count).encode(),
+    decode=lambda stored: int(stored) if isinstance(stored, bytes) else stored,
 )
+"""A count in a column of integers; as its digits where it has more than 63 bits."""
+ACTIVITY: Final = Table("activity", Activity, "source, id", {"quantity": (_QUANTITY,)})
 CURSOR: Final = Table("spool_cursor", SpoolCursor, "file", verb="INSERT OR REPLACE")
 QUARANTINE: Final = Table(
     "quarantine", Quarantined, "source, key, body", verb="INSERT OR IGNORE", rowid=True

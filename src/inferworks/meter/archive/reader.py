@@ -101,15 +101,7 @@ class LakeReader:
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader())
             seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
-            unsealed = _NO_FACTS
-            if reader:  # within its moment
-                unsealed = Facts(
-                    usages=tuple(reader.usages(start_ns, end_ns)),
-                    steps=tuple(reader.steps(None, start_ns, end_ns)),
-                    capacity=tuple(reader.capacity(start_ns, end_ns)),
-                    activities=tuple(reader.activities(start_ns, end_ns)),
-                    retracted=tuple(reader.retracted(start_ns, end_ns)),
-                )
+            unsealed = reader.facts(start_ns, end_ns) if reader else _NO_FACTS
             manifest = read_manifest(self._lake)
         check_lake(seals, manifest, self._lake.url)
         between = [

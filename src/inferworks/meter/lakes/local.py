@@ -134,24 +134,19 @@ class LocalLake:
         folder = self._root / _TEMPORARY
         self._make(folder)
         number = next(self._numbers)
-        if number == 0:
-            self._sweep(folder)
+        for left in folder.iterdir() if number == 0 else ():
+            try:
+                is_stale = left.stat().st_mtime < time.time() - _STALE_S
+            except FileNotFoundError:  # its owner was quicker
+                continue
+            if is_stale:  # of a process that was killed long ago
+                self._files.remove(left)
         path = folder / f"{self._instance}-{number}"
         try:
             self._files.write(path, data)
             yield path
         finally:
             self._files.remove(path)
-
-    def _sweep(self, folder: Path) -> None:
-        """Remove leftovers of processes that were killed long ago."""
-        for path in folder.iterdir():
-            try:
-                stale = path.stat().st_mtime < time.time() - _STALE_S
-            except FileNotFoundError:  # its owner was quicker
-                continue
-            if stale:
-                self._files.remove(path)
 
     @contextmanager
     def _told(self, what: str, name: str) -> Iterator[None]:

@@ -94,7 +94,16 @@ class SqliteStore:
         database = self._open_database()
         try:
             with self._turn:
-                self._write(database, records)
+                statements = self._statements_for(database, records)
+                if len(statements) == 1:  # by itself a transaction, without two calls more
+                    database.execute(*statements[0])
+                elif statements:
+                    with transaction(database):
+                        for statement in statements:
+                            database.execute(*statement)
+                for record in records:
+                    if type(record) is Usage:
+                        self._openings.ended(record.call_id)
         except (sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
             raise RecordError(f"a record was refused: {error}") from error
         except sqlite3.Error as error:
@@ -133,7 +142,15 @@ class SqliteStore:
             with self._turn:
                 if self._database is None or self._is_doubtful:
                     self._reopen()
-                self._take_back(self._open_database(), doubtful)
+                database = self._open_database()
+                with transaction(database):  # written in any case, to test whether that works
+                    database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
+                    for usage in doubtful:
+                        name = (usage.call_id,)
+                        found = database.execute("SELECT * FROM usage WHERE call_id = ?", name)
+                        row = found.fetchone()
+                        if row is not None and row == USAGE.stored(usage):
+                            database.execute("DELETE FROM usage WHERE call_id = ?", name)
             self._openings.resume()
         except (OSError, sqlite3.Error, DataFolderError) as error:
             raise JournalError(f"cannot write {self._path} again: {error}") from error
@@ -170,30 +187,6 @@ class SqliteStore:
         self._database, self._place = database, _place(self._path)
         self._is_doubtful = False
 
-    def _take_back(self, database: sqlite3.Connection, doubtful: Sequence[Usage]) -> None:
-        """Remove usages of `doubtful` that are there; write in any case, to test whether that works."""
-        with transaction(database):
-            database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
-            for usage in doubtful:
-                where = (usage.call_id,)
-                row = database.execute("SELECT * FROM usage WHERE call_id = ?", where).fetchone()
-                if row is not None and row == USAGE.stored(usage):
-                    database.execute("DELETE FROM usage WHERE call_id = ?", where)
-
-    def _write(self, database: sqlite3.Connection, records: Sequence[Record]) -> None:
-        statements = self._statements_for(database, records)
-        if len(statements) == 1:
-            database.execute(
-                *statements[0]
-            )  # by itself it is a transaction, without two calls more
-        elif statements:
-            with transaction(database):
-                for statement in statements:
-                    database.execute(*statement)
-        for record in records:
-            if type(record) is Usage:
-                self._openings.ended(record.call_id)
-
     def _lost(self, error: Exception) -> JournalError:
         return JournalError(f"cannot write beside {self._path}: {error}")
 
@@ -219,31 +212,34 @@ class SqliteStore:
             at_once = min(_LARGEST, variables // len(rows[0]))
             for begin in range(0, len(rows), at_once):
                 some = rows[begin : begin + at_once]
-                statements.append(
-                    (self._insert(type_, len(some)), tuple(chain.from_iterable(some)))
-                )
+                statement = self._statements.get((type_, len(some)))
+                if statement is None:  # the same string each time, so that it stays prepared
+                    statement = TABLES[type_].insert(len(some))
+                    self._statements[type_, len(some)] = statement
+                statements.append((statement, tuple(chain.from_iterable(some))))
         return statements
-
-    def _insert(self, type_: type[Record], rows: int) -> str:
-        """The statement for so many rows, the same string each time, so that it stays prepared."""
-        statement = self._statements.get((type_, rows))
-        if statement is None:
-            statement = self._statements[type_, rows] = TABLES[type_].insert(rows)
-        return statement
 
 
 def _connect(path: Path, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
     """Return a connection that writes durably, with the tables in place. Mode `rw` makes no file.
 
     The file and its write-ahead log have durable names: SQLite asks for that too, but ignores a failure
-    of it, and a commit into a log without a durable name is lost with the power.
+    of it, and a commit into a log without a durable name is lost with the power. A journal of a former
+    version is brought to this one; DataFolderError when it is no journal, or one of a newer version.
     """
     database = connect(
         path, mode, _LOCK_TIMEOUT_S, check_same_thread=False, cached_statements=_PREPARED
     )
     try:
-        _create(database)
-        _migrate(database, path)
+        with transaction(database):
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                for statement in SCHEMA:
+                    database.execute(statement)
+        with transaction(database):
+            for statement in MIGRATIONS[check_version(database, path)]:
+                database.execute(statement)
+            version = (str(SCHEMA_VERSION),)
+            database.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", version)
         for pragma in _PRAGMAS:
             database.execute(pragma)
         check_version(database, path)  # any read makes the log
@@ -267,24 +263,3 @@ def _place(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _create(database: sqlite3.Connection) -> None:
-    """Make the tables, all or none, in a file that is empty."""
-    with transaction(database):
-        if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            for statement in SCHEMA:
-                database.execute(statement)
-
-
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    """Bring the journal in `database` to this version, whole or not at all.
-
-    DataFolderError when it is no journal, or one of a newer version.
-    """
-    with transaction(database):
-        for statement in MIGRATIONS[check_version(database, path)]:
-            database.execute(statement)
-        database.execute(
-            "UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),)
-        )

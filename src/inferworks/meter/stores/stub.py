@@ -13,7 +13,7 @@ from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.facts import Facts
 from inferworks.meter.record import Quarantined, Record, Retracted, SpoolCursor
 from inferworks.meter.stores.base import JournalReads
-from inferworks.meter.tables import TABLES, Value
+from inferworks.meter.tables import TABLES
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 
 R = TypeVar("R", bound=Record)
@@ -195,7 +195,13 @@ def _insert(tables: _Tables, record: Record) -> None:
     table = TABLES[type(record)]
     try:
         values = table.to_row(record)
-        _check_storable(values)
+        for (
+            value
+        ) in values:  # a database takes no number over 64 bits and only text that is Unicode
+            if isinstance(value, int):
+                value.to_bytes(8, signed=True)
+            elif isinstance(value, str):
+                value.encode()
     except (OverflowError, UnicodeError) as error:
         raise RecordError(f"a record was refused: {error}") from error
     row = dict(zip(table.names, values, strict=True))
@@ -205,15 +211,6 @@ def _insert(tables: _Tables, record: Record) -> None:
         raise RecordError(f"a record was refused: {table.name} {key} is there already")
     if key not in rows or table.verb == "INSERT OR REPLACE":
         rows[key] = record
-
-
-def _check_storable(values: Sequence[Value]) -> None:
-    """Raise the errors of a database for numbers over 64 bits and text that is not Unicode."""
-    for value in values:
-        if isinstance(value, int):
-            value.to_bytes(8, signed=True)
-        elif isinstance(value, str):
-            value.encode()
 
 
 def _overlaps(start_ns: int, end_ns: int, from_ns: int, until_ns: int) -> bool:
