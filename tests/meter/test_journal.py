@@ -314,7 +314,7 @@ async def test_a_fault_in_the_writer_leaves_nobody_waiting(
         return trouble
 
     monkeypatch.setattr(module.Journal, "_in_trouble", noted)
-    monkeypatch.setattr(module.Journal, "_next_entry", raise_once(module.Journal._next_entry))
+    monkeypatch.setattr(module.Journal, "_take_group", raise_once(module.Journal._take_group))
     with suppress(JournalError):  # the fault may come before the record, or after it
         await journal.commit(make_usage(call_id="c"), otherwise=as_failed)
     assert await asyncio.to_thread(is_in_trouble.wait, 10)

@@ -77,7 +77,21 @@ class Periods(msgspec.Struct, frozen=True):
         known = {period.name: period for period in (*self.declared, *self.closed)}
         if text in known:
             return known[text]
-        period = _month(text) if _MONTH.fullmatch(text) else _between(text)
+        if _MONTH.fullmatch(text):
+            period = _month(text)
+        else:
+            first, separator, last = text.partition(_BETWEEN)
+            try:
+                if not separator:
+                    raise ValueError("no period of this name is declared")
+                period = Period(parse_moment_ns(first), parse_moment_ns(last), text)
+            except ValueError as error:
+                raise UserError(
+                    f"period {text[:80]!r}: {error}; write a month (2026-11), a span "
+                    "(2026-11-01..2026-11-16), or declare it with: inferworks books periods"
+                ) from None
+            if period.end_ns <= period.start_ns:
+                raise UserError(f"period {text}: it must end after it starts")
         so_far = [
             whole
             for whole in self.declared
@@ -195,22 +209,6 @@ def _month(text: str) -> Period:
     except ValueError:
         raise UserError(f"there is no month {text}; write YYYY-MM, as in 2026-11") from None
     return Period(_ns(start), _ns(end), text)
-
-
-def _between(text: str) -> Period:
-    first, separator, last = text.partition(_BETWEEN)
-    try:
-        if not separator:
-            raise ValueError("no period of this name is declared")
-        start_ns, end_ns = parse_moment_ns(first), parse_moment_ns(last)
-    except ValueError as error:
-        raise UserError(
-            f"period {text[:80]!r}: {error}; write a month (2026-11), a span "
-            "(2026-11-01..2026-11-16), or declare it with: inferworks books periods"
-        ) from None
-    if end_ns <= start_ns:
-        raise UserError(f"period {text}: it must end after it starts")
-    return Period(start_ns, end_ns, text)
 
 
 def _ns(moment: dt.datetime) -> int:

@@ -226,12 +226,31 @@ def envelope(report: Reported) -> dict[str, Any]:
     """`report` as a CloudEvent; reading it gives `report` again."""
     source, id_ = name_of(report)
     is_call = isinstance(report, Usage)
-    fields = ActivityData.__struct_fields__
-    data = (
-        _call_data(report)
-        if isinstance(report, Usage)
-        else ActivityData(**{name: getattr(report, name) for name in fields})
-    )
+    data: CallData | ActivityData
+    if isinstance(report, Usage):
+        (leg,) = report.legs
+        data = CallData(
+            provider=leg.provider,
+            model=report.model,
+            start_ns=report.opened_ns,
+            end_ns=report.closed_ns,
+            customer=report.customer,
+            purpose=report.purpose,
+            project=report.project,
+            request_bytes=report.request_bytes,
+            response_bytes=report.response_bytes,
+            endpoint=report.endpoint,
+            region=leg.region,
+            outcome=report.outcome,
+            status=report.status,
+            end_user=report.end_user,
+            **dict(zip(_TOKEN_FIELDS, msgspec.structs.astuple(report.tokens), strict=True)),
+            **msgspec.structs.asdict(report.items),
+            **{name: getattr(leg, name) for name in _LEG_FIELDS},
+        )
+    else:
+        fields = ActivityData.__struct_fields__
+        data = ActivityData(**{name: getattr(report, name) for name in fields})
     return {
         "specversion": "1.0",
         "type": CALL_TYPE if is_call else ACTIVITY_TYPE,
@@ -260,29 +279,6 @@ def _leg(data: CallData) -> Leg:
         told_cost_pico=data.told_cost_pico,
         told_currency=data.told_currency,
         ended_by=data.ended_by,
-    )
-
-
-def _call_data(usage: Usage) -> CallData:
-    (leg,) = usage.legs
-    return CallData(
-        provider=leg.provider,
-        model=usage.model,
-        start_ns=usage.opened_ns,
-        end_ns=usage.closed_ns,
-        customer=usage.customer,
-        purpose=usage.purpose,
-        project=usage.project,
-        request_bytes=usage.request_bytes,
-        response_bytes=usage.response_bytes,
-        endpoint=usage.endpoint,
-        region=leg.region,
-        outcome=usage.outcome,
-        status=usage.status,
-        end_user=usage.end_user,
-        **dict(zip(_TOKEN_FIELDS, msgspec.structs.astuple(usage.tokens), strict=True)),
-        **msgspec.structs.asdict(usage.items),
-        **{name: getattr(leg, name) for name in _LEG_FIELDS},
     )
 
 

@@ -194,34 +194,33 @@ class InflightLog:
     def _settle(self, file: _File) -> None:
         if self._is_doubtful or file.is_gone:
             self._replace(file)
-        elif not self._emptied(file):
-            if file.bytes > max(_LARGE_BYTES, 4 * len(self._needed())):
-                try:
-                    self._replace(file)
-                    return  # the old one is closed, and the new one has all but what has come since
-                except OSError:
-                    if self._file is not file:
-                        raise
-                # else there is no room for a new one, and the old one does for now
-            if self._is_new:
-                self._is_new = False
-                file.sync()
-
-    def _needed(self) -> bytes:
-        """All that is known of the calls that are open."""
-        return b"".join((*self._open.copy().values(), *self._reached.copy().values()))
-
-    def _emptied(self, file: _File) -> bool:
-        """Empty the file if no call is open."""
+            return
         with self._lock:
-            if self._open:
-                return False
-            had_any, self._is_new = file.bytes > 0, False
+            is_idle = not self._open
+            had_any = is_idle and file.bytes > 0
+            if is_idle:
+                self._is_new = False
             if had_any:
                 file.cut(0)
         if had_any:
             file.sync()  # or a power failure might bring back calls whose usages have been sealed since
-        return True
+        if is_idle:
+            return
+        if file.bytes > max(_LARGE_BYTES, 4 * len(self._needed())):
+            try:
+                self._replace(file)
+                return  # the old one is closed, and the new one has all but what has come since
+            except OSError:
+                if self._file is not file:
+                    raise
+            # else there is no room for a new one, and the old one does for now
+        if self._is_new:
+            self._is_new = False
+            file.sync()
+
+    def _needed(self) -> bytes:
+        """All that is known of the calls that are open."""
+        return b"".join((*self._open.copy().values(), *self._reached.copy().values()))
 
     def _replace(self, old: _File | None) -> None:
         """Go on in a new file, which begins with the calls that are open."""

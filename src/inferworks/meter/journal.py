@@ -270,27 +270,23 @@ class Journal:
                 self._in_trouble(error)
 
     def _take_group(self) -> None:
-        """Wait for one entry, then take all that is queued."""
-        entry = self._next_entry()
+        """Wait for one entry, then take all that is queued.
+
+        Wait no longer than until it is time to try again or to settle.
+        """
+        until_s = self._settle_at if self._trouble is None else self._try_at
+        is_idle = self._trouble is None and self._is_settled
+        try:
+            left_s = None if is_idle else max(0.0, until_s - time.monotonic())
+            entry = self._queue.get(timeout=left_s)
+        except Empty:
+            entry = _NOTHING
         while entry is not None:
             self._group.append(entry)
             if self._queue.empty() or len(self._group) == _LARGEST_GROUP:
                 return
             entry = self._queue.get()
         self._stops = True
-
-    def _next_entry(self) -> _Entry | None:
-        """Wait for an entry, but no longer than until it is time to try again or to settle."""
-        if self._trouble is not None:
-            until_s = self._try_at
-        elif self._is_settled:
-            return self._queue.get()
-        else:
-            until_s = self._settle_at
-        try:
-            return self._queue.get(timeout=max(0.0, until_s - time.monotonic()))
-        except Empty:
-            return _NOTHING
 
     def _write_group(self, at_once: int) -> None:
         """Write so many entries as one transaction; when a record is at fault, each as its own."""

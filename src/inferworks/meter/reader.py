@@ -260,10 +260,12 @@ class JournalReader:
 
     def counts(self) -> Mapping[str, int]:
         """The number of rows by table."""
-        return {
-            table.name: self._count(table.name) if self._has(table) else 0
-            for table in TABLES.values()
-        }
+        counts = {table.name: 0 for table in TABLES.values()}
+        for table in filter(self._has, TABLES.values()):
+            with reading(self._path):
+                [rows] = self._database.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+            counts[table.name] = int(rows)
+        return counts
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:
@@ -278,11 +280,6 @@ class JournalReader:
         finally:
             with reading(self._path):
                 self._database.execute("ROLLBACK")  # COMMIT fails once a damaged page was met
-
-    def _count(self, table: str) -> int:
-        with reading(self._path):
-            [count] = self._database.execute(f"SELECT count(*) FROM {table}").fetchone()
-        return int(count)
 
     def _select(self, table: Table[R], where: str, values: Mapping[str, Value]) -> Iterator[R]:
         """The records of `table` that the SQL in `where` picks; it is ours, never a caller's."""

@@ -168,28 +168,19 @@ def capacity_rows(
     and disjoint, and those that reach out of the interval are clipped. States without time have no row.
     """
     durations: Counter[State] = Counter()
-    for state, from_ns, until_ns in _stays(timeline, start_ns, end_ns):
-        busy_ns = _busy_ns(steps, from_ns, until_ns)
-        durations[State.ACTIVE] += busy_ns
-        durations[state] += until_ns - from_ns - busy_ns
+    state, from_ns = timeline[0].state, start_ns
+    for since in (*timeline, None):  # which ends the last state
+        at_ns = end_ns if since is None else min(max(since.at_ns, start_ns), end_ns)
+        if since is None or since.state is not state:
+            busy_ns = _busy_ns(steps, from_ns, at_ns)
+            durations[State.ACTIVE] += busy_ns
+            durations[state] += at_ns - from_ns - busy_ns
+            state, from_ns = since.state if since else state, at_ns
     return [
         Capacity(replica, node, state, start_ns, end_ns, durations[state])
         for state in State
         if durations[state]
     ]
-
-
-def _stays(
-    timeline: Sequence[Since], start_ns: int, end_ns: int
-) -> Iterator[tuple[State, int, int]]:
-    """The stretches of the interval and the state declared in each; neighbours differ in state."""
-    state, from_ns = timeline[0].state, start_ns
-    for since in timeline:
-        at_ns = min(max(since.at_ns, start_ns), end_ns)
-        if since.state is not state:
-            yield state, from_ns, at_ns
-            state, from_ns = since.state, at_ns
-    yield state, from_ns, end_ns
 
 
 def _busy_ns(steps: Sequence[Step], start_ns: int, end_ns: int) -> int:
@@ -308,17 +299,6 @@ def _quarantined(
     return Quarantined(cursor.file, str(cursor.offset + begin), reason, body, None)
 
 
-def _settled(lines: Sequence[Line]) -> Sequence[Line]:
-    """Return `lines` without trailing ones that declare `draining`: a step may be under way."""
-    end = len(lines)
-    while end:
-        fact = lines[end - 1].fact
-        if not (isinstance(fact, StateLine) and fact.state == "draining"):
-            break
-        end -= 1
-    return lines[:end]
-
-
 class SpoolReader:
     """Reader of one spool into `journal`, a piece at a time. One reader per spool, one task per reader."""
 
@@ -334,7 +314,11 @@ class SpoolReader:
         counted twice by collecting again.
         """
         taken = 0
-        while lines := _settled((await self._read()).lines):
+        while lines := (await self._read()).lines:
+            while lines and getattr(lines[-1].fact, "state", None) == "draining":
+                lines.pop()  # a step may be under way
+            if not lines:
+                break
             taken += await self._take(lines)
         return taken
 

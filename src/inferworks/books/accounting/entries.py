@@ -141,19 +141,26 @@ def post_entries(
     bills, allocations = list[Entry](), list[Entry]()
     for item in allocated:
         charge = item.charge
-        # A month's share of the charge is the sum of its accounts; an account's months sum to it exactly.
         by_account = expenses_of(item, policy)
+        begun, ahead = uncut[charge.id], prepaid(charge, policy.basis)
+        owed, pool = credited(charge, policy.basis), _cost_account(item)
         period = Span(charge.period_start_ns, charge.period_end_ns)
-        costs = [
-            (month, {name: month.part_of(pico, *period) for name, pico in by_account.items()})
-            for month in (period.meet(*month) for month in months(period))
-        ]
-        bills += _bills(item, uncut[charge.id], costs, currency, policy.basis)
-        for month, expenses in costs:
-            pool = _cost_account(item), -sum(expenses.values())
-            sides = [*sorted(expenses.items()), pool]
-            text = f"allocate {charge.named}"
-            allocations.append(_entry(month.end_ns, text, sides, currency))
+        for month in (period.meet(*month) for month in months(period)):
+            # The months of an account sum to it exactly; a month of the charge is the sum of its accounts.
+            expenses = {name: month.part_of(pico, *period) for name, pico in by_account.items()}
+            cost_pico = sum(expenses.values())
+            sides = [(pool, cost_pico)]
+            if ahead is None:
+                sides.append((owed, -cost_pico))
+            elif month.start_ns > begun.period_start_ns:
+                sides.append((ahead, -cost_pico))
+            else:  # the whole charge is owed where it begins
+                later_pico = begun.amount_pico - cost_pico
+                sides += [(ahead, later_pico)] if later_pico else []
+                sides.append((owed, -begun.amount_pico))
+            bills.append(_entry(month.end_ns, f"bill {charge.named}", sides, currency))
+            sides = [*sorted(expenses.items()), (pool, -cost_pico)]
+            allocations.append(_entry(month.end_ns, f"allocate {charge.named}", sides, currency))
     earned: dict[tuple[int, Item, str], int] = defaultdict(int)
     for row in revenue.rated:
         last_ns = min(month_of(row.day_ns).end_ns, span.end_ns)
@@ -214,26 +221,6 @@ _Months: TypeAlias = Sequence[tuple[Span, Mapping[str, int]]]
 def _supplier(charge: Charge) -> str:
     """Return the supplier of a charge; a voucher names it beside the file that holds all vouchers."""
     return charge.provider if charge.issuer == VOUCHERS else charge.issuer
-
-
-def _bills(
-    item: Allocated, whole: Charge, costs: _Months, currency: str, basis: Basis
-) -> Iterator[Entry]:
-    """A charge taken into its pool, month by month; the `whole` charge is owed where it begins."""
-    charge = item.charge
-    ahead, owed = prepaid(charge, basis), credited(charge, basis)
-    for month, expenses in costs:
-        cost_pico = sum(expenses.values())
-        sides = [(_cost_account(item), cost_pico)]
-        if ahead is None:
-            sides.append((owed, -cost_pico))
-        elif month.start_ns > whole.period_start_ns:
-            sides.append((ahead, -cost_pico))
-        else:
-            later_pico = whole.amount_pico - cost_pico
-            sides += [(ahead, later_pico)] if later_pico else []
-            sides.append((owed, -whole.amount_pico))
-        yield _entry(month.end_ns, f"bill {charge.named}", sides, currency)
 
 
 def expenses_of(item: Allocated, policy: Policy) -> dict[str, int]:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import TypeAlias
 
@@ -104,7 +104,14 @@ def read_policy(text: str, name: str) -> Policy:
                 twice.append(combination)
             functions[combination] = rule.function
     _refuse("decides more than once", name, map(_combination_text, twice))
-    _refuse("does not decide", name, _undecided(functions))
+    missing: dict[str, list[str]] = defaultdict(list)
+    for combination in product(USES, NaturalClass, Behaviour):
+        if combination not in functions:
+            missing[combination[0]].append(_combination_text(combination))
+    for use, texts in missing.items():
+        if len(texts) == len(NaturalClass) * len(Behaviour):
+            missing[use] = [use]  # alone, if all of it is out
+    _refuse("does not decide", name, chain.from_iterable(missing.values()))
     view = (file.included, file.margin, file.refines, file.basis)
     return Policy(file.name, file.title, functions, *view)
 
@@ -187,20 +194,6 @@ def _faithful(policy: Policy) -> Policy:
         fault = f"refines {base.name} but decides otherwise"
         _refuse(fault, policy.name, map(_combination_text, unfaithful(policy, base)))
     return policy
-
-
-def _undecided(functions: Mapping[Combination, Function]) -> list[str]:
-    """Return the combinations that `functions` leave out, in words; a use alone if all of it is out."""
-    missing: dict[str, list[Combination]] = defaultdict(list)
-    for key in product(USES, NaturalClass, Behaviour):
-        if key not in functions:
-            missing[key[0]].append(key)
-    every = len(NaturalClass) * len(Behaviour)
-    return [
-        text
-        for use, keys in missing.items()
-        for text in ([use] if len(keys) == every else map(_combination_text, keys))
-    ]
 
 
 def _combination_text(combination: Combination) -> str:

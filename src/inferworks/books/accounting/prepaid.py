@@ -193,21 +193,17 @@ def days_of(
     """Return the amounts `customer` owes for `span`, by due day; breakage is left out."""
     days: dict[int, int] = defaultdict(int)
     for row in rated:
-        if row.customer == customer and row.item is not Item.BREAKAGE:
-            due_ns = _due_ns(row, span, calendar)
-            if due_ns is not None:
-                days[due_ns] += row.amount_pico
+        if row.customer != customer or row.item is Item.BREAKAGE:
+            continue
+        month, due_ns = calendar.month(row.day_ns), row.day_ns
+        if row.item is Item.SUBSCRIPTION:
+            due_ns = calendar.booked_ns(max(month.start_ns, row.effective_ns, span.start_ns))
+        elif row.item is Item.MINIMUM:
+            if month.end_ns > span.end_ns:
+                continue  # it falls due after the span
+            due_ns = calendar.booked_ns(month.end_ns - 1)
+        days[due_ns] += row.amount_pico
     return dict(days)
-
-
-def _due_ns(row: Rated, span: Span, calendar: Calendar) -> int | None:
-    """The day on which `row` falls due; None when that is after `span`."""
-    month = calendar.month(row.day_ns)
-    if row.item is Item.SUBSCRIPTION:
-        return calendar.booked_ns(max(month.start_ns, row.effective_ns, span.start_ns))
-    if row.item is not Item.MINIMUM:
-        return row.day_ns
-    return calendar.booked_ns(month.end_ns - 1) if month.end_ns <= span.end_ns else None
 
 
 def _sum(left: Left) -> int:
@@ -373,10 +369,18 @@ def settled(
         for wallet in own
         for refund in wallet.refunds
     ]
+    used: dict[tuple[CustomerId, int], int] = defaultdict(int)
+    for wallet in own:
+        for use in wallet.uses:
+            used[wallet.customer, month_of(use.day_ns).end_ns] += use.amount_pico
+    uses = [
+        Prepayment(min(at_ns, span.end_ns), customer, f"credit used {customer}", -amount_pico)
+        for (customer, at_ns), amount_pico in used.items()
+    ]
     return msgspec.structs.replace(
         revenue,
         rated=(*revenue.rated, *breakage(own, version)),
-        prepayments=(*purchases, *moves, *refunds, *_uses(own, span)),
+        prepayments=(*purchases, *moves, *refunds, *uses),
     )
 
 
@@ -492,18 +496,6 @@ def days_in_parts(
                 days[day_ns] += pico
         rows += revenue.rated
     return sums
-
-
-def _uses(wallets: Iterable[Wallet], span: Span) -> list[Prepayment]:
-    """Return the credit used, by wallet and calendar month."""
-    used: dict[tuple[CustomerId, int], int] = defaultdict(int)
-    for wallet in wallets:
-        for use in wallet.uses:
-            used[wallet.customer, month_of(use.day_ns).end_ns] += use.amount_pico
-    return [
-        Prepayment(min(at_ns, span.end_ns), customer, f"credit used {customer}", -amount_pico)
-        for (customer, at_ns), amount_pico in used.items()
-    ]
 
 
 def _oldest(credit: Credit) -> tuple[int, str]:

@@ -209,7 +209,12 @@ def accruals(
     calls_pico = _estimated_pico(expected.supplier, lines, span, ground)
     if is_stated:
         here_pico = sum(_costs(billed.charges, span, ground).values()) + (calls_pico or 0)
-        left = _divided(expected, costs, here_pico, billed.issuer, ground)
+        left_pico = _left(parse_pico(expected.method), here_pico)
+        weights = {_key(shape): pico for shape, pico in costs.items() if pico > 0}
+        left = {_plain(billed.issuer, ground.currency): left_pico}
+        if weights:  # divided as the last bill was
+            shapes = {_key(shape): shape for shape in costs}
+            left = {shapes[key]: pico for key, pico in split(left_pico, weights).items()}
         method_text = f"{expected.method} {ground.currency} a month, as stated in books.suppliers"
     else:
         if calls_pico is not None:
@@ -221,8 +226,8 @@ def accruals(
             f"as in the bill for {names}" if is_last else f"average of the bills for {names}"
         )
     for shape, pico in left.items():
-        charge = _accrual(shape, pico, method_text, billed.issuer, expected.department, month)
-        charge = _within(charge, open_part)
+        of_bill = billed.issuer, expected.department, month, open_part
+        charge = _accrual(shape, pico, method_text, *of_bill)
         if charge.amount_pico:
             yield charge
 
@@ -414,18 +419,6 @@ def _left(expected_pico: int, here_pico: int) -> int:
     return left_pico if left_pico * expected_pico > 0 else 0
 
 
-def _divided(
-    expected: Expected, costs: Costs, here_pico: int, issuer: str, ground: Ground
-) -> Costs:
-    """A stated amount, less what is here already, divided as the last bill was."""
-    left_pico = _left(parse_pico(expected.method), here_pico)
-    weights = {_key(shape): pico for shape, pico in costs.items() if pico > 0}
-    if not weights:
-        return {_plain(issuer, ground.currency): left_pico}
-    shapes = {_key(shape): shape for shape in costs}
-    return {shapes[key]: pico for key, pico in split(left_pico, weights).items()}
-
-
 def _lasts(charge: Charge, month: Span) -> bool:
     """Return True if `charge`, of an earlier bill, covers all of `month` too: a year of support."""
     return charge.period_start_ns <= month.start_ns and charge.period_end_ns >= month.end_ns
@@ -487,10 +480,19 @@ def _key(shape: Charge) -> str:
 
 
 def _accrual(
-    shape: Charge, amount_pico: int, how: str, issuer: str, department: str, month: Period
+    shape: Charge,
+    amount_pico: int,
+    how: str,
+    issuer: str,
+    department: str,
+    month: Period,
+    part: Span,
 ) -> Charge:
-    """The charge of one shape of an expected bill."""
+    """The charge of one shape of an expected bill, for a `part` of its month."""
     invoice, line = f"{_INVOICE}{month.name}", _key(shape)
+    if part != month.span:
+        amount_pico = part.part_of(amount_pico, *month.span)
+        line = f"{line}/{part.start_ns}"
     about = f"{shape.description}; " if shape.description else ""
     return msgspec.structs.replace(
         shape,
@@ -499,25 +501,9 @@ def _accrual(
         invoice=invoice,
         line=line,
         description=f"{about}accrued, no bill yet: {how}",
-        period_start_ns=month.start_ns,
-        period_end_ns=month.end_ns,
+        period_start_ns=part.start_ns,
+        period_end_ns=part.end_ns,
         amount_pico=amount_pico,
         department=shape.department or department or None,
         other=(*shape.other, (_HOW, how)),
-    )
-
-
-def _within(charge: Charge, part: Span) -> Charge:
-    """The part of an accrual for a `part` of its month; all of it where that is the month."""
-    month = Span(charge.period_start_ns, charge.period_end_ns)
-    if part == month:
-        return charge
-    line = f"{charge.line}/{part.start_ns}"
-    return msgspec.structs.replace(
-        charge,
-        id=charge_id(charge.issuer, charge.invoice, line),
-        line=line,
-        period_start_ns=part.start_ns,
-        period_end_ns=part.end_ns,
-        amount_pico=part.part_of(charge.amount_pico, *month),
     )

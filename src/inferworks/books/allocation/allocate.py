@@ -230,8 +230,19 @@ class Division:
             case DriverKind.PROVIDER_TOKENS:
                 sale = sale_of(charge, self.drivers.billing)
                 self._divide_by(self.drivers.provider_tokens(sale, span), "tokens")
+            case DriverKind.REPAIR_TIME if charge.resource_type == STAFF_ON_ACTIVITY:
+                minutes = charge.quantity or "0"
+                worked, unit = int(Decimal(minutes) * 60 * NS_PER_SECOND), "ns"
+                if minutes.isdigit():
+                    worked, unit = int(minutes), "minutes"
+                known = resource in set(Purpose)
+                leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
+                grouped = self._grouped({leaf: worked})
+                [key] = grouped.targets
+                self._portion("activity", grouped, key, "activity", unit, self.amount)
             case DriverKind.REPAIR_TIME:
-                self._divide_repair(resource)
+                work = self.drivers.node_work(resource, span, self.pool.method, self._path_of)
+                self._divide_by(work, "node_ns")
             case DriverKind.UNUSED:
                 self._keep_whole((d.UNUSED, d.Unused.COMMITMENT.value))
             case DriverKind.DEPARTMENT | DriverKind.NONE:
@@ -279,21 +290,6 @@ class Division:
                     chip=place.chip or None,
                 )
                 self._unused.append(_Unused(stage, target, duration_ns, parts[state.value,]))
-
-    def _divide_repair(self, resource: str) -> None:
-        if self.charge.resource_type == STAFF_ON_ACTIVITY:
-            minutes = self.charge.quantity or "0"
-            worked, unit = int(Decimal(minutes) * 60 * NS_PER_SECOND), "ns"
-            if minutes.isdigit():
-                worked, unit = int(minutes), "minutes"
-            known = resource in set(Purpose)
-            leaf = (d.PURPOSE, resource) if known else (d.UNALLOCATED,)
-            grouped = self._grouped({leaf: worked})
-            [key] = grouped.targets
-            self._portion("activity", grouped, key, "activity", unit, self.amount)
-        else:
-            work = self.drivers.node_work(resource, self.span, self.pool.method, self._path_of)
-            self._divide_by(work, "node_ns")
 
     def _place_unused(self, node: str) -> None:
         """Allocate unused capacity to its bearers by the pool's idle method; without any, to nobody."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from itertools import product
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from inferworks.accounts.directory import ALONE, Directory
@@ -241,8 +242,14 @@ class Drivers:
             if method in (Method.STEP_SHARE, Method.SHAPLEY):
                 shares = self._shares_by_step(replica, node, span, method)
                 method = method if shares else Method.WEIGHTED
-            if not shares:
-                weights = self._token_weights(replica, span, flat=method is Method.FLAT)
+            if not shares:  # methods M0 and M1: by the tokens of its legs, weighted
+                tokens: Shares = defaultdict(int)
+                timeline = self._legs.get(replica)
+                for served in timeline.meeting(span) if timeline else ():
+                    model = self._weights_of(served.call_id, served.leg.started_ns)
+                    own = (1, 1) if method is Method.FLAT else (model.input, model.output)
+                    _add_tokens(tokens, served, span, input_weight=own[0], output_weight=own[1])
+                weights = _positive(tokens)
                 if weights and active_ns:
                     shares = _positive(split_down(active_ns, weights, path_of))
             unexplained_ns = active_ns - sum(shares.values())
@@ -287,24 +294,18 @@ class Drivers:
 
         The demand of that hour is what the fleet was sized for.
         """
-        busiest = max(
-            span.hours(), key=lambda hour: (self._busy_ns(hour), -hour.start_ns), default=span
-        )
+        busy_ns = dict.fromkeys(span.hours(), 0)
+        for hour, node in product(busy_ns, self.nodes):
+            for replica in self._replicas(node, hour):
+                busy_ns[hour] += self.states(replica, node, hour).get(State.ACTIVE, 0)
+            for leaf, used_ns in self.occupants(node, hour).items():
+                busy_ns[hour] += used_ns if leaf[0] == ACTIVITY else 0
+        busiest = max(busy_ns, key=lambda hour: (busy_ns[hour], -hour.start_ns), default=span)
         shares: Shares = defaultdict(int)
         for node in sorted(self.nodes):
             for leaf, work_ns in self.node_work(node, busiest, method, path_of).items():
                 shares[leaf] += work_ns
         return dict(shares)
-
-    def _busy_ns(self, span: Span) -> int:
-        """Nanoseconds of work on all nodes in `span`."""
-        busy_ns = 0
-        for node in self.nodes:
-            for replica in self._replicas(node, span):
-                busy_ns += self.states(replica, node, span).get(State.ACTIVE, 0)
-            for leaf, used_ns in self.occupants(node, span).items():
-                busy_ns += used_ns if leaf[0] == ACTIVITY else 0
-        return busy_ns
 
     def stored(self, bucket: str, span: Span) -> Shares:
         """Byte-seconds held in `bucket` in `span`, by activity."""
@@ -402,18 +403,6 @@ class Drivers:
             model, when_ns = (usage.model, usage.opened_ns) if usage else (ANY_MODEL, at_ns)
             self._weights[call_id] = self._catalog.weights(model, when_ns)
         return self._weights[call_id]
-
-    def _token_weights(self, replica: ReplicaId, span: Span, *, flat: bool) -> Shares:
-        """Methods M0 and M1: the tokens of the legs that `replica` served in `span`, weighted."""
-        shares: Shares = defaultdict(int)
-        timeline = self._legs.get(replica)
-        for served in timeline.meeting(span) if timeline else ():
-            model = self._weights_of(served.call_id, served.leg.started_ns)
-            input_weight, output_weight = (1, 1) if flat else (model.input, model.output)
-            _add_tokens(
-                shares, served, span, input_weight=input_weight, output_weight=output_weight
-            )
-        return _positive(shares)
 
     def _replicas(self, node: str, span: Span) -> list[ReplicaId]:
         """The replicas on `node` in `span`, by name."""

@@ -250,8 +250,17 @@ class _Tree:
         whole_pico = sum(piece.amount_pico for piece in pieces) + hidden.amount_pico
         if depth <= 0 or not pieces:
             return Node(label, whole_pico, bill)
-        if not levels:
-            return self._split_node(label, pieces)
+        if not levels:  # one split: its ratios from the top, and the calls behind it
+            first, amounts = pieces[0], defaultdict[Leaf, int](int)
+            for piece in pieces:
+                behind = {} if piece.leaf is None else {piece.leaf: piece.amount_pico}
+                for leaf, amount_pico in (behind or piece.portion.by_leaf()).items():
+                    amounts[leaf] += amount_pico
+            drivers = self._computation.drivers
+            calls = tuple(Node(leaf_text(leaf, drivers), pico) for leaf, pico in amounts.items())
+            whole_pico = sum(piece.amount_pico for piece in pieces)
+            way_down = ratios(first.item, first.portion)
+            return bounded(Node(label, whole_pico, ratios=way_down, parts=calls), self._bounds)
         grouped: dict[str, list[Piece]] = defaultdict(list)
         for piece in pieces:
             grouped[levels[0].of(piece)].append(piece)
@@ -261,21 +270,6 @@ class _Tree:
         ]
         here = hidden if levels[0] is Level.CHARGE else NOTHING_UNSEEN
         return bounded(Node(label, whole_pico, bill, parts=tuple(parts)), self._bounds, here)
-
-    def _split_node(self, label: str, pieces: Sequence[Piece]) -> Node:
-        """Return the node of one split: its ratios from the top, and the calls behind it."""
-        drivers, first = self._computation.drivers, pieces[0]
-        amounts: dict[Leaf, int] = defaultdict(int)
-        for piece in pieces:
-            behind = (
-                piece.portion.by_leaf() if piece.leaf is None else {piece.leaf: piece.amount_pico}
-            )
-            for leaf, amount_pico in behind.items():
-                amounts[leaf] += amount_pico
-        parts = [Node(leaf_text(leaf, drivers), pico) for leaf, pico in amounts.items()]
-        whole_pico = sum(piece.amount_pico for piece in pieces)
-        way = ratios(first.item, first.portion)
-        return bounded(Node(label, whole_pico, ratios=way, parts=tuple(parts)), self._bounds)
 
     def _priced_node(self, name: str, shares: Sequence[_Share]) -> Node:
         """The node of what was priced alike, and its calls; a row without calls stays whole."""

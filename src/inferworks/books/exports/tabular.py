@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from functools import partial
 from itertools import islice
@@ -91,23 +91,19 @@ def _write_parquet(table: Table, sink: BinaryIO) -> None:
         remaining = iter(table.rows)
         while rows := list(islice(remaining, _BATCH)):
             columns = zip(*rows, strict=True)
-            arrays = [
-                pa.array([_plain(value, column.kind) for value in values], type_)
-                for values, column, type_ in zip(columns, table.columns, types, strict=True)
-            ]
+            arrays: list[pa.Array] = []
+            for values, column, type_ in zip(columns, table.columns, types, strict=True):
+                make = _CELLS.get(column.kind)
+                cells: Sequence[Any] = values
+                if make is not None:
+                    cells = [make(one) if isinstance(one, int) else one for one in values]
+                arrays.append(pa.array(cells, type_))
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _plain(value: Value, kind: Kind) -> Any:
-    """`value` as what Arrow makes a cell of."""
-    if not isinstance(value, int):
-        return value
-    match kind:
-        case Kind.DECIMAL:
-            return Decimal(value).scaleb(-12, _EXACT)
-        case Kind.WHOLE:
-            return Decimal(value)
-        case Kind.SECOND:
-            return value // 1_000_000
-        case _:
-            return value
+_CELLS: Mapping[Kind, Callable[[int], Any]] = {
+    Kind.DECIMAL: lambda pico: Decimal(pico).scaleb(-12, _EXACT),
+    Kind.WHOLE: Decimal,
+    Kind.SECOND: lambda at_ns: at_ns // 1_000_000,
+}
+"""Makes of a number what Arrow makes a cell of, where it is another."""

@@ -57,7 +57,21 @@ def waterfall(bars: Sequence[Bar], currency: str) -> str:
     placed = place(bars)
     levels = [level for item in placed for level in (item.from_pico, item.to_pico)]
     lowest, highest = min(levels, default=0), max(levels, default=0)
-    rows = "".join(_row(item, lowest, max(1, highest - lowest)) for item in placed)
+    whole, rows = max(1, highest - lowest), ""
+    for item in placed:
+        bar = item.bar
+        if bar.kind is Kind.HEADING:
+            rows += f'<tr class="heading"><th colspan="3">{html_text(bar.label)}</th></tr>'
+            continue
+        reached = bar.kind is not Kind.CHANGE
+        tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
+        note = f'<span class="note">{html_text(bar.note)}</span>' if bar.note else ""
+        rows += (
+            f'<tr class="{"sum" if reached else "part"}">'
+            f'<th scope="row">{html_text(bar.label)}{note}</th>'
+            f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown_amount(bar.pico)}</span>'
+            f'</td><td class="bar">{_svg(item, lowest, whole)}</td></tr>'
+        )
     noted = " noted" if any(bar.note for bar in bars) else ""
     return (
         f'<table class="bars bridge{noted}"><thead><tr><th scope="col"></th>'
@@ -76,15 +90,11 @@ def place(bars: Iterable[Bar]) -> list[Placed]:
     return placed
 
 
-def _row(item: Placed, lowest: int, whole: int) -> str:
+def _svg(item: Placed, lowest: int, whole: int) -> str:
+    """The bar of one row; a line marks zero, ticks where it came from and where it leads."""
     bar = item.bar
-    if bar.kind is Kind.HEADING:
-        return f'<tr class="heading"><th colspan="3">{html_text(bar.label)}</th></tr>'
-    reached = bar.kind is not Kind.CHANGE
-    tells = f' class="{_sign(bar.pico)}"' if reached and bar.pico and not bar.colour else ""
-    note = f'<span class="note">{html_text(bar.note)}</span>' if bar.note else ""
     came, leads = (_x(level, lowest, whole) for level in (item.from_pico, item.to_pico))
-    marks = [_line(leads, 8.5, 10.0)]  # where it leads, zero, and where it came from
+    marks = [_line(leads, 8.5, 10.0)]
     if lowest <= 0 <= lowest + whole:
         marks.append(_line(_x(0, lowest, whole), 0.0, 10.0))
     if bar.kind is not Kind.REACHED:
@@ -98,11 +108,9 @@ def _row(item: Placed, lowest: int, whole: int) -> str:
         )
     )
     return (
-        f'<tr class="{"sum" if reached else "part"}"><th scope="row">{html_text(bar.label)}{note}</th>'
-        f'<td class="n"><span{tells} title="{format_pico(bar.pico)}">{shown_amount(bar.pico)}</span></td>'
-        '<td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
+        '<svg viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
         f'aria-label="{html_text(f"{bar.label}: {shown_amount(bar.pico)}")}">'
-        f"{''.join(marks)}{shape}</svg></td></tr>"
+        f"{''.join(marks)}{shape}</svg>"
     )
 
 

@@ -89,7 +89,18 @@ def checklist(
     others that no invoice is for are left out.
     """
     by_invoice, by_month = _totals(charges)
-    checks = [_check(invoice, by_invoice, by_month) for invoice in invoices]
+    checks: list[Check] = []
+    for invoice in invoices:
+        what, total = invoice.invoice or invoice.month, Decimal(invoice.total)
+        sums = by_invoice if invoice.invoice else by_month
+        billed, finding = sums.get((invoice.issuer, what, invoice.currency)), Finding.NO_BILL
+        if billed is not None:
+            exponent = total.as_tuple().exponent
+            places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
+            either_way = (ROUND_HALF_EVEN, ROUND_HALF_UP)
+            agrees = any(billed.quantize(places, half, _WIDE) == total for half in either_way)
+            finding = Finding.AGREES if agrees else Finding.DIFFERS
+        checks.append(Check(invoice.issuer, what, invoice.currency, billed, total, finding))
     numbered = {issuer for issuer, number, *_ in invoices if number}
     monthly = {(bill.issuer, bill.month, bill.currency) for bill in invoices if bill.month}
     if invoices:
@@ -152,19 +163,3 @@ def _totals(charges: Iterable[Charge]) -> tuple[Totals, Totals]:
             place = issuer, key, billed.currency
             sums[place] = EXACT.add(sums[place], amount)
     return by_invoice, by_month
-
-
-def _check(invoice: Invoice, by_invoice: Totals, by_month: Totals) -> Check:
-    invoice_or_month = invoice.invoice or invoice.month
-    sums = by_invoice if invoice.invoice else by_month
-    billed = sums.get((invoice.issuer, invoice_or_month, invoice.currency))
-    total = Decimal(invoice.total)
-    if billed is None:
-        finding = Finding.NO_BILL
-    else:
-        exponent = total.as_tuple().exponent
-        places = Decimal((0, (1,), exponent if isinstance(exponent, int) else 0))
-        either_way = (ROUND_HALF_EVEN, ROUND_HALF_UP)
-        agrees = any(billed.quantize(places, half, _WIDE) == total for half in either_way)
-        finding = Finding.AGREES if agrees else Finding.DIFFERS
-    return Check(invoice.issuer, invoice_or_month, invoice.currency, billed, total, finding)

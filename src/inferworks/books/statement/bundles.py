@@ -252,12 +252,21 @@ class Bundler:
         nodes, buckets = self._things
         amount, effective, thing = line.amount_pico, line.effective_pico, line.resource_id
         sign = 0 if not amount else -1 if amount < 0 else 1
+        tax: str | None = None
+        if line.charge_category == TAX:  # one that does not come back is a cost like any other
+            words = line.description, *self._sale_pairs(line.other)
+            if words not in self._taxes:
+                if len(self._taxes) > _MOST_KNOWN:
+                    self._taxes.clear()
+                found = recoverable(_decode(body), self._rules.recoverable_taxes)
+                self._taxes[words] = None if found is None else found.name
+            tax = self._taxes[words]
         alike = (
             line.issuer, line.provider, line.service_category, line.service_name,
             line.resource_type, line.natural_class, line.charge_category, line.charge_class,
             line.currency, line.department, line.file in NO_BILLS, sign,
             None if effective is None else _sign(effective), thing in nodes, thing in buckets,
-            self._tax(line, body) if line.charge_category == TAX else None,
+            tax,
             *self._kept_pairs(line.other),
         )  # fmt: skip
         if alike not in self._sorts:
@@ -295,16 +304,6 @@ class Bundler:
                 return _Distinction.TIME_AND_THING
             case _:
                 return _Distinction.NOTHING
-
-    def _tax(self, line: Glance, body: bytes) -> str | None:
-        """The tax that comes back which `line` is; one that does not is a cost like any other."""
-        words = line.description, *self._sale_pairs(line.other)
-        if words not in self._taxes:
-            if len(self._taxes) > _MOST_KNOWN:
-                self._taxes.clear()
-            tax = recoverable(_decode(body), self._rules.recoverable_taxes)
-            self._taxes[words] = None if tax is None else tax.name
-        return self._taxes[words]
 
     def _sale(self, sort: _Sort, line: Glance, body: bytes) -> object:
         """Return the sale that `line` states in any words, with the model as written where that counts."""

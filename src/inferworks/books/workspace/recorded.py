@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,7 +39,6 @@ from inferworks.meter.archive.manifest import Segment
 from inferworks.meter.archive.reader import LakeReader, joined, segments_of
 from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.reader import JournalReader
-from inferworks.meter.record import Quarantined
 from inferworks.meter.usage import Usage
 
 
@@ -139,7 +138,15 @@ class RecordedSource:
             found[f"bill of {supplier} for {month}"] = _NOT_BILLED
         if self._folder.journal.exists():
             with JournalReader(self._folder.journal) as reader:
-                found.update(_refused_facts(reader.quarantined(), span))
+                for fact in reader.quarantined():
+                    said = None  # one that tells no time may belong to any period
+                    with suppress(msgspec.DecodeError, UnicodeEncodeError):
+                        said = msgspec.json.decode(fact.body.encode(), type=_Timed)
+                    if (
+                        said is None
+                        or span.meet(said.start_ns, max(said.end_ns, said.start_ns + 1)).length_ns
+                    ):
+                        found[f"{fact.source} {fact.key}"] = fact.reason
         return found
 
     def withdrawn_plans(self) -> list[PricePlan]:
@@ -202,16 +209,6 @@ _NOT_BILLED = (
     "expected (books.suppliers), and nothing is known to accrue it from; import it, or say in "
     "books.suppliers what it comes to or, with until, that no more will come"
 )
-
-
-def _refused_facts(quarantined: Iterable[Quarantined], span: Span) -> Iterator[tuple[str, str]]:
-    """Yield (name, reason) of refused facts; those without a time may belong to any period."""
-    for one in quarantined:
-        said = None
-        with suppress(msgspec.DecodeError, UnicodeEncodeError):
-            said = msgspec.json.decode(one.body.encode(), type=_Timed)
-        if said is None or span.meet(said.start_ns, max(said.end_ns, said.start_ns + 1)).length_ns:
-            yield f"{one.source} {one.key}", one.reason
 
 
 class _Timed(msgspec.Struct):

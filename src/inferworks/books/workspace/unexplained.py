@@ -60,13 +60,13 @@ class Unexplained:
                 continue
             bills, currency = charges_of(self._settings, span)
             booked = estimated(self._folder, bills, usages, self._rules, span, currency).booked
-            lines = [
-                bill
-                for bill in bills
-                if bill.file_sha256 in self._files
-                and span.holds(bill.period_start_ns)
-                and self._is_unexplained(bill)
-            ]
+            lines: list[Charge] = []
+            for bill in bills:
+                if bill.file_sha256 in self._files and span.holds(bill.period_start_ns):
+                    sort = sort_of(bill)
+                    found = self._sorts.get(sort)
+                    if self._look_up(sort, bill) if found is None else found:
+                        lines.append(bill)
             unexplained = {
                 line.id
                 for line in lines
@@ -74,11 +74,6 @@ class Unexplained:
             }
             notes += open_questions([*lines, *booked], unexplained, self._billing)
         return notes
-
-    def _is_unexplained(self, charge: Charge) -> bool:
-        sort = sort_of(charge)
-        found = self._sorts.get(sort)
-        return self._look_up(sort, charge) if found is None else found
 
     def _look_up(self, sort: Sort, charge: Charge) -> bool:
         """Return True if `charge` is unexplained, and so all lines of its sort."""

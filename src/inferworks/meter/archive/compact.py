@@ -25,7 +25,7 @@ and one late row would make a month be read).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -45,7 +45,6 @@ from inferworks.meter.archive.manifest import (
 from inferworks.meter.archive.schema import (
     DAY_NS,
     LAKE_TABLES,
-    LakeTable,
     batch_of,
     records_of,
 )
@@ -169,8 +168,16 @@ def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:
     """Put a segment with the rows of `group` and its sums into `lake`, unnamed as yet."""
     table, first = LAKE_TABLES[group.table], group.segments[0]
     order = ("opened_ns", "call_id") if table.name == "usage" else table.key
-    rows = pa.concat_tables(_rows(lake, table, group.segments))
-    rows = rows.sort_by([(name, "ascending") for name in order])
+    tables: list[pa.Table] = []
+    for one in group.segments:
+        file = read_segment(lake, one)
+        if file.schema_arrow.equals(table.schema):
+            tables.append(file.read())
+            continue
+        batches = file.iter_batches(ROW_GROUP_ROWS)  # of a former version
+        records = (list(records_of(table, batch)) for batch in batches)
+        tables += (pa.Table.from_batches([batch_of(table, facts)]) for facts in records)
+    rows = pa.concat_tables(tables).sort_by([(name, "ascending") for name in order])
     groups = (
         rows.slice(begin, ROW_GROUP_ROWS) for begin in range(0, rows.num_rows, ROW_GROUP_ROWS)
     )
@@ -187,17 +194,6 @@ def _merged(lake: LakeStore, group: Group) -> tuple[Segment, list[Sums]]:
             "look for what is wrong with: inferworks lake verify"
         )
     return segment, put_sums(lake, segment, read_segment(lake, segment))
-
-
-def _rows(lake: LakeStore, table: LakeTable, segments: Sequence[Segment]) -> Iterator[pa.Table]:
-    """The rows of `segments`, with the columns of `table`."""
-    for segment in segments:
-        file = read_segment(lake, segment)
-        if file.schema_arrow.equals(table.schema):
-            yield file.read()
-            continue
-        for batch in file.iter_batches(ROW_GROUP_ROWS):  # of a former version
-            yield pa.Table.from_batches([batch_of(table, list(records_of(table, batch)))])
 
 
 def _commit(

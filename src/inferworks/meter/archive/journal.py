@@ -268,8 +268,11 @@ class UnsealedReader(JournalReader):
         """The number of rows that were not sealed, by table."""
         counts = {name: self.counts()[name] for name in _TABLES}
         if self.seals().journal:
-            counts["activity"] -= self._count("sealed_activity")
-            counts["usage"] -= self._count("sealed_usage")
+            for name in ("activity", "usage"):
+                with reading(self._path):
+                    query = f"SELECT count(*) FROM sealed_{name}"
+                    [sealed] = self._database.execute(query).fetchone()
+                counts[name] -= int(sealed)
         return counts
 
 

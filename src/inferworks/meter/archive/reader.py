@@ -112,7 +112,17 @@ class LakeReader:
         for one in manifest.sums:
             if one.of in sums:
                 sums[one.of] += (one,)
-        return Snapshot(segments, sums, self._without(unsealed, between))
+        keys: dict[str, set[Key]] = {name: set() for name in LAKE_TABLES}
+        for segment in between:  # its rows are in the lake already
+            keys[segment.table].update(keys_of(self._lake, segment))
+        unsealed = Facts(
+            usages=_less(unsealed.usages, LAKE_TABLES["usage"], keys),
+            steps=_less(unsealed.steps, LAKE_TABLES["step"], keys),
+            capacity=_less(unsealed.capacity, LAKE_TABLES["capacity"], keys),
+            activities=_less(unsealed.activities, LAKE_TABLES["activity"], keys),
+            retracted=unsealed.retracted,
+        )
+        return Snapshot(segments, sums, unsealed)
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Return the facts of the interval `[start_ns, end_ns)`, archived or not, as `JournalReader.facts`.
@@ -174,19 +184,6 @@ class LakeReader:
         if not self._journal.exists():
             return nullcontext(None)
         return UnsealedReader(self._journal)
-
-    def _without(self, unsealed: Facts, between: Iterable[Segment]) -> Facts:
-        """`unsealed` less the rows that are in the segments `between` journal and lake."""
-        keys: dict[str, set[Key]] = {name: set() for name in LAKE_TABLES}
-        for segment in between:
-            keys[segment.table].update(keys_of(self._lake, segment))
-        return Facts(
-            usages=_less(unsealed.usages, LAKE_TABLES["usage"], keys),
-            steps=_less(unsealed.steps, LAKE_TABLES["step"], keys),
-            capacity=_less(unsealed.capacity, LAKE_TABLES["capacity"], keys),
-            activities=_less(unsealed.activities, LAKE_TABLES["activity"], keys),
-            retracted=unsealed.retracted,
-        )
 
     def _sealed(self, segment: Segment, start_ns: int, end_ns: int) -> Iterator[Fact]:
         """The facts of the interval in `segment`."""

@@ -238,17 +238,16 @@ def missing(field: pa.Field) -> int | str:
 
 def is_version_of(table: LakeTable, schema: pa.Schema) -> bool:
     """Return whether `schema` is that of `table`, or was: the same but for columns added at the end."""
-    return len(schema) <= len(table.schema) and all(
-        field.name == known.name and _is_version(field.type, known.type)
-        for field, known in zip(schema, table.schema, strict=False)
-    )
-
-
-def _is_version(type_: pa.DataType, known: pa.DataType) -> bool:
-    if not (pa.types.is_list(type_) and pa.types.is_list(known)):
-        return bool(type_.equals(known))
-    fields, known_fields = list(type_.value_type), list(known.value_type)
-    return fields == known_fields[: len(fields)]
+    if len(schema) > len(table.schema):
+        return False
+    for field, known in zip(schema, table.schema, strict=False):
+        is_same = field.type.equals(known.type)
+        if pa.types.is_list(field.type) and pa.types.is_list(known.type):
+            elements, known_elements = list(field.type.value_type), list(known.type.value_type)
+            is_same = elements == known_elements[: len(elements)]
+        if field.name != known.name or not is_same:
+            return False
+    return True
 
 
 def spans_of(table: LakeTable, batch: pa.RecordBatch | pa.Table) -> tuple[pa.Array, pa.Array]:

@@ -336,18 +336,19 @@ def written_segment(
 
 
 def _groups(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.Table]:
-    """`facts` as columns, a row group at a time."""
-    while batches := list(_batches(table, islice(facts, ROW_GROUP_ROWS))):
-        yield pa.Table.from_batches(batches)
+    """`facts` as columns, a row group at a time.
 
-
-def _batches(table: LakeTable, facts: Iterator[Fact]) -> Iterator[pa.RecordBatch]:
-    """`facts` as columns, a few at a time.
-
-    So the objects die young, and no long collection of garbage holds up the calls of this process.
+    A few at a time become columns, so the objects die young, and no long collection of garbage holds up the
+    calls of this process.
     """
+    batches: list[pa.RecordBatch] = []
     while some := list(islice(facts, _BATCH_ROWS)):
-        yield batch_of(table, some)
+        batches.append(batch_of(table, some))
+        if len(batches) == ROW_GROUP_ROWS // _BATCH_ROWS:
+            yield pa.Table.from_batches(batches)
+            batches = []
+    if batches:
+        yield pa.Table.from_batches(batches)
 
 
 def key_at(table: LakeTable, batch: pa.RecordBatch | pa.Table, place: int) -> Key:

@@ -77,8 +77,24 @@ class MemoryStore:
         self._check()
         with self._turn:
             tables = {type_: dict(rows) for type_, rows in self._tables.items()}
-            for record in records:
-                _insert(tables, record)
+            for record in records:  # kept as its table's verb says when the key is taken
+                table, rows = TABLES[type(record)], tables[type(record)]
+                try:
+                    values = table.to_row(record)
+                    # a database takes no number over 64 bits, and only text that is Unicode
+                    for value in values:
+                        if isinstance(value, int):
+                            value.to_bytes(8, signed=True)
+                        elif isinstance(value, str):
+                            value.encode()
+                except (OverflowError, UnicodeError) as error:
+                    raise RecordError(f"a record was refused: {error}") from error
+                row = dict(zip(table.names, values, strict=True))
+                key = tuple(row[name] for name in table.key.split(", "))
+                if key in rows and table.verb == "INSERT":
+                    raise RecordError(f"a record was refused: {table.name} {key} is there already")
+                if key not in rows or table.verb == "INSERT OR REPLACE":
+                    rows[key] = record
             self._tables = tables
 
 
@@ -188,29 +204,6 @@ class MemoryReads:
 
     def _all(self, type_: type[R]) -> Iterator[R]:
         return (record for record in self._tables[type_].values() if isinstance(record, type_))
-
-
-def _insert(tables: _Tables, record: Record) -> None:
-    """Keep `record` as its table's verb says when the key is taken."""
-    table = TABLES[type(record)]
-    try:
-        values = table.to_row(record)
-        for (
-            value
-        ) in values:  # a database takes no number over 64 bits and only text that is Unicode
-            if isinstance(value, int):
-                value.to_bytes(8, signed=True)
-            elif isinstance(value, str):
-                value.encode()
-    except (OverflowError, UnicodeError) as error:
-        raise RecordError(f"a record was refused: {error}") from error
-    row = dict(zip(table.names, values, strict=True))
-    key = tuple(row[name] for name in table.key.split(", "))
-    rows = tables[type(record)]
-    if key in rows and table.verb == "INSERT":
-        raise RecordError(f"a record was refused: {table.name} {key} is there already")
-    if key not in rows or table.verb == "INSERT OR REPLACE":
-        rows[key] = record
 
 
 def _overlaps(start_ns: int, end_ns: int, from_ns: int, until_ns: int) -> bool:
