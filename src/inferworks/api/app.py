@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 from inferworks.api.admission import authenticate
 from inferworks.api.coded import CODED, check_coding
 from inferworks.api.context import AppContext, Endpoint
-from inferworks.api.cors import Cors
 from inferworks.api.errors import answer_error, as_call_error, identify, refused, style_of
 from inferworks.api.events import events
 from inferworks.api.health import health, livez, readyz
@@ -112,15 +110,22 @@ def app(context: AppContext) -> Handler:
 
     async def handle(exchange: Exchange) -> None:
         try:
-            if cors is not None and await _is_preflight(exchange, cors):
-                return
+            if cors is not None:  # the answer says whether its page may see it
+                headers = exchange.headers
+                exchange.extra_headers = cors.allowing(headers)
+                allowed = cors.preflight(headers) if exchange.method == "OPTIONS" else None
+                if allowed is not None:
+                    await exchange.respond(200, b"", b"text/plain", allowed)
+                    return
             method, path = exchange.method, exchange.path
             endpoint = _CALLS.get((method, path)) or _endpoint(method, path)
             await endpoint(exchange, context)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets an answer
-            if not _is_expected(error):
+            # others are reported elsewhere: to the caller, or by the journal once
+            is_expected = isinstance(error, CallError | UpstreamError | JournalError)
+            if not is_expected or isinstance(error, RecordError):
                 _log.exception("%s %s failed", exchange.method, exchange.path)
             call_error, style = as_call_error(error), style_of(exchange)
             is_in_doubt = isinstance(error, JournalError | DamagedError)
@@ -136,18 +141,6 @@ def app(context: AppContext) -> Handler:
     return handle
 
 
-async def _is_preflight(exchange: Exchange, cors: Cors) -> bool:
-    """Have the answer say whether its page may see it. True when no more is asked, and it is answered."""
-    exchange.extra_headers = cors.allowing(exchange.headers)
-    if exchange.method != "OPTIONS":
-        return False
-    allowed = cors.preflight(exchange.headers)
-    if allowed is None:
-        return False
-    await exchange.respond(200, b"", b"text/plain", allowed)
-    return True
-
-
 def _refused(
     context: AppContext, request: RequestHead | Exchange, error: CallError, request_id: str
 ) -> None:
@@ -158,13 +151,6 @@ def _refused(
             at_ns, request.method, request.path, status, error.code, request_id=request_id
         )
         context.on_refused(refused_request)
-
-
-def _is_expected(error: Exception) -> bool:
-    """Return True when the error is reported elsewhere: to the caller, or by the journal once."""
-    if isinstance(error, JournalError):
-        return not isinstance(error, RecordError)
-    return isinstance(error, CallError | UpstreamError)
 
 
 def admit(context: AppContext) -> Admit:
@@ -198,7 +184,9 @@ def _endpoint(method: str, path: str) -> Endpoint:
     """Return the endpoint of `method` on `path`; CallError 404 or 405 when there is none."""
     methods = ROUTES.get(path) or _PAGES.get(path)
     if methods is None or (path.endswith("/") and path != HOME):
-        methods = _below(path)
+        # the methods of the route that stands for all below it
+        above = (one for one in ROUTES if one.endswith("/") and path.startswith(one))
+        methods = next((ROUTES[one] for one in above if path != one), {})
     endpoint = methods.get(method)
     if endpoint is not None:
         return endpoint
@@ -236,9 +224,3 @@ def _hint(path: str) -> str:
     if meant is not None:
         return f"; did you mean {meant}? Look at the base URL."
     return f"; the API begins at /v1, see {REFERENCE}." if path in {"/v1", "/v1/"} else ""
-
-
-def _below(path: str) -> Mapping[str, Endpoint]:
-    """The methods of the route above `path` that stands for all below it; none when there is no such."""
-    above = (route for route in ROUTES if route.endswith("/") and path.startswith(route))
-    return next((ROUTES[route] for route in above if path != route), {})

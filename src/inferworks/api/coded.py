@@ -9,7 +9,7 @@ it is large.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Final
 
@@ -45,7 +45,13 @@ async def decode_body(exchange: Exchange) -> None:
     pieces = decoded(exchange.body, coding)
     is_small = len(exchange.body) <= FREE_BYTES
     try:
-        while piece := await _next(pieces, here=is_small and whole.tell() < PIECE_BYTES):
+        while True:
+            if is_small and whole.tell() < PIECE_BYTES:
+                piece = next(pieces, b"")
+            else:
+                piece = await aside(next, pieces, b"")
+            if not piece:
+                break
             whole.write(piece)
             if whole.tell() > exchange.most_body_bytes:
                 most = exchange.most_body_bytes
@@ -62,8 +68,3 @@ async def decode_body(exchange: Exchange) -> None:
     except BaseException:
         held.release()
         raise
-
-
-async def _next(pieces: Iterator[bytes], *, here: bool) -> bytes:
-    """The next piece; empty when there is none. Made beside the event loop unless `here`."""
-    return next(pieces, b"") if here else await aside(next, pieces, b"")

@@ -35,7 +35,6 @@ from inferworks.cloud.bodies.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, 
 from inferworks.cloud.bodies.bounds import excess
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
-from inferworks.ids import CustomerId
 from inferworks.meter.activity import Received, record_reported, retract
 from inferworks.meter.capacity import Activity
 from inferworks.meter.events import (
@@ -126,7 +125,13 @@ def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext
             why = f"it began more than {days} days ago (meter.report_days); import it from a file"
             raise _refusal(event, why)
         reports.append(report)
-    _check_customers(reports, context.keyring.customers)
+    customers = {report.customer for report in reports if report.customer}
+    unknown = sorted(customers - context.keyring.customers)
+    if unknown:
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        names = ", ".join(map(repr, unknown[:_NAMED]))
+        raise CallError(400, f"There is no customer {names}{more}. Customers are made with: "
+                        "inferworks customers create", code="unknown_customer")  # fmt: skip
     return reports
 
 
@@ -153,9 +158,16 @@ def _decode(exchange: Exchange) -> list[tuple[str, Event]]:
     body = exchange.body
     if len(body) > LARGE_BYTES and (too_much := excess(body)) is not None:
         raise CallError(400, f"Your request has {too_much}.", code="too_many_values")
-    if _BINARY in exchange.headers:
-        return [("", _binary(exchange))]
     try:
+        if _BINARY in exchange.headers:
+            # the attributes stand in headers, percent-encoded (CloudEvents HTTP binding, 3.1)
+            attributes: dict[str, Any] = {
+                name: unquote(exchange.headers[header].decode("latin-1"))
+                for name in ("specversion", "id", "source", "type")
+                if (header := f"ce-{name}".encode()) in exchange.headers
+            }
+            event = msgspec.convert({**attributes, "data": msgspec.Raw(body)}, Event)
+            return [("", event)]
         if body.lstrip()[:1] != b"[":
             return [(".data", _decode_one(body))]
         return [(f"[{n}].data", event) for n, event in enumerate(_decode_many(body))]
@@ -163,19 +175,6 @@ def _decode(exchange: Exchange) -> list[tuple[str, Event]]:
         raise invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json() from error
-
-
-def _binary(exchange: Exchange) -> Event:
-    """The event whose attributes stand in headers, percent-encoded (CloudEvents HTTP binding, 3.1)."""
-    attributes: dict[str, Any] = {
-        name: unquote(exchange.headers[header].decode("latin-1"))
-        for name in ("specversion", "id", "source", "type")
-        if (header := f"ce-{name}".encode()) in exchange.headers
-    }
-    try:
-        return msgspec.convert({**attributes, "data": msgspec.Raw(exchange.body)}, Event)
-    except msgspec.ValidationError as error:
-        raise invalid(str(error)) from error
 
 
 def _report(event: Event, place: str, key: Key) -> Reported:
@@ -198,16 +197,14 @@ def _data(event: Event, place: str, decode: Callable[[msgspec.Raw], Data]) -> Da
     try:
         return decode(event.data)
     except msgspec.ValidationError as error:
-        raise invalid(_placed(str(error), place)) from error
+        text = str(error)  # with the place as seen from the whole body
+        if _WHERE.search(text):
+            text = _WHERE.sub(f"`${place}", text, count=1)
+        elif place:
+            text = f"{text} - at `${place}`"
+        raise invalid(text) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json() from error
-
-
-def _placed(text: str, place: str) -> str:
-    """A decoder's complaint about `data`, with the place as seen from the whole body."""
-    if _WHERE.search(text):
-        return _WHERE.sub(f"`${place}", text, count=1)
-    return f"{text} - at `${place}`" if place else text
 
 
 def _check_right(event: Event, report: Reported, key: Key) -> None:
@@ -236,16 +233,6 @@ def _check_right(event: Event, report: Reported, key: Key) -> None:
         raise _forbidden(f"Event {event.id!r}: this key may not say what a call cost; one that may is "
                          "made with: inferworks keys create --tell-cost",
                          "cost_not_allowed")  # fmt: skip
-
-
-def _check_customers(reports: Sequence[Reported], known: frozenset[CustomerId]) -> None:
-    """CallError when a report is for a customer that there is not; it names some of those."""
-    unknown = sorted({report.customer for report in reports if report.customer} - known)
-    if unknown:
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        names = ", ".join(map(repr, unknown[:_NAMED]))
-        raise CallError(400, f"There is no customer {names}{more}. Customers are made with: "
-                        "inferworks customers create", code="unknown_customer")  # fmt: skip
 
 
 def _refusal(event: Event, reason: str) -> CallError:

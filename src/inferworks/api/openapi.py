@@ -138,14 +138,26 @@ def _path(
 ) -> Json:
     """Everything that can be done at a path."""
     spoken = "".join(letter if letter.isalnum() else " " for letter in template(path)).split()
-    item: Json = {
-        method.lower(): {
+    item: Json = {}
+    for method, endpoint in methods.items():
+        if form is not None:
+            operation = _call(form, schemas)
+        else:
+            operation = {
+                "summary": (endpoint.__doc__ or f"{method} {path}.").splitlines()[0],
+                "responses": {
+                    "200": {"description": "Done."},
+                    **_refusals(schemas.of(OpenAIError)),
+                },
+            }
+            if path in _BODIES and method == "POST":
+                content = {"application/json": {"schema": schemas.of(_BODIES[path])}}
+                operation["requestBody"] = {"required": True, "content": content}
+        item[method.lower()] = {
             "operationId": "_".join([method.lower(), *spoken]),  # no other operation has it
-            **(_plain(path, method, endpoint, schemas) if form is None else _call(form, schemas)),
+            **operation,
             "security": [] if path in _OPEN else _SECURITY,
         }
-        for method, endpoint in methods.items()
-    }
     if path.endswith("/"):
         named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
         item["parameters"] = [named]
@@ -163,6 +175,10 @@ def _call(form: EndpointSpec, schemas: _Schemas) -> Json:
         {"name": name, "in": "header", "description": words, "schema": schema}
         for name, (words, schema) in _OURS.items()
     ]
+    media = _MEDIA.get(form.operation, "application/json")
+    content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
+    if any(_STREAMED & {*kind.__struct_fields__} for kind in _kinds(form).values()):
+        content["text/event-stream"] = {}
     sent = {media: {"schema": schemas.of(kind)} for media, kind in _kinds(form).items()}
     told = {name: {"description": words, "schema": _TEXT} for name, words in _TOLD.items()}
     return {
@@ -171,7 +187,7 @@ def _call(form: EndpointSpec, schemas: _Schemas) -> Json:
         "parameters": parameters,
         "requestBody": {"required": True, "content": sent},
         "responses": {
-            "200": {"description": "The answer.", "headers": told, "content": _answered(form)},
+            "200": {"description": "The answer.", "headers": told, "content": content},
             **_refusals(schemas.of(error)),
         },
     }
@@ -181,27 +197,6 @@ def _kinds(form: EndpointSpec) -> Mapping[str, type[msgspec.Struct]]:
     """Media type -> what a body of it is checked against."""
     kinds = {"application/json": form.request, "multipart/form-data": form.fields}
     return {media: kind for media, kind in kinds.items() if kind is not None}
-
-
-def _answered(form: EndpointSpec) -> Json:
-    media = _MEDIA.get(form.operation, "application/json")
-    content: Json = {media: {"schema": {"type": "object"}} if media == "application/json" else {}}
-    if any(_STREAMED & {*kind.__struct_fields__} for kind in _kinds(form).values()):
-        content["text/event-stream"] = {}
-    return content
-
-
-def _plain(path: str, method: str, endpoint: Endpoint, schemas: _Schemas) -> Json:
-    """Describe a path that is no inference."""
-    words = (endpoint.__doc__ or f"{method} {path}.").splitlines()[0]
-    operation: Json = {
-        "summary": words,
-        "responses": {"200": {"description": "Done."}, **_refusals(schemas.of(OpenAIError))},
-    }
-    if path in _BODIES and method == "POST":
-        content = {"application/json": {"schema": schemas.of(_BODIES[path])}}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
 
 
 def _refusals(error: Json) -> Json:

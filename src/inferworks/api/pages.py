@@ -57,7 +57,10 @@ _DEEPEST: Final = 4
 
 async def home(exchange: Exchange, _context: AppContext) -> None:
     """Serve the page that says where the API begins."""
-    url = f"{_origin(exchange.headers)}/v1"
+    # the address that the browser was given, as far as the request tells and nothing odd is in it
+    host = exchange.headers.get(b"host", b"")
+    scheme = "https" if exchange.headers.get(b"x-forwarded-proto") == b"https" else "http"
+    url = f"{scheme}://{host.decode()}/v1" if _HOST.fullmatch(host) else "/v1"
     curl = (
         f"curl {url}/chat/completions \\\n"
         '  -H "Authorization: Bearer $INFERWORKS_API_KEY" \\\n'
@@ -82,7 +85,24 @@ async def home(exchange: Exchange, _context: AppContext) -> None:
 
 def reference(document: _Json) -> Endpoint:
     """The endpoint of a page that tells what the OpenAPI `document` does."""
-    data = _page("Inferworks: the API", "".join(_reference(document)))
+    about = escape(document["info"]["description"])
+    parts = [
+        f"<h1>The API</h1><p>Inferworks {escape(__version__)}. {about}</p>",
+        "<p>A key goes into <code>Authorization: Bearer iw_...</code> or <code>x-api-key</code>. "
+        'The same as OpenAPI 3.1: <a href="/openapi.json">/openapi.json</a>.</p>',
+    ]
+    schemas = document["components"]["schemas"]
+    for path, item in document["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                parts += _operation(path, method, item[method], schemas)
+    parts.append("<h2>Types</h2>")
+    for name in sorted(schemas):
+        head = f"<summary><code>{escape(_short(name))}</code></summary>"
+        parts.append(f'<details id="{escape(_anchor(name))}">{head}')
+        parts += _fields(schemas[name])
+        parts.append("</details>")
+    data = _page("Inferworks: the API", "".join(parts))
 
     async def endpoint(exchange: Exchange, _context: AppContext) -> None:
         """The reference of the API."""
@@ -97,33 +117,6 @@ def _page(title: str, body: str) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
     ).encode()
-
-
-def _origin(headers: Mapping[bytes, bytes]) -> str:
-    """The address that the browser was given, as far as the request tells and nothing odd is in it."""
-    host = headers.get(b"host", b"")
-    scheme = "https" if headers.get(b"x-forwarded-proto") == b"https" else "http"
-    return f"{scheme}://{host.decode()}" if _HOST.fullmatch(host) else ""
-
-
-def _reference(document: _Json) -> Iterator[str]:
-    about = escape(document["info"]["description"])
-    yield f"<h1>The API</h1><p>Inferworks {escape(__version__)}. {about}</p>"
-    yield (
-        "<p>A key goes into <code>Authorization: Bearer iw_...</code> or <code>x-api-key</code>. "
-        'The same as OpenAPI 3.1: <a href="/openapi.json">/openapi.json</a>.</p>'
-    )
-    schemas = document["components"]["schemas"]
-    for path, item in document["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                yield from _operation(path, method, item[method], schemas)
-    yield "<h2>Types</h2>"
-    for name in sorted(schemas):
-        head = f"<summary><code>{escape(_short(name))}</code></summary>"
-        yield f'<details id="{escape(_anchor(name))}">{head}'
-        yield from _fields(schemas[name])
-        yield "</details>"
 
 
 def _operation(path: str, method: str, operation: _Json, schemas: _Json) -> Iterator[str]:

@@ -144,17 +144,15 @@ class CallPricing(msgspec.Struct, frozen=True):
         if used is None:
             return None
         scaled = 0
+        # the books let requests go unpriced; in lists, items beside tokens
+        are_items_free = self.basis is Basis.LIST and bool(tokens.input or tokens.output)
         for unit, quantity in used:
             rate = step.rates.get(unit)
-            if rate is None and not self._may_be_free(unit, tokens):
+            is_free = unit is Unit.REQUESTS or (are_items_free and unit in ITEM_UNITS)
+            if rate is None and not is_free:
                 return None
             scaled += quantity * (rate or 0)
         return self._rounded(scaled)
-
-    def _may_be_free(self, unit: Unit, tokens: Tokens) -> bool:
-        """Return True if the books let `unit` go unpriced: requests; in lists, items beside tokens."""
-        beside = self.basis is Basis.LIST and unit in ITEM_UNITS and (tokens.input or tokens.output)
-        return unit is Unit.REQUESTS or bool(beside)
 
     def _step(self, input_tokens: int) -> Rates:
         reached = [step for step in self.steps if input_tokens > step.above]

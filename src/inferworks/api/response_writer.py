@@ -86,12 +86,10 @@ class ResponseWriter:
                     self._disclosure = CostDisclosure(context.tariffs, recorder.opened, seller)
                 if self._drain is not None:
                     await self._read_on(reply, reply.first, StreamUsage(call))
-                elif reply.status >= 400:
-                    await self._deliver_refusal(reply)
-                elif call.stream and not reply.first.last:
+                elif call.stream and not reply.first.last and reply.status < 400:
                     await self._deliver_stream(reply)
                 else:
-                    await self._deliver_body(reply)
+                    await self._deliver_whole(reply)
         except CallError as error:
             if self._drain is not None:
                 recorder.leave()  # no client is left to be told
@@ -107,30 +105,28 @@ class ResponseWriter:
             if self._drain is not None:
                 self._drain.end()
 
-    async def _deliver_refusal(self, reply: Reply) -> None:
-        self._recorder.leg_ended(
-            Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
-        )
-        await self._recorder.close(Outcome.REFUSED, reply.status, "upstream_refused")
-        data = self._form.errors.named(reply.first.data, self._call.id)
-        if self._transcript is not None:
-            self._transcript.heard(data)
-        await self._exchange.respond(reply.status, data, reply.content_type, self._head(reply))
-
-    async def _deliver_body(self, reply: Reply) -> None:
+    async def _deliver_whole(self, reply: Reply) -> None:
+        """Deliver a whole answer, or a refusal."""
+        recorder, status = self._recorder, reply.status
         data, reported = reply.first.data, reply.first.told
-        if reported is None:
-            reported, _ = whole_usage(self._call, reply.first, reply.content_type)
-        if self._disclosure is not None:
-            with_cost = self._disclosure.body
-            is_large = len(data) > LARGE_BYTES
-            data = await aside(with_cost, data, reported) if is_large else with_cost(data, reported)
-        confidence = CONFIDENCE[reported.is_estimate, reported.is_counted]
-        await self._recorder.answered(reply.status, len(data), reported, confidence)
+        if status >= 400:
+            reported = None
+            recorder.leg_ended(Outcome.REFUSED, status, NOTHING_REPORTED, Confidence.COUNTED)
+            await recorder.close(Outcome.REFUSED, status, "upstream_refused")
+            data = self._form.errors.named(data, self._call.id)
+        else:
+            if reported is None:
+                reported, _ = whole_usage(self._call, reply.first, reply.content_type)
+            if self._disclosure is not None:
+                price = self._disclosure.body
+                is_large = len(data) > LARGE_BYTES
+                data = await aside(price, data, reported) if is_large else price(data, reported)
+            confidence = CONFIDENCE[reported.is_estimate, reported.is_counted]
+            await recorder.answered(status, len(data), reported, confidence)
         if self._transcript is not None:
             self._transcript.heard(data)
         headers = self._head(reply, reported)
-        await self._exchange.respond(reply.status, data, reply.content_type, headers)
+        await self._exchange.respond(status, data, reply.content_type, headers)
 
     async def _deliver_stream(self, reply: Reply) -> None:
         exchange, recorder = self._exchange, self._recorder
@@ -153,7 +149,9 @@ class ResponseWriter:
                     await exchange.send(data)
                 chunk = await anext(reply.rest)
         except ClientGone:
-            if not self._reads_on(_cancels_this()):
+            task = asyncio.current_task()
+            assert task is not None, "a call is served by a task"
+            if not self._reads_on(task.cancel):
                 raise
             chunk = _SEEN
         except UpstreamError as error:
@@ -219,27 +217,23 @@ class ResponseWriter:
             confidence = usage.confidence
             recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, confidence)
         else:
-            if chunk.last:
-                self._drained(reply, chunk, usage)
-            else:
+            if not chunk.last:
                 self._dropped()
+            elif reply.status >= 400:
+                recorder.leg_ended(
+                    Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
+                )
+            else:
+                if chunk is reply.first:
+                    reported, confidence = whole_usage(self._call, chunk, reply.content_type)
+                else:
+                    usage.see_reported(chunk.told)
+                    reported, confidence = usage.reported, usage.confidence_at_end()
+                status = reply.status
+                recorder.leg_ended(
+                    Outcome.CANCELLED, status, reported, confidence, ended_by="drain"
+                )
         recorder.leave()
-
-    def _drained(self, reply: Reply, last: Chunk, usage: StreamUsage) -> None:
-        """Record an answer that was read to its end without a client."""
-        if reply.status >= 400:
-            self._recorder.leg_ended(
-                Outcome.REFUSED, reply.status, NOTHING_REPORTED, Confidence.COUNTED
-            )
-            return
-        if last is reply.first:
-            reported, confidence = whole_usage(self._call, last, reply.content_type)
-        else:
-            usage.see_reported(last.told)
-            reported, confidence = usage.reported, usage.confidence_at_end()
-        self._recorder.leg_ended(
-            Outcome.CANCELLED, reply.status, reported, confidence, ended_by="drain"
-        )
 
     def _dropped(self) -> None:
         """Drop the answer where it stands; the usage that a stream has reported so far is kept."""
@@ -273,10 +267,3 @@ class ResponseWriter:
                 headers.append((b"x-inferworks-cost", decimal(pico)))
                 headers.append((b"x-inferworks-currency", currency.encode()))
         return headers
-
-
-def _cancels_this() -> Callable[[], object]:
-    """Return the function that cancels the running task."""
-    task = asyncio.current_task()
-    assert task is not None, "a call is served by a task"
-    return task.cancel

@@ -57,16 +57,10 @@ def whole_output(
 
     `total` is what the provider says everything comes to, `input_tokens` all of its input.
     """
-    beside = _beside(told, reasoning, total, input_tokens, counting)
-    return told + beside, max(reasoning, beside)
-
-
-def _beside(
-    told: int, reasoning: int, total: int | None, input_tokens: int, counting: Counting
-) -> int:
-    """Tokens of reasoning that are not in the output that was told."""
     added = counting.reasoning == "added"
     rest = 0 if total is None else total - input_tokens - told
     if total is None or rest < 0:  # there is no witness, or none to be believed
-        return reasoning if added else 0
-    return rest if added or rest == reasoning else 0
+        beside = reasoning if added else 0
+    else:  # of reasoning that is not in the output that was told
+        beside = rest if added or rest == reasoning else 0
+    return told + beside, max(reasoning, beside)

@@ -56,7 +56,12 @@ def can_decode(coding: bytes) -> bool:
 def decoded(data: bytes, coding: bytes) -> Iterator[bytes]:
     """The pieces of a whole body that `can_decode`. ValueError when it is not in that coding."""
     if coding == _WHOLE_ONLY:
-        yield from _zstd(data)
+        try:
+            with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+                while piece := stream.read(PIECE_BYTES):
+                    yield piece
+        except OSError as error:
+            raise ValueError(f"the data does not match its content coding ({error})") from error
         return
     inflater = Inflater(coding)
     yield from inflater.feed(data)
@@ -89,7 +94,17 @@ class Inflater:
 
     def _step(self, data: bytes) -> Iterator[bytes]:
         while data:
-            inside = self._inside or self._begin(data[0])
+            inside = self._inside
+            if inside is None:  # the next member begins
+                if self._members and not self._is_gzip:
+                    raise ValueError("data follows the end of the compressed stream")
+                if self._members == _MOST_MEMBERS:
+                    raise ValueError(f"the compressed data has more than {_MOST_MEMBERS:,} members")
+                self._members += 1
+                # Deflate has a head by its standard, and with some servers it has none.
+                has_head = data[0] & 0x8F == 0x08
+                bits = _GZIP if self._is_gzip else zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS
+                self._inside = inside = zlib.decompressobj(bits)
             piece = inside.decompress(data, PIECE_BYTES)
             while piece:
                 yield piece
@@ -98,25 +113,3 @@ class Inflater:
             data = inside.unused_data
             if inside.eof:
                 self._inside = None
-
-    def _begin(self, first: int) -> zlib._Decompress:
-        """A decoder of the next member, whose first byte is `first`."""
-        if self._members and not self._is_gzip:
-            raise ValueError("data follows the end of the compressed stream")
-        if self._members == _MOST_MEMBERS:
-            raise ValueError(f"the compressed data has more than {_MOST_MEMBERS:,} members")
-        self._members += 1
-        # Deflate has a head by its standard, and with some servers it has none.
-        has_head = first & 0x8F == 0x08
-        bits = _GZIP if self._is_gzip else zlib.MAX_WBITS if has_head else -zlib.MAX_WBITS
-        self._inside = inside = zlib.decompressobj(bits)
-        return inside
-
-
-def _zstd(data: bytes) -> Iterator[bytes]:
-    try:
-        with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-            while piece := stream.read(PIECE_BYTES):
-                yield piece
-    except OSError as error:
-        raise ValueError(f"the data does not match its content coding ({error})") from error

@@ -101,12 +101,14 @@ class Connection(asyncio.Protocol):
         self._reader.close()
         self._has_sent()
         self._forget_backlog()
-        for exchange in self._waiting:
-            if exchange.held is not None:
-                exchange.held.release()
+        for waiting in self._waiting:
+            if waiting.held is not None:
+                waiting.held.release()
         self._waiting.clear()
         if self._task is not None:
-            self._lingers = self._may_linger(self._task)
+            exchange = self._exchange
+            on_leave = None if exchange is None else exchange.on_leave
+            self._lingers = on_leave is not None and on_leave(self._task.cancel)
             if self._lingers:
                 self.resume_writing()  # to be told that nobody is there
             else:
@@ -314,12 +316,6 @@ class Connection(asyncio.Protocol):
         It runs no handler, and receives no body of an authenticated client.
         """
         return self._exchange is None and (self._owner is None or not self._reader.receiving)
-
-    def _may_linger(self, task: asyncio.Task[None]) -> bool:
-        exchange = self._exchange
-        if exchange is None or exchange.on_leave is None:
-            return False
-        return exchange.on_leave(task.cancel)
 
     async def _write_slowly(self, data: bytes) -> None:
         """Write `data` as its client reads it; dropped if it does not, and so many do that already."""

@@ -75,7 +75,13 @@ class MessageSplitter:
         start = 0
         try:
             while size := self._size(data, start):
-                messages.append(_message(data[start : start + size]))
+                end = start + size - _SUM.size
+                if crc32(data[start:end]) != _SUM.unpack_from(data, end)[0]:
+                    raise ValueError("checksum mismatch in an event")
+                headers_at = start + _PRELUDE.size
+                headers_end = headers_at + _PRELUDE.unpack_from(data, start)[1]
+                headers = dict(_headers(data[headers_at:headers_end]))
+                messages.append(Message(headers, data[headers_end:end]))
                 start += size
         except ValueError:
             if not messages:
@@ -107,15 +113,6 @@ class MessageSplitter:
             return size
         self._wanted_bytes = size
         return 0
-
-
-def _message(data: bytes) -> Message:
-    """The one message that `data` is, its prelude checked already."""
-    end = len(data) - _SUM.size
-    if crc32(data[:end]) != _SUM.unpack_from(data, end)[0]:
-        raise ValueError("checksum mismatch in an event")
-    headers_end = _PRELUDE.size + _PRELUDE.unpack_from(data)[1]
-    return Message(dict(_headers(data[_PRELUDE.size : headers_end])), data[headers_end:end])
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:

@@ -54,19 +54,21 @@ class Evictions(Generic[G]):
 
     def choose(self, connections: Collection[G], now: float) -> G | None:
         """Return the one of `connections` to drop at `now`; None when none may be dropped."""
-        return (
-            self._pop_unauthenticated()
-            or self._pop_authenticated()
-            or self._search(connections, now)
-        )
-
-    def _pop_unauthenticated(self) -> G | None:
         for _ in range(min(_FOUND_AT_ONCE, len(self.unauthenticated))):
             connection, _nothing = self.unauthenticated.popitem(last=False)
             if connection.idle:
                 return connection
             self.unauthenticated[connection] = None  # it is being answered: the others first
-        return None
+        known = self._pop_authenticated()
+        if known is not None or now < self._search_at:
+            return known
+        # find the next few; at most every so often when there was nobody
+        found = ((one.deadline, ref(one)) for one in connections if one.idle)
+        self._authenticated = heapq.nsmallest(_FOUND_AT_ONCE, found, key=lambda one: one[0])
+        self._authenticated.reverse()
+        if not self._authenticated:
+            self._search_at = now + _LOOK_AGAIN_S
+        return self._pop_authenticated()
 
     def _pop_authenticated(self) -> G | None:
         while self._authenticated:
@@ -75,16 +77,3 @@ class Evictions(Generic[G]):
             if connection is not None and connection.idle and connection.deadline == deadline:
                 return connection
         return None
-
-    def _search(self, connections: Collection[G], now: float) -> G | None:
-        """Find the next few; at most every so often when there was nobody."""
-        if now < self._search_at:
-            return None
-        found = (
-            (connection.deadline, ref(connection)) for connection in connections if connection.idle
-        )
-        self._authenticated = heapq.nsmallest(_FOUND_AT_ONCE, found, key=lambda one: one[0])
-        self._authenticated.reverse()
-        if not self._authenticated:
-            self._search_at = now + _LOOK_AGAIN_S
-        return self._pop_authenticated()

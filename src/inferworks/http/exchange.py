@@ -148,7 +148,10 @@ class Exchange:
         elif len(body) <= _IN_ONE_PIECE:
             full = self._carrier.write(head + body)
         else:
-            full = self._write_apart(head, body)
+            full = self._carrier.write(head)
+            if full is not None:
+                await full
+            full = self._carrier.write(body)
         if full is not None:
             await full
         self.finished = True
@@ -197,12 +200,6 @@ class Exchange:
         self.started = True
         self.status = status
         return head
-
-    async def _write_apart(self, head: bytes, body: bytes) -> None:
-        for part in (head, body):
-            full = self._carrier.write(part)
-            if full is not None:
-                await full
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

@@ -175,26 +175,20 @@ def _head(body: bytes, at: int) -> tuple[str, bool, int]:
     end = body.find(b"\r\n\r\n", at, at + _MOST_HEAD_BYTES)
     if end < 0:
         raise ValueError(f"the headers of a part do not end within {_MOST_HEAD_BYTES} bytes")
-    headers = _headers(body[at + 2 : end])
+    headers: dict[bytes, bytes] = {}
+    for line in body[at + 2 : end].split(b"\r\n"):
+        found = _HEADER.fullmatch(line)
+        if found is None:
+            raise ValueError("a part has a header line that cannot be read")
+        header = found[1].lower()
+        if header in headers:
+            raise ValueError(f"a part has the header {header.decode('latin-1')} twice")
+        headers[header] = found[2]
     encoding = headers.get(b"content-transfer-encoding", b"binary")
     if encoding.strip().lower() not in _PLAIN_ENCODINGS:
         raise ValueError("a part has a Content-Transfer-Encoding; send it as it is")
     name, is_file = _disposition(headers.get(b"content-disposition", b""))
     return name, is_file, end + 4
-
-
-def _headers(head: bytes) -> dict[bytes, bytes]:
-    """The headers of a part by lower-case name."""
-    headers: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n"):
-        found = _HEADER.fullmatch(line)
-        if found is None:
-            raise ValueError("a part has a header line that cannot be read")
-        name = found[1].lower()
-        if name in headers:
-            raise ValueError(f"a part has the header {name.decode('latin-1')} twice")
-        headers[name] = found[2]
-    return headers
 
 
 def _disposition(value: bytes) -> tuple[str, bool]:

@@ -113,9 +113,30 @@ class RequestReader:
             self._held = None
 
     def feed(self, data: bytes) -> None:
-        """Feed the parser; a message it cannot read is refused with 400."""
+        """Feed the parser, again after an offer that was declined; what it cannot read is refused."""
         while data:
-            data = self._feed(data)
+            self._unread_bytes += len(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._without_upgrade() + data[offer.args[0] :]
+                continue
+            except httptools.HttpParserError as error:
+                match error.__context__:
+                    case _NotTaken(refused=Refused() as refused):
+                        self._receiver.turn_away(refused)
+                    case _NotTaken(status=status, message=message):
+                        self._receiver.refuse(status, message)
+                    case MemoryError():
+                        self._receiver.refuse(503, "out of memory; try again later")
+                    case _ if str(error) == _NO_SUCH_VERSION:
+                        self._receiver.refuse(505, _OTHER_VERSION)
+                    case _:
+                        message = "this is not a well-formed HTTP/1.1 request"
+                        self._receiver.refuse(400, message)
+            if self.receiving and self._unread_bytes > self._limits.header_bytes:
+                self._receiver.refuse(431, self._too_long())
+            return
 
     def learned(self, data: bytes) -> KnownHead[RequestHead] | None:
         """The head of the last request, to be recognised, if that request is all that `data` holds."""
@@ -166,7 +187,17 @@ class RequestReader:
         )
         length = self._headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in self._headers:
-            self._look_at_body(int(length) if length.isdigit() else 0)
+            self._most_bytes = self._limits.body_bytes
+            length_bytes = int(length) if length.isdigit() else 0  # 0 where it is not told
+            if length_bytes > self._most_bytes:
+                raise self._too_large()
+            admission = self._receiver.admit(self.head)
+            if isinstance(admission, Refused):
+                raise _NotTaken(admission.status, "", admission)
+            if admission.body_bytes is not None and admission.body_bytes < self._most_bytes:
+                self._most_bytes = admission.body_bytes
+            if length_bytes > self._most_bytes:
+                raise self._too_large()
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._receiver.asked_to_continue()
 
@@ -193,29 +224,6 @@ class RequestReader:
         held, self._held = self._held, None
         body, self._body = self._body.getvalue(), BytesIO()
         self._receiver.received(self.head, body, held)
-
-    def _feed(self, data: bytes) -> bytes:
-        """Feed the parser once; returns what is to be fed again, after an offer that was declined."""
-        self._unread_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            return self._without_upgrade() + data[offer.args[0] :]
-        except httptools.HttpParserError as error:
-            match error.__context__:
-                case _NotTaken(refused=Refused() as refused):
-                    self._receiver.turn_away(refused)
-                case _NotTaken(status=status, message=message):
-                    self._receiver.refuse(status, message)
-                case MemoryError():
-                    self._receiver.refuse(503, "out of memory; try again later")
-                case _ if str(error) == _NO_SUCH_VERSION:
-                    self._receiver.refuse(505, _OTHER_VERSION)
-                case _:
-                    self._receiver.refuse(400, "this is not a well-formed HTTP/1.1 request")
-        if self.receiving and self._unread_bytes > self._limits.header_bytes:
-            self._receiver.refuse(431, self._too_long())
-        return b""
 
     def _without_upgrade(self) -> bytes:
         """The head of an offer of another protocol as if the offer had not been made; for a new parser.
@@ -247,19 +255,6 @@ class RequestReader:
             raise _NotTaken(400, "HTTP/1.0 does not support transfer encodings")
         if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise _NotTaken(501, "the only supported transfer encoding is chunked")
-
-    def _look_at_body(self, length: int) -> None:
-        """Refuse a body that is not to be taken: `length` bytes, 0 where that is not told."""
-        self._most_bytes = self._limits.body_bytes
-        if length > self._most_bytes:
-            raise self._too_large()
-        admission = self._receiver.admit(self.head)
-        if isinstance(admission, Refused):
-            raise _NotTaken(admission.status, "", admission)
-        if admission.body_bytes is not None and admission.body_bytes < self._most_bytes:
-            self._most_bytes = admission.body_bytes
-        if length > self._most_bytes:
-            raise self._too_large()
 
     def _reset(self) -> None:
         """Prepare for the next message."""

@@ -201,9 +201,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Read on, and wake whoever waits. A head that is the one before's needs no parser."""
         known = self._known
         body = known.body_in(data) if known is not None and self._untouched else None
-        if known is None or body is None:
-            self._parse(data)
-        else:
+        if known is not None and body is not None:
             self.status, self.headers = known.parsed
             if len(body) != known.body_bytes:
                 self.headers = with_length(self.headers, len(body))
@@ -213,24 +211,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._untouched = False
             self.complete = self._reusable = True
             self._due_at = NEVER
-        self._wake()
-
-    def late(self) -> None:
-        """Fail the answer: a deadline has passed."""
-        self._late = self._error is None
-        if self.deadline == self._whole_at:
-            why = "did not finish its answer in time"
-        elif self.status or self._untouched:
-            why = f"sent no data for {self._timeout_s:g} s"
-        else:
-            why = f"did not send complete response headers within {self._timeout_s:g} s"
-        self._due_at = NEVER
-        self._fail(f"{self._where} {why}")
-        self._wake()
-
-    # --- reading an answer
-
-    def _parse(self, data: bytes) -> None:
+            self._wake()
+            return
         untouched, self._untouched = self._untouched, False
         parser = self._parser
         if parser is None:
@@ -247,6 +229,22 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.pause_reading()
         if untouched:
             self._known = self._learned(data)
+        self._wake()
+
+    def late(self) -> None:
+        """Fail the answer: a deadline has passed."""
+        self._late = self._error is None
+        if self.deadline == self._whole_at:
+            why = "did not finish its answer in time"
+        elif self.status or self._untouched:
+            why = f"sent no data for {self._timeout_s:g} s"
+        else:
+            why = f"did not send complete response headers within {self._timeout_s:g} s"
+        self._due_at = NEVER
+        self._fail(f"{self._where} {why}")
+        self._wake()
+
+    # --- reading an answer
 
     def _learned(self, data: bytes) -> KnownHead[tuple[int, dict[bytes, bytes]]] | None:
         """The head of the answer, if that is all that `data` holds."""

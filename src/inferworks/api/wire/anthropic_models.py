@@ -7,7 +7,7 @@ Source: https://platform.claude.com/docs/en/api/models-list
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -35,26 +35,23 @@ def _several(names: Sequence[str], query: str) -> bytes:
         asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError as error:
         raise CallError(400, "The query has too many fields.") from error
-    on_page, has_more = _page(names, asked)
+    limit = asked.get("limit", str(_MOST_ON_PAGE))
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _MOST_ON_PAGE:
+        raise CallError(400, f"limit: it must be a whole number from 1 to {_MOST_ON_PAGE}.")
+    most = int(limit)
+    if "before_id" in asked:
+        left = names[: _place(names, asked["before_id"])]
+        on_page = left[-most:]
+    else:
+        left = names[_place(names, asked["after_id"]) + 1 :] if "after_id" in asked else names
+        on_page = left[:most]
     page = {
         "data": [_model(name) for name in on_page],
-        "has_more": has_more,
+        "has_more": len(left) > most,
         "first_id": on_page[0] if on_page else None,
         "last_id": on_page[-1] if on_page else None,
     }
     return msgspec.json.encode(page)
-
-
-def _page(names: Sequence[str], asked: Mapping[str, str]) -> tuple[Sequence[str], bool]:
-    """The names on the page that is asked for, and whether there are more in its direction."""
-    limit = asked.get("limit", str(_MOST_ON_PAGE))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _MOST_ON_PAGE:
-        raise CallError(400, f"limit: it must be a whole number from 1 to {_MOST_ON_PAGE}.")
-    if "before_id" in asked:
-        before = names[: _place(names, asked["before_id"])]
-        return before[-int(limit) :], len(before) > int(limit)
-    after = names[_place(names, asked["after_id"]) + 1 :] if "after_id" in asked else names
-    return after[: int(limit)], len(after) > int(limit)
 
 
 def _place(names: Sequence[str], name: str) -> int:

@@ -41,7 +41,12 @@ def decode_json(body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
     """`body` as `decode` reads it; CallError 400 with code and parameter when it is wrong."""
     try:
         if len(body) > LARGE_BYTES:
-            _check_large(body)
+            too_much = excess(body)
+            if too_much is not None:
+                raise CallError(400, f"Your request has {too_much}.", code="too_many_values")
+            check = codecs.getincrementaldecoder("utf-8")().decode
+            for start in range(0, len(body), _STEP_BYTES):  # others have their turn between two
+                check(body[start : start + _STEP_BYTES], start + _STEP_BYTES >= len(body))
         elif not body.isascii():
             body.decode()  # in what we do not look at, too
         # with few brackets nothing can be nested deep; in much it takes longer to count them
@@ -91,16 +96,6 @@ def ambiguous_name(body: bytes, within: str = "") -> str | None:
         repeated = ambiguous_name(inner) if inner.startswith(b"{") else None
         return repeated and f"{within}.{repeated}"
     return repeated
-
-
-def _check_large(body: bytes) -> None:
-    """CallError 400 when there are too many values in it, UnicodeDecodeError when it is no text."""
-    too_much = excess(body)
-    if too_much is not None:
-        raise CallError(400, f"Your request has {too_much}.", code="too_many_values")
-    check = codecs.getincrementaldecoder("utf-8")().decode
-    for start in range(0, len(body), _STEP_BYTES):  # others have their turn between two steps
-        check(body[start : start + _STEP_BYTES], start + _STEP_BYTES >= len(body))
 
 
 def _with_headroom(body: bytes, decode: Callable[[bytes], Decoded], frames: int) -> Decoded:

@@ -10,8 +10,6 @@ Source of the words and codes: answers of api.openai.com to requests with such f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from re import Match
 
 from inferworks.errors import CallError
 
@@ -46,71 +44,48 @@ _CHOICE = re.compile(r"Invalid enum value '(?P<given>.*)'", re.DOTALL)
 
 def invalid(text: str) -> CallError:
     """The decoder's complaint `text` as a refusal with status 400; every text has one."""
-    what, where = _parted(text)
+    # the place stands last, and behind any value like it
+    what, sign, place = text.rpartition(_PLACE)
+    place = place.removeprefix("key in ")
+    where: str | None = None
+    if sign and place.startswith("$"):
+        where = place.removeprefix("$").removeprefix(".").removesuffix("`")
+    else:
+        what = text
     if missing := _MISSING.fullmatch(what):
         param = f"{where}.{missing['field']}" if where else missing["field"]
         message = f"Missing required parameter: '{param}'."
         return CallError(400, message, code="missing_required_parameter", param=param)
     if not where and _TYPE.fullmatch(what):
         return CallError(400, NOT_JSON)
-    for pattern, words in _WORDS:
-        if match := pattern.fullmatch(what):
-            message, code = words(where or "body", match)
-            return CallError(400, message, code=code, param=where)
-    message = f"Invalid value for '{where or 'body'}'."
-    return CallError(400, message, code="invalid_value", param=where)
+    message, code = _described(what, where or "body")
+    return CallError(400, message, code=code, param=where)
 
 
-def _parted(text: str) -> tuple[str, str | None]:
-    """Split an error into its words and its place, which stands last and behind any value like it."""
-    what, sign, place = text.rpartition(_PLACE)
-    place = place.removeprefix("key in ")
-    if not sign or not place.startswith("$"):
-        return text, None
-    return what, place.removeprefix("$").removeprefix(".").removesuffix("`")
-
-
-def _type(where: str, match: Match[str]) -> tuple[str, str]:
-    kinds = [kind for kind in match["expected"].split(" | ") if kind != "null"]
-    expected = " or ".join(_NOUNS.get(kind, kind) for kind in kinds)
-    got = _NOUNS.get(match["got"], match["got"])
-    return (
-        f"Invalid type for '{where}': expected {expected}, but got {got} instead.",
-        "invalid_type",
-    )
-
-
-def _bound(where: str, match: Match[str]) -> tuple[str, str]:
-    kind = _KINDS[match["kind"]]
-    words, code = _BOUNDS[match["sign"]]
-    limit = match["limit"].removesuffix(".0")
-    message = f"Invalid '{where}': {kind} {words}. Expected a value {match['sign']} {limit}."
-    return message, f"{kind}_{code}"
-
-
-def _length(where: str, match: Match[str]) -> tuple[str, str]:
-    kind, limit = _KINDS[match["kind"]], match["limit"]
-    article = "an" if kind == "array" else "a"
-    if match["sign"] == "<=":
-        message = f"{kind} too long. Expected {article} {kind} with maximum length {limit}."
-        return f"Invalid '{where}': {message}", f"{kind}_above_max_length"
-    message = f"empty {kind}. Expected {article} {kind} with minimum length {limit}."
-    return f"Invalid '{where}': {message}", f"empty_{kind}"
-
-
-def _range(where: str, match: Match[str]) -> tuple[str, str]:
-    return f"Invalid value for '{where}': {match['kind'].lower()} out of range.", "invalid_value"
-
-
-def _choice(where: str, match: Match[str]) -> tuple[str, str]:
-    return f"Invalid value for '{where}': {match['given'][:80]!r} is not known.", "invalid_value"
-
-
-_WORDS: tuple[tuple[re.Pattern[str], Callable[[str, Match[str]], tuple[str, str]]], ...] = (
-    (_TYPE, _type),
-    (_BOUND, _bound),
-    (_LENGTH, _length),
-    (_RANGE, _range),
-    (_CHOICE, _choice),
-)
-"""The complaint -> its message and code."""
+def _described(what: str, where: str) -> tuple[str, str]:
+    """Return the message and the code of the complaint `what` about a value at `where`."""
+    if match := _TYPE.fullmatch(what):
+        kinds = [kind for kind in match["expected"].split(" | ") if kind != "null"]
+        expected = " or ".join(_NOUNS.get(kind, kind) for kind in kinds)
+        got = _NOUNS.get(match["got"], match["got"])
+        message = f"Invalid type for '{where}': expected {expected}, but got {got} instead."
+        return message, "invalid_type"
+    if match := _BOUND.fullmatch(what):
+        kind, limit = _KINDS[match["kind"]], match["limit"].removesuffix(".0")
+        words, code = _BOUNDS[match["sign"]]
+        message = f"Invalid '{where}': {kind} {words}. Expected a value {match['sign']} {limit}."
+        return message, f"{kind}_{code}"
+    if match := _LENGTH.fullmatch(what):
+        kind, limit = _KINDS[match["kind"]], match["limit"]
+        article = "an" if kind == "array" else "a"
+        if match["sign"] == "<=":
+            message = f"{kind} too long. Expected {article} {kind} with maximum length {limit}."
+            return f"Invalid '{where}': {message}", f"{kind}_above_max_length"
+        message = f"empty {kind}. Expected {article} {kind} with minimum length {limit}."
+        return f"Invalid '{where}': {message}", f"empty_{kind}"
+    about = "."
+    if match := _RANGE.fullmatch(what):
+        about = f": {match['kind'].lower()} out of range."
+    elif match := _CHOICE.fullmatch(what):
+        about = f": {match['given'][:80]!r} is not known."
+    return f"Invalid value for '{where}'{about}", "invalid_value"

@@ -102,17 +102,13 @@ class Renewed(Generic[Value]):
             if self._lease is None or now_ns >= self._lease.ends_ns:
                 self._lease = None
                 if fetching is not None:
-                    await self._fetched(fetching)
+                    done, _ = await asyncio.wait({fetching}, timeout=self._wait_s)
+                    if not done:
+                        why = f"its source has not answered in {self._wait_s:g} s"
+                        raise UpstreamError(f"{self._what} cannot be had: {why}", sent=False)
         if self._lease is None:
             raise UpstreamError(f"{self._what} cannot be had: {self._why}", sent=False)
         return self._lease.value
-
-    async def _fetched(self, fetching: asyncio.Task[None]) -> None:
-        """Wait for `fetching`, but not for ever. UpstreamError (not sent) when it takes too long."""
-        done, _ = await asyncio.wait({fetching}, timeout=self._wait_s)
-        if not done:
-            why = f"its source has not answered in {self._wait_s:g} s"
-            raise UpstreamError(f"{self._what} cannot be had: {why}", sent=False)
 
     async def _renew(self) -> None:
         """Replace the value. What goes wrong is kept for those who wait, and raised by none here."""

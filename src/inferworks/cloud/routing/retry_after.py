@@ -21,22 +21,18 @@ _LONGEST_NS = 3600 * NS_PER_SECOND
 
 def retry_after_ns(headers: Mapping[bytes, bytes]) -> int | None:
     """Nanoseconds until the upstream wants the next request, an hour at most; None when it says nothing."""
-    seconds = _seconds(headers)
-    return None if seconds is None else min(round(seconds * NS_PER_SECOND), _LONGEST_NS)
-
-
-def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
     milliseconds = headers.get(b"retry-after-ms", b"").strip()
-    if _NUMBER.fullmatch(milliseconds):
-        return float(milliseconds) / 1000
     said = headers.get(b"retry-after", b"").strip()
-    if _NUMBER.fullmatch(said):
-        return float(said)
-    until = _date(said)
-    if until is None:
+    if _NUMBER.fullmatch(milliseconds):
+        seconds = float(milliseconds) / 1000
+    elif _NUMBER.fullmatch(said):
+        seconds = float(said)
+    elif (until := _date(said)) is not None:
+        since = _date(headers.get(b"date", b""))
+        seconds = max(0.0, until - (time.time() if since is None else since))
+    else:
         return None
-    since = _date(headers.get(b"date", b""))
-    return max(0.0, until - (time.time() if since is None else since))
+    return min(round(seconds * NS_PER_SECOND), _LONGEST_NS)
 
 
 def _date(text: bytes) -> float | None:

@@ -22,7 +22,7 @@ every word as often as the word had letters.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -169,23 +169,24 @@ _read = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
-    """Count the bytes of words in the values of `names` in `fields`."""
-    return sum(map(_word_bytes, _texts([fields[name] for name in fields if name in names])))
+    """Count the bytes of words in the values of `names`, whatever they lie in, less what is media.
 
-
-def _texts(values: list[Any]) -> Iterator[str]:
-    """Every text in `values`, whatever it lies in; numbers stand for their digits."""
-    left = values  # a list of this call's own
+    Numbers stand for their digits.
+    """
+    count = 0
+    left = [fields[name] for name in fields if name in names]
     while left:
         value = left.pop()
         if isinstance(value, str):
-            yield value
+            data = value.encode(errors="replace")
+            count += len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
         elif isinstance(value, dict):
             left += [inner for name, inner in value.items() if name not in _NO_WORDS]
         elif isinstance(value, list):
             left += value if not value or not isinstance(value[0], float) else []
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield str(value)
+            count += len(str(value))
+    return count
 
 
 def _pictures_in(values: list[Any], kind: str) -> int:
@@ -199,12 +200,6 @@ def _pictures_in(values: list[Any], kind: str) -> int:
         elif isinstance(value, list):
             left += value if not value or not isinstance(value[0], float) else []
     return found
-
-
-def _word_bytes(text: str) -> int:
-    """The bytes of `text`, less what is media in it."""
-    data = text.encode(errors="replace")
-    return len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
 
 
 def _as_tokens(text_bytes: int) -> int:

@@ -174,15 +174,10 @@ class HedgedCall:
         if tasks:
             await asyncio.wait(tasks)
         for hedged in self._running:
-            _forget_cancellation(hedged.task)
+            if hedged.task.cancelled():  # its error holds the frame that holds its attempt
+                with suppress(asyncio.CancelledError):
+                    hedged.task.result()
             hedged.attempt.over()  # a task that is cancelled before its first turn does nothing itself
-
-
-def _forget_cancellation(task: asyncio.Task[None]) -> None:
-    """Take from a task the error it was cancelled with, which holds the frame that holds its attempt."""
-    if task.cancelled():
-        with suppress(asyncio.CancelledError):
-            task.result()
 
 
 def _nobody_else(running: Sequence[HedgedAttempt]) -> Route:

@@ -61,7 +61,15 @@ class TranslatingProvider:
 
     @asynccontextmanager
     async def _translated(self, offer: Offer, call: Call, way: Way) -> AsyncIterator[Reply]:
-        asked = await _asked(offer, call, way)
+        # the call, and what each translation made of it; what is told of it names the fields that came
+        asked_as = offer.upstream_model or offer.model
+        asked = [msgspec.structs.replace(call, lenient=offer.lenient, asked_as=asked_as)]
+        for number, translation in enumerate(way):
+            facts = offer.facts if translation is way[-1] else ANYTHING
+            before = msgspec.structs.replace(asked[-1], facts=facts)
+            large = len(before.body) > LARGE_TO_PUT_OVER_BYTES
+            args = (translation, before, way[:number])
+            asked.append(await aside(put_over, *args) if large else put_over(*args))
         left_out = left_out_text(asked[-1].left_out)
         async with self._provider.send(offer, asked[-1]) as reply:
             back = list(zip(reversed(way), reversed(asked[:-1]), strict=True))
@@ -81,19 +89,6 @@ class TranslatingProvider:
                 yield msgspec.structs.replace(
                     reply, first=first, rest=rest, headers=(), left_out=left_out
                 )
-
-
-async def _asked(offer: Offer, call: Call, way: Way) -> list[Call]:
-    """`call`, and what each translation made of it. What is told of it names the fields that came."""
-    asked_as = offer.upstream_model or offer.model
-    asked = [msgspec.structs.replace(call, lenient=offer.lenient, asked_as=asked_as)]
-    for number, translation in enumerate(way):
-        facts = offer.facts if translation is way[-1] else ANYTHING
-        before = msgspec.structs.replace(asked[-1], facts=facts)
-        large = len(before.body) > LARGE_TO_PUT_OVER_BYTES
-        args = (translation, before, way[:number])
-        asked.append(await aside(put_over, *args) if large else put_over(*args))
-    return asked
 
 
 def put_over(translation: Translation, call: Call, earlier: Way) -> Call:

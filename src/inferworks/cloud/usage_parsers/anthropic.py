@@ -29,7 +29,6 @@ from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_e
 from inferworks.dialects.anthropic_messages import (
     CacheCreation,
     MessagesUsage,
-    MeteredDelta,
     MeteredEvent,
     TokenCount,
 )
@@ -85,7 +84,11 @@ class MessagesReader:
             raise UnreadableError("its event has no type")
         match body.type:
             case "content_block_delta":
-                return Chunk(event, self._counted_along(body.delta))
+                delta = body.delta
+                text = delta and (delta.text or delta.partial_json or delta.thinking)
+                if text:
+                    self._seen += max(1, len(text) // _CHARACTERS_PER_TOKEN)
+                    return Chunk(event, self._told_so_far())
             case "message_start":
                 self._is_begun = True
                 if body.message is not None and body.message.usage is not None:
@@ -116,13 +119,6 @@ class MessagesReader:
             return None
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
         return msgspec.structs.replace(told(filled), is_estimate=True)
-
-    def _counted_along(self, delta: MeteredDelta | None) -> ReportedUsage | None:
-        text = delta and (delta.text or delta.partial_json or delta.thinking)
-        if not text:
-            return None
-        self._seen += max(1, len(text) // _CHARACTERS_PER_TOKEN)
-        return self._told_so_far()
 
     def _told_so_far(self) -> ReportedUsage | None:
         """The input as it was told and the output as it was seen; None when no input was told."""

@@ -41,18 +41,15 @@ def _wav_ms(sound: bytes | memoryview) -> int | None:
         kind, size = sound[at : at + 4], int.from_bytes(sound[at + 4 : at + 8], "little")
         at += 8
         if kind == b"fmt ":
-            bytes_per_s = _bytes_per_s(sound[at : at + _WAV_FORMAT.size])
+            header = sound[at : at + _WAV_FORMAT.size]
+            if len(header) == _WAV_FORMAT.size:
+                coding, _, samples_per_s, _, sample_bytes, _ = _WAV_FORMAT.unpack(header)
+                bytes_per_s = samples_per_s * sample_bytes if coding in _LINEAR else 0
+            else:
+                bytes_per_s = 0
         if kind == b"data" or len(kind) < 4:
             there = len(sound) - at
             size = min(size or there, there)  # one that is still being written says 0, or too much
             return -(-size * _MS // bytes_per_s) if bytes_per_s and size > 0 else None
         at += size + size % 2
     return None
-
-
-def _bytes_per_s(header: bytes | memoryview) -> int:
-    """Bytes that a second of a WAV has; 0 where they are not all alike."""
-    if len(header) < _WAV_FORMAT.size:
-        return 0
-    coding, _, samples_per_s, _, sample_bytes, _ = _WAV_FORMAT.unpack(header)
-    return samples_per_s * sample_bytes if coding in _LINEAR else 0

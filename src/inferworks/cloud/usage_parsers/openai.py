@@ -131,7 +131,11 @@ class ChatReader:
         self._choices = choices
         if self._open:
             self._open -= _ended_of(choices)
-        return Chunk(event if self._wants_running else _without_usage(data), told)
+        if self._wants_running:
+            return Chunk(event, told)
+        fields = _strictly(read_fields, data)  # less the running usage, which only we asked for
+        del fields["usage"]
+        return Chunk(b"data: %b\n\n" % msgspec.json.encode(fields), told)
 
     def ended(self) -> Chunk | None:
         """The last chunk of a stream that ends without `[DONE]`; None when it is not whole."""
@@ -177,13 +181,6 @@ def _without_null(event: bytes, data: bytes) -> bytes:
         event = b"data: %b\n\n" % data.replace(b"\n", b" ")
         data = event_data(event)
     return event.replace(data, _strictly(lambda whole: without_value(whole, "usage"), data), 1)
-
-
-def _without_usage(data: bytes) -> bytes:
-    """The event of `data` less its running usage, which only we asked for."""
-    fields = _strictly(read_fields, data)
-    del fields["usage"]
-    return b"data: " + msgspec.json.encode(fields) + b"\n\n"
 
 
 def _strictly(change: Callable[[bytes], Changed], data: bytes) -> Changed:
@@ -240,7 +237,16 @@ def _has_ended(choices: msgspec.Raw, finish: str = "") -> bool:
 def tokens_of(usage: PromptUsage, counting: Counting = AS_OPENAI) -> Tokens:
     """The counts as ours, in which the details are parts of the totals."""
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    if _is_plain(usage, sent + made):
+    if (
+        usage.prompt_tokens_details is None
+        and usage.completion_tokens_details is None
+        and usage.total_tokens in {None, sent + made}
+        and usage.cached_tokens is None
+        and usage.prompt_cache_hit_tokens is None
+        and usage.cache_read_input_tokens is None
+        and usage.cache_creation_input_tokens is None
+        and usage.reasoning_tokens is None
+    ):  # two counts and their sum at most, as a small engine's answers have
         return Tokens(sent, made)
     prompt = usage.prompt_tokens_details or _NO_PROMPT_DETAILS
     completion = usage.completion_tokens_details or _NO_COMPLETION_DETAILS
@@ -277,17 +283,3 @@ def _first(*counts: int | None) -> int:
         if count is not None:
             return count
     return 0
-
-
-def _is_plain(usage: PromptUsage, total: int) -> bool:
-    """Return True when it has two counts and their sum at most, as a small engine's answers do."""
-    return (
-        usage.prompt_tokens_details is None
-        and usage.completion_tokens_details is None
-        and usage.total_tokens in {None, total}
-        and usage.cached_tokens is None
-        and usage.prompt_cache_hit_tokens is None
-        and usage.cache_read_input_tokens is None
-        and usage.cache_creation_input_tokens is None
-        and usage.reasoning_tokens is None
-    )

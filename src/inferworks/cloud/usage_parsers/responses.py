@@ -100,7 +100,13 @@ class ResponsesReader:
             if used is None and body.type == "response.failed" and not self._seen:
                 used = ReportedUsage(NO_TOKENS, is_estimate=True)
             return Chunk(event, used, last=True)
-        return Chunk(event, self._counted_along(body.delta))
+        delta = body.delta
+        if not isinstance(delta, str) or not delta:
+            return Chunk(event)
+        self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
+        if self._input is None:
+            self._input = prompt_tokens(self._call)
+        return Chunk(event, ReportedUsage(Tokens(self._input, self._seen), is_estimate=True))
 
     def ended(self) -> Chunk | None:
         """Return None: only its last event says that a response is whole."""
@@ -118,14 +124,6 @@ class ResponsesReader:
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
         whole = told(msgspec.structs.replace(response, usage=filled), self._counting)
         return whole and msgspec.structs.replace(whole, is_estimate=both.is_guess)
-
-    def _counted_along(self, delta: object) -> ReportedUsage | None:
-        if not isinstance(delta, str) or not delta:
-            return None
-        self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
-        if self._input is None:
-            self._input = prompt_tokens(self._call)
-        return ReportedUsage(Tokens(self._input, self._seen), is_estimate=True)
 
 
 def _is_partial(usage: InputUsage | None) -> bool:
