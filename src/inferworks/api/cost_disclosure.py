@@ -57,7 +57,16 @@ class CostDisclosure:
         if reported.is_estimate or _USAGE not in data:
             return data
         cost = self._cost(reported)
-        return b"\n".join([_line_with_cost(line, cost) for line in data.split(b"\n")])
+        lines = data.split(b"\n")
+        for number, line in enumerate(lines):
+            # every line of a stream of events that holds usage holds all of its object
+            if line.startswith(b"data:") and _USAGE in line:
+                rest = line[5:]
+                written = rest.strip()
+                at = len(line) - len(rest.lstrip())
+                priced = with_cost(written, *cost)
+                lines[number] = b"".join((line[:at], priced, line[at + len(written) :]))
+        return b"\n".join(lines)
 
     def _cost(self, reported: ReportedUsage) -> tuple[bytes, bytes]:
         if self._pricing is None:
@@ -95,16 +104,6 @@ def with_cost(data: bytes, amount: bytes, details: bytes) -> bytes:
     if about.startswith(b"{"):
         return with_value(data, fields, "response", with_cost(about, amount, details))
     return data
-
-
-def _line_with_cost(line: bytes, cost: tuple[bytes, bytes]) -> bytes:
-    """One line of a stream of events; every line of it that holds usage holds all of its object."""
-    if not line.startswith(b"data:") or _USAGE not in line:
-        return line
-    rest = line[5:]
-    data = rest.strip()
-    at = len(line) - len(rest.lstrip())
-    return b"".join((line[:at], with_cost(data, *cost), line[at + len(data) :]))
 
 
 def decimal(pico: int) -> bytes:

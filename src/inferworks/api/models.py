@@ -10,19 +10,21 @@ from urllib.parse import unquote
 from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.api.errors import identify, style_of
-from inferworks.api.wire.anthropic_models import ANTHROPIC_MODELS
-from inferworks.api.wire.base import ModelList
-from inferworks.api.wire.openai_models import OPENAI_MODELS
+from inferworks.api.wire.anthropic_models import anthropic_model, anthropic_models
+from inferworks.api.wire.openai_models import openai_model, openai_models
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
+
+_ANTHROPICS = b"anthropic-version"
+"""Header of every request by a client of Anthropic's."""
 
 
 async def models(exchange: Exchange, context: AppContext) -> None:
     """List the models."""
     identify(exchange, style_of(exchange))
     authenticate(exchange.headers, context.keyring)
-    page = _words(exchange).several(context.catalogue.models(), exchange.query)
-    await exchange.respond(200, page)
+    page_of = anthropic_models if _ANTHROPICS in exchange.headers else openai_models
+    await exchange.respond(200, page_of(context.catalogue.models(), exchange.query))
 
 
 async def model(exchange: Exchange, context: AppContext) -> None:
@@ -34,8 +36,5 @@ async def model(exchange: Exchange, context: AppContext) -> None:
         raise CallError(
             404, f"The model '{name[:256]}' does not exist.", code="model_not_found", param="model"
         )
-    await exchange.respond(200, _words(exchange).one(name))
-
-
-def _words(exchange: Exchange) -> ModelList:
-    return ANTHROPIC_MODELS if b"anthropic-version" in exchange.headers else OPENAI_MODELS
+    model_of = anthropic_model if _ANTHROPICS in exchange.headers else openai_model
+    await exchange.respond(200, model_of(name))

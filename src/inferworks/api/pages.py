@@ -88,7 +88,7 @@ def reference(document: _Json) -> Endpoint:
     about = escape(document["info"]["description"])
     parts = [
         f"<h1>The API</h1><p>Inferworks {escape(__version__)}. {about}</p>",
-        "<p>A key goes into <code>Authorization: Bearer iw_...</code> or <code>x-api-key</code>. "
+        "<p>A key goes into <code>Authorization: Bearer iw_...</code> or <code>x-api-key</code>. ",
         'The same as OpenAPI 3.1: <a href="/openapi.json">/openapi.json</a>.</p>',
     ]
     schemas = document["components"]["schemas"]

@@ -113,7 +113,8 @@ class ResponseWriter:
             reported = None
             recorder.leg_ended(Outcome.REFUSED, status, NOTHING_REPORTED, Confidence.COUNTED)
             await recorder.close(Outcome.REFUSED, status, "upstream_refused")
-            data = self._form.errors.named(data, self._call.id)
+            named = self._form.errors.named
+            data = data if named is None else named(data, self._call.id)
         else:
             if reported is None:
                 reported, _ = whole_usage(self._call, reply.first, reply.content_type)
@@ -129,9 +130,9 @@ class ResponseWriter:
         await self._exchange.respond(status, data, reply.content_type, headers)
 
     async def _deliver_stream(self, reply: Reply) -> None:
-        exchange, recorder = self._exchange, self._recorder
+        exchange, recorder, status = self._exchange, self._recorder, reply.status
         fields = [(b"content-type", reply.content_type), (b"cache-control", b"no-cache")]
-        await exchange.start(reply.status, [*fields, *self._head(reply)])
+        await exchange.start(status, [*fields, *self._head(reply)])
         usage = StreamUsage(self._call)
         self._streamed = reply, usage
         try:
@@ -156,13 +157,13 @@ class ResponseWriter:
             chunk = _SEEN
         except UpstreamError as error:
             usage.see_reported(error.told)
-            recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, usage.confidence)
+            recorder.leg_ended(Outcome.FAILED, status, usage.reported, usage.confidence)
             if self._drain is not None:
                 recorder.leave()
                 return
             failure = broken_off(error)
             _log.warning("call %s: broken off: %s", self._call.id, error)
-            await recorder.close(Outcome.FAILED, reply.status, failure.code)
+            await recorder.close(Outcome.FAILED, status, failure.code)
             if reply.content_type.startswith(b"text/event-stream"):
                 await exchange.end(self._form.errors.event(failure, self._call.id))
             return  # sound has no words for an error: the server cuts what is not finished
@@ -171,10 +172,8 @@ class ResponseWriter:
             return
         usage.see_reported(chunk.told)  # in some dialects the total
         data = await self._with_cost(chunk.data, usage.reported)
-        recorder.leg_ended(
-            Outcome.ANSWERED, reply.status, usage.reported, usage.confidence_at_end()
-        )
-        await recorder.close(Outcome.ANSWERED, reply.status, last_bytes=len(data))
+        recorder.leg_ended(Outcome.ANSWERED, status, usage.reported, usage.confidence_at_end())
+        await recorder.close(Outcome.ANSWERED, status, last_bytes=len(data))
         if self._transcript is not None:
             self._transcript.heard(data)
         await exchange.end(data)

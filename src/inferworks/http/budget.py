@@ -27,6 +27,9 @@ FREE_BYTES = 64 * 1024
 class Budget:
     """Budget of held bytes: `most_bytes` in all, half of them for one owner."""
 
+    _leaves_half = False
+    """True when one owner may hold no more than what is left then; else half of all."""
+
     def __init__(self, most_bytes: int) -> None:
         self.held_bytes = 0
         self._most_bytes = most_bytes
@@ -36,15 +39,12 @@ class Budget:
         """Count `n_bytes` more for `owner`; return False, and count nothing, when they do not fit."""
         of_owner = self._of_owner.get(owner, 0) + n_bytes
         left = self._most_bytes - self.held_bytes - n_bytes
-        if left < 0 or of_owner > self._most_of_one(left):
+        most_of_one = left if self._leaves_half else self._most_bytes // 2
+        if left < 0 or of_owner > most_of_one:
             return False
         self.held_bytes += n_bytes
         self._of_owner[owner] = of_owner
         return True
-
-    def _most_of_one(self, left: int) -> int:
-        """Most bytes that one owner may hold when `left` are left."""
-        return self._most_bytes // 2
 
     def give_back(self, owner: Hashable, n_bytes: int) -> None:
         """Count `n_bytes` less for `owner`."""
@@ -63,8 +63,7 @@ class Places(Budget):
     where some agree to send slowly, connections are left for clients that send at once.
     """
 
-    def _most_of_one(self, left: int) -> int:
-        return left
+    _leaves_half = True
 
 
 class Held:

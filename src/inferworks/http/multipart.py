@@ -187,13 +187,7 @@ def _head(body: bytes, at: int) -> tuple[str, bool, int]:
     encoding = headers.get(b"content-transfer-encoding", b"binary")
     if encoding.strip().lower() not in _PLAIN_ENCODINGS:
         raise ValueError("a part has a Content-Transfer-Encoding; send it as it is")
-    name, is_file = _disposition(headers.get(b"content-disposition", b""))
-    return name, is_file, end + 4
-
-
-def _disposition(value: bytes) -> tuple[str, bool]:
-    """The name of a part, and whether it is a file."""
-    kind, semicolon, rest = value.partition(b";")
+    kind, semicolon, rest = headers.get(b"content-disposition", b"").partition(b";")
     if kind.strip().lower() != b"form-data":
         raise ValueError("a part has no Content-Disposition: form-data")
     given = list(_parameters(semicolon + rest, "Content-Disposition of a part"))
@@ -204,7 +198,7 @@ def _disposition(value: bytes) -> tuple[str, bool]:
     if b"\\" in name or b"%" in name:
         raise ValueError("a part has a name with an escape")
     try:
-        return name.decode(), b"filename" in keys or b"filename*" in keys
+        return name.decode(), b"filename" in keys or b"filename*" in keys, end + 4
     except UnicodeDecodeError:
         raise ValueError("a part has a name that is not UTF-8") from None
 

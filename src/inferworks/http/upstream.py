@@ -74,13 +74,31 @@ class Response:
             yield piece
 
     async def next_piece(self, timeout_s: float) -> bytes:
-        """The next piece of the body: all that has come; empty at its end."""
-        if self._coding is not None:
-            return await self._next_decoded(self._coding, timeout_s)
+        """The next piece of the body: all that has come; empty at its end.
+
+        UnreadableError when it cannot be decoded.
+        """
         connection = self._connection
-        while not connection.buffered_bytes and not connection.complete:
-            await connection.more(timeout_s)
-        return connection.take()
+        if self._coding is None:
+            while not connection.buffered_bytes and not connection.complete:
+                await connection.more(timeout_s)
+            return connection.take()
+        try:
+            if self._pieces is None:
+                self._inflater = Inflater(self._coding)
+                self._pieces = iter(())
+            while (piece := next(self._pieces, None)) is None:
+                if raw := connection.take():
+                    self._pieces = self._inflater.feed(raw)
+                elif connection.complete:
+                    self._inflater.end()
+                    return b""
+                else:
+                    await connection.more(timeout_s)
+        except ValueError as error:
+            raise UnreadableError(error) from error
+        await asyncio.sleep(0)  # it may stand for a thousand times its size: others have their turn
+        return piece
 
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
         """The whole body; UpstreamError when larger than `limit_bytes`."""
@@ -102,25 +120,6 @@ class Response:
             if connection.complete:
                 return whole.getvalue()
             await connection.more(timeout_s)
-
-    async def _next_decoded(self, coding: bytes, timeout_s: float) -> bytes:
-        """The next piece, decoded; UnreadableError when it cannot be."""
-        try:
-            if self._pieces is None:
-                self._inflater = Inflater(coding)
-                self._pieces = iter(())
-            while (piece := next(self._pieces, None)) is None:
-                if raw := self._connection.take():
-                    self._pieces = self._inflater.feed(raw)
-                elif self._connection.complete:
-                    self._inflater.end()
-                    return b""
-                else:
-                    await self._connection.more(timeout_s)
-        except ValueError as error:
-            raise UnreadableError(error) from error
-        await asyncio.sleep(0)  # it may stand for a thousand times its size: others have their turn
-        return piece
 
 
 def _too_large(limit_bytes: int) -> UpstreamError:

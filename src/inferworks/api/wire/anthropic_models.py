@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from inferworks.api.wire.base import ModelList
 from inferworks.errors import CallError
 
 _MOST_ON_PAGE: Final = 1000
@@ -22,15 +21,17 @@ _UNKNOWN: Final = "1970-01-01T00:00:00Z"
 """Release date that Anthropic gives a model whose release is not known."""
 
 
-def _model(name: str) -> dict[str, Any]:
+def _fields(name: str) -> dict[str, Any]:
     return {"type": "model", "id": name, "display_name": name, "created_at": _UNKNOWN}
 
 
-def _one(name: str) -> bytes:
-    return msgspec.json.encode(_model(name))
+def anthropic_model(name: str) -> bytes:
+    """Encode one model."""
+    return msgspec.json.encode(_fields(name))
 
 
-def _several(names: Sequence[str], query: str) -> bytes:
+def anthropic_models(names: Sequence[str], query: str) -> bytes:
+    """Encode the models on the page that `query` asks for. CallError 400 for a bad query."""
     try:
         asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError as error:
@@ -46,7 +47,7 @@ def _several(names: Sequence[str], query: str) -> bytes:
         left = names[_place(names, asked["after_id"]) + 1 :] if "after_id" in asked else names
         on_page = left[:most]
     page = {
-        "data": [_model(name) for name in on_page],
+        "data": [_fields(name) for name in on_page],
         "has_more": len(left) > most,
         "first_id": on_page[0] if on_page else None,
         "last_id": on_page[-1] if on_page else None,
@@ -58,6 +59,3 @@ def _place(names: Sequence[str], name: str) -> int:
     if name not in names:
         raise CallError(400, f"There is no model {name[:256]!r} to list others from.")
     return names.index(name)
-
-
-ANTHROPIC_MODELS = ModelList(_one, _several)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -29,10 +29,6 @@ class RequestInfo(msgspec.Struct, frozen=True):
     """Key that requests of one conversation share (`prompt_cache_key`, ...); empty when not given."""
 
 
-def _as_it_is(body: bytes, _request_id: str) -> bytes:
-    return body
-
-
 @dataclass(frozen=True, slots=True)
 class ErrorStyle:
     """Error format of a dialect."""
@@ -41,20 +37,10 @@ class ErrorStyle:
     """Encode the whole body of a refusal of the request of that id."""
     event: Callable[[CallError, str], bytes]
     """Encode the last event of a stream that broke off, in the answer to the request of that id."""
-    named: Callable[[bytes, str], bytes] = _as_it_is
+    named: Callable[[bytes, str], bytes] | None = None
     """Put the id of the request into an upstream's error body, if its place there is empty."""
     id_header: bytes = b"x-request-id"
     """Header in which the dialect's clients look for the id of their request."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelList:
-    """Format in which a dialect lists models."""
-
-    one: Callable[[str], bytes]
-    """Encode one model."""
-    several: Callable[[Sequence[str], str], bytes]
-    """Encode all models, or the page that a query asks for. CallError 400 for a bad query."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inferworks.api.wire.base import ModelList
 from inferworks.dialects.openai_models import Model, Models
 
 
-def _one(name: str) -> bytes:
+def openai_model(name: str) -> bytes:
+    """Encode one model."""
     return msgspec.json.encode(Model(name))
 
 
-def _several(names: Sequence[str], _query: str) -> bytes:
+def openai_models(names: Sequence[str], _query: str) -> bytes:
+    """Encode all models."""
     return msgspec.json.encode(Models("list", [Model(name) for name in names]))
-
-
-OPENAI_MODELS = ModelList(_one, _several)

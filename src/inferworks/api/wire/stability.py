@@ -9,7 +9,7 @@ Source: https://platform.stability.ai/docs/api-reference#tag/Generate
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 import msgspec
@@ -26,14 +26,10 @@ _FORWARDED = frozenset(
 )
 
 
-def _decoder(model: str) -> Callable[[bytes, bytes], RequestInfo]:
-    """Return the decoder of requests whose path names `model`; empty where the body names it."""
-
-    def decode(body: bytes, content_type: bytes) -> RequestInfo:
-        fields = decode_form(body, content_type, StableImageFields)
-        return RequestInfo(model or fields.model)
-
-    return decode
+def decode_stable_image(model: str, body: bytes, content_type: bytes) -> RequestInfo:
+    """The request in `body`, whose path names `model`; empty where the body names it."""
+    fields = decode_form(body, content_type, StableImageFields)
+    return RequestInfo(model or fields.model)
 
 
 def error_body(error: CallError, request_id: str) -> bytes:
@@ -47,7 +43,7 @@ STABILITY_ERRORS = ErrorStyle(error_body, error_body)
 STABLE_IMAGE_CORE, STABLE_IMAGE_ULTRA, STABLE_IMAGE_SD3 = (
     EndpointSpec(
         Operation.STABLE_IMAGE,
-        _decoder(model),
+        partial(decode_stable_image, model),
         STABILITY_ERRORS,
         forwarded=_FORWARDED,
         fields=StableImageFields,

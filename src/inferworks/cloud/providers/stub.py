@@ -91,8 +91,28 @@ class StubProvider:
             error = {**_REFUSAL["error"], "code": script.code}
             yield Chunk(msgspec.json.encode({"error": error}), last=True)
         elif call.stream:
-            async for chunk in self._stream(script, call):
-                yield chunk
+            tokens = Tokens(script.input_tokens, 0)
+            for word in script.words:
+                await self._clock.sleep(script.token_s)
+                if tokens.output == script.breaks_after:
+                    raise UpstreamError("the stub broke off", sent=True)
+                tokens += Tokens(output=1)
+                choice = {
+                    "index": 0,
+                    "delta": {"role": "assistant", "content": word},
+                    "finish_reason": None,
+                }
+                yield Chunk(
+                    _event(_envelope(call, "chat.completion.chunk", [choice])),
+                    ReportedUsage(tokens),
+                )
+            final = {"index": 0, "delta": {}, "finish_reason": "stop"}
+            yield Chunk(
+                _event(_envelope(call, "chat.completion.chunk", [final])), ReportedUsage(tokens)
+            )
+            usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
+            yield Chunk(usage if call.wants_usage else b"", ReportedUsage(tokens))
+            yield Chunk(b"data: " + DONE + b"\n\n", ReportedUsage(tokens), last=True)
         else:
             await self._clock.sleep(script.token_s * len(script.words))
             if script.breaks_after is not None:
@@ -102,29 +122,6 @@ class StubProvider:
             tokens = Tokens(script.input_tokens, len(script.words))
             body = _envelope(call, "chat.completion", [choice], tokens)
             yield Chunk(msgspec.json.encode(body), ReportedUsage(tokens), last=True)
-
-    async def _stream(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
-        tokens = Tokens(script.input_tokens, 0)
-        for word in script.words:
-            await self._clock.sleep(script.token_s)
-            if tokens.output == script.breaks_after:
-                raise UpstreamError("the stub broke off", sent=True)
-            tokens += Tokens(output=1)
-            choice = {
-                "index": 0,
-                "delta": {"role": "assistant", "content": word},
-                "finish_reason": None,
-            }
-            yield Chunk(
-                _event(_envelope(call, "chat.completion.chunk", [choice])), ReportedUsage(tokens)
-            )
-        final = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        yield Chunk(
-            _event(_envelope(call, "chat.completion.chunk", [final])), ReportedUsage(tokens)
-        )
-        usage = _event(_envelope(call, "chat.completion.chunk", [], tokens))
-        yield Chunk(usage if call.wants_usage else b"", ReportedUsage(tokens))
-        yield Chunk(b"data: " + DONE + b"\n\n", ReportedUsage(tokens), last=True)
 
 
 class _Telling:

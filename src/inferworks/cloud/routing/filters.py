@@ -37,7 +37,21 @@ def eligible(
             and (offer.capacity is None or state.running(offer) < offer.capacity)
         ):
             may.append(offer)  # noqa: PERF401 a comprehension costs a call of its own
-    return may or [_last(model, offers, policy, state)]
+    if may:
+        return may
+    if not offers:
+        raise CallError(
+            503, f"no replica of {model} is ready", kind="server_error", code="no_replica"
+        )
+    allowed = [offer for offer in offers if in_regions(offer, regions)]
+    if not allowed:
+        where = ", ".join(regions)
+        raise CallError(503, f"No offer of {model} is in a region where its calls may run ({where}).",
+                        kind="server_error", code="region_unavailable")  # fmt: skip
+    free = _free(allowed, state)
+    if not free:
+        raise _full(model)
+    return [min(free, key=state.retry_ns)]
 
 
 def in_reserve(
@@ -57,25 +71,6 @@ def in_reserve(
     if left and not free:
         raise _full(model)
     return sorted(free, key=state.retry_ns)
-
-
-def _last(
-    model: ModelId, offers: Sequence[Offer], policy: RoutePolicy, state: RoutingState
-) -> Offer:
-    """Return the offer for a call that no breaker lets pass: the one whose retry time comes first."""
-    if not offers:
-        raise CallError(
-            503, f"no replica of {model} is ready", kind="server_error", code="no_replica"
-        )
-    allowed = [offer for offer in offers if in_regions(offer, policy.regions)]
-    if not allowed:
-        regions = ", ".join(policy.regions)
-        raise CallError(503, f"No offer of {model} is in a region where its calls may run ({regions}).",
-                        kind="server_error", code="region_unavailable")  # fmt: skip
-    free = _free(allowed, state)
-    if not free:
-        raise _full(model)
-    return min(free, key=state.retry_ns)
 
 
 def _free(offers: Sequence[Offer], state: RoutingState) -> list[Offer]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import groupby
 from math import inf, log
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.policy import RoutePolicy, Strategy
@@ -169,13 +169,12 @@ def _load(offer: Offer, state: RoutingState) -> float:
 
 def _rendezvous(offers: Sequence[Offer], key: bytes) -> Sequence[Offer]:
     digest = blake2b(key, digest_size=16).digest()
-    return sorted(offers, key=lambda offer: (_score(offer, digest), offer.id))
-
-
-def _score(offer: Offer, digest: bytes) -> float:
-    """The lower the better; each offer wins in proportion to its weight."""
-    hashed = blake2b(offer.id.encode(), digest_size=8, key=digest).digest()
-    return _arrival(int.from_bytes(hashed) / _HASHES, offer.weight)
+    ranked: list[tuple[float, str, Offer]] = []
+    for offer in offers:  # each wins in proportion to its weight
+        hashed = blake2b(offer.id.encode(), digest_size=8, key=digest).digest()
+        arrival = _arrival(int.from_bytes(hashed) / _HASHES, offer.weight)
+        ranked.append((arrival, offer.id, offer))
+    return [offer for *_, offer in sorted(ranked, key=itemgetter(0, 1))]
 
 
 def _arrival(chance: float, weight: float) -> float:

@@ -146,15 +146,16 @@ def stream_tokens(events: bytes) -> int:
     count = events.count(b"\ndata:") + events.startswith(b"data:")
     if not count or len(events) < _LONG_EVENT_BYTES * count:
         return count
-    lines = [line[5:] for line in events.split(b"\n") if line.startswith(b"data:")]
-    return sum(max(1, _event_tokens(line)) for line in lines)
-
-
-def _event_tokens(data: bytes) -> int:
-    if len(data) > _SMALL_BYTES:
-        return _tokens(data)
-    fields = _fields(data) if len(data) > _LONG_EVENT_BYTES else None
-    return 0 if fields is None else _as_tokens(_words_in(fields, _WRITTEN))
+    count = 0
+    for line in events.split(b"\n"):
+        if line.startswith(b"data:"):
+            data, tokens = line[5:], 1
+            if len(data) > _SMALL_BYTES:
+                tokens = _tokens(data)
+            elif len(data) > _LONG_EVENT_BYTES and (fields := _fields(data)) is not None:
+                tokens = _as_tokens(_words_in(fields, _WRITTEN))
+            count += max(1, tokens)
+    return count
 
 
 def _fields(data: bytes) -> dict[str, Any] | None:

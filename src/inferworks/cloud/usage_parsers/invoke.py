@@ -19,7 +19,7 @@ from inferworks.cloud.usage_parsers.in_band import status_of
 from inferworks.dialects.anthropic_messages import EventType
 from inferworks.dialects.bedrock_invoke import InvokeChunk, InvokeTokenCount
 from inferworks.errors import UnreadableError, UpstreamError
-from inferworks.http.eventstream import Message, MessageSplitter
+from inferworks.http.eventstream import MessageSplitter
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_TOKENS
 
@@ -36,24 +36,24 @@ class InvokeEvents:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events completed by `data`. ValueError when a message is damaged, or holds none."""
-        return [_event(message) for message in self._messages.feed(data)]
+        events: list[bytes] = []
+        for message in self._messages.feed(data):
+            name = message_name(message)
+            if name != "chunk":
+                words = failure_text(name, message.payload)
+                events.append(_framed("error", anthropic_error(status_of(name), words)))
+                continue
+            try:
+                event = _read_chunk(message.payload).event
+                events.append(_framed(_read_event(event).type, event))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise ValueError(f"the answer cannot be read: {error}") from error
+        return events
 
     def end(self) -> list[bytes]:
         """Return no event: a message states its length. ValueError when the last one is not whole."""
         self._messages.check_end()
         return []
-
-
-def _event(message: Message) -> bytes:
-    name = message_name(message)
-    if name != "chunk":
-        status = status_of(name)
-        return _framed("error", anthropic_error(status, failure_text(name, message.payload)))
-    try:
-        data = _read_chunk(message.payload).event
-        return _framed(_read_event(data).type, data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"the answer cannot be read: {error}") from error
 
 
 def _framed(name: str, data: bytes) -> bytes:

@@ -136,8 +136,14 @@ def told(response: MeteredResponse, counting: Counting = AS_OPENAI) -> ReportedU
         return None
     output = response.output or []
     images = sum(item.is_image for item in output)
-    searches = _told_searches(response)
-    if searches is None:
+    calls = response.usage.tool_calls_details
+    if response.tool_usage and response.tool_usage.web_search:
+        searches = response.tool_usage.web_search.num_requests
+    elif calls and calls.search_web:
+        searches = calls.search_web.invocation
+    else:
+        searches = None
+    if searches is None:  # the upstream reports none
         searches = sum(item.is_search for item in output)
     items = Items(images=images, searches=searches) if images or searches else NO_ITEMS
     tokens = tokens_of(response.usage, counting)
@@ -160,11 +166,3 @@ def tokens_of(usage: InputUsage, counting: Counting = AS_OPENAI) -> Tokens:
             input_tokens, output_tokens, cache_read=read, cache_write=written, reasoning=reasoning
         )
     )
-
-
-def _told_searches(response: MeteredResponse) -> int | None:
-    """Return the number of searches that the upstream reports; None where it reports none."""
-    if response.tool_usage and response.tool_usage.web_search:
-        return response.tool_usage.web_search.num_requests
-    calls = response.usage.tool_calls_details if response.usage else None
-    return calls.search_web.invocation if calls and calls.search_web else None

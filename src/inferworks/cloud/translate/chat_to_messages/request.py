@@ -107,12 +107,7 @@ def messages_request(call: Call, default_max_tokens: int, omissions: Omissions) 
         omissions.refuse("service_tier", f"cannot be {tier[:60]!r} for {_SERVES}", "service_tier")
     _put_effort(fields, request, facts, omissions)
     _put_tools(fields, request, facts, omissions)
-    _put_sampling(fields, facts, omissions)
-    return msgspec.json.encode(fields)
-
-
-def _put_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> None:
-    """Set the sampling. Models that think take no settings for it, nor do new ones."""
+    # Models that think take no settings of the sampling, nor do new ones.
     temperature = read_request(fields.get("temperature", _NO_WISH), _read_number)
     if temperature is not None and temperature > 1:
         omissions.refuse("temperature", f"cannot be above 1 for {_SERVES}", "temperature")
@@ -122,6 +117,7 @@ def _put_sampling(fields: Fields, facts: ModelFacts, omissions: Omissions) -> No
     elif "top_p" in fields and "temperature" in fields and not facts.top_p_beside_temperature:
         del fields["top_p"]
         omissions.leave_out("top_p")
+    return msgspec.json.encode(fields)
 
 
 def _thinks(fields: Fields) -> bool:

@@ -114,7 +114,15 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
         omissions.refuse("store", why, "store")
     text, reasoning = request.text or TextOptions(), request.reasoning or Reasoning()
     fields = passed(call.body, _RULES, omissions)
-    fields["messages"] = _messages(request, omissions)
+    chat = _Chat()
+    if request.instructions is not None:
+        chat.say({"role": "system", "content": request.instructions})
+    if isinstance(request.input, str):
+        chat.say({"role": "user", "content": request.input})
+    else:
+        for number, item in enumerate(request.input or ()):
+            _put(item, f"input[{number}]", chat, omissions)
+    fields["messages"] = chat.whole()
     if not fields["messages"]:
         message = "Missing required parameter: 'input'."
         raise CallError(400, message, code="missing_required_parameter", param="input")
@@ -127,18 +135,6 @@ def chat_request(call: Call, omissions: Omissions) -> bytes:
         set_if(fields, "top_logprobs", request.top_logprobs)
     fields |= _tool_fields(request, omissions)
     return msgspec.json.encode(fit_chat(fields, call.facts, omissions.called(RESPONSES_TO_CHAT)))
-
-
-def _messages(request: FullResponsesRequest, omissions: Omissions) -> list[Fields]:
-    chat = _Chat()
-    if request.instructions is not None:
-        chat.say({"role": "system", "content": request.instructions})
-    if isinstance(request.input, str):
-        chat.say({"role": "user", "content": request.input})
-        return chat.messages
-    for number, item in enumerate(request.input or ()):
-        _put(item, f"input[{number}]", chat, omissions)
-    return chat.whole()
 
 
 class _Chat:
