@@ -46,6 +46,11 @@ _HEALTHY_NS = 60 * 10**9
 _log = logging.getLogger("inferworks.fleet")
 
 
+async def _all(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
     """Settings of a fleet."""
@@ -116,7 +121,7 @@ class Fleet:
         self._tasks.append(
             self._supervisor.every(self._settings.collect_s, "step-traces", self._collect_once)
         )
-        all_ready = asyncio.gather(*(event.wait() for event in ready))
+        all_ready = asyncio.create_task(_all(ready))
         either: set[asyncio.Future[Any]] = {all_ready, self._first_failure}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not all_ready.done():

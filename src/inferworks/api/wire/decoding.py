@@ -20,7 +20,7 @@ from inferworks.cloud.bodies.bounds import excess
 from inferworks.cloud.bodies.rewrite import (
     MOST_NAMES,
     TooManyNamesError,
-    every_field,
+    read_every,
     read_every_small,
 )
 from inferworks.errors import CallError
@@ -78,12 +78,12 @@ def ambiguous_name(body: bytes, within: str = "") -> str | None:
     written in, takes no heed of case. A field called `within` is looked through, too.
     TooManyNamesError when there are more than `MOST_NAMES`.
     """
-    every = every_field(body) if len(body) > LARGE_BYTES else read_every_small(body).items()
-    fields = {name.casefold(): value for name, value in every}
+    every = read_every(body) if len(body) > LARGE_BYTES else read_every_small(body)
+    fields = dict(zip(map(str.casefold, every), every.values(), strict=True))
     repeated = None
     if len(fields) < len(every):
         seen = set[str]()
-        for name, _ in every:
+        for name in every:
             folded = name.casefold()
             if folded in seen:
                 repeated = name

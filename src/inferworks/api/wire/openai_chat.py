@@ -28,7 +28,9 @@ _decode = msgspec.json.Decoder(ChatRequest).decode
 def decode_chat(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError with OpenAI's status, code and parameter when it is wrong."""
     request = decode_json(body, _decode)
-    wants_usage, running = stream_wishes(request.stream, request.stream_options)
+    wants_usage = running = False
+    if request.stream_options is not None:
+        wants_usage, running = stream_wishes(request.stream, request.stream_options)
     usage = request.usage
     wants_cost = (
         usage is not msgspec.UNSET
@@ -46,13 +48,11 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     )
 
 
-def stream_wishes(stream: bool | None, options: StreamOptions | None) -> tuple[bool, bool]:
+def stream_wishes(stream: bool | None, options: StreamOptions) -> tuple[bool, bool]:
     """Return the wishes for usage at the end of a stream, and in every event of it.
 
-    CallError 400 when there are any options and no stream.
+    CallError 400 when there is no stream.
     """
-    if options is None:
-        return False, False
     if not stream:
         raise CallError(
             400,

@@ -24,7 +24,9 @@ _decode = msgspec.json.Decoder(CompletionsRequest).decode
 def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
-    wants_usage, running = stream_wishes(request.stream, request.stream_options)
+    wants_usage = running = False
+    if request.stream_options is not None:
+        wants_usage, running = stream_wishes(request.stream, request.stream_options)
     best_of = request.best_of
     if best_of is not None and best_of < (request.n or 1):
         message = "Invalid 'best_of': it must be at least 'n'."

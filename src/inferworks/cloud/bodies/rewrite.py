@@ -65,6 +65,11 @@ def every_field(body: bytes | msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
 
     DecodeError when it is none, TooManyNamesError as soon as it has more than `MOST_NAMES`.
     """
+    return [(str(name), value) for name, value in read_every(body).items()]
+
+
+def read_every(body: bytes | msgspec.Raw) -> Mapping[str, msgspec.Raw]:
+    """The same by name, each as often as it is given."""
     left = MOST_NAMES
 
     def one_more(kind: type[_Name], name: str) -> _Name:
@@ -74,8 +79,10 @@ def every_field(body: bytes | msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
             raise TooManyNamesError
         return kind(name)
 
-    fields = msgspec.json.decode(body, type=dict[_Name, msgspec.Raw], dec_hook=one_more)
-    return [(str(name), value) for name, value in fields.items()]
+    every: dict[str, msgspec.Raw] = msgspec.json.decode(
+        body, type=dict[_Name, msgspec.Raw], dec_hook=one_more
+    )
+    return every
 
 
 def with_model(body: bytes, model: str) -> bytes:
