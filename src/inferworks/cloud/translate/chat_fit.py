@@ -95,7 +95,7 @@ def _fit_messages(fields: Fields, facts: ModelFacts, omissions: Omissions) -> No
                 message["tool_call_id"] = digest_id(message["tool_call_id"], facts.id_length)
             for call in message.get("tool_calls") or ():
                 call["id"] = digest_id(call["id"], facts.id_length)
-        content = message["content"]
+        content = message.get("content")
         for number, part in enumerate(content if isinstance(content, list) else ()):
             if taken is not None and part["type"] not in taken:
                 why = f"has a part ({part['type']}) that is not taken {_SERVES}"

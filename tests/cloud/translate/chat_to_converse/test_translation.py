@@ -143,6 +143,13 @@ def test_any_of_one_tool_is_one_call() -> None:
     assert asked(**demand, parallel_tool_calls=False) == asked(**demand)
 
 
+def test_a_forced_call_of_no_tool_is_none() -> None:
+    """A choice that names a function, in a chat that offers none, leaves the model to think."""
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    forced = {"type": "function", "function": {"name": "f"}}
+    assert asked(**thinking, tool_choice=forced) == asked(**thinking)
+
+
 @pytest.mark.parametrize(
     ("choice", "said"),
     [

@@ -182,9 +182,9 @@ class _Tools:
         offers = [] if given.choice == "none" else given.tools
         tools = [field for function, tool in offers for field in _tool(function, tool, facts)]
         choice: Fields | None = None
-        if given.forced is not None:
+        if offers and given.forced is not None:
             choice = {"tool": {"name": given.forced}}
-        elif given.choice is not None and offers:
+        elif offers and given.choice is not None:
             choice = {"any" if given.choice == "required" else given.choice: {}}
         wanted = wants_json(request.response_format)
         if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):

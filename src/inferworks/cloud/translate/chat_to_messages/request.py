@@ -185,9 +185,9 @@ def _put_tools(
             shown["strict"] = True
         tools.append(_cached(shown, tool.cache_control))
     choice: Fields | None = None
-    if given.forced is not None:
+    if tools and given.forced is not None:
         choice = {"type": "tool", "name": given.forced}
-    elif given.choice and tools:
+    elif tools and given.choice:
         choice = {"type": "any" if given.choice == "required" else given.choice}
     wanted = wants_json(request.response_format)
     if wanted is not None and "json_schema" in facts.json_modes and is_mode(wanted):
