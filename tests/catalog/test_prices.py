@@ -26,7 +26,6 @@ from inferworks.catalog.prices import (
     PriceBook,
     PriceList,
     book_json,
-    book_sha256,
 )
 from inferworks.meter.usage import Items, Leg, Tokens
 from inferworks.testing.facts import make_leg
@@ -175,7 +174,7 @@ def test_a_unit_without_a_price_is_none() -> None:
 
 def test_the_shipped_book_is_the_one_we_know() -> None:
     """The installed list has the hash that this version was released with."""
-    assert book_sha256(shipped_book()) == BOOK.sha256
+    assert shipped_book().sha256 == BOOK.sha256
 
 
 @pytest.mark.slow

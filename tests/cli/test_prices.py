@@ -15,7 +15,6 @@ from tests.support.command_line import document, invoke, refusal, run
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.catalog.genai import installed_book
-from inferworks.catalog.prices import book_sha256
 from inferworks.clock import SimClock
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
@@ -266,7 +265,7 @@ def test_prices_are_shown_and_pinned() -> None:
     assert "gpt-5-mini" in run("prices", "show", "gpt-5-mini").stdout
     assert "no list price" in refusal("prices", "show", "gpt-5-mini", "--provider", "nobody")
     pinned = document("prices", "pin", "--from", "2026-12-01")
-    assert pinned["sha256"] == price["book_sha256"] == book_sha256(installed_book())
+    assert pinned["sha256"] == price["book_sha256"] == installed_book().sha256
     assert "is pinned" in run("prices", "pin").stdout
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from inferworks.catalog.genai import installed_book
-from inferworks.catalog.prices import ListPrice, PriceBook, PriceList, book_json, book_sha256
+from inferworks.catalog.prices import ListPrice, PriceBook, PriceList, book_json
 from inferworks.errors import UserError
 
 
@@ -60,7 +60,7 @@ def list_prices(folder: Path) -> ListPrices:
             book = msgspec.json.decode(path.read_bytes(), type=PriceBook)
         except (OSError, msgspec.DecodeError) as error:
             raise UserError(f"{path}: cannot be read: {error}; restore it from a backup") from error
-        if book_sha256(book) != pin.sha256:
+        if book.sha256 != pin.sha256:
             raise UserError(f"{path}: was altered since it was pinned; restore it from a backup")
         kept.append((pin.effective_ns, PriceList(book)))
     return ListPrices(kept)
@@ -70,7 +70,7 @@ def shipped_book() -> PriceBook:
     """The installed price list, if it is one that this version was released with."""
     book = installed_book()
     text = resources.files("inferworks.catalog").joinpath("price_books.toml").read_text("utf-8")
-    if book_sha256(book) not in {row["sha256"] for row in tomllib.loads(text)["book"]}:
+    if book.sha256 not in {row["sha256"] for row in tomllib.loads(text)["book"]}:
         raise UserError(
             f"{book.source} is not the price list that this version knows, and prices never change "
             "by themselves; look at it with `inferworks prices show`, then: inferworks prices pin"
@@ -96,7 +96,7 @@ def pin(folder: Path, book: PriceBook, effective_ns: int) -> Pin:
     later: the past would change.
     """
     before = pins(folder)
-    made = Pin(effective_ns, book_sha256(book), book.source)
+    made = Pin(effective_ns, book.sha256, book.source)
     if before and before[-1].sha256 == made.sha256:
         return before[-1]
     if before and before[-1].effective_ns >= effective_ns:

@@ -24,7 +24,7 @@ import datetime as dt
 import hashlib
 import re
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -165,12 +165,17 @@ class ListPrice(msgspec.Struct, frozen=True):
         return None if rate is None else rate.pico_per_unit(input_tokens)
 
 
-class PriceBook(msgspec.Struct, frozen=True):
+class PriceBook(msgspec.Struct, frozen=True, dict=True):
     """List prices of all providers, as one source gave them."""
 
     source: str
     """The package and its version."""
     providers: tuple[ListedProvider, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the book: SHA-256 of its JSON (`book_json`)."""
+        return hashlib.sha256(book_json(self)).hexdigest()
 
 
 class PriceList:
@@ -178,7 +183,7 @@ class PriceList:
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
-        self.sha256 = book_sha256(book)
+        self.sha256 = book.sha256
         self._providers = {provider.id: provider for provider in book.providers}
         self._found: dict[tuple[str, str], tuple[str, ListedModel] | None] = {}
 
@@ -213,11 +218,6 @@ class PriceList:
                 if fits(listed.match, name):
                     return seller.id, listed
         return None
-
-
-def book_sha256(book: PriceBook) -> str:
-    """The hash of a book: SHA-256 of its JSON (`book_json`)."""
-    return hashlib.sha256(book_json(book)).hexdigest()
 
 
 def book_json(book: PriceBook) -> bytes:

@@ -15,6 +15,7 @@ forgets it bypasses the simulation unnoticed.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import datetime as dt
 import fcntl
@@ -68,22 +69,18 @@ def standing_in(turns: Turns, disk: Disk, network: Network, seed: int) -> Iterat
             id(old): new for (_, _, old), new in zip(replaced, instead.values(), strict=True)
         }
         by_identity |= _dates(turns)  # for our modules alone: C extensions rely on the real ones
+        originals = frozenset(by_identity)
         for module in _modules():
-            for name, value in list(vars(module).items()):
-                new = by_identity.get(id(value))
-                is_foreign = "_FuncPtr" in type(value).__name__
-                if new is None and is_foreign and getattr(value, "__name__", "") == "write":
-                    new = _written_at_once(disk, value)  # the kernel's
-                if new is not None:
-                    replaced.append((module, name, value))
-                    setattr(module, name, new)
-            for function in _functions(module):
-                new_defaults = tuple(
-                    by_identity.get(id(value), value) for value in function.__defaults__ or ()
-                )
-                if new_defaults != (function.__defaults__ or ()):
-                    replaced.append((function, "__defaults__", function.__defaults__))
-                    function.__defaults__ = new_defaults
+            names, functions = _holding(originals, module, len(vars(module)))
+            for name in names:
+                value = getattr(module, name)
+                replaced.append((module, name, value))
+                new = by_identity.get(id(value)) or _written_at_once(disk, value)  # the kernel's
+                setattr(module, name, new)
+            for function in functions:
+                defaults = function.__defaults__ or ()
+                replaced.append((function, "__defaults__", defaults))
+                function.__defaults__ = tuple(by_identity.get(id(v), v) for v in defaults)
         replaced += _hashed_by_number()
         yield
     finally:
@@ -97,6 +94,28 @@ def _modules() -> list[ModuleType]:
         for name, module in sorted(sys.modules.items())
         if name.startswith(_OURS) and not name.startswith(_SIMULATION)
     ]
+
+
+@cache
+def _holding(
+    originals: frozenset[int], module: ModuleType, _size: int
+) -> tuple[list[str], list[FunctionType]]:
+    """The names of `module` for one of `originals`, by identity, and functions with one as a default.
+
+    Looked up once for each size of a module: every run replaces the same ones.
+    """
+    names = [
+        name
+        for name, value in vars(module).items()
+        if id(value) in originals
+        or ("_FuncPtr" in type(value).__name__ and getattr(value, "__name__", "") == "write")
+    ]
+    functions = [
+        function
+        for function in _functions(module)
+        if any(id(value) in originals for value in function.__defaults__ or ())
+    ]
+    return names, functions
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
@@ -268,16 +287,21 @@ def _hashed_by_number() -> Replaced:
         return number
 
     replaced: Replaced = []
-    import asyncio
-
     for module in _modules():
-        for value in list(vars(module).values()):
-            ours = isinstance(value, type) and value.__module__ == module.__name__
-            if (
-                ours
-                and issubclass(value, asyncio.BaseProtocol)
-                and value.__hash__ is object.__hash__
-            ):
-                replaced.append((value, "__hash__", object.__hash__))
-                value.__hash__ = hash_of
+        for protocol in _protocols(module, len(vars(module))):
+            replaced.append((protocol, "__hash__", object.__hash__))
+            protocol.__hash__ = hash_of  # type: ignore[method-assign]
     return replaced
+
+
+@cache
+def _protocols(module: ModuleType, _size: int) -> list[type[asyncio.BaseProtocol]]:
+    """The protocols of `module` that are hashed by address, looked up once for each size of it."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and issubclass(value, asyncio.BaseProtocol)
+        and value.__hash__ is object.__hash__
+    ]

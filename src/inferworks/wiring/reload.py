@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferworks.config import REPEATED, Config, settings
+from inferworks.config import REPEATED, Config
 from inferworks.errors import ConfigError, UserError
 from inferworks.supervise import Supervisor, Work, beside, ending
 
@@ -168,10 +168,14 @@ async def reloading(
 
 def needs_restart(before: Config, after: Config) -> list[str]:
     """The settings that differ and that a running platform does not take up."""
-    names = (s.name for s in settings() if s.name.partition(".")[0] not in _LIVE)
-    return [name for name in names if _value(before, name) != _value(after, name)]
-
-
-def _value(config: Config, name: str) -> object:
-    section, _, field = name.partition(".")
-    return getattr(getattr(config, section), field)
+    sections = [
+        (section, getattr(before, section), getattr(after, section))
+        for section in Config.__struct_fields__
+        if section not in _LIVE
+    ]
+    return [
+        f"{section}.{field}"
+        for section, old, new in sections
+        for field in old.__struct_fields__
+        if getattr(old, field) != getattr(new, field)
+    ]
