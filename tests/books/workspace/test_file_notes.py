@@ -103,8 +103,8 @@ def test_minutes_that_do_not_fit_their_time_are_doubted() -> None:
     ]
     assert noted(*shifts) == [
         (
-            "a.csv: 2 lines have more minutes than there are from start to end, such as 75.5 of ann 75.5 in "
-            "line 7; are the minutes right?"
+            "a.csv: 2 lines have more minutes than there are from start to end, such as 75.5 of ann 75.5 "
+            "in line 7; are the minutes right?"
         )
     ]
 
