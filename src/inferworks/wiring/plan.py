@@ -60,7 +60,16 @@ class Plan:
     policies: Mapping[ModelId, RoutePolicy]
     """Routing policies of models with a `[[model]]` table."""
     breaker: BreakerPolicy
-    warnings: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what is allowed and dangerous."""
+        return tuple(
+            f"upstream {account.name}: {account.origin.url} has no TLS: calls and the key can be read "
+            "on their way; use https://"
+            for account in self.accounts
+            if is_exposed(account.origin)
+        )
 
 
 def make_plan(
@@ -113,7 +122,7 @@ def make_plan(
     with mistakes.noted():
         breaker = breaker_of(config.breaker)
     mistakes.refuse()
-    return Plan(tuple(accounts), routed, policies, breaker, tuple(_warnings(accounts)))
+    return Plan(tuple(accounts), routed, policies, breaker)
 
 
 def policy_of(model: Model) -> RoutePolicy:
@@ -246,15 +255,6 @@ def _as(place: Place, model: Model, fallback: int) -> Place:
         fallback=fallback,
         lenient=model.lenient,
     )
-
-
-def _warnings(accounts: Iterable[Account]) -> Iterable[str]:
-    for account in accounts:
-        if is_exposed(account.origin):
-            yield (
-                f"upstream {account.name}: {account.origin.url} has no TLS: calls and the key can be read "
-                "on their way; use https://"
-            )
 
 
 def _refuse_twice(what: str, names: Sequence[str]) -> None:
