@@ -272,7 +272,8 @@ def test_a_report_that_cannot_be_delivered_is_kept_and_can_be_imported(
         assert received[count] == 1
 
 
-def test_an_answer_of_something_else_is_no_raw_error() -> None:
+def test_an_answer_of_something_else_is_no_raw_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of another server is told from the answer of a gateway."""
+    monkeypatch.setattr(metering, "_post", lambda *_: (200, b"<html>"))
     with pytest.raises(UserError, match="no base URL of a gateway"):
-        metering._counts("http://x", b"<html>")
+        metering.send(b"[]", "http://x", "iw_x")

@@ -178,7 +178,13 @@ def send(
             failure = f"{type(error).__name__}: {error}"
         else:
             if status == 200:
-                return _counts(url, answer)
+                try:
+                    counts = json.loads(answer)
+                    return {
+                        name: int(counts[name]) for name in ("accepted", "duplicate", "conflict")
+                    }
+                except (ValueError, KeyError, TypeError):
+                    raise _refusal(url, 200, answer) from None
             if status < 500 and status != 429:
                 raise _refusal(url, status, answer)
             failure = f"status {status}"
@@ -263,14 +269,6 @@ def _check_key(url: str, key: str, source: str, event_id: str) -> None:
         return
     if status < 500 and status != 429 and _error(answer).get("code") != "unknown_report":
         raise _refusal(url, status, answer)
-
-
-def _counts(url: str, answer: bytes) -> Mapping[str, int]:
-    try:
-        counts = json.loads(answer)
-        return {name: int(counts[name]) for name in ("accepted", "duplicate", "conflict")}
-    except (ValueError, KeyError, TypeError):
-        raise _refusal(url, 200, answer) from None
 
 
 def _refusal(url: str, status: int, answer: bytes) -> UserError:

@@ -15,9 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from inferworks.catalog import prices
-from inferworks.catalog.units import BILLABLE, BillableUnit
+from inferworks.catalog.units import BILLABLE
 from inferworks.on_demand import OnDemand
-from inferworks.units import NS_PER_SECOND
+from inferworks.units import NS_PER_SECOND, Unit
 
 if TYPE_CHECKING:
     from genai_prices import data, data_units, types
@@ -53,8 +53,17 @@ def _model(model: types.ModelInfo) -> prices.ListedModel:
 
 
 def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
-    found = {row.name: _rate_of(row, price.prices) for row in BILLABLE.values()}
-    rates = {unit: rate for unit, rate in found.items() if rate is not None}
+    rates: dict[Unit, prices.ListRate] = {}
+    for unit in BILLABLE.values():
+        for name in unit.listed:  # the first of its names that has a price
+            listed = getattr(price.prices, data_units.unit_data[name]["price_key"])
+            if listed is not None:
+                per = data_units.unit_data[name]["per"] * unit.per_listed
+                is_flat = isinstance(listed, Decimal)
+                base, above = (listed, ()) if is_flat else (listed.base, listed.tiers)
+                tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in above)
+                rates[unit.name] = prices.ListRate(str(base), per, tiers)
+                break
     match price.constraint:
         case None:
             return prices.DatedRates(rates)
@@ -63,20 +72,6 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
         case types.TimeOfDateConstraint(start_time=start_time, end_time=end_time):
             return prices.DatedRates(rates, daily_ns=(_time_ns(start_time), _time_ns(end_time)))
     raise TypeError(f"a price constraint of a new kind: {price.constraint!r}")
-
-
-def _rate_of(unit: BillableUnit, listed: types.ModelPrice) -> prices.ListRate | None:
-    """Return the rate `listed` for `unit`, by the first of its names that has a price."""
-    for name in unit.listed:
-        value = getattr(listed, data_units.unit_data[name]["price_key"])
-        if value is None:
-            continue
-        per = data_units.unit_data[name]["per"] * unit.per_listed
-        if isinstance(value, Decimal):
-            return prices.ListRate(str(value), per)
-        tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in value.tiers)
-        return prices.ListRate(str(value.base), per, tiers)
-    return None
 
 
 def _pattern(match: types.MatchLogic) -> prices.Pattern:

@@ -64,8 +64,23 @@ def end(error: BaseException) -> int:
     ending = ending_of(error)
     if ending is None:
         text, name = _first_line(error), type(error).__name__
-        named = f"{name}: {text}" if text else name
-        ending = Ending(f"{named}; this is a fault of ours: please report it{_kept(error)}", OURS)
+        told = f"{name}: {text}" if text else name
+        told += "; this is a fault of ours: please report it"
+        with (
+            suppress(OSError),
+            tempfile.NamedTemporaryFile(
+                "w",
+                prefix="inferworks-fault-",
+                suffix=".txt",
+                encoding="utf-8",
+                errors="replace",
+                delete=False,
+            ) as file,
+        ):
+            file.writelines(traceback.format_exception(error))
+            file.flush()
+            told += f" with {file.name}"
+        ending = Ending(told, OURS)
     from inferworks.cli.show import say  # it loads Rich, which `--help` does without
 
     with suppress(
@@ -139,20 +154,3 @@ def let_go_of_output() -> None:
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0][:_LONGEST]
-
-
-def _kept(error: BaseException) -> str:
-    """Write the traceback to a file; return its place as the end of a sentence, empty if it fails."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w",
-            prefix="inferworks-fault-",
-            suffix=".txt",
-            encoding="utf-8",
-            errors="replace",
-            delete=False,
-        ) as file:
-            file.writelines(traceback.format_exception(error))
-    except OSError:
-        return ""
-    return f" with {file.name}"

@@ -76,7 +76,12 @@ def main() -> None:
     Files that it writes are private to their user, since they derive from private data.
     """
     os.umask(0o077)
-    _fill_standard_descriptors()
+    for descriptor in range(3):
+        # one that is closed would give its number to a database or a socket, and text to that
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
     logging.getLogger("inferworks").addHandler(
         logging.NullHandler()
     )  # one line: only `up` has a log
@@ -89,15 +94,3 @@ def main() -> None:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 no command ends in a traceback
         let_go_of_output()
         sys.exit(end(error))
-
-
-def _fill_standard_descriptors() -> None:
-    """Open those of standard input, output and error that were closed at the start, on nothing.
-
-    Otherwise a database or a socket would get their numbers, and any text to standard error.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free

@@ -56,7 +56,11 @@ def top(
     """
     config = read_config(config_path, data_path)
     arrivals = Arrivals(DataFolder(Path(config.data.folder)).journal)
-    once = once or as_json or not _in_terminal()
+    try:
+        in_terminal = sys.stdout.isatty()
+    except (AttributeError, ValueError):  # it is closed
+        in_terminal = False
+    once = once or as_json or not in_terminal
     clock = SystemClock()
     with suppress(KeyboardInterrupt), priced(config) as cost:
         arrivals.new(0)  # from now on; what ended before is looked up by when it was opened
@@ -83,10 +87,3 @@ def top(
                 return
             say("", "Ctrl-C ends.")
             time.sleep(every_s)
-
-
-def _in_terminal() -> bool:
-    try:
-        return sys.stdout.isatty()
-    except (AttributeError, ValueError):  # it is closed
-        return False

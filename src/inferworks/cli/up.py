@@ -46,6 +46,31 @@ _ROOM_S = 1.0
 
 _log = logging.getLogger("inferworks.up")
 
+_FIRST_STEPS = """\
+Your first API key, shown only this once:
+
+  {key}
+
+A first call with curl:
+
+curl {url}/chat/completions \\
+  -H "Authorization: Bearer {key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is gross margin?"}}]}}'
+
+The same in Python (pip install openai):
+
+from openai import OpenAI
+
+client = OpenAI(base_url="{url}", api_key="{key}")
+answer = client.chat.completions.create(
+    model="{model}",
+    messages=[{{"role": "user", "content": "What is gross margin?"}}],
+)
+print(answer.choices[0].message.content)
+"""
+"""Lines to paste; the secret is shown nowhere else."""
+
 _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configuration.md)"
 
 
@@ -199,7 +224,8 @@ def _greeting(platform: Platform) -> list[str]:
     elif platform.first_key and not model:
         lines += ["", "Your first API key, shown only this once:", "", f"  {platform.first_key}"]
     elif platform.first_key:
-        lines += ["", *_first_steps(platform.url, platform.first_key, model)]
+        texts = {"url": platform.url, "key": platform.first_key, "model": model}
+        lines += ["", *(line.format(**texts) for line in _FIRST_STEPS.splitlines())]
     else:
         lines += ["", "Make an API key with: inferworks keys create"]
     return [*lines, "", "Ctrl-C stops."]
@@ -217,32 +243,3 @@ def _is_service_log(descriptor: int) -> bool:
     is_journal = os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
     is_service = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
     return is_journal or is_service or os.getpid() == 1
-
-
-def _first_steps(url: str, key: str, model: str) -> list[str]:
-    """Return the lines to paste; the secret is shown nowhere else."""
-    question = "What is gross margin?"
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "{question}"}}]}}'
-    return [
-        "Your first API key, shown only this once:",
-        "",
-        f"  {key}",
-        "",
-        "A first call with curl:",
-        "",
-        f"curl {url}/chat/completions \\",
-        f'  -H "Authorization: Bearer {key}" \\',
-        '  -H "Content-Type: application/json" \\',
-        f"  -d '{body}'",
-        "",
-        "The same in Python (pip install openai):",
-        "",
-        "from openai import OpenAI",
-        "",
-        f'client = OpenAI(base_url="{url}", api_key="{key}")',
-        "answer = client.chat.completions.create(",
-        f'    model="{model}",',
-        f'    messages=[{{"role": "user", "content": "{question}"}}],',
-        ")",
-        "print(answer.choices[0].message.content)",
-    ]
