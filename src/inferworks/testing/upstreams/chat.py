@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from inferworks.testing.upstreams import unlucky
-from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, words_of
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth, usage_of, words_of
 from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_chat
 
 
@@ -117,13 +117,7 @@ def _envelope(request: Body, kind: str, choices: list[Body]) -> Body:
 
 
 def _usage(answer: Answer, completion: int) -> Body:
-    zero = answer.reports is Reports.ZERO
-    prompt, completion = (0, 0) if zero else (answer.input_tokens, completion)
-    usage: Body = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
+    usage = usage_of(answer, completion)
     if answer.cached_tokens is not None:
         usage["prompt_tokens_details"] = {"cached_tokens": answer.cached_tokens, "audio_tokens": 0}
     if answer.reasoning_tokens is not None:

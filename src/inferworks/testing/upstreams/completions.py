@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, words_of
+from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, usage_of, words_of
 
 
 def _whole(answer: Answer, request: Body) -> Body:
@@ -15,7 +15,7 @@ def _whole(answer: Answer, request: Body) -> Body:
     choices = [_choice(index, "".join(words), reason) for index in range(_copies(request))]
     body = _envelope(request, choices)
     if answer.reports is not Reports.NEVER:
-        body["usage"] = _usage(answer, len(words) * _copies(request))
+        body["usage"] = usage_of(answer, len(words) * _copies(request))
     return body
 
 
@@ -31,9 +31,9 @@ def _events(answer: Answer, request: Body) -> Iterator[Body]:
             event = _envelope(
                 request, [_choice(index, word, reason if number == len(words) else None)]
             )
-            yield {**event, "usage": _usage(answer, count)} if running else event
+            yield {**event, "usage": usage_of(answer, count)} if running else event
     if told:
-        yield {**_envelope(request, []), "usage": _usage(answer, count)}
+        yield {**_envelope(request, []), "usage": usage_of(answer, count)}
 
 
 def _copies(request: Body) -> int:
@@ -51,16 +51,6 @@ def _envelope(request: Body, choices: list[Body]) -> Body:
         "id": "cmpl-123", "object": "text_completion", "created": 1589478378,
         "model": request["model"], "choices": choices,
     }  # fmt: skip
-
-
-def _usage(answer: Answer, completion: int) -> Body:
-    zero = answer.reports is Reports.ZERO
-    prompt, completion = (0, 0) if zero else (answer.input_tokens, completion)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
 
 
 COMPLETIONS = Wire(_whole, _events)

@@ -149,6 +149,17 @@ def words_of(answer: Answer, limit: int | None) -> tuple[tuple[str, ...], str]:
     return answer.words, "stop"
 
 
+def usage_of(answer: Answer, completion: int) -> Body:
+    """The usage of chats and completions, or explicit zeros."""
+    zero = answer.reports is Reports.ZERO
+    prompt, completion = (0, 0) if zero else (answer.input_tokens, completion)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
 def json_of(value: Body, *, spaced: bool = False) -> bytes:
     """`value` as JSON, without a space between its parts unless it is to be `spaced`."""
     separators = (", ", ": ") if spaced else (",", ":")

@@ -148,9 +148,13 @@ class _Check(NamedTuple):
 
     def _within(self, value: Any, schema: Schema, place: Place, path: str) -> Flaw | None:
         limits = {**schema, **self.kind.bounds[path]} if path in self.kind.bounds else schema
-        flaw = _beyond(value, limits, place)
-        if flaw is not None:
-            return flaw
+        if "const" in limits and value != limits["const"]:
+            return Flaw("enum", place, [limits["const"]], value)
+        if "enum" in limits and value not in limits["enum"]:
+            return Flaw("enum", place, limits["enum"], value)
+        for keyword, is_beyond in _LIMITS.get(kind_of(value), {}).items():
+            if keyword in limits and is_beyond(value, limits[keyword]):
+                return Flaw(keyword, place, limits[keyword], value)
         if isinstance(value, dict):
             return self._named(value, schema, place, path)
         if isinstance(value, list) and "items" in schema:
@@ -225,18 +229,6 @@ def _meant(
     meant = [member for member in members if said in _consts(member, tag)]
     known = [name for member in members for name in _consts(member, tag)]
     return meant, None if meant else Flaw("enum", (*place, tag), known, said)
-
-
-def _beyond(value: Any, limits: Schema, place: Place) -> Flaw | None:
-    """Return the first of `limits` that `value` itself, without its parts, exceeds."""
-    if "const" in limits and value != limits["const"]:
-        return Flaw("enum", place, [limits["const"]], value)
-    if "enum" in limits and value not in limits["enum"]:
-        return Flaw("enum", place, limits["enum"], value)
-    for keyword, is_beyond in _LIMITS.get(kind_of(value), {}).items():
-        if keyword in limits and is_beyond(value, limits[keyword]):
-            return Flaw(keyword, place, limits[keyword], value)
-    return None
 
 
 _NUMBERS = {
