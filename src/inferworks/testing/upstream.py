@@ -76,18 +76,21 @@ class FakeUpstream(ScriptedUpstream[Answer]):
             await exchange.respond(404, body_of(Refusal(f"Invalid URL (POST {exchange.path})")))
             return
         request = wire.read(exchange)
-        error = wire.error_of or error_of
         if request is None:
-            await exchange.respond(400, error(400))
+            await exchange.respond(400, wire.error_of(400) or error_of(400))
             return
         refusal = self.vendor.refusal(operation, read_json(exchange) or form_fields(exchange))
         if refusal is not None:
             await exchange.respond(refusal.status, self.vendor.body(refusal))
-        elif scripted.status >= 400:
-            status = scripted.status
-            await exchange.respond(status, error(status), headers=scripted.headers)
-        elif request.get("stream") and not scripted.never_streams and wire.events:
-            await _stream(exchange, scripted, wire, wire.events(scripted, request))
+            return
+        if scripted.status >= 400:
+            error = wire.error_of(scripted.status) or error_of(scripted.status)
+            await exchange.respond(scripted.status, error, headers=scripted.headers)
+            return
+        streams = request.get("stream") and not scripted.never_streams
+        events = wire.events(scripted, request) if streams else None
+        if events is not None:
+            await _stream(exchange, scripted, wire, events)
         else:
             await _whole(exchange, scripted, wire, request)
 
@@ -109,7 +112,7 @@ def open_upstream(
 
 async def _whole(exchange: Exchange, answer: Answer, wire: Wire, request: Body) -> None:
     """Send an answer that has no events: at once, or if it has several pieces, as it is made."""
-    written = wire.written(answer, request) if wire.written else None
+    written = wire.written(answer, request)
     if written is None:
         whole = answer.luck.body(wire.dialect, wire.whole(answer, request))
         written = Written(JSON, (json_of(whole, spaced=answer.spaced),))

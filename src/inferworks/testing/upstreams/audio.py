@@ -45,56 +45,8 @@ def recording(length_ms: int, *, samples_per_s: int = 8000) -> bytes:
     return file.getvalue()
 
 
-def _read_speech(exchange: Exchange) -> Body | None:
-    request = read_json(exchange)
-    if request is None or _sound_of(request) not in _SOUNDS:
-        return None
-    return {**request, "stream": request.get("stream_format") == "sse"}
-
-
 def _sound_of(request: Body) -> str:
     return str(request.get("response_format") or "mp3")
-
-
-def _speech_events(answer: Answer, _request: Body) -> Iterator[Body]:
-    for word in answer.words:
-        yield {"type": "speech.audio.delta", "audio": base64.b64encode(word.encode()).decode()}
-    done: Body = {"type": "speech.audio.done"}
-    if answer.reports is not Reports.NEVER:
-        spoken = len(answer.words)
-        read = answer.input_tokens
-        total = read + spoken
-        done["usage"] = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total}
-    yield done
-
-
-def _transcription(answer: Answer, request: Body) -> Body:
-    text = "".join(answer.words)
-    if request.get("response_format") == "verbose_json":
-        return {
-            "task": "transcribe", "language": "english", "text": text, "segments": [],
-            "duration": round(_heard_s(request), 2), **_usage(answer, request),
-        }  # fmt: skip
-    return {"text": text, **_usage(answer, request)}
-
-
-def _transcribed_text(answer: Answer, request: Body) -> Written | None:
-    text = "".join(answer.words)
-    kind = b"text/plain; charset=utf-8"
-    match request.get("response_format", "json"):
-        case "text":
-            return Written(kind, (text.encode() + b"\n",))
-        case "srt":
-            lines = f"1\n00:00:00,000 --> 00:00:01,000\n{text}\n\n"
-            return Written(kind, (lines.encode(),))
-    return None
-
-
-def _transcription_events(answer: Answer, request: Body) -> Iterator[Body]:
-    for word in answer.words:
-        yield {"type": "transcript.text.delta", "delta": word}
-    text = "".join(answer.words)
-    yield {"type": "transcript.text.done", "text": text, **_usage(answer, request)}
 
 
 def _usage(answer: Answer, request: Body) -> Body:
@@ -114,16 +66,6 @@ def _usage(answer: Answer, request: Body) -> Body:
     return {"usage": usage}
 
 
-def _read_recording(exchange: Exchange) -> Body | None:
-    """The form; None where its one file is a broken WAV, or its length is wanted and cannot be told."""
-    request = read_form(exchange)
-    if request is None or len(request[FILES]) != 1:
-        return None
-    ((_, heard),) = request[FILES]
-    must_be_measured = heard[:4] == b"RIFF" or request.get("response_format") == "verbose_json"
-    return None if must_be_measured and _measured_s(heard) is None else request
-
-
 def _heard_s(request: Body) -> float:
     ((_, heard),) = request[FILES]
     measured = _measured_s(heard)
@@ -138,25 +80,73 @@ def _measured_s(heard: bytes) -> float | None:
         return None  # a bare RuntimeError is of a part that is longer than the file
 
 
-def _no_json(_answer: Answer, _request: Body) -> Body:
-    raise AssertionError("speech is no JSON")
+class _Speech(Wire):
+    named = True
+
+    def read(self, exchange: Exchange) -> Body | None:
+        request = read_json(exchange)
+        if request is None or _sound_of(request) not in _SOUNDS:
+            return None
+        return {**request, "stream": request.get("stream_format") == "sse"}
+
+    def events(self, answer: Answer, request: Body) -> Iterator[Body]:
+        for word in answer.words:
+            yield {"type": "speech.audio.delta", "audio": base64.b64encode(word.encode()).decode()}
+        done: Body = {"type": "speech.audio.done"}
+        if answer.reports is not Reports.NEVER:
+            spoken = len(answer.words)
+            read = answer.input_tokens
+            total = read + spoken
+            done["usage"] = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total}
+        yield done
+
+    def written(self, answer: Answer, request: Body) -> Written:
+        return Written(_SOUNDS[_sound_of(request)], tuple(word.encode() for word in answer.words))
 
 
-SPEECH = Wire(
-    _no_json,
-    _speech_events,
-    named=True,
-    written=lambda answer, request: Written(
-        _SOUNDS[_sound_of(request)], tuple(word.encode() for word in answer.words)
-    ),
-    read=_read_speech,
-)
-TRANSCRIPTIONS = Wire(
-    _transcription,
-    _transcription_events,
-    named=True,
-    written=_transcribed_text,
-    read=_read_recording,
-)
-TRANSLATIONS = Wire(_transcription, written=_transcribed_text, read=_read_recording)
-"""Translations into English, never streamed."""
+class _Translations(Wire):
+    """Transcriptions into English, never streamed."""
+
+    def read(self, exchange: Exchange) -> Body | None:
+        """The form; None where its one file is a broken WAV, or its length is wanted and cannot be told."""
+        request = read_form(exchange)
+        if request is None or len(request[FILES]) != 1:
+            return None
+        ((_, heard),) = request[FILES]
+        must_be_measured = heard[:4] == b"RIFF" or request.get("response_format") == "verbose_json"
+        return None if must_be_measured and _measured_s(heard) is None else request
+
+    def whole(self, answer: Answer, request: Body) -> Body:
+        text = "".join(answer.words)
+        if request.get("response_format") == "verbose_json":
+            return {
+                "task": "transcribe", "language": "english", "text": text, "segments": [],
+                "duration": round(_heard_s(request), 2), **_usage(answer, request),
+            }  # fmt: skip
+        return {"text": text, **_usage(answer, request)}
+
+    def written(self, answer: Answer, request: Body) -> Written | None:
+        text = "".join(answer.words)
+        kind = b"text/plain; charset=utf-8"
+        match request.get("response_format", "json"):
+            case "text":
+                return Written(kind, (text.encode() + b"\n",))
+            case "srt":
+                lines = f"1\n00:00:00,000 --> 00:00:01,000\n{text}\n\n"
+                return Written(kind, (lines.encode(),))
+        return None
+
+
+class _Transcriptions(_Translations):
+    named = True
+
+    def events(self, answer: Answer, request: Body) -> Iterator[Body]:
+        for word in answer.words:
+            yield {"type": "transcript.text.delta", "delta": word}
+        text = "".join(answer.words)
+        yield {"type": "transcript.text.done", "text": text, **_usage(answer, request)}
+
+
+SPEECH = _Speech()
+TRANSCRIPTIONS = _Transcriptions()
+TRANSLATIONS = _Translations()

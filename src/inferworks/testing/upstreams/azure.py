@@ -14,10 +14,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 from inferworks.http.server import Exchange
 from inferworks.testing.upstream import FakeUpstream
+from inferworks.testing.upstreams.chat import Chat
 from inferworks.testing.upstreams.script import Answer, Body, Wire
 from inferworks.testing.upstreams.scripted_server import opened
 
@@ -62,9 +62,8 @@ class FakeAzure(FakeUpstream):
         return found[1] if found else path
 
     def wire(self, operation: str) -> Wire | None:
-        """OpenAI's wire, annotated."""
-        wire = super().wire(operation)
-        return _annotated(wire) if wire and operation == "/chat/completions" else wire
+        """OpenAI's wire; that of chats is annotated."""
+        return _AnnotatedChat() if operation == "/chat/completions" else super().wire(operation)
 
 
 def open_azure(*answers: Answer) -> AbstractAsyncContextManager[FakeAzure]:
@@ -72,24 +71,20 @@ def open_azure(*answers: Answer) -> AbstractAsyncContextManager[FakeAzure]:
     return opened(FakeAzure(answers or (Answer(),)))
 
 
-def _annotated(wire: Wire) -> Wire:
-    """`wire` with the results of the content filter, as Azure writes them."""
+class _AnnotatedChat(Chat):
+    """OpenAI's chats with the results of the content filter, as Azure writes them."""
 
-    def whole(answer: Answer, request: Body) -> Body:
-        body = wire.whole(answer, request)
-        assert isinstance(body, dict), "chats are JSON"
+    def whole(self, answer: Answer, request: Body) -> Body:
+        body = super().whole(answer, request)
         choices = [{**choice, "content_filter_results": _SAFE} for choice in body["choices"]]
         return {**body, "choices": choices, "prompt_filter_results": _PROMPT}
 
-    def events(answer: Answer, request: Body) -> Iterator[Body]:
+    def events(self, answer: Answer, request: Body) -> Iterator[Body]:
         empty: Body = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
         yield {**empty, "prompt_filter_results": _PROMPT}
-        assert wire.events is not None, "chats are streamed"
-        for event in wire.events(answer, request):
+        for event in super().events(answer, request):
             choices = [{**choice, "content_filter_results": _SAFE} for choice in event["choices"]]
             yield {**event, "choices": choices}
-
-    return replace(wire, whole=whole, events=events)
 
 
 def _error(code: str, message: str) -> bytes:

@@ -13,25 +13,6 @@ from inferworks.testing.upstreams.script import Answer, Body, Reports, Wire, nth
 from inferworks.testing.upstreams.tool_calling import as_asked, asked_in_chat
 
 
-def _events(answer: Answer, request: Body) -> Iterator[Body]:
-    """The events of a stream of a chat before `[DONE]`."""
-    options = request.get("stream_options") or {}
-    told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
-    running = told and bool(options.get("continuous_usage_stats"))
-    choices = list(_choices(answer, request))
-    for number, (choice, count) in enumerate(choices):
-        event = _envelope(request, "chat.completion.chunk", [choice])
-        last = number == len(choices) - 1
-        if running or (last and answer.reports is Reports.ALWAYS):
-            event["usage"] = _usage(answer, count)
-        elif told:
-            event["usage"] = None
-        yield event
-    if told and answer.reports is not Reports.ALWAYS:
-        event = _envelope(request, "chat.completion.chunk", [])
-        yield {**event, "usage": _usage(answer, choices[-1][1])}
-
-
 def _choices(answer: Answer, request: Body) -> Iterator[tuple[Body, int]]:
     """The choices of a stream one by one, each with the completion tokens up to it."""
     answer = as_asked(answer, asked_in_chat, request)
@@ -79,30 +60,6 @@ def _logprobs(request: Body, words: Sequence[str]) -> Body | None:
     return {"content": content, "refusal": None}
 
 
-def _completion(answer: Answer, request: Body) -> Body:
-    """A whole answer."""
-    answer = as_asked(answer, asked_in_chat, request)
-    words, reason = _words(answer, request)
-    content = "".join(words) if words or answer.tool is None else None
-    message: Body = {"role": "assistant", "content": content, "refusal": None}
-    if answer.tool is not None:
-        message["tool_calls"] = _calls(answer)
-    choices = [
-        {
-            "index": index,
-            "message": message,
-            "logprobs": _logprobs(request, words),
-            "finish_reason": reason,
-        }
-        for index in range(_n(request))
-    ]
-    body = _envelope(request, "chat.completion", choices)
-    if answer.reports is not Reports.NEVER:
-        count = len(words) + len(list(_call_pieces(answer)))
-        body["usage"] = _usage(answer, count * _n(request))
-    return body
-
-
 def _delta(
     index: int, delta: Body, reason: str | None = None, logprobs: Body | None = None
 ) -> Body:
@@ -136,4 +93,51 @@ def _n(request: Body) -> int:
     return request.get("n") or 1
 
 
-CHAT = Wire(_completion, _events, dialect=unlucky.CHAT)
+class Chat(Wire):
+    """Chat completions."""
+
+    dialect = unlucky.CHAT
+
+    def events(self, answer: Answer, request: Body) -> Iterator[Body]:
+        """The events of a stream of a chat before `[DONE]`."""
+        options = request.get("stream_options") or {}
+        told = bool(options.get("include_usage")) and answer.reports is not Reports.NEVER
+        running = told and bool(options.get("continuous_usage_stats"))
+        choices = list(_choices(answer, request))
+        for number, (choice, count) in enumerate(choices):
+            event = _envelope(request, "chat.completion.chunk", [choice])
+            last = number == len(choices) - 1
+            if running or (last and answer.reports is Reports.ALWAYS):
+                event["usage"] = _usage(answer, count)
+            elif told:
+                event["usage"] = None
+            yield event
+        if told and answer.reports is not Reports.ALWAYS:
+            event = _envelope(request, "chat.completion.chunk", [])
+            yield {**event, "usage": _usage(answer, choices[-1][1])}
+
+    def whole(self, answer: Answer, request: Body) -> Body:
+        """A whole answer."""
+        answer = as_asked(answer, asked_in_chat, request)
+        words, reason = _words(answer, request)
+        content = "".join(words) if words or answer.tool is None else None
+        message: Body = {"role": "assistant", "content": content, "refusal": None}
+        if answer.tool is not None:
+            message["tool_calls"] = _calls(answer)
+        choices = [
+            {
+                "index": index,
+                "message": message,
+                "logprobs": _logprobs(request, words),
+                "finish_reason": reason,
+            }
+            for index in range(_n(request))
+        ]
+        body = _envelope(request, "chat.completion", choices)
+        if answer.reports is not Reports.NEVER:
+            count = len(words) + len(list(_call_pieces(answer)))
+            body["usage"] = _usage(answer, count * _n(request))
+        return body
+
+
+CHAT = Chat()

@@ -15,18 +15,6 @@ _ITEM = "msg_67ccd2bf17f0819081ff3bb2cf6508e6"
 _CALL_ITEM = "fc_67ccd2bf17f0819081ff3bb2cf6508e6"
 
 
-def _whole(answer: Answer, request: Body) -> Body:
-    answer = as_asked(answer, asked_in_responses, request)
-    items, reason = _items(answer, request)
-    return _response(answer, request, items, reason)
-
-
-def _events(answer: Answer, request: Body) -> Iterator[Body]:
-    answer = as_asked(answer, asked_in_responses, request)
-    for number, event in enumerate(_unnumbered(answer, request)):
-        yield {**event, "sequence_number": number}
-
-
 def _unnumbered(answer: Answer, request: Body) -> Iterator[Body]:
     items, reason = _items(answer, request)
     begun = _response(answer, request, [], None)
@@ -121,7 +109,25 @@ def _response(answer: Answer, request: Body, output: list[Body], reason: str | N
     }
 
 
-RESPONSES = Wire(_whole, _events, named=True, dialect=unlucky.RESPONSES)
-INPUT_TOKENS = Wire(
-    lambda answer, _: {"object": "response.input_tokens", "input_tokens": answer.input_tokens}
-)
+class _Responses(Wire):
+    named = True
+    dialect = unlucky.RESPONSES
+
+    def whole(self, answer: Answer, request: Body) -> Body:
+        answer = as_asked(answer, asked_in_responses, request)
+        items, reason = _items(answer, request)
+        return _response(answer, request, items, reason)
+
+    def events(self, answer: Answer, request: Body) -> Iterator[Body]:
+        answer = as_asked(answer, asked_in_responses, request)
+        for number, event in enumerate(_unnumbered(answer, request)):
+            yield {**event, "sequence_number": number}
+
+
+class _InputTokens(Wire):
+    def whole(self, answer: Answer, request: Body) -> Body:
+        return {"object": "response.input_tokens", "input_tokens": answer.input_tokens}
+
+
+RESPONSES = _Responses()
+INPUT_TOKENS = _InputTokens()

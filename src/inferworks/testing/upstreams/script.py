@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from enum import Enum, auto
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -122,24 +121,33 @@ def read_json(exchange: Exchange) -> Body | None:
     return request if isinstance(request, dict) else None
 
 
-@dataclass(frozen=True, slots=True)
 class Wire:
-    """Wire form of the answers of one operation."""
+    """Wire form of the answers of one operation; each operation overrides what it has of it."""
 
-    whole: Callable[[Answer, Body], Body]
-    """The body of a whole answer to a request."""
-    events: Callable[[Answer, Body], Iterator[Body]] | None = None
-    """The events of a stream, each the JSON of its data; None where nothing is streamed."""
-    named: bool = False
+    named: ClassVar[bool] = False
     """Each event has a line with its type, and there is no `[DONE]`."""
-    written: Callable[[Answer, Body], Written | None] | None = None
-    """A whole answer to a request that is to be answered by something else than JSON."""
-    read: Callable[[Exchange], Body | None] = read_json
-    """The request; None when it cannot be read."""
-    dialect: str = ""
+    dialect: ClassVar[str] = ""
     """Dialect by which `unlucky.FORMS` are chosen."""
-    error_of: Callable[[int], bytes] | None = None
-    """The error body for a status, where it is not OpenAI's."""
+
+    def read(self, exchange: Exchange) -> Body | None:
+        """The request; None when it cannot be read."""
+        return read_json(exchange)
+
+    def whole(self, answer: Answer, request: Body) -> Body:
+        """The body of a whole answer to a request."""
+        raise AssertionError("its answers are no JSON")
+
+    def events(self, answer: Answer, request: Body) -> Iterator[Body] | None:
+        """The events of a stream, each the JSON of its data; None where nothing is streamed."""
+        return None
+
+    def written(self, answer: Answer, request: Body) -> Written | None:
+        """A whole answer to a request that is to be answered by something else than JSON."""
+        return None
+
+    def error_of(self, status: int) -> bytes | None:
+        """The error body for a status, where it is not OpenAI's."""
+        return None
 
 
 def words_of(answer: Answer, limit: int | None) -> tuple[tuple[str, ...], str]:

@@ -36,33 +36,35 @@ def error_of(status: int) -> bytes:
     ).encode()
 
 
-def _read(exchange: Exchange) -> Body | None:
-    """Parse the form and the accepted type; None where the real API would refuse."""
-    request = read_form(exchange)
-    accepted = exchange.headers.get(b"accept", b"image/*").decode()
-    if request is None or accepted not in _ACCEPTED or not request.get("prompt"):
-        return None
-    if request.get("aspect_ratio", "1:1") not in _RATIOS:
-        return None
-    return {**request, "accept": accepted}
-
-
-def _whole(answer: Answer, _request: Body) -> Body:
-    reason = _reason(answer)
-    return {"image": base64.b64encode(PICTURE).decode(), "finish_reason": reason, "seed": SEED}
-
-
 def _reason(answer: Answer) -> str:
     """Return the reason for the end; a picture without words is one that the filter has blurred."""
     return "SUCCESS" if answer.words else "CONTENT_FILTERED"
 
 
-def _written(answer: Answer, request: Body) -> Written | None:
-    if request["accept"] == "application/json":
-        return None
-    headers = ((b"finish-reason", _reason(answer).encode()), (b"seed", b"%d" % SEED))
-    kind = b"image/" + request.get("output_format", "png").encode()
-    return Written(kind, (PICTURE,), headers)
+class _StableImage(Wire):
+    def read(self, exchange: Exchange) -> Body | None:
+        """Parse the form and the accepted type; None where the real API would refuse."""
+        request = read_form(exchange)
+        accepted = exchange.headers.get(b"accept", b"image/*").decode()
+        if request is None or accepted not in _ACCEPTED or not request.get("prompt"):
+            return None
+        if request.get("aspect_ratio", "1:1") not in _RATIOS:
+            return None
+        return {**request, "accept": accepted}
+
+    def whole(self, answer: Answer, request: Body) -> Body:
+        reason = _reason(answer)
+        return {"image": base64.b64encode(PICTURE).decode(), "finish_reason": reason, "seed": SEED}
+
+    def written(self, answer: Answer, request: Body) -> Written | None:
+        if request["accept"] == "application/json":
+            return None
+        headers = ((b"finish-reason", _reason(answer).encode()), (b"seed", b"%d" % SEED))
+        kind = b"image/" + request.get("output_format", "png").encode()
+        return Written(kind, (PICTURE,), headers)
+
+    def error_of(self, status: int) -> bytes:
+        return error_of(status)
 
 
-STABLE_IMAGE = Wire(_whole, written=_written, read=_read, error_of=error_of)
+STABLE_IMAGE = _StableImage()
