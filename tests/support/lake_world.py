@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from inferworks.meter.archive.journal import Due, Key, SealingJournal
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.archive.reader import LakeReader
+from inferworks.meter.archive.reader import LakeReader, joined, segments_of
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, Fact, LakeTable, key_of
-from inferworks.meter.archive.seal import keys_of
 from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
 from inferworks.meter.lakes.base import LakeStore
@@ -74,22 +74,17 @@ def all_of(facts: Facts) -> Iterator[Fact]:
     yield from facts.activities
 
 
-def sealed_keys(lake: LakeStore) -> Counter[tuple[str, Key]]:
-    """Count the occurrences of each key in the segments that the manifest names."""
-    return Counter(
-        (segment.table, key)
-        for segment in read_manifest(lake).segments
-        for key in keys_of(lake, segment)
-    )
-
-
 def check_each_row_once(lake: LakeStore, journal: Path, expected: Sequence[Fact]) -> None:
     """Every one of `expected` is read once, and is in one segment or only in the journal."""
     reader = LakeReader(lake, journal)
-    facts = reader.facts(*FOREVER)
+    moment = reader.moment(*FOREVER)
+    segments = segments_of(moment)
+    assert set(segments) == set(read_manifest(lake).segments)
+    sealed = reader.sealed(segments, *FOREVER)
+    facts = joined(moment.unsealed, sealed)
     assert Counter(all_of(facts)) == Counter(expected), "rows were lost, doubled or changed"
-    unsealed = keys(all_of(reader.moment(*FOREVER).unsealed))
-    assert sealed_keys(lake) + unsealed == keys(expected), "a row is in two places, or in none"
+    found = keys(all_of(sealed)) + keys(all_of(moment.unsealed))
+    assert found == keys(expected), "a row is in two places, or in none"
 
 
 class Killed(BaseException):
@@ -99,19 +94,33 @@ class Killed(BaseException):
 class Doom:
     """Lets `left` operations happen; at the next one, and for ever after, the process is dead."""
 
-    def __init__(self, left: int) -> None:
+    def __init__(self, left: int = 2**62) -> None:
         self.left = left
+        self.done: list[str] = []
+        """Kinds of the operations that happened: what was done, and with which part of the lake."""
 
     @property
     def dead(self) -> bool:
         """True once the moment has come."""
         return self.left < 0
 
-    def step(self) -> None:
+    def step(self, operation: str, path: Path | None = None) -> None:
         """One operation is about to happen."""
         self.left -= 1
         if self.dead:
             raise Killed
+        self.done.append(f"{operation} {_part_of(path)}" if path else operation)
+
+
+def _part_of(path: Path) -> str:
+    """The part of the lake that holds `path`: the manifest, sums, or rows."""
+    return next((part for part in ("manifest", "sums") if part in path.parts), "rows")
+
+
+def moments_of(operations: Sequence[str]) -> list[int]:
+    """Numbers of operations after which to kill: the first of each two kinds in a row, and the end."""
+    pairs = list(pairwise(["", *operations, ""]))
+    return sorted({pair: number for number, pair in reversed(list(enumerate(pairs)))}.values())
 
 
 class DoomedFiles(Files):
@@ -124,7 +133,7 @@ class DoomedFiles(Files):
         """Write, or half of it."""
         alive = not self._doom.dead
         try:
-            self._doom.step()
+            self._doom.step("write", path)
         except Killed:
             if alive:
                 path.write_bytes(data[: len(data) // 2])
@@ -133,27 +142,27 @@ class DoomedFiles(Files):
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename, unless dead."""
-        self._doom.step()
+        self._doom.step("rename", target)
         super().rename(source, target)
 
     def link(self, source: Path, target: Path) -> None:
         """Link, unless dead."""
-        self._doom.step()
+        self._doom.step("link", target)
         super().link(source, target)
 
     def remove(self, path: Path) -> None:
         """Remove, unless dead."""
-        self._doom.step()
+        self._doom.step("remove", path)
         super().remove(path)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder, unless dead."""
-        self._doom.step()
+        self._doom.step("make_folder", path)
         super().make_folder(path)
 
     def sync_folder(self, path: Path) -> None:
         """Make names durable, unless dead."""
-        self._doom.step()
+        self._doom.step("sync_folder", path)
         super().sync_folder(path)
 
 
@@ -166,15 +175,15 @@ class DoomedJournal(SealingJournal):
 
     def due(self, before_ns: int) -> list[Due]:
         """Look, unless dead."""
-        self._doom.step()
+        self._doom.step("due")
         return super().due(before_ns)
 
     def forget(self, table: LakeTable, keys: Sequence[Key]) -> None:
         """Forget, unless dead."""
-        self._doom.step()
+        self._doom.step(f"forget {table.name}")
         super().forget(table, keys)
 
     def done_with(self, segment: str) -> None:
         """Remember, unless dead."""
-        self._doom.step()
+        self._doom.step("done with")
         super().done_with(segment)

@@ -17,6 +17,7 @@ from tests.support.lake_world import (
     Killed,
     check_each_row_once,
     facts_of_days,
+    moments_of,
     write,
 )
 
@@ -170,23 +171,24 @@ def test_somebody_else_commits_meanwhile(other: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_kill_at_any_operation_is_harmless(tmp_path: Path) -> None:
-    """Compacting, sealing and pruning in turn, killed between any two operations or within a write."""
+    """Compacting, sealing and pruning in turn, killed between any two kinds of operations or in a write."""
     facts, late = facts_of_days(7, rows=2, days=1), facts_of_days(8, rows=1, days=1)
     whole = tmp_path / "whole"
     whole.mkdir()
     write(whole / "journal.db", facts)
     sealed(whole / "journal.db", LocalLake(whole / "lake"), 2)
     write(whole / "journal.db", late)
-    steps = 0
-    while _killed_after(steps, tmp_path / str(steps), whole, [*facts, *late]):
-        steps += 1
-    assert steps > 40, "the test must have been killed at each operation"
+    operations = _killed_after(Doom(), tmp_path / "alive", whole, [*facts, *late])
+    assert len(operations) > 40
+    for number in moments_of(operations):
+        done = _killed_after(Doom(number), tmp_path / str(number), whole, [*facts, *late])
+        assert done == operations[:number]
 
 
-def _killed_after(steps: int, folder: Path, whole: Path, facts: Sequence[Fact]) -> bool:
-    """Compact, seal and prune until killed after `steps` operations; whether there were so many."""
+def _killed_after(doom: Doom, folder: Path, whole: Path, facts: Sequence[Fact]) -> list[str]:
+    """Compact, seal and prune until `doom` comes; return the operations that happened."""
     shutil.copytree(whole, folder)
-    path, doom = folder / "journal.db", Doom(steps)
+    path = folder / "journal.db"
     doomed, lake = LocalLake(folder / "lake", DoomedFiles(doom)), LocalLake(folder / "lake")
     try:
         compact(doomed, seals_of(path), (), 1)
@@ -201,7 +203,7 @@ def _killed_after(steps: int, folder: Path, whole: Path, facts: Sequence[Fact]) 
     check_each_row_once(lake, path, facts)
     assert not LakeReader(lake, path).verify(sums=True).findings
     shutil.rmtree(folder)
-    return doom.dead
+    return doom.done
 
 
 @pytest.mark.slow
