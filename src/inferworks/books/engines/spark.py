@@ -82,9 +82,12 @@ class SparkEngine(ScratchEngine):
 
     def table(self, rows: pa.Table) -> ir.Table:
         """`rows` as a table, handed over as a file: every worker can read one."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
         path = Path(self._scratch.name) / f"{self._fresh()}.parquet"
         pq.write_table(rows, path)
-        return self.parquet([str(path)])
+        schema = from_arrow_schema(rows.schema)  # else Spark would run a job to find it in the file
+        return self._named(self._session.read.schema(schema).parquet(str(path)))
 
     def keep(self, expression: ir.Table) -> ir.Table:
         """`expression` computed once, as files: what asks for it is planned without what it came from.
