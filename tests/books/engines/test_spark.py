@@ -50,9 +50,12 @@ FOR_TINY_DATA = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.constraintPropagation.enabled": "false",  # it takes longer than the data does
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": (
+        "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+        "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+    ),
 }
-"""Nearly all the time goes into plans, and into compiling Java that runs once."""
+"""Nearly all the time goes into plans, and into verifying and compiling Java that runs once."""
 GAAP, RULES = load_policy("gaap"), shipped_rules()
 
 
