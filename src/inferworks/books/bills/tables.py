@@ -320,8 +320,13 @@ def _json_row(number: int, found: Any) -> RawRow:
     """An object as a row; without cells when it is none, or has a text that is none."""
     if not isinstance(found, dict):
         return RawRow(number, None, {"": _NO_OBJECT + "not a JSON object"})
+    cells: dict[str, str] = {}
     try:
-        cells = {column: _json_text(value) for column, value in found.items()}
+        for column, value in found.items():
+            text = "" if value is None else value
+            if not isinstance(text, str):
+                text = json.dumps(text, ensure_ascii=False, sort_keys=True, default=str)
+            cells[column] = text
     except (ValueError, RecursionError) as error:
         return RawRow(number, None, {"": _NO_OBJECT + str(error)})
     if _is_text_whole("".join((*cells, *cells.values()))):
@@ -357,18 +362,6 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(text: str) -> str:
     raise ValueError(f"{text} is not a number")
-
-
-def _json_text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case _:
-            return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def _parquet(name: str, raw: bytes) -> Table:
