@@ -132,6 +132,14 @@ class Step(msgspec.Struct, frozen=True):
 Route = Generator[Step, AttemptResult, None]
 
 
+def next_step(route: Route, result: AttemptResult) -> Step | None:
+    """Tell `route` the result of an attempt; return what to do next, None when it has ended."""
+    try:
+        return route.send(result)
+    except StopIteration:
+        return None
+
+
 def attempts(
     offers: Sequence[Offer],
     policy: RoutePolicy,

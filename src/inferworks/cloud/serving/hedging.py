@@ -24,7 +24,15 @@ import msgspec
 
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.route import ANSWERS, SLOW, AttemptOutcome, AttemptResult, Route, Step
+from inferworks.cloud.routing.route import (
+    ANSWERS,
+    SLOW,
+    AttemptOutcome,
+    AttemptResult,
+    Route,
+    Step,
+    next_step,
+)
 from inferworks.cloud.serving.attempt import Attempt
 from inferworks.meter.usage import Outcome
 from inferworks.units import NS_PER_SECOND
@@ -126,19 +134,19 @@ class HedgedCall:
             self._running.append(HedgedAttempt(self._start(step.offer, bool(self._running))))
         hedged = await self._first_done(step.slow_after_ns)
         if hedged is None:
-            return None, self._next(SLOW)
+            return None, next_step(self._route, SLOW)
         result = hedged.attempt.judge(self._clock.now_ns())
         self._running.remove(hedged)
         if result.outcome in ANSWERS:
             return hedged, None
         of_whom = msgspec.structs.replace(result, offer=hedged.attempt.offer)
         lacks = result.outcome is AttemptOutcome.LACKS
-        following = self._next(of_whom) if lacks else None
+        following = next_step(self._route, of_whom) if lacks else None
         if lacks and following is None:
             return hedged, None
         self._failed(hedged.attempt, result)
         await hedged.release()
-        return None, following if lacks else self._next(of_whom)
+        return None, following if lacks else next_step(self._route, of_whom)
 
     async def _first_done(self, slow_after_ns: int | None) -> HedgedAttempt | None:
         """The first that has begun to answer or failed; None when none has in `slow_after_ns`."""
@@ -159,12 +167,6 @@ class HedgedCall:
             if hedged.task.done():
                 hedged.task.result()  # it ended before it began: with an error that is no upstream's
         return None
-
-    def _next(self, result: AttemptResult) -> Step | None:
-        try:
-            return self._route.send(result)
-        except StopIteration:
-            return None
 
     async def _stop(self) -> None:
         """Cancel whoever still runs, and wait for it."""

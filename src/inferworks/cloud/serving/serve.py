@@ -21,7 +21,14 @@ from inferworks.cloud.call import Call, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.routing.health import Health
-from inferworks.cloud.routing.route import ANSWERS, AttemptOutcome, AttemptResult, Route, Step
+from inferworks.cloud.routing.route import (
+    ANSWERS,
+    AttemptOutcome,
+    AttemptResult,
+    Route,
+    Step,
+    next_step,
+)
 from inferworks.cloud.serving.attempt import Attempt, description_of, failure_of
 from inferworks.cloud.serving.hedging import HedgedAttempt, HedgedCall
 from inferworks.cloud.serving.lacking import lacking
@@ -89,7 +96,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
                 raise
             result = attempt.judge(health.now_ns())
             lacks = result.outcome is AttemptOutcome.LACKS
-            step = _next(route, result) if lacks else None
+            step = next_step(route, result) if lacks else None
             if result.outcome in ANSWERS or (lacks and step is None):
                 self._answering = attempt
                 assert isinstance(attempt.answer, Reply), "only an answer serves"
@@ -97,7 +104,7 @@ class Serving(AbstractAsyncContextManager[Reply]):
             self._failed(attempt, result)
             await attempt.leave()
             if not lacks:
-                step = _next(route, result)
+                step = next_step(route, result)
         if step is not None:
             return await self._run_hedged(step)
         raise self._given_up()
@@ -177,10 +184,3 @@ class Serving(AbstractAsyncContextManager[Reply]):
 def _reply(attempt: Attempt) -> Reply:
     assert isinstance(attempt.answer, Reply), "only an answer serves"
     return attempt.answer
-
-
-def _next(route: Route, result: AttemptResult) -> Step | None:
-    try:
-        return route.send(result)
-    except StopIteration:
-        return None

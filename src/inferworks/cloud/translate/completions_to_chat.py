@@ -12,7 +12,7 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -61,20 +61,9 @@ _read_body = msgspec.json.Decoder(CompletionsRequest).decode
 class CompletionsToChat:
     """`completions` by way of `chat.completions`."""
 
-    @property
-    def source(self) -> Operation:
-        """Operation of the caller."""
-        return Operation.COMPLETIONS
-
-    @property
-    def target(self) -> Operation:
-        """Operation of the upstream."""
-        return Operation.CHAT
-
-    @property
-    def sent_names(self) -> SentNames:
-        """Caller's names of the target's fields."""
-        return COMPLETIONS_TO_CHAT
+    source: ClassVar[Operation] = Operation.COMPLETIONS
+    target: ClassVar[Operation] = Operation.CHAT
+    sent_names: ClassVar[SentNames] = COMPLETIONS_TO_CHAT
 
     def ask(self, call: Call) -> Call:
         """`call` as a chat. CallError 400 for what a chat cannot do."""

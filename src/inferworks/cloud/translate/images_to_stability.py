@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -77,20 +77,9 @@ _read_refusal = msgspec.json.Decoder(StabilityRefusal).decode
 class ImagesToStability:
     """`images.generations` by way of `stable-image`."""
 
-    @property
-    def source(self) -> Operation:
-        """Operation of the caller."""
-        return Operation.IMAGES
-
-    @property
-    def target(self) -> Operation:
-        """Operation of the upstream."""
-        return Operation.STABLE_IMAGE
-
-    @property
-    def sent_names(self) -> SentNames:
-        """Caller's names of the target's fields."""
-        return SAME_NAMES
+    source: ClassVar[Operation] = Operation.IMAGES
+    target: ClassVar[Operation] = Operation.STABLE_IMAGE
+    sent_names: ClassVar[SentNames] = SAME_NAMES
 
     def ask(self, call: Call) -> Call:
         """`call` as a form. CallError 400 for what Stability cannot do."""

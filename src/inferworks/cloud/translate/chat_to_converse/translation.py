@@ -8,6 +8,7 @@ nor the model, so an answer has the call's id and the model's name as the caller
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -32,20 +33,9 @@ from inferworks.meter.reported_usage import ReportedUsage
 class ChatToConverse:
     """`chat.completions` by way of `converse`."""
 
-    @property
-    def source(self) -> Operation:
-        """Operation of the caller."""
-        return Operation.CHAT
-
-    @property
-    def target(self) -> Operation:
-        """Operation of the upstream."""
-        return Operation.CONVERSE
-
-    @property
-    def sent_names(self) -> SentNames:
-        """Caller's names of the target's fields."""
-        return SAME_NAMES
+    source: ClassVar[Operation] = Operation.CHAT
+    target: ClassVar[Operation] = Operation.CONVERSE
+    sent_names: ClassVar[SentNames] = SAME_NAMES
 
     def ask(self, call: Call) -> Call:
         """`call` in Converse's words. CallError 400 for what they cannot say."""

@@ -7,6 +7,7 @@ whole answer, the refusal and the translation that holds them together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -30,20 +31,9 @@ class ChatToMessages:
     default_max_tokens: int = 16_384
     """The limit of an answer whose caller gave none; Anthropic wants one."""
 
-    @property
-    def source(self) -> Operation:
-        """Operation of the caller."""
-        return Operation.CHAT
-
-    @property
-    def target(self) -> Operation:
-        """Operation of the upstream."""
-        return Operation.MESSAGES
-
-    @property
-    def sent_names(self) -> SentNames:
-        """Caller's names of the target's fields."""
-        return SAME_NAMES
+    source: ClassVar[Operation] = Operation.CHAT
+    target: ClassVar[Operation] = Operation.MESSAGES
+    sent_names: ClassVar[SentNames] = SAME_NAMES
 
     def ask(self, call: Call) -> Call:
         """`call` as a message. CallError 400 for what a message cannot say."""

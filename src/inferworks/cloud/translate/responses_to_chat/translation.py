@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -33,20 +34,9 @@ from inferworks.meter.reported_usage import ReportedUsage
 class ResponsesToChat:
     """`responses` by way of `chat.completions`."""
 
-    @property
-    def source(self) -> Operation:
-        """Operation of the caller."""
-        return Operation.RESPONSES
-
-    @property
-    def target(self) -> Operation:
-        """Operation of the upstream."""
-        return Operation.CHAT
-
-    @property
-    def sent_names(self) -> SentNames:
-        """Caller's names of the target's fields."""
-        return RESPONSES_TO_CHAT
+    source: ClassVar[Operation] = Operation.RESPONSES
+    target: ClassVar[Operation] = Operation.CHAT
+    sent_names: ClassVar[SentNames] = RESPONSES_TO_CHAT
 
     def ask(self, call: Call) -> Call:
         """`call` as a chat. CallError 400 for what a chat cannot do."""
