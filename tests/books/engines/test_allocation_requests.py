@@ -26,6 +26,8 @@ from inferworks.meter.capacity import State
 from inferworks.meter.facts import Facts
 from inferworks.testing.books import a_charge, a_shift, an_activity, an_interval
 
+pytestmark = pytest.mark.slow
+
 SPAN = Span(0, 100)
 ONE, TWO = ReplicaId("replica-1"), ReplicaId("replica-2")
 POOLS = {pool.name: pool for pool in default_pools()}
