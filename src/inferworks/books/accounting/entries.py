@@ -143,7 +143,7 @@ def post_entries(
         charge = item.charge
         by_account = expenses_of(item, policy)
         begun, ahead = uncut[charge.id], prepaid(charge, policy.basis)
-        owed, pool = credited(charge, policy.basis), _cost_account(item)
+        owed, pool = credited(charge, policy.basis), f"Costs:{item.pool}:{charge.natural_class}"
         period = Span(charge.period_start_ns, charge.period_end_ns)
         for month in (period.meet(*month) for month in months(period)):
             # The months of an account sum to it exactly; a month of the charge is the sum of its accounts.
@@ -254,7 +254,3 @@ def prepayment(movement: Prepayment, currency: str) -> Entry:
 
 def _entry(at_ns: int, text: str, sides: Iterable[tuple[str, int]], currency: str) -> Entry:
     return Entry(at_ns, text, tuple(Posting(name, pico, currency) for name, pico in sides))
-
-
-def _cost_account(item: Allocated) -> str:
-    return f"Costs:{item.pool}:{item.charge.natural_class}"

@@ -97,7 +97,14 @@ def account_name(account: Account) -> str:
         head = (root, _capitalised(parts.pop(0)))
     else:
         head, parts = _ELSEWHERE, [root, *parts]
-    return ":".join((*head, *map(_component, parts)))
+    names = [*head]
+    for part in parts:  # `acme` is `Acme`; what cannot stand as it is carries its hash
+        readable, mark = part, ""
+        if not _PLAIN.fullmatch(part) or part[0].isupper():
+            readable = _NOT_PLAIN.sub("-", part).strip("-") or "X"
+            mark = f"-{hashlib.sha256(part.encode()).hexdigest()[:12]}"
+        names.append(f"{_capitalised(readable)}{mark}")
+    return ":".join(names)
 
 
 def one_line(text: str) -> str:
@@ -118,14 +125,6 @@ def sealed(lines: Iterable[str]) -> Iterable[bytes]:
         digest.update(raw)
         yield raw
     yield seal_line(digest.hexdigest()).encode()
-
-
-def _component(text: str) -> str:
-    """One part of a name: `acme` is `Acme`; what cannot stand as it is carries its hash."""
-    if _PLAIN.fullmatch(text) and not text[0].isupper():
-        return _capitalised(text)
-    readable = _NOT_PLAIN.sub("-", text).strip("-") or "X"
-    return f"{_capitalised(readable)}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _capitalised(text: str) -> str:
