@@ -260,9 +260,7 @@ class Journal:
             if time.monotonic() >= self._try_at:
                 self._resume()
         elif not self._is_settled and time.monotonic() >= self._settle_at:
-            self._is_settled = (
-                True  # said before: a call that is opened meanwhile unsettles it again
-            )
+            self._is_settled = True  # said before: a call opened meanwhile unsettles it again
             try:
                 if self._store.settle():
                     self._unsettle()  # again in a second
@@ -274,10 +272,12 @@ class Journal:
 
         Wait no longer than until it is time to try again or to settle.
         """
-        until_s = self._settle_at if self._trouble is None else self._try_at
-        is_idle = self._trouble is None and self._is_settled
+        left_s: float | None = None
+        if self._trouble is not None:
+            left_s = max(0.0, self._try_at - time.monotonic())
+        elif not self._is_settled:
+            left_s = max(0.0, self._settle_at - time.monotonic())
         try:
-            left_s = None if is_idle else max(0.0, until_s - time.monotonic())
             entry = self._queue.get(timeout=left_s)
         except Empty:
             entry = _NOTHING
