@@ -25,7 +25,8 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -185,7 +186,8 @@ class SimClock:
         return _Carried(now_ns - self._elapsed_ns, lambda: self._elapsed_ns, self.sleep)
 
 
-async def _settle() -> None:
+@types.coroutine
+def _settle() -> Generator[None, None, None]:
     """Let every task that is ready run until it waits again."""
     for _ in range(50):
-        await asyncio.sleep(0)
+        yield  # as `asyncio.sleep(0)` does, at less than half of its cost

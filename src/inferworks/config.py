@@ -610,15 +610,19 @@ class Setting(msgspec.Struct, frozen=True):
     help: str
 
 
-def settings() -> Iterator[Setting]:
+@cache
+def settings() -> tuple[Setting, ...]:
     """Every setting, in the order of the file."""
+    found = []
     for section, kind in get_type_hints(Config).items():
         struct = get_args(kind)[0] if section in REPEATED else kind
         hints = get_type_hints(struct, include_extras=True)
         for field in msgspec.structs.fields(struct):
             base, *_, meta = get_args(hints[field.name])
             default = None if field.required else field.default
-            yield Setting(f"{section}.{field.name}", _label(base), default, meta.description)
+            name = f"{section}.{field.name}"
+            found.append(Setting(name, _label(base), default, meta.description))
+    return tuple(found)
 
 
 def _label(kind: Any) -> str:
@@ -673,7 +677,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
 
 def _mistyped(values: Mapping[str, Any], *, strict: bool = True) -> Iterator[str]:
     """Yield the entries of `values` that are no setting, or not of its type and within its bounds."""
-    kinds = get_type_hints(Config)
+    kinds = {name: field.type for name, field in _fields(Config).items()}
     for section, value in values.items():
         if section not in kinds:
             yield _unknown(section)
@@ -707,7 +711,7 @@ def _mistyped_in(table: Any, kind: type[Section], place: str, strict: bool) -> I
 
 
 @cache
-def _fields(kind: type[Section]) -> dict[str, FieldInfo]:
+def _fields(kind: type[msgspec.Struct]) -> dict[str, FieldInfo]:
     """The settings of a section by name; looking them up evaluates all annotations anew."""
     return {field.name: field for field in msgspec.structs.fields(kind)}
 

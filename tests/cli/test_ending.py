@@ -108,6 +108,8 @@ def commands(group: click.Command, name: str = "") -> Iterator[str]:
         yield from commands(command, f"{name} {part}".strip())
 
 
+_USAGES: Final = 100
+"""Records in the journal of the folder, on a dozen pages; one more is imported."""
 COMMANDS: Final = sorted(set(commands(cli)) - LONGER)
 
 
@@ -130,7 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         accounts.add_key(msgspec.structs.replace(mint(acme, A_TIME_NS)[0], id="key_1"))
     store = SqliteStore(data.journal)
     store.open()
-    store.write([make_usage(call_id=f"call_{number}") for number in range(500)])
+    store.write([make_usage(call_id=f"call_{number}") for number in range(_USAGES)])
     store.opened(make_opened(call_id="open"))
     store.close()
     (root / "bill.csv").write_text(BILL)
@@ -280,7 +282,7 @@ def check_unspoilt(data: Path, *, may_be_sealed: bool) -> None:
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     with SqliteStore(data / "journal.db").reads() as reads:
-        assert may_be_sealed or len(list(reads.usages(0, 2**63 - 1))) >= 501
+        assert may_be_sealed or len(list(reads.usages(0, 2**63 - 1))) > _USAGES
         assert [call.call_id for call in reads.opened_unclosed()] == ["open"]
 
 

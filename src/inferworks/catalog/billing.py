@@ -320,6 +320,7 @@ def edition_of(service: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+@lru_cache(maxsize=1)
 def shipped_table() -> BillingTable:
     """The table that ships with the package."""
     text = resources.files("inferworks.catalog").joinpath("billing.toml").read_text("utf-8")

@@ -10,6 +10,7 @@ import datetime as dt
 import difflib
 import tomllib
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib import resources
 from string import Formatter
 from typing import Literal
@@ -95,6 +96,7 @@ class ProviderCatalog:
         return _in_force(self._rows[provider], day)
 
 
+@lru_cache(maxsize=1)
 def provider_catalog() -> ProviderCatalog:
     """The catalog that ships with the package."""
     text = resources.files("inferworks.catalog").joinpath("providers.toml").read_text("utf-8")

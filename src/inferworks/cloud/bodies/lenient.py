@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -77,7 +78,7 @@ def leniently(data: bytes | msgspec.Raw, kind: type[Kind]) -> Kind:
     fields = read_fields(data)
     needed: Collection[str] = getattr(kind, "needed", ())
     said: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         raw = fields.get(field.encode_name)
         value = _NOT_SAID if raw is None else _fitting(raw, field.type)
         if value is not _NOT_SAID:
@@ -89,10 +90,14 @@ def leniently(data: bytes | msgspec.Raw, kind: type[Kind]) -> Kind:
     return kind(**said)
 
 
+_fields = cache(msgspec.structs.fields)
+_decoder = cache(msgspec.json.Decoder)
+
+
 def _fitting(raw: msgspec.Raw, hint: Any) -> Any:
     """The value `raw` as `hint`; `_NOT_SAID` where it cannot be one."""
     try:
-        return msgspec.json.decode(raw, type=hint)
+        return _decoder(hint).decode(raw)
     except (msgspec.ValidationError, UnicodeDecodeError):
         pass
     origin = get_origin(hint)
@@ -102,7 +107,8 @@ def _fitting(raw: msgspec.Raw, hint: Any) -> Any:
         every = (_fitting(raw, one) for one in get_args(hint))
         return next((value for value in every if value is not _NOT_SAID), _NOT_SAID)
     if origin is list and bytes(raw).startswith(b"["):
-        every = (_fitting(one, get_args(hint)[0]) for one in _list(raw))
+        (part,) = get_args(hint)
+        every = (_fitting(one, part) for one in _list(raw))
         return [value for value in every if value is not _NOT_SAID]
     if hint in (int, float, str):
         return _fitting_number(raw, hint)
