@@ -7,7 +7,9 @@ does not. What explores at random is the profile `fuzz`, of `make fuzz`.
 
 *Workers.* The tests of a file run in the same one (`--dist loadfile`), so that what a file shares is made
 once: a session of Spark, the run of a demo. Files that take long begin first, or one worker would end
-alone. (Marks of `xdist_group` have no effect under pytest 9.2: pytest-dev/pytest-xdist#1386.)
+alone. (Marks of `xdist_group` have no effect under pytest 9.2: pytest-dev/pytest-xdist#1386.) Each of them
+collects all tests: every other one begins at the end, so that on a first run each compiles half of what
+is imported, and reads the rest.
 
 *Quick and slow.* A file whose `pytestmark` is slow is not even read by `make check`: the clients of others,
 Spark and DuckDB take longer to import than thousands of tests to run.
@@ -41,7 +43,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -135,9 +137,22 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Have every other worker read the folders from their ends."""
+    report = yield
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if isinstance(collector, pytest.Directory) and int(worker.removeprefix("gw")) % 2:
+        report.result.reverse()
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest; when exploring, somewhere else each time."""
+    items.sort(key=lambda item: item.location[0])  # the same in each worker
     for item in items:
         if VARYING.search(item.nodeid):  # each process would collect another test
             raise pytest.UsageError(f"{item.nodeid}: an address or a time in its name; give it ids")
