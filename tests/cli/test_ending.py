@@ -32,6 +32,7 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import mint
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.catalog.providers import provider_catalog
 from inferworks.cli.ending import MENDABLE, OURS, end
 from inferworks.cli.main import cli, main
 from inferworks.errors import BooksError, DataFolderError, JournalError
@@ -172,6 +173,7 @@ def full_disk(_: Path) -> Iterator[None]:
 @contextmanager
 def no_descriptors(_: Path) -> Iterator[None]:
     """No file can be opened."""
+    provider_catalog.cache_clear()  # a process of its own would have read nothing yet
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:

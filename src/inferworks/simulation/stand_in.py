@@ -36,7 +36,6 @@ from random import Random
 from types import FunctionType, ModuleType
 from typing import Any
 
-from inferworks.catalog import pins, providers
 from inferworks.simulation import threads
 from inferworks.simulation.database import connecting
 from inferworks.simulation.disk import Disk, opening
@@ -46,12 +45,6 @@ from inferworks.simulation.turns import Strand, Turns
 _OURS = "inferworks."
 _SIMULATION = "inferworks.simulation"
 _PROCESS_ID = 4711
-
-_READ_ONCE = {
-    (pins, "shipped_book"): cache(pins.shipped_book),
-    (providers, "provider_catalog"): cache(providers.provider_catalog),
-}
-"""Readers of the installation itself, the same at each start, where they take most of the time."""
 
 Replaced = list[tuple[Any, str, Any]]
 
@@ -191,7 +184,6 @@ def _instead(turns: Turns, disk: Disk, network: Network, seed: int) -> dict[tupl
         (builtins, "open"): opening(disk),
         (sqlite3, "connect"): connecting(disk),
         **_thread_methods(turns),
-        **_READ_ONCE,
     }  # fmt: skip
     return given
 
