@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -82,6 +83,10 @@ def closure(needed: list[str]) -> Iterator[str]:
                     continue
 
 
+distributions = cache(packages_distributions)
+
+
+@cache
 def blocker(*extras: str) -> str:
     """A program that lets only what `extras` bring be imported, beside what every installation has."""
     needed = [*PROJECT["dependencies"]]
@@ -90,7 +95,7 @@ def blocker(*extras: str) -> str:
     installed = set(closure(needed))
     modules = {
         module
-        for module, names in packages_distributions().items()
+        for module, names in distributions().items()
         if {name.lower().replace("_", "-") for name in names} & installed
     }
     return BLOCK.format(known=sorted({"inferworks", *modules}))
