@@ -111,11 +111,18 @@ class RememberingLedger(Ledger):
 
     def forget(self) -> None:
         """Read everything anew from now on."""
+        self._next: tuple[int, str] | None = None
         self._chain: list[tuple[str, bytes]] | None = None
         self._records: list[Record] | None = None
         self._periods: Periods | None = None
         self._bodies: dict[tuple[str, str], Body] = {}
         self._rows: dict[tuple[str, type[Any]], tuple[Any, ...]] = {}
+
+    def head(self) -> tuple[int, str]:
+        """The number of the next record, and the hash that it must carry."""
+        if self._next is None:
+            self._next = super().head()
+        return self._next
 
     def chain(self) -> list[tuple[str, bytes]]:
         """Every record as it is kept, in order."""
@@ -137,7 +144,7 @@ class RememberingLedger(Ledger):
 
     def append(self, record: Record, bodies: Iterable[Sealable] = ()) -> str:
         """Keep `record` and its parts, and look at the chain anew."""
-        self._chain = self._records = self._periods = None
+        self._next = self._chain = self._records = self._periods = None
         return super().append(record, bodies)
 
     def body(self, close: Close, name: str) -> Body:

@@ -6,6 +6,7 @@ web servers? The people who swap failed parts?" Each is a pool, a driver and a r
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -86,22 +87,23 @@ def answer(lines: Iterable[Line], marginal: Policy) -> tuple[Question, ...]:
         own = [line for line in ours if line.pool == asked.pool]
         if asked.purposes:
             own = [line for line in own if line.target.purpose in asked.purposes]
-        avoidable = (n for n in own if n.function_under(marginal) is Function.COST_OF_REVENUE)
+        sums: dict[Function, int] = defaultdict(int)
+        marginal_pico = 0
+        for line in own:
+            sums[line.function] += line.amount_pico
+            if line.function_under(marginal) is Function.COST_OF_REVENUE:
+                marginal_pico += line.amount_pico
         questions.append(
             Question(
                 number=asked.number,
                 text=asked.text,
                 pool=asked.pool,
                 driver=asked.driver,
-                amount_pico=_sum(own, *Function),
-                cost_of_revenue_pico=_sum(own, *COST_OF_REVENUE),
-                research_and_development_pico=_sum(own, Function.RESEARCH_AND_DEVELOPMENT),
-                marginal_pico=sum(line.amount_pico for line in avoidable),
+                amount_pico=sum(sums.values()),
+                cost_of_revenue_pico=sum(sums[function] for function in COST_OF_REVENUE),
+                research_and_development_pico=sums[Function.RESEARCH_AND_DEVELOPMENT],
+                marginal_pico=marginal_pico,
                 lines=tuple(own),
             )
         )
     return tuple(questions)
-
-
-def _sum(lines: Iterable[Line], *functions: Function) -> int:
-    return sum(line.amount_pico for line in lines if line.function in functions)

@@ -179,8 +179,8 @@ def hierarchy(computation: Computation) -> None:
 
 def two_labels(computation: Computation) -> None:
     """Theorem 9: natural class is that of the charge; function is the policy's, which is total."""
-    undecided = COMBINATIONS.difference(computation.policy.functions)
-    if undecided:
+    if not computation.policy.functions.keys() >= COMBINATIONS:
+        undecided = COMBINATIONS.difference(computation.policy.functions)
         raise BooksError(
             f"theorem 9 (two labels): the policy {computation.policy.name} gives no function to "
             f"{', '.join(min(undecided))}"
