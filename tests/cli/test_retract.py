@@ -86,9 +86,10 @@ def test_what_was_taken_back_counts_as_never_reported(
     assert again == {"retracted": 0, "before": 2, "notes": []}
     (file,) = document("usage", "import", "calls.csv")["files"]
     assert (file["accepted"], file["duplicate"]) == (0, 3)
+    assert figures() == wanted
     if not sealed:
         run("lake", "seal", "--before", "2026-10-10")
-    assert figures() == figures("--engine", "duckdb") == wanted
+        assert figures() == figures("--engine", "duckdb") == wanted
 
 
 def test_what_is_taken_back_of_a_closed_period_corrects_the_open_one(

@@ -128,6 +128,11 @@ def test_no_flipped_bit_ends_a_scrub(file: str, data: Path) -> None:
     path, folder = data / file, DataFolder(data)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    expected = {"journal", "lake", "accounts", "books", "ledger"}
+    if path != folder.journal:  # only its own lines lead to the lake, which takes longest to read
+        folder.journal.unlink()
+        shutil.rmtree(folder.lake)
+        expected.remove("journal")
     written = path.read_bytes()
     held = [place for place, byte in enumerate(written) if byte]
     for place in held[:: max(len(held) // 60, 1)]:
@@ -135,7 +140,7 @@ def test_no_flipped_bit_ends_a_scrub(file: str, data: Path) -> None:
             flipped = bytes([written[place] ^ bit])
             path.write_bytes(written[:place] + flipped + written[place + 1 :])
             found = summed(scrub(folder, LocalLake(folder.lake), thorough=True))
-            assert len(found) >= 5
+            assert {part.part for part in found} == expected
             told = [text for part in found if part.part != "lake" for text in part.findings]
             assert all(str(path) in text for text in told)
 
