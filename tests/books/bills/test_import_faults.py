@@ -69,21 +69,6 @@ def wait_for_log(process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.slow
-def test_killed_in_the_middle(bill: Path, tmp_path: Path) -> None:
-    """SIGKILL while some of the lines are on the disk: none is in the books, and then all are.
-
-    (All are there at once when the machine was so busy that the kill came after the commit.)
-    """
-    with subprocess.Popen(command(bill, tmp_path), stdout=subprocess.PIPE) as process:
-        wait_for_log(process, tmp_path / "books.db-wal")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
-    assert in_the_books(tmp_path) in {0, LINES}
-    import_whole(bill, tmp_path)
-
-
 def with_little_room() -> None:
     """Let no file of this process grow beyond a few megabytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -102,14 +87,29 @@ def run_out_of_room(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+def kill_in_the_middle(arguments: list[str], log: Path) -> None:
+    """Run a command, and kill it while some of what it writes is on the disk."""
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+        wait_for_log(process, log)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.slow
-def test_a_full_disk(bill: Path, tmp_path: Path) -> None:
-    """One clear line and exit status 2; nothing is in the books, and with room everything is."""
+def test_a_full_disk_and_a_kill(bill: Path, tmp_path: Path) -> None:
+    """A full disk is one clear line and exit status 2; SIGKILL comes while some lines are on the disk.
+
+    After each nothing is in the books, and then all is. (All are there at once when the machine was so busy
+    that the kill came after the commit.)
+    """
     done = run_out_of_room(command(bill, tmp_path))
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"inferworks: cannot use {tmp_path / 'books.db'}")
     assert done.stderr.count("\n") == 1
     assert in_the_books(tmp_path) == 0
+    kill_in_the_middle(command(bill, tmp_path), tmp_path / "books.db-wal")
+    assert in_the_books(tmp_path) in {0, LINES}
     import_whole(bill, tmp_path)
 
 
@@ -131,10 +131,15 @@ def usage_command(jobs: Path, data: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def counted(data: Path) -> int:
+    """Number of rows of machine time in the journal."""
+    with JournalReader(data / "journal.db") as reader:
+        return reader.counts()["activity"]
+
+
 def import_jobs(jobs: Path, data: Path) -> None:
     """Import without a fault what is not there yet, and then once more: each row is counted once."""
-    with JournalReader(data / "journal.db") as reader:
-        there = reader.counts()["activity"]
+    there = counted(data)
     assert there in {0, JOBS}
     for accepted, duplicate in ((JOBS - there, there), (0, JOBS)):
         done = subprocess.run(usage_command(jobs, data), capture_output=True, check=True)
@@ -143,20 +148,12 @@ def import_jobs(jobs: Path, data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_import_of_usage(jobs: Path, tmp_path: Path) -> None:
+def test_a_full_disk_and_a_kill_for_usage(jobs: Path, tmp_path: Path) -> None:
     """A file of usage is one transaction too: nothing is counted, and then each row once."""
-    with subprocess.Popen(usage_command(jobs, tmp_path), stdout=subprocess.PIPE) as process:
-        wait_for_log(process, tmp_path / "journal.db-wal")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    import_jobs(jobs, tmp_path)
-
-
-@pytest.mark.slow
-def test_a_full_disk_for_usage(jobs: Path, tmp_path: Path) -> None:
-    """One clear line; nothing is counted, and with room each row is, once."""
     done = run_out_of_room(usage_command(jobs, tmp_path))
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("inferworks: the journal cannot be written now: cannot write")
     assert done.stderr.count("\n") == 1
+    assert counted(tmp_path) == 0
+    kill_in_the_middle(usage_command(jobs, tmp_path), tmp_path / "journal.db-wal")
     import_jobs(jobs, tmp_path)
