@@ -111,7 +111,7 @@ def test_a_flipped_digit_in_a_table_is_noticed(books: Books, tmp_path: Path) -> 
         for path in sorted(tmp_path.rglob("*.csv"))
         for place in money_digits(path.read_bytes().decode(), MONEY[path.parent.name], path.stem)
     ]
-    tried = chance.sample(cells, 200)
+    tried = sorted(chance.sample(cells, 200))  # in one file, the same query notices most
     survivors = [
         (path.name, place)
         for path, place in tried

@@ -33,6 +33,8 @@ class TieOuts:
 
     def __init__(self, folder: Path) -> None:
         setup, self._queries = queries()
+        self._likely = list(range(len(self._queries)))
+        """The queries, first those that noticed something last."""
         self._db = duckdb.connect()
         self._db.execute(re.sub(r"'((?:books|focus)/)", rf"'{folder}/\1", setup))
 
@@ -47,6 +49,11 @@ class TieOuts:
     def notice(self) -> bool:
         """Return whether any query finds a row, or cannot read its input."""
         try:
-            return any(self.wrong(query) for query in range(len(self._queries)))
+            noticed = next((query for query in self._likely if self.wrong(query)), None)
         except duckdb.Error:
             return True
+        if noticed is None:
+            return False
+        self._likely.remove(noticed)
+        self._likely.insert(0, noticed)
+        return True
