@@ -178,14 +178,15 @@ def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
     left = [fields[name] for name in fields if name in names]
     while left:
         value = left.pop()
-        if isinstance(value, str):
+        kind = type(value)  # of what was decoded: there may be hundreds of thousands
+        if kind is str:
             data = value.encode(errors="replace")
             count += len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
-        elif isinstance(value, dict):
+        elif kind is dict:
             left += [inner for name, inner in value.items() if name not in _NO_WORDS]
-        elif isinstance(value, list):
+        elif kind is list:
             left += value if not value or not isinstance(value[0], float) else []
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif kind is int or kind is float:
             count += len(str(value))
     return count
 
