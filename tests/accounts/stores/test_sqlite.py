@@ -1,4 +1,4 @@
-"""Every accounts store keeps the contract of its seam."""
+"""The accounts in SQLite keep the contract of the seam, outlive their process, and notice damage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,9 @@ from inferworks.accounts.customer import Customer, CustomerFact, customer_id
 from inferworks.accounts.key import ANY_SOURCE, Grant, Key, mint
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
-from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.errors import DamagedError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.testing.accounts import check_accounts
-
-
-def test_the_stub_keeps_the_contract() -> None:
-    """The fake behaves as the real stores do."""
-    check_accounts(StubAccounts())
 
 
 def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:

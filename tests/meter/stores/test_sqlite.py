@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -18,19 +18,16 @@ from inferworks.errors import DamagedError, DataFolderError, JournalError
 from inferworks.ids import CallId
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Retracted
-from inferworks.meter.stores.base import JournalStore
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.tables import TABLES
 from inferworks.meter.usage import Confidence, Items, Leg, Outcome, Tokens
 from inferworks.testing.facts import A_TIME_NS, make_leg, make_opened, make_step, make_usage
 from inferworks.testing.stores import check_journal_store
 
 
-@pytest.mark.parametrize("make", [lambda _: MemoryStore(), SqliteStore], ids=["memory", "sqlite"])
-def test_conforms(make: Callable[[Path], JournalStore], tmp_path: Path) -> None:
-    """Every store keeps the promises of the seam."""
-    check_journal_store(make(tmp_path / "journal.db"))
+def test_conforms(tmp_path: Path) -> None:
+    """The store keeps the promises of the seam."""
+    check_journal_store(SqliteStore(tmp_path / "journal.db"))
 
 
 def test_survives_being_closed(tmp_path: Path) -> None:
