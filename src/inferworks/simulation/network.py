@@ -85,10 +85,13 @@ class Listener:
         self.waiting.clear()
 
     def close(self) -> None:
-        """Let the port go."""
+        """Let the port go; connections that nobody has accepted are reset."""
         if self.network.listeners.get((self.host, self.port)) is self:
             del self.network.listeners[self.host, self.port]
         self.loop = self.factory = None
+        for come in self.waiting:
+            come()
+        self.waiting.clear()
 
 
 class Network:
