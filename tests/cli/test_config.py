@@ -155,33 +155,6 @@ def test_what_is_shown_reads_back_as_the_same(folder: Path) -> None:
     assert "port = 1\n" in shown.output
 
 
-def test_models_are_listed_with_their_offers(folder: Path) -> None:
-    """Each model shows who offers it, where, on what and for how much; no key is needed for that."""
-    (folder / "inferworks.toml").write_text(
-        '[[upstream]]\nname = "lpu"\nprovider = "groq"\nmodels = ["m"]\nregion = "us"\n'
-        'weight = 3\ninput_price = "0.15"\noutput_price = "0.6"\n'
-        '[[model]]\nname = "m"\nfallbacks = ["inferworks-tiny"]\nstrategy = "cheapest"\n'
-    )
-    listed = json.loads(configured("models", "list", "--json").output)
-    (model,) = [model for model in listed if model["model"] == "m"]
-    assert model["strategy"] == "cheapest"
-    first, second = model["offers"]
-    assert {key: first[key] for key in ("offer", "provider", "region", "chip")} == {
-        "offer": "lpu/m", "provider": "groq", "region": "us", "chip": "lpu",
-    }  # fmt: skip
-    assert (first["input_price"], first["output_price"]) == ("0.15", "0.60")
-    assert first["on_leave"] == "drain"
-    assert second["offer"] == "inferworks/inferworks-tiny"
-    assert (first["fallback"], second["fallback"]) == (0, 1)
-    table = configured("models", "list").output
-    lines = [" ".join(line.split()) for line in table.splitlines()]
-    assert lines[lines.index("m (cheapest)") + 1 :][:2] == [
-        "lpu/m 1 x3 groq us lpu 0.15 / 0.60",
-        "inferworks/inferworks-tiny 2 inferworks local cpu -",
-    ]
-    assert all(len(line) <= 80 for line in table.splitlines())
-
-
 def test_providers_are_listed() -> None:
     """Every row, or those of one's own machine."""
     rows = json.loads(configured("providers", "list", "--json").output)
@@ -190,11 +163,6 @@ def test_providers_are_listed() -> None:
     assert {row["id"] for row in local} < {row["id"] for row in rows}
     assert all(row["ports"] for row in local)
     assert "ANTHROPIC_API_KEY" in configured("providers", "list").output
-
-
-def test_discovery_prints_one_document() -> None:
-    """Programs get JSON, whatever is on this machine."""
-    assert isinstance(json.loads(configured("models", "discover", "--json").output), list)
 
 
 def test_an_import_overwrites_nothing(folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_clock_begins_with_a_day_of_its_own(data: Path) -> None:
 
 
 def test_a_currency_begins_and_a_plan_in_another_is_pointed_out(data: Path) -> None:
-    """What is owed by the old plan goes on in its currency; prices that begin later are in the new one."""
+    """Amounts owed by the old plan stay in its currency; prices that begin later are in the new one."""
     run("customers", "price", "euro", "--input-price", "1", "--output-price", "1", "--data", data)
     said = run("customers", "set", "euro", "--currency", "EUR", "--reason", "as they sign",
                "--data", data)  # fmt: skip

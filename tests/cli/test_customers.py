@@ -44,7 +44,7 @@ def listed(data: Path, name: str) -> Any:
 
 
 def test_a_customer_is_made_with_its_prices(data: Path) -> None:
-    """They are in force from now on, in the currency of the books, and listed as they were given."""
+    """Prices are in force from now on, in the currency of the books, and listed as they were given."""
     assert run("customers", "create", "simple", *PRICES, "--data", data).stdout == (
         "Customer simple created.\n"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.support.command_line import document, invoke, refusal, run
+from tests.support.command_line import document, refusal, run
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
@@ -79,18 +79,6 @@ def a_call(name: str, at_ns: int, output: int, *, model: str = "gpt-5-mini") -> 
     return a_usage(name, opened_ns=at_ns, tokens=tokens, model=model, legs=[leg])
 
 
-def test_a_plan_from_a_file(folder: DataFolder) -> None:
-    """A plan in TOML is in force from its date and listed with its hash; the same again is refused."""
-    (plan,) = document("customers", "plans", "acme")
-    assert plan["effective_ns"] == NOVEMBER_NS
-    assert plan["terms"]["name"] == "Team"
-    (row,) = document("customers", "list")
-    assert row["plan_sha256"] == plan["sha256"]
-    assert (row["input_price_per_million"], row["output_price_per_million"]) == ("1.00", None)
-    assert plan["sha256"][:12] in run("customers", "plans", "acme").stdout
-    assert "this very plan" in refusal("customers", "price", "acme", "--plan", "plan.toml")
-
-
 def test_a_plan_that_was_typed_wrong_is_mended(folder: DataFolder) -> None:
     """Reopened, mended, closed again: the month is charged by the right price, and all of it verifies.
 
@@ -132,19 +120,6 @@ def test_a_plan_is_withdrawn(folder: DataFolder) -> None:
         "customers", "withdraw", "acme", "--from", "2026-11-02"
     )
     assert "not a moment" in refusal("customers", "withdraw", "acme", "--from", "yesterday")
-
-
-def test_a_plan_in_another_currency_is_refused(folder: DataFolder) -> None:
-    """A plan must be in the customer's currency; a file that is not there is one line."""
-    Path("euro.toml").write_text('currency = "EUR"')
-    assert "acme pays in USD" in refusal("customers", "price", "acme", "--plan", "euro.toml")
-    assert "cannot read" in refusal("customers", "price", "acme", "--plan", "nowhere.toml")
-    both = ["--plan", "plan.toml", "--input-price", "1", "--output-price", "1"]
-    assert invoke("customers", "price", "acme", *both).exit_code == 2
-    wrong = invoke("customers", "price", "acme", "--input-price", "abc")
-    assert wrong.exit_code == 2
-    assert "--input-price" in wrong.output
-    assert "'abc'" in wrong.output
 
 
 def test_a_month_by_the_plan(folder: DataFolder) -> None:
@@ -243,16 +218,6 @@ def incomes(start: str, end: str) -> dict[str, Decimal]:
     for row in drawn["revenue_lines"]:
         sums[row["item"]] = sums.get(row["item"], Decimal(0)) + Decimal(row["amount"])
     return sums
-
-
-def test_credit_is_sold_from_the_command_line(folder: DataFolder) -> None:
-    """An amount and a day; anything else is one clear line."""
-    said = run("customers", "credit", "acme", "--amount", "100", "--expires", "2099-01-01")
-    assert said.stdout == "Added 100.00 USD of credit to acme.\n"
-    assert "no customer burns" in refusal("customers", "credit", "burns", "--amount", "1")
-    assert "must not be zero" in refusal("customers", "credit", "acme", "--amount", "0")
-    old = refusal("customers", "credit", "acme", "--amount", "1", "--expires", "2020-01-01")
-    assert "expire before" in old
 
 
 @pytest.mark.slow

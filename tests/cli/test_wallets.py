@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support.command_line import document, invoke, refusal, run
+from tests.support.command_line import document, invoke, run
 
 from inferworks.clock import SystemClock
 from inferworks.meter.stores.sqlite import SqliteStore
@@ -67,42 +67,6 @@ def test_credit_is_used_in_the_parts_in_which_a_month_is_closed() -> None:
     run("books", "close", "2025-10-16..2025-11-01")
     [wallet] = document("customers", "wallets", "burns")
     assert (wallet["used"], wallet["expired"], wallet["left"]) == ("16.00", "4.00", "0.00")
-
-
-def test_credit_is_dated_paid_back_and_voided() -> None:
-    """Entered for the day it was paid on; no more goes back than is left; a mistake stays on record."""
-    run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28")
-    twice = run("customers", "credit", "acme", "--amount", "40.00", "--at", "2020-02-28").stdout
-    assert "Added 40.00 USD" in twice
-    first, second = document("customers", "credits", "acme")
-    run("customers", "void", second["id"], "--reason", "entered twice")
-    assert "no credit" in refusal("customers", "void", second["id"], "--reason", "again")
-    back = run("customers", "credit", "acme", "--amount=-50.00", "--reason", "contract ended")
-    assert "Paid back 40.00 USD" in back.stdout
-    assert "10.00 beyond it is no credit" in back.stderr
-    assert "nothing is left" in refusal("customers", "credit", "acme", "--amount=-1.00")
-    [wallet] = document("customers", "wallets", "acme")
-    amounts = (wallet["bought"], wallet["used"], wallet["refunded"], wallet["left"])
-    assert amounts == ("40.00", "0.00", "40.00", "0.00")
-    found = document("customers", "credits", "acme")
-    assert [one["voided_ns"] is None for one in found].count(False) == 1
-    for command in ("credits", "wallets"):
-        text = run("customers", command, "acme").stdout
-        assert max(map(len, text.splitlines())) <= 80
-    assert first["id"] in {one["id"] for one in found}
-
-
-def test_nothing_is_entered_into_a_closed_period() -> None:
-    """Credit is neither dated into it nor voided in it; and none is paid tomorrow."""
-    run("customers", "credit", "acme", "--amount", "5.00", "--at", "2020-01-10")
-    [credit] = document("customers", "credits", "acme")
-    run("books", "close", "2020-01")
-    for sold in (("credit", "acme", "--amount", "1.00", "--at", "2020-01-31"),
-                 ("void", credit["id"], "--reason", "oops")):  # fmt: skip
-        assert "is in 2020-01, which is closed" in refusal("customers", *sold)
-    assert "yet to come" in refusal(
-        "customers", "credit", "acme", "--amount", "1.00", "--at", "2222-01-01"
-    )
 
 
 def test_a_price_inside_a_closed_period_is_pointed_out() -> None:

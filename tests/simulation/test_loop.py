@@ -29,7 +29,7 @@ def test_time_is_simulated(loop: SimLoop, turns: Turns) -> None:
 
 
 def test_callbacks_keep_their_order(loop: SimLoop) -> None:
-    """Those that are due come in the order in which they were scheduled, timers by their time."""
+    """Due ones come in the order in which they were scheduled, timers by their time."""
     came: list[int] = []
 
     async def work() -> None:
@@ -90,7 +90,7 @@ def test_futures_and_tasks_are_numbered(loop: SimLoop) -> None:
 
 
 def test_an_error_that_nothing_handles_is_a_complaint(loop: SimLoop) -> None:
-    """It is kept with its words and does not end the loop; a dead process has none."""
+    """A complaint is kept with its words and does not end the loop; a dead process has none."""
 
     async def work() -> None:
         loop.call_soon(divmod, 1, 0)
@@ -106,7 +106,7 @@ def test_an_error_that_nothing_handles_is_a_complaint(loop: SimLoop) -> None:
 
 
 def test_a_closed_loop_takes_no_callback(loop: SimLoop) -> None:
-    """It says so to a process that lives; a dead one gets no answer, and nothing is run."""
+    """A living process is told so; a dead one gets no answer, and nothing is run."""
     ran: list[int] = []
     loop.close()
     with pytest.raises(RuntimeError, match="Event loop is closed"):

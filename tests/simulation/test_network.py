@@ -91,7 +91,7 @@ def net(turns: Turns) -> Net:
 
 
 def test_a_port_is_taken_by_one(turns: Turns) -> None:
-    """It is free again once it is closed, or its process is dead; port 0 takes a free one."""
+    """A port is free again once it is closed, or its process is dead; port 0 takes a free one."""
     network = Network(turns, 1)
     taken = network.bind(HOST, PORT)
     with pytest.raises(OSError, match="Address already in use") as refused:
@@ -110,7 +110,7 @@ def test_a_port_is_taken_by_one(turns: Turns) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_bytes_come_whole_and_in_order(turns: Turns, seed: int) -> None:
-    """However they are cut and delayed, both ways, and a half-closed side still hears the other."""
+    """Cuts and delays change nothing, either way, and a half-closed side still hears the other."""
     net = Net(turns, seed)
     sent = bytes(range(256)) * 300
 

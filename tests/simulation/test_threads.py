@@ -11,7 +11,7 @@ from inferworks.simulation.turns import Turns
 
 
 def test_a_lock_is_held_by_one(turns: Turns) -> None:
-    """It cannot be taken twice, waits as long as it is told, and passes on when it is released."""
+    """A second taker waits as long as it is told, and has the lock when it is released."""
     lock, came = Lock(turns), list[str]()
 
     def wait() -> None:
@@ -36,7 +36,7 @@ def test_a_lock_is_held_by_one(turns: Turns) -> None:
 
 
 def test_a_lock_may_be_taken_again_by_its_holder_alone(turns: Turns) -> None:
-    """It is free after as many releases as it was taken times."""
+    """The lock is free after as many releases as it was taken times."""
     lock, free = Lock(turns, again=True), list[bool]()
 
     def look() -> None:
@@ -96,7 +96,7 @@ def test_an_event_stays_set_until_it_is_cleared(turns: Turns) -> None:
 
 
 def test_a_queue_gives_first_what_came_first(turns: Turns) -> None:
-    """It waits for an item, or is Empty when none comes in time."""
+    """A reader waits for an item, or finds it Empty when none comes in time."""
     queue = SimpleQueue[int](turns)
     assert (queue.empty(), queue.qsize()) == (True, 0)
     for attempt in (queue.get_nowait, lambda: queue.get(timeout=0.5)):

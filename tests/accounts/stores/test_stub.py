@@ -68,7 +68,7 @@ def test_the_order_is_not_that_of_entry(accounts: StubAccounts) -> None:
 
 
 def test_lists_are_copies(accounts: StubAccounts) -> None:
-    """Whoever changes a list that was returned does not change the accounts."""
+    """Changing a list that was returned does not change the accounts."""
     accounts.add_plan(plan(1))
     accounts.add_fact(CustomerFact(customer=ACME, effective_ns=1, recorded_ns=1, by="ann"))
     for listed in (accounts.customers, accounts.plans, accounts.facts):
@@ -77,7 +77,7 @@ def test_lists_are_copies(accounts: StubAccounts) -> None:
 
 
 def test_a_refusal_changes_nothing(accounts: StubAccounts) -> None:
-    """What is refused leaves every list and the version as they were, and says the remedy."""
+    """A refused change leaves every list and the version as they were, and says the remedy."""
     accounts.add_plan(plan(5))
     before = accounts.version()
     refusals = {

@@ -7,7 +7,6 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.command_line import document, invoke, refusal
@@ -134,53 +133,6 @@ def test_a_day_of_a_closed_period_is_replaced_by_a_correction() -> None:
     assert document("books", "verify")["findings"] == []
 
 
-def test_bills_are_set_beside_invoices_and_who_is_missing_is_listed() -> None:
-    """Theorem 17: a bill agrees to the places of its invoice, or the difference is listed."""
-    document("books", "import", a_bill("bill.csv", (9, "1.0049"), (10, "2.00")))
-    Path("invoices.csv").write_text(
-        "issuer,month,currency,total\nA Cloud,2026-11,USD,3.00\nB Cloud,2026-11,USD,5.00\n"
-    )
-    code, [agrees, absent] = reconciled("invoices.csv")
-    assert (code, agrees["finding"], agrees["difference"]) == (1, "agrees", "0.0049")
-    assert (absent["issuer"], absent["finding"]) == ("B Cloud", "no bill")
-    Path("invoices.csv").write_text("issuer,month,currency,total\nA Cloud,2026-11,USD,3.01\n")
-    assert reconciled("invoices.csv")[1][0]["finding"] == "differs"
-    [expected] = reconciled("--period", "2026-12")[1]
-    assert (expected["issuer"], expected["finding"]) == ("A Cloud", "expected")
-    assert reconciled("--period", "2026-11") == (0, [])
-    document("books", "import", a_bill("next.csv", (9, "4.00"), month=12))
-    Path("invoices.csv").write_text("issuer,month,currency,total\nA Cloud,2026-12,USD,4.00\n")
-    code, found = reconciled("invoices.csv", "--period", "2026-12")
-    assert (code, [one["invoice_or_month"] for one in found]) == (0, ["2026-12"])
-    assert {one["finding"] for one in reconciled("invoices.csv")[1]} == {"agrees", "no invoice"}
-
-
-VOUCHED = """\
-id,period,natural_class,amount,currency,description,department,supplier,resource,tax,tax_name
-V-1,2026-11,other,100.00,USD,Rent,office,Landlord,,19.00,VAT 19 %
-V-2,2026-11,other,40.00,USD,Support,office,A Cloud,,,
-V-3,2026-11,depreciation,7.00,USD,Desks,office,Joiner,,,
-V-4,2026-11,employee-compensation,9.00,USD,Bonus,office,Staff,,,
-V-5,2026-11,other,5.00,USD,Petty cash,office,,,,
-"""
-
-
-def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
-    """With its tax, and what came in a file; what no supplier is owed has no invoice."""
-    Path("vouchers.csv").write_text(VOUCHED)
-    document("books", "import", "vouchers.csv")
-    document("books", "import", a_bill("bill.csv", (9, "2.00")))
-    Path("invoices.csv").write_text("issuer,invoice,currency,total\nLandlord,V-1,USD,119.00\n")
-    assert [(one["issuer"], one["finding"]) for one in reconciled("invoices.csv")[1]] == [
-        ("A Cloud", "no invoice"),
-        ("Landlord", "agrees"),
-    ]
-    months = "Landlord,2026-11,USD,119.00\nA Cloud,2026-11,USD,42.00\n"
-    Path("invoices.csv").write_text(f"issuer,month,currency,total\n{months}")
-    code, found = reconciled("invoices.csv", "--period", "2026-11")
-    assert (code, [one["billed"] for one in found]) == (0, ["42.00", "119.00"])
-
-
 def test_a_close_asks_for_the_bills_that_must_come() -> None:
     """Suppliers of the configuration must have billed; a reason lets the close go on, and is recorded."""
     Path("inferworks.toml").write_text('[books]\nsuppliers = ["A Cloud", "B Cloud"]\n')
@@ -190,12 +142,6 @@ def test_a_close_asks_for_the_bills_that_must_come() -> None:
     assert "A Cloud" not in said
     done = document("books", "close", "2026-11", "--begin", "--accept", "B Cloud billed nothing")
     assert done["accepted"] == ["bill of B Cloud for 2026-11"]
-
-
-def reconciled(*arguments: str) -> tuple[int, list[Any]]:
-    """The exit status and the checks of `inferworks books reconcile`."""
-    done = invoke("books", "reconcile", *arguments, "--json")
-    return done.exit_code, json.loads(done.stdout)["checks"]
 
 
 def test_books_of_before_keep_their_ids_and_their_seals() -> None:

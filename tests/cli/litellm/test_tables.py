@@ -163,7 +163,7 @@ def test_lists_by_name_stand_in_one_table_or_several() -> None:
 
 
 def test_lists_of_something_else_are_told() -> None:
-    """What is no table is left out; a value within it is told by its own place."""
+    """Values that are no table are left out; one within a table is told by its own place."""
     taken, notes = table(f=["x", {"a": ["y", 1]}])
     assert taken.lists("f") == {"a": ["y"]}
     assert notes.lines() == (
