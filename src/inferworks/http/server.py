@@ -71,7 +71,7 @@ _UNACCEPTED = 1024  # connections that may wait to be accepted
 def bind(host: str, port: int) -> socket.socket:
     """A socket that holds `port` (0: a free one). OSError when it is taken.
 
-    It listens already, since a port that is only bound can still be taken by another; who connects
+    OverflowError when the number is no port. The socket listens already, since a port that is only bound can still be taken by another; who connects
     before `HttpServer.listen` accepts is kept waiting.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -80,7 +80,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen(_UNACCEPTED)
-    except OSError:
+    except (OSError, OverflowError):
         bound.close()
         raise
     return bound
