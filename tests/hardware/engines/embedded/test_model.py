@@ -83,3 +83,14 @@ def test_a_decode_continues_a_prefill(model: Model) -> None:
     whole = read(model, prompt, 0)
     read(model, prompt[:-1], 0)
     assert np.allclose(model.decode([prompt[-1]], [len(prompt) - 1])[0], whole, atol=1e-3)
+
+
+def test_small_numbers_stay_what_they_are() -> None:
+    """A number below the normal ones is one after a model is opened, too.
+
+    ONNX Runtime can have the processor count it as 0. It sets that for the thread that opens the first
+    session, for good and for everything that the thread computes.
+    """
+    smallest_normal = np.finfo(np.float64).smallest_normal
+    Model(1)
+    assert smallest_normal / 2 > 0

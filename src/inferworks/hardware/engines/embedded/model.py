@@ -85,7 +85,6 @@ class Model:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         # threads that wait sleep, they do not spin
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         path = str(home / "model.onnx")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._decodes: dict[int, _Bound] = {}
