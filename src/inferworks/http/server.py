@@ -71,8 +71,8 @@ _UNACCEPTED = 1024  # connections that may wait to be accepted
 def bind(host: str, port: int) -> socket.socket:
     """A socket that holds `port` (0: a free one). OSError when it is taken.
 
-    OverflowError when the number is no port. The socket listens already, since a port that is only bound can still be taken by another; who connects
-    before `HttpServer.listen` accepts is kept waiting.
+    OverflowError when the number is no port. The socket listens already, since a port that is only
+    bound can still be taken by another; who connects before `HttpServer.listen` accepts is kept waiting.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
