@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from tests.support.exchanges import Answered, answered
 
 from inferworks.clock import SimClock
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import GenerationRequest, Message
 from inferworks.hardware.engines.http_api import CALL_ID_HEADER, EngineApi
 from inferworks.hardware.engines.stub import StubEngine
-from inferworks.http.budget import Budget, Held
-from inferworks.http.exchange import Admission, Exchange, Refused, RequestHead
-from inferworks.http.heads import Headers
+from inferworks.http.exchange import Admission, Refused, RequestHead
 
 CHAT = "/v1/chat/completions"
-
-
-class Carried:
-    """A client to which an answer is written."""
-
-    most_body_bytes = 1 << 20
-
-    def __init__(self) -> None:
-        self.written = bytearray()
-        self.headers: Headers = ()
-
-    def head(self, status: int, headers: Headers, *, keep_alive: bool) -> bytes:
-        """Keep the headers, which are no part of what is written."""
-        self.headers = headers
-        return b""
-
-    def write(self, data: bytes) -> None:
-        """Keep `data`."""
-        self.written += data
-
-    def hold(self) -> Held:
-        """Return a counter of no bytes."""
-        return Held(Budget(0), None)
-
-
-class Answered(NamedTuple):
-    """An answer as its client sees it."""
-
-    status: int
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
 
 
 def asked(api: EngineApi, method: str, path: str, body: bytes = b"", **headers: str) -> Answered:
     """The answer to a request; each header with `_` for `-`."""
     named = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
-    carrier = Carried()
-    head = RequestHead(method, path, "", named, chunked=False)
-    exchange = Exchange(carrier, head, body)
-    asyncio.run(api.handle(exchange))
-    assert exchange.finished
-    return Answered(exchange.status, bytes(carrier.written))
+    return answered(api.handle, method, path, body, named)
 
 
 def made(*, token: str = "", healthy: bool = True, **engine: Any) -> EngineApi:
