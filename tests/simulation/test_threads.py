@@ -35,6 +35,24 @@ def test_a_lock_is_held_by_one(turns: Turns) -> None:
         lock.release()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_update_under_a_lock_is_lost(seed: int) -> None:
+    """Threads that are interrupted between reading and writing still count to the sum."""
+    turns = Turns(seed, 0)
+    lock, total = Lock(turns), [0]
+
+    def add() -> None:
+        for _ in range(10):
+            with lock:
+                before = total[0]
+                turns.breathe(0.9)
+                total[0] = before + 1
+
+    for strand in [turns.spawn(name, add) for name in "abc"]:
+        turns.join(strand)
+    assert total == [30]
+
+
 def test_a_lock_may_be_taken_again_by_its_holder_alone(turns: Turns) -> None:
     """The lock is free after as many releases as it was taken times."""
     lock, free = Lock(turns, again=True), list[bool]()
@@ -82,6 +100,19 @@ def test_a_condition_waits_no_longer_than_it_is_told(turns: Turns) -> None:
         assert not condition.wait(1.0)
         assert not condition.wait_for(lambda: False, 1.0)
         assert condition.wait_for(lambda: True)
+
+
+def test_a_notice_to_nobody_is_forgotten(turns: Turns) -> None:
+    """A wait that begins later gets none of it, and ends in its own time with the lock held."""
+    lock = Lock(turns)
+    condition = Condition(turns, lock)
+    with condition:
+        condition.notify(3)
+        before_ns = turns.now_ns
+        assert not condition.wait(1.0)
+        assert 10**9 <= turns.now_ns - before_ns < 2 * 10**9
+        assert lock.locked()
+    assert not lock.locked()
 
 
 def test_an_event_stays_set_until_it_is_cleared(turns: Turns) -> None:

@@ -40,6 +40,8 @@ _ERRORS: Final[Sequence[tuple[type[apsw.Error], type[sqlite3.Error], int, str]]]
     (apsw.Error, sqlite3.DatabaseError, apsw.SQLITE_ERROR, ""),
 )  # fmt: skip
 """Exception of `sqlite3` for each error, with its code and text."""
+_CODES: Final = {**apsw.mapping_result_codes, **apsw.mapping_extended_result_codes}
+"""Name of each code, and of each name its code."""
 
 
 class _File(apsw.VFSFile):
@@ -220,7 +222,7 @@ class _translated:  # noqa: N801 a context manager
                     code = int(getattr(error, "extendedresult", 0)) or usual
                     raised = ours(text or str(error))
                     raised.sqlite_errorcode = code
-                    raised.sqlite_errorname = str(apsw.mapping_extended_result_codes.get(code, ""))
+                    raised.sqlite_errorname = str(_CODES.get(code, ""))
                     raise raised from error
 
 

@@ -8,7 +8,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -65,10 +65,15 @@ def _take_sample(line: str, scraped: Scraped) -> None:
     )
     if len(labels) != len(pairs) or (name, labels) in scraped.values:
         raise ValueError(f"a label or a sample is there twice: {line}")
-    newest = list(scraped.types)[-1]
-    if name not in {newest + ending for ending in _ENDINGS.get(scraped.types[newest], ("",))}:
-        raise ValueError(f"{name} stands under the type of {newest}")
-    scraped.values[name, labels] = Decimal(found[found.lastindex or 1])
+    newest = next(reversed(scraped.types), "")
+    if name not in {
+        newest + ending for ending in _ENDINGS.get(scraped.types.get(newest, ""), ("",))
+    }:
+        raise ValueError(f"{name} stands under the type of {newest or 'nothing'}")
+    try:
+        scraped.values[name, labels] = Decimal(found[found.lastindex or 1])
+    except InvalidOperation:
+        raise ValueError(f"not a number: {line}") from None
 
 
 def _check_histogram(name: str, scraped: Scraped) -> None:
@@ -83,7 +88,7 @@ def _check_histogram(name: str, scraped: Scraped) -> None:
         highest, last = max(found)
         if counts != sorted(counts) or highest.is_finite():
             raise ValueError(f"{name}: buckets fall, or do not end with +Inf: {sorted(found)}")
-        if scraped.values[f"{name}_count", labels] != last:
+        if scraped.values.get((f"{name}_count", labels)) != last:
             raise ValueError(f"{name}: the count is not that of the last bucket")
         if (f"{name}_sum", labels) not in scraped.values:
             raise ValueError(f"{name}: no sum")
