@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from inferworks.errors import LakeError
@@ -18,6 +19,7 @@ class MemoryLake:
         self.objects: dict[str, bytes] = {}
         self.steps = steps
         self.death = death or LakeError("the lake in memory is broken")
+        self._turn = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -32,7 +34,11 @@ class MemoryLake:
     def create(self, name: str, data: bytes) -> bool:
         """Keep `data` as `name` if there is none yet."""
         self._step()
-        return self.objects.setdefault(name, data) is data
+        with self._turn:
+            is_new = name not in self.objects
+            if is_new:
+                self.objects[name] = data
+        return is_new
 
     def get(self, name: str) -> bytes:
         """The bytes of `name`."""
