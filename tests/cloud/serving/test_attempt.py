@@ -1,13 +1,17 @@
-"""The judgement of an attempt: where the route goes on, and what the caller and the log are told."""
+"""One attempt: its judgement, what the caller and the log are told of it, and what is on record."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from inferworks.clock import SimClock
 from inferworks.cloud.call import Chunk, Reply
+from inferworks.cloud.providers.stub import Script, StubProvider
+from inferworks.cloud.routing.health import BreakerState, Health
 from inferworks.cloud.routing.route import (
     ELSEWHERE,
     FINAL,
@@ -20,6 +24,7 @@ from inferworks.cloud.routing.route import (
     AttemptResult,
 )
 from inferworks.cloud.serving.attempt import (
+    Attempt,
     broken_off,
     description_of,
     detached,
@@ -34,11 +39,19 @@ from inferworks.errors import (
     UntranslatableError,
     UpstreamError,
 )
+from inferworks.meter.call_recorder import Meter
+from inferworks.meter.journal import Journal
+from inferworks.meter.stores.stub import MemoryStore
+from inferworks.meter.usage import Confidence, Leg, Outcome, Tokens
+from inferworks.testing.facts import make_opened
+from inferworks.testing.providers import make_call, make_offer
 from inferworks.units import NS_PER_SECOND
 
 SECRET = "sk-1234567890abcdef"
 TRANSIENT = (408, 429)
 OURS_TO_SET_RIGHT = (401, 402, 403, 404, 407)
+PROMPT = Tokens(input=3)
+"""`Say hello.` has 10 bytes: 2.5 tokens of 4, rounded up."""
 
 
 async def nothing() -> AsyncIterator[Chunk]:
@@ -200,3 +213,105 @@ def test_a_detached_error_holds_no_frames() -> None:
     except UpstreamError as caught:
         error = detached(caught)
     assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
+
+
+def legs_of(
+    script: Script, act: Callable[[Attempt, int], object], *, begins: bool = True
+) -> tuple[list[Leg], Health]:
+    """The legs on record after one attempt, on which `act` was done; and the health of its offer."""
+    store = MemoryStore()
+    clock = SimClock(10**18)
+    health = Health(clock)
+
+    async def main() -> None:
+        journal = Journal(store)
+        journal.start()
+        try:
+            opened = make_opened(opened_ns=10**18)
+            async with Meter(journal, clock).open(opened) as recorder:
+                provider = StubProvider([script])
+                call = make_call(stream=False)
+                attempt = Attempt(call, make_offer(), provider, health, recorder)
+                if begins:
+                    await attempt.begin()
+                act(attempt, clock.now_ns())
+                await attempt.leave()
+                await attempt.leave()
+                await recorder.close(Outcome.FAILED, status=502)
+        finally:
+            journal.close()
+
+    asyncio.run(main())
+    with store.reads() as reads:
+        (usage,) = reads.usages(0, 2**62)
+    return list(usage.legs), health
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (Script(unreachable=True), (0, Tokens(), Confidence.COUNTED)),
+        (Script(breaks_after=0), (0, Tokens(), Confidence.ESTIMATED)),
+        (Script(status=500), (500, Tokens(), Confidence.ESTIMATED)),
+        (Script(untranslatable=True), (0, Tokens(5, 3), Confidence.REPORTED)),
+    ],
+)
+def test_a_failed_leg_has_what_it_cost(
+    script: Script, expected: tuple[int, Tokens, Confidence]
+) -> None:
+    """Nothing that reached nobody cost anything; otherwise none is a guess, unless it was told."""
+    (leg,), health = legs_of(script, lambda attempt, _: attempt.failed())
+    assert leg.outcome is Outcome.FAILED
+    assert (leg.status, leg.tokens, leg.confidence) == expected
+    assert not any(health.loads().values()), "its place is given back once"
+
+
+def test_a_refused_leg_cost_nothing() -> None:
+    """An upstream that refuses has done no work."""
+    (leg,), _ = legs_of(Script(status=400), lambda attempt, _: attempt.refused())
+    assert (leg.outcome, leg.status) == (Outcome.REFUSED, 400)
+    assert (leg.tokens, leg.confidence) == (Tokens(), Confidence.COUNTED)
+
+
+def test_a_leg_that_was_not_sent_is_no_leg() -> None:
+    """A call that could not be translated has asked nobody."""
+    legs, _ = legs_of(Script(unsaid="no such field"), lambda attempt, _: attempt.unsent())
+    assert legs == []
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome"),
+    [(Attempt.outrun, Outcome.CANCELLED), (Attempt.timed_out, Outcome.FAILED)],
+)
+def test_a_leg_that_is_cut_off_cost_its_prompt_at_least(
+    act: Callable[[Attempt, int], None], outcome: Outcome
+) -> None:
+    """Before an answer the prompt is an estimate; an answer that has come tells by itself."""
+    (leg,), _ = legs_of(Script(), act, begins=False)
+    assert (leg.outcome, leg.tokens, leg.confidence) == (outcome, PROMPT, Confidence.ESTIMATED)
+    (leg,), _ = legs_of(Script(), act)
+    assert (leg.outcome, leg.tokens, leg.confidence) == (outcome, Tokens(5, 3), Confidence.REPORTED)
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        (Script(), AttemptOutcome.SERVED),
+        (Script(status=400), AttemptOutcome.FINAL),
+        (Script(unreachable=True), AttemptOutcome.ELSEWHERE),
+        (Script(unsaid="no"), AttemptOutcome.UNTRANSLATED),
+        (Script(untranslatable=True), AttemptOutcome.UNDELIVERABLE),
+    ],
+)
+def test_one_attempt_opens_no_breaker(script: Script, outcome: AttemptOutcome) -> None:
+    """Its judgement is that of its answer, and one failure alone says nothing of an offer."""
+    found: list[AttemptResult] = []
+
+    def act(attempt: Attempt, now_ns: int) -> None:
+        found.append(attempt.judge(now_ns))
+        if outcome is AttemptOutcome.UNTRANSLATED:
+            attempt.unsent()
+
+    _, health = legs_of(script, act)
+    assert [result.outcome for result in found] == [outcome]
+    assert all(state is BreakerState.CLOSED for state in health.states().values())
