@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from inferworks.clock import SimClock
 from inferworks.cloud.offer import Offer, Rates
-from inferworks.cloud.routing.filters import eligible
+from inferworks.cloud.routing.filters import eligible, in_reserve
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import BreakerPolicy, RoutePolicy
 from inferworks.cloud.routing.route import HedgeBudget, Router
@@ -74,6 +74,39 @@ def test_a_full_offer_is_left_out_until_it_has_room() -> None:
     assert (refused.value.status, refused.value.code) == (429, "offers_full")
     health.of(full).over()
     assert eligible(MODEL, [full, free], RoutePolicy(), health) == [full]
+
+
+class Waiting(Health):
+    """Health in which each offer's retry time is its priority."""
+
+    def retry_ns(self, offer: Offer) -> int:
+        """The priority."""
+        return offer.priority
+
+
+def test_a_reserve_is_what_is_left_the_soonest_first() -> None:
+    """Offers that may be asked already are no reserve, nor is one where calls may not run."""
+    a, b, c, d, e = (replace(o, priority=9 - n) for n, o in enumerate(WORLD))
+    health = Waiting(SimClock())
+    found = in_reserve(MODEL, [a, b, c, d, e], [d], RoutePolicy(), health)
+    assert found == [e, c, b, a]
+    found = in_reserve(MODEL, [a, b, c, d, e], [d], RoutePolicy(regions=("eu",)), health)
+    assert found == [e, a]
+    assert list(in_reserve(MODEL, [a], [a], RoutePolicy(), health)) == []
+
+
+def test_a_reserve_that_is_full_refuses() -> None:
+    """A full offer is left out, and where all that is left are full the client may try again."""
+    health = Waiting(SimClock())
+    full = replace(WORLD[0], capacity=1)
+    health.of(full).begins(0)
+    assert in_reserve(MODEL, [full, WORLD[1]], [], RoutePolicy(), health) == [WORLD[1]]
+    with pytest.raises(CallError) as refused:
+        in_reserve(MODEL, [full, WORLD[1]], [WORLD[1]], RoutePolicy(), health)
+    error = refused.value
+    assert (error.status, error.code, error.retry_after_s) == (429, "offers_full", 1)
+    health.of(full).over()
+    assert in_reserve(MODEL, [full], [], RoutePolicy(), health) == [full]
 
 
 def test_an_open_breaker_is_left_out(run: Run) -> None:
