@@ -40,6 +40,7 @@ class Answered(NamedTuple):
 
     status: int
     body: bytes
+    headers: Headers = ()
 
     @property
     def json(self) -> Any:
@@ -65,4 +66,4 @@ def answered(
 
     asyncio.run(handled())
     assert exchange.finished
-    return Answered(exchange.status, bytes(carrier.written))
+    return Answered(exchange.status, bytes(carrier.written), carrier.headers)
