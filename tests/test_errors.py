@@ -70,7 +70,7 @@ def test_no_mistake_is_no_error() -> None:
     with mistakes.noted():
         pass
     mistakes.refuse()
-    assert mistakes.told == []
+    assert mistakes.texts == []
 
 
 def test_one_mistake_is_one_line() -> None:
@@ -100,7 +100,7 @@ def test_another_error_is_no_mistake() -> None:
     mistakes = Mistakes()
     with pytest.raises(MoneyError), mistakes.noted():
         raise MoneyError("not exact")
-    assert mistakes.told == []
+    assert mistakes.texts == []
 
 
 def test_a_call_is_refused_in_the_terms_of_its_caller() -> None:
@@ -143,7 +143,7 @@ def test_a_failure_says_whether_it_may_have_cost(sent: bool) -> None:
     assert (error.sent, str(error)) == (sent, "reset")
     flags = (error.worked, error.gave_up, error.unread, error.ours)
     assert flags == (False, False, False, False)
-    assert error.told is None
+    assert error.reported is None
 
 
 @pytest.mark.parametrize("flag", ["gave_up", "unread", "ours"])

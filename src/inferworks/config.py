@@ -651,20 +651,20 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     source = str(path) if path else FILE_NAME
     values = _read(path or Path(FILE_NAME), required=path is not None)
     mistakes = Mistakes()
-    mistakes.told += [f"{source}: {text}" for text in _mistyped(values)]
+    mistakes.texts += [f"{source}: {text}" for text in _mistyped(values)]
     mistakes.refuse()
     config = msgspec.convert(values, Config, strict=True)
-    mistakes.told += [f"{source}: {text}" for text in _beyond_bounds(config)]
+    mistakes.texts += [f"{source}: {text}" for text in _beyond_bounds(config)]
     mistakes.refuse()
     overlaid = msgspec.to_builtins(config)
-    mistakes.told += [f"environment: {text}" for text in _overlay(overlaid, environment)]
-    mistakes.told += [f"environment: {text}" for text in _mistyped(overlaid, strict=False)]
+    mistakes.texts += [f"environment: {text}" for text in _overlay(overlaid, environment)]
+    mistakes.texts += [f"environment: {text}" for text in _mistyped(overlaid, strict=False)]
     mistakes.refuse()
     whole = msgspec.convert(overlaid, Config, strict=False)
-    mistakes.told += [f"environment: {text}" for text in _beyond_bounds(whole)]
+    mistakes.texts += [f"environment: {text}" for text in _beyond_bounds(whole)]
     for origin in whole.gateway.cors_origins:
         if not _ORIGIN.fullmatch(origin):
-            mistakes.told.append(
+            mistakes.texts.append(
                 f"gateway.cors_origins: {origin!r} is no origin; write it as browsers do, as "
                 "https://app.example without a path or a slash at its end, or * for any"
             )

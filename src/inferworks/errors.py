@@ -54,7 +54,7 @@ class Mistakes:
     """Collector of mistakes, so that all of them are told at once."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.texts: list[str] = []
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -62,13 +62,13 @@ class Mistakes:
         try:
             yield
         except ConfigError as error:
-            self.told.append(str(error))
+            self.texts.append(str(error))
 
     def refuse(self) -> None:
         """ConfigError where there are any: one in one line, several in a line each below their number."""
-        if self.told:
-            several = f"{len(self.told)} mistakes:"
-            text = self.told[0] if len(self.told) == 1 else "\n  ".join([several, *self.told])
+        if self.texts:
+            several = f"{len(self.texts)} mistakes:"
+            text = self.texts[0] if len(self.texts) == 1 else "\n  ".join([several, *self.texts])
             raise ConfigError(text)
 
 
@@ -161,7 +161,7 @@ class UpstreamError(InferworksError):
         self.gave_up = gave_up
         self.unread = unread
         self.ours = ours
-        self.told: Any = None
+        self.reported: Any = None
         """Usage reported before the failure (a `meter.reported_usage.ReportedUsage`); None if none was."""
 
 

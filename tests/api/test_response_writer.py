@@ -217,8 +217,8 @@ def test_a_disk_that_fails_amid_a_stream(
             (usage,) = await gateway.usages()
             (leg,) = usage.legs
             assert (leg.outcome, leg.tokens.output) == (Outcome.ANSWERED, 50)
-            told = (usage.outcome, usage.status, usage.error_code, usage.tokens.output)
-            assert told == (
+            reported = (usage.outcome, usage.status, usage.error_code, usage.tokens.output)
+            assert reported == (
                 (Outcome.ANSWERED, 200, None, 50)
                 if is_well
                 else (Outcome.FAILED, 200, "journal", 0)

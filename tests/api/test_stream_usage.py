@@ -36,10 +36,10 @@ def test_a_report_replaces_the_estimate_and_no_event_adds_to_it() -> None:
     """Amid a stream it is what was counted so far; at its end it is what the upstream reported."""
     usage = StreamUsage(make_call())
     usage.see(Chunk(EVENT))
-    told = ReportedUsage(Tokens(7, 3))
-    usage.see(Chunk(EVENT, told))
+    reported = ReportedUsage(Tokens(7, 3))
+    usage.see(Chunk(EVENT, reported))
     usage.see(Chunk(EVENT))
-    assert usage.reported is told
+    assert usage.reported is reported
     assert usage.confidence is Confidence.COUNTED
     assert usage.confidence_at_end() is Confidence.REPORTED
 

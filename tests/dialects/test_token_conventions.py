@@ -93,7 +93,7 @@ def test_every_convention_comes_to_the_same(
     }
     for operation, usage in ((Operation.CHAT, chat), (Operation.RESPONSES, response)):
         answer = {"object": "response", "choices": [{}], "usage": {**usage, **total}}
-        told = reader_of(operation, counting).whole(json.dumps(answer).encode()).told
+        told = reader_of(operation, counting).whole(json.dumps(answer).encode()).reported
         assert told is not None
         assert told.tokens == ours
 
@@ -128,7 +128,7 @@ def test_added_caches_come_to_the_same(
         (MessagesReader(make_call()), {"type": "message", "usage": anthropic}),
         (ConverseReader(make_call()), {"usage": converse}),
     ):
-        told = reader.whole(json.dumps(answer).encode()).told
+        told = reader.whole(json.dumps(answer).encode()).reported
         assert told is not None
         ours = truth(facts)
         assert (told.tokens.input, told.tokens.output) == (ours.input, ours.output)
@@ -174,7 +174,7 @@ def test_whatever_is_told_the_parts_fit(
     readers = [reader_of(operation, counting) for operation in openai_operations()]
     for reader in (*readers, MessagesReader(make_call()), ConverseReader(make_call())):
         try:
-            told = reader.whole(whole).told
+            told = reader.whole(whole).reported
         except UpstreamError:
             continue  # null where a number must be
         assert told is None or told.tokens.flaw() is None
@@ -194,6 +194,6 @@ def test_the_cache_is_found_where_it_stands(place: dict[str, Any], cached: int) 
     """In the details first, where an explicit zero is an answer; else where each vendor has it."""
     usage = {"prompt_tokens": 10, "completion_tokens": 1, **place}
     answer = json.dumps({"choices": [{}], "usage": usage}).encode()
-    told = reader_of(Operation.CHAT, AS_OPENAI).whole(answer).told
+    told = reader_of(Operation.CHAT, AS_OPENAI).whole(answer).reported
     assert told is not None
     assert (told.tokens.input, told.tokens.cache_read) == (10, cached)

@@ -9,7 +9,7 @@ from inferworks.books.bills.detect import reader_for, understood
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import BillMapping, shipped
 from inferworks.books.bills.payroll import PayrollReader
-from inferworks.books.bills.spelling import Told
+from inferworks.books.bills.spelling import GivenSpelling
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 
@@ -21,14 +21,14 @@ def knows(header: Sequence[str]) -> bool:
     return any(reader.recognises(header) for reader in READERS)
 
 
-def told(text: str, given: BillMapping, form: Told | None = None) -> BillFile:
+def stated(text: str, given: BillMapping, form: GivenSpelling | None = None) -> BillFile:
     """The file as its mapping makes it."""
     raw = text.encode(given.form.encoding or "utf-8")
     bill = bill_file("bill.csv", raw, given.form.encoding)
-    return understood(bill, knows, form or Told(), shipped(), given)
+    return understood(bill, knows, form or GivenSpelling(), shipped(), given)
 
 
-def charges(text: str, given: BillMapping, form: Told | None = None) -> tuple[Charge, ...]:
+def charges(text: str, given: BillMapping, form: GivenSpelling | None = None) -> tuple[Charge, ...]:
     """The charges of the file."""
-    bill = told(text, given, form)
+    bill = stated(text, given, form)
     return reader_for(bill, READERS).read(bill, "USD", no_progress)

@@ -27,8 +27,8 @@ _READERS: dict[Operation, Callable[[Call], Reader]] = {
 def put_back(translation: Translation, call: Call, data: bytes) -> bytes:
     """The whole answer `data` to `call`, in its caller's words."""
     chunk = _READERS[translation.target](call).whole(data)
-    told, _ = whole_usage(call, chunk, b"application/json")
-    return translation.answer(call, data, told)
+    reported, _ = whole_usage(call, chunk, b"application/json")
+    return translation.answer(call, data, reported)
 
 
 class PutBack:

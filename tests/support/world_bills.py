@@ -383,7 +383,7 @@ def _land(
             raise AssertionError(f"{name}: asked {outcome.questions}")
         world.suppliers.asked[name] = account, lines
         return outcome
-    [told] = outcome.told
+    [told] = outcome.deliveries
     if told.fate not in fates:
         raise AssertionError(f"{name}: is {told.fate}, must be one of {sorted(fates)}")
     files = world.suppliers.exports[account].files

@@ -50,7 +50,7 @@ def test_a_row_says_where_the_cost_stands(provider: str, cost_pico: int | None) 
         offer = make_offer(provider="u", origin=account.origin)
         with closing(HttpClient()) as client:
             async with open_provider(client, account).send(offer, make_call(stream=False)) as reply:
-                told = reply.first.told
+                told = reply.first.reported
         await server.stop(drain_s=0.0)
         assert told is not None
         assert (told.cost_pico, told.currency) == (cost_pico, "USD")

@@ -34,7 +34,7 @@ def test_what_fits(case: tuple[Machine, int, int, int, bool]) -> None:
     assert fitted.limits.held_bytes == held_bytes
     assert fitted.lowered == lowered
     for told in (connections, calls, machine.descriptors, held_bytes // (1 << 20)):
-        assert str(told) in fitted.told
+        assert str(told) in fitted.text
 
 
 def test_what_may_be_held_is_configured() -> None:

@@ -108,7 +108,7 @@ class ResponseWriter:
     async def _deliver_whole(self, reply: Reply) -> None:
         """Deliver a whole answer, or a refusal."""
         recorder, status = self._recorder, reply.status
-        data, reported = reply.first.data, reply.first.told
+        data, reported = reply.first.data, reply.first.reported
         if status >= 400:
             reported = None
             recorder.leg_ended(Outcome.REFUSED, status, NOTHING_REPORTED, Confidence.COUNTED)
@@ -156,7 +156,7 @@ class ResponseWriter:
                 raise
             chunk = _SEEN
         except UpstreamError as error:
-            usage.see_reported(error.told)
+            usage.see_reported(error.reported)
             recorder.leg_ended(Outcome.FAILED, status, usage.reported, usage.confidence)
             if self._drain is not None:
                 recorder.leave()
@@ -170,7 +170,7 @@ class ResponseWriter:
         if self._drain is not None:
             await self._read_on(reply, chunk, usage)
             return
-        usage.see_reported(chunk.told)  # in some dialects the total
+        usage.see_reported(chunk.reported)  # in some dialects the total
         data = await self._with_cost(chunk.data, usage.reported)
         recorder.leg_ended(Outcome.ANSWERED, status, usage.reported, usage.confidence_at_end())
         await recorder.close(Outcome.ANSWERED, status, last_bytes=len(data))
@@ -212,7 +212,7 @@ class ResponseWriter:
                 recorder.progress(usage.reported, usage.confidence)
                 chunk = await anext(reply.rest)
         except UpstreamError as error:
-            usage.see_reported(error.told)
+            usage.see_reported(error.reported)
             confidence = usage.confidence
             recorder.leg_ended(Outcome.FAILED, reply.status, usage.reported, confidence)
         else:
@@ -226,7 +226,7 @@ class ResponseWriter:
                 if chunk is reply.first:
                     reported, confidence = whole_usage(self._call, chunk, reply.content_type)
                 else:
-                    usage.see_reported(chunk.told)
+                    usage.see_reported(chunk.reported)
                     reported, confidence = usage.reported, usage.confidence_at_end()
                 status = reply.status
                 recorder.leg_ended(

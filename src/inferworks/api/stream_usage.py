@@ -33,7 +33,7 @@ class StreamUsage:
 
     def see(self, chunk: Chunk) -> None:
         """Take in one chunk."""
-        reported = chunk.told
+        reported = chunk.reported
         if reported is not None and not reported.is_input_only:
             self.see_reported(reported)
         elif not self._is_reported:

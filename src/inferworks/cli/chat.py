@@ -91,7 +91,7 @@ def chat(
 
 
 @dataclass
-class _Told:
+class _AnswerFacts:
     """Usage and other facts that one answer reports."""
 
     usage: Mapping[str, Any] = field(default_factory=dict)
@@ -114,30 +114,30 @@ class _Talk:
     options: Mapping[str, Any]
     messages: list[dict[str, str]] = field(default_factory=list)
 
-    def ask(self, told: _Told) -> Generator[str, None, None]:
+    def ask(self, answer: _AnswerFacts) -> Generator[str, None, None]:
         """Yield the pieces of the answer to the last question. UserError when it is refused."""
         began_s = time.monotonic()
         body = {"model": self.model, "messages": self.messages, "stream": True, **self.options}
         body["stream_options"] = {"include_usage": True}
-        for event in _events(self.url, self.key, body, told):
+        for event in _events(self.url, self.key, body, answer):
             if isinstance(event.get("error"), dict):
                 raise UserError(
                     f"the answer broke off: {event['error'].get('message', 'no reason')}"
                 )
-            told.usage = event.get("usage") or told.usage
+            answer.usage = event.get("usage") or answer.usage
             for choice in event.get("choices") or ():
-                told.finish = choice.get("finish_reason") or told.finish
+                answer.finish = choice.get("finish_reason") or answer.finish
                 delta = choice.get("delta") or {}
-                told.refusal += delta.get("refusal") or ""
+                answer.refusal += delta.get("refusal") or ""
                 functions = [call.get("function") or {} for call in delta.get("tool_calls") or ()]
-                told.tools += [name for one in functions if (name := one.get("name"))]
+                answer.tools += [name for one in functions if (name := one.get("name"))]
                 if text := delta.get("content"):
-                    if told.first_s is None:
-                        told.first_s = time.monotonic() - began_s
+                    if answer.first_s is None:
+                        answer.first_s = time.monotonic() - began_s
                     yield text
 
 
-def _events(url: str, key: str, body: object, told: _Told) -> Iterator[dict[str, Any]]:
+def _events(url: str, key: str, body: object, answer: _AnswerFacts) -> Iterator[dict[str, Any]]:
     """The events of a streamed answer. UpstreamError when the gateway cannot be reached."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
@@ -154,7 +154,7 @@ def _events(url: str, key: str, body: object, told: _Told) -> Iterator[dict[str,
             path = f"{parts.path.rstrip('/')}/chat/completions"
             connection.request("POST", path, json.dumps(body).encode(), headers)
             response = connection.getresponse()
-            told.call_id = response.headers.get("x-inferworks-call-id", "")
+            answer.call_id = response.headers.get("x-inferworks-call-id", "")
             if response.status >= 400:
                 refusal = response.read(_LONGEST_ERROR)
                 try:
@@ -198,9 +198,9 @@ def _converse(talk: _Talk, *, quiet: bool) -> None:
 def _answer(talk: _Talk, prompt: str, *, quiet: bool) -> None:
     """Print the answer to `prompt` as it comes, and then its tokens, cost and times."""
     talk.messages.append({"role": "user", "content": prompt})
-    told, said, began_s = _Told(), [], time.monotonic()
+    answer, said, began_s = _AnswerFacts(), [], time.monotonic()
     interrupted = False
-    pieces = talk.ask(told)
+    pieces = talk.ask(answer)
     try:
         for text in pieces:
             said.append(text)
@@ -216,22 +216,22 @@ def _answer(talk: _Talk, prompt: str, *, quiet: bool) -> None:
     else:
         talk.messages.pop()  # nobody takes a turn without words
         if not interrupted:
-            say(_without_text(told), err=True)
+            say(_without_text(answer), err=True)
     if not quiet:
-        say(_took(told, time.monotonic() - began_s, interrupted=interrupted), err=True)
+        say(_took(answer, time.monotonic() - began_s, interrupted=interrupted), err=True)
     if interrupted and not sys.stdin.isatty():
         raise KeyboardInterrupt
 
 
-def _without_text(told: _Told) -> str:
+def _without_text(answer: _AnswerFacts) -> str:
     """Return the message in place of an answer without text."""
-    if told.refusal:
-        return f"The model refused: {told.refusal}"
-    if told.tools:
+    if answer.refusal:
+        return f"The model refused: {answer.refusal}"
+    if answer.tools:
         return (
-            f"No text came: the model calls {', '.join(told.tools)}, and there are no tools here."
+            f"No text came: the model calls {', '.join(answer.tools)}, and there are no tools here."
         )
-    match told.finish:
+    match answer.finish:
         case "length":
             return "No text came: the answer was cut at its longest before it; see --max-tokens."
         case "content_filter":
@@ -239,18 +239,18 @@ def _without_text(told: _Told) -> str:
     return "No text came: the model ended its answer without a word."
 
 
-def _took(told: _Told, seconds: float, *, interrupted: bool) -> str:
+def _took(answer: _AnswerFacts, seconds: float, *, interrupted: bool) -> str:
     """Summarise the tokens, cost, times and call id of an answer."""
-    usage = told.usage
+    usage = answer.usage
     parts = [f"[{usage['prompt_tokens']} + {usage['completion_tokens']} tokens"] if usage else ["["]
     if usage:
         cost, details = usage.get("cost"), usage.get("cost_details") or {}
         parts.append("cost unknown" if cost is None else f"{cost:f} {details.get('currency', '')}")
     else:
         parts[0] += "stopped" if interrupted else "usage unknown"
-    if told.first_s is not None:
-        parts.append(f"first token {time_text(told.first_s * 1000)}")
+    if answer.first_s is not None:
+        parts.append(f"first token {time_text(answer.first_s * 1000)}")
     parts.append(time_text(seconds * 1000))
-    if told.finish == "length":
+    if answer.finish == "length":
         parts.append("cut at its longest")
-    return ", ".join([*parts, told.call_id]).rstrip(", ") + "]"
+    return ", ".join([*parts, answer.call_id]).rstrip(", ") + "]"

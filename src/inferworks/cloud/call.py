@@ -47,7 +47,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
     data: bytes
     """The bytes for the client; empty for an event that only we asked for."""
-    told: ReportedUsage | None = None
+    reported: ReportedUsage | None = None
     """Usage of the answer so far, where the upstream reports it. An explicit zero counts as reported."""
     last: bool = False
     """True for the last chunk: a client that has it has the whole answer."""

@@ -207,7 +207,7 @@ async def check_refusal(stage: Staging) -> None:
         async with _alone(), stage(Script(status=status)) as on:
             async with on.provider.send(on.offer, on.call_of(stream=stream)) as reply:
                 assert (reply.status, reply.first.last) == (status, True)
-                assert reply.first.told is None
+                assert reply.first.reported is None
                 assert b'"error' in reply.first.data
                 assert [chunk async for chunk in reply.rest] == []
             assert on.left_early() == 0
@@ -242,7 +242,7 @@ async def check_breaks_amid(stage: Staging) -> None:
         if on.tells_along:
             assert told_tokens(chunks) == Tokens(input=7, output=2)
         else:
-            assert all(chunk.told is None or chunk.told.is_estimate for chunk in chunks)
+            assert all(chunk.reported is None or chunk.reported.is_estimate for chunk in chunks)
 
 
 async def check_leaving_amid(stage: Staging) -> None:
@@ -306,8 +306,8 @@ async def _take_all(reply: Reply, chunks: list[Chunk]) -> None:
 
 def told_tokens(chunks: Sequence[Chunk]) -> Tokens | None:
     """The tokens that `chunks` told last."""
-    told = [chunk.told.tokens for chunk in chunks if chunk.told is not None]
-    return told[-1] if told else None
+    reported = [chunk.reported.tokens for chunk in chunks if chunk.reported is not None]
+    return reported[-1] if reported else None
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Fit(NamedTuple):
     limits: Limits
     calls: int
     """Calls that may run at once."""
-    told: str
+    text: str
     """Description of the limits, for the log."""
     lowered: bool
     """True if any limit is less than configured."""
@@ -105,12 +105,12 @@ def fit(gateway: Gateway, machine: Machine) -> Fit:
         held_bytes=max(held, 2 * gateway.max_body_bytes),
         request_timeout_s=gateway.request_timeout_s,
     )
-    told = (
+    text = (
         f"for {machine.descriptors} descriptors and {machine.memory_bytes / GB:.1f} GB of memory: "
         f"{connections} connections, {calls} calls at once, {limits.held_bytes // MB} MB of bodies"
     )
     lowered = connections < gateway.max_connections or calls < gateway.max_calls
-    return Fit(limits, calls, told, lowered)
+    return Fit(limits, calls, text, lowered)
 
 
 async def start_threads() -> None:

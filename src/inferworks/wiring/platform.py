@@ -127,7 +127,7 @@ async def open_platform(
         keyring = stack.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
         await start_threads()
         fitted = fit(config.gateway, this_machine())
-        _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.told)
+        _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.text)
         most = fitted.calls
         of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
         limiter = ConcurrencyLimiter(most, of_a_key)

@@ -13,7 +13,7 @@ from inferworks.books.bills.base import BillFile, bill_file, header_of
 from inferworks.books.bills.detect import form_of, near, open_ours, reader_for, understood
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import BillMapping, Recognised, shipped
-from inferworks.books.bills.spelling import Order, Told
+from inferworks.books.bills.spelling import GivenSpelling, Order
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.errors import BillError, NoBillError
 
@@ -159,7 +159,7 @@ def test_the_order_of_days_may_have_to_be_told() -> None:
     known = READERS[0].recognises
     with pytest.raises(BillError, match="--dates"):
         understood(a_file(text), known)
-    found = understood(a_file(text), known, Told("", Order("DMY"), ""))
+    found = understood(a_file(text), known, GivenSpelling("", Order("DMY"), ""))
     assert found.spelling.order is Order("DMY")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command_line import invoke
-from tests.support.mappings import charges, told
+from tests.support.mappings import charges, stated
 
 from inferworks.books.bills.base import header_of
 from inferworks.books.bills.draft import draft
@@ -56,6 +56,6 @@ def test_map_of_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Path("focus.csv").write_text("BilledCost,ChargePeriodStart\n")
     assert "needs no mapping" in str(invoke("books", "map", "focus.csv").exception)
     assert (
-        header_of(told(Path("oai.csv").read_text(), load_mapping(Path("mine.toml"))))[0]
+        header_of(stated(Path("oai.csv").read_text(), load_mapping(Path("mine.toml"))))[0]
         == "BilledCost"
     )

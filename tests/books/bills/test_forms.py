@@ -23,7 +23,7 @@ from inferworks.books.bills import forms
 from inferworks.books.bills.base import BillFile, bill_files, no_progress
 from inferworks.books.bills.detect import reader_for, understood
 from inferworks.books.bills.focus import FocusBillReader
-from inferworks.books.bills.spelling import Order, Told
+from inferworks.books.bills.spelling import GivenSpelling, Order
 from inferworks.books.charge import Charge
 from inferworks.errors import BillError, NoBillError
 from inferworks.money import format_pico
@@ -54,16 +54,16 @@ def known(header: Sequence[str]) -> bool:
     return any(reader.recognises(header) for reader in READERS)
 
 
-def files(raw: bytes, name: str = "bill", told: Told | None = None) -> list[BillFile]:
+def files(raw: bytes, name: str = "bill", stated: GivenSpelling | None = None) -> list[BillFile]:
     """The bills in a file, understood."""
-    return [understood(bill, known, told or Told()) for bill in bill_files(name, raw)]
+    return [understood(bill, known, stated or GivenSpelling()) for bill in bill_files(name, raw)]
 
 
-def read(raw: bytes, told: Told | None = None) -> tuple[Charge, ...]:
+def read(raw: bytes, stated: GivenSpelling | None = None) -> tuple[Charge, ...]:
     """The charges of all the bills in a file."""
     return tuple(
         charge
-        for bill in files(raw, told=told)
+        for bill in files(raw, stated=stated)
         for charge in reader_for(bill, READERS).read(bill, "USD", no_progress)
     )
 
@@ -193,16 +193,16 @@ def test_an_answer_decides() -> None:
     """An answer about a file holds for all of it."""
     raw = text_of({**LINE, "BilledCost": "1,234"}).encode()
     for mark, amount in ((".", "1234.00"), (",", "1.234")):
-        [charge] = read(raw, Told(mark=mark))
+        [charge] = read(raw, GivenSpelling(mark=mark))
         assert format_pico(charge.amount_pico) == amount
     days = {"ChargePeriodStart": "1/11/26", "ChargePeriodEnd": "1/12/26"}
-    [charge] = read(text_of({**LINE, **days}).encode(), Told(order=Order.DAY_FIRST))
+    [charge] = read(text_of({**LINE, **days}).encode(), GivenSpelling(order=Order.DAY_FIRST))
     [november] = read(text_of({**LINE, "ChargePeriodEnd": "2026-12-01"}).encode())
     assert charge.period_start_ns == november.period_start_ns
     assert charge.period_end_ns == november.period_end_ns
     [berlin] = read(
         text_of({**LINE, "ChargePeriodStart": "2026-11-01 09:00"}).encode(),
-        Told(zone="Europe/Berlin"),
+        GivenSpelling(zone="Europe/Berlin"),
     )
     assert berlin.period_start_ns == november.period_start_ns + 8 * 3600 * 10**9
 
@@ -220,7 +220,7 @@ def test_no_span_ends_before_it_begins_in_the_hour_that_autumn_repeats(
     line = LINE | dict(zip(("ChargePeriodStart", "ChargePeriodEnd"), clocks, strict=True))
     if clocks[0] == clocks[1]:
         return
-    [bill] = files(text_of(line).encode(), told=Told(zone="Europe/Berlin"))
+    [bill] = files(text_of(line).encode(), stated=GivenSpelling(zone="Europe/Berlin"))
     [charge] = reader_for(bill, READERS).read(bill, "USD", no_progress)
     found_s = (charge.period_end_ns - charge.period_start_ns) // 10**9
     assert found_s in ((length_s,) if clocks[1] < clocks[0] else (length_s, length_s + 3600))

@@ -19,7 +19,7 @@ from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.mapping import shipped
 from inferworks.books.bills.payroll import PayrollReader
 from inferworks.books.bills.reports import kind_of, read_reports
-from inferworks.books.bills.spelling import Order, Told
+from inferworks.books.bills.spelling import GivenSpelling, Order
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge
 from inferworks.books.deliveries.canonical import delivery_of
@@ -467,7 +467,7 @@ def test_what_is_wrong_is_said_of_the_files_own_cell() -> None:
         after | {"user": "ann", "metadata": told},
     ]
     bill = bill_file("calls.jsonl", "\n".join(map(json.dumps, rows)).encode())
-    bill = understood(bill, knows, Told(order=Order.MONTH_FIRST), MAPPINGS)
+    bill = understood(bill, knows, GivenSpelling(order=Order.MONTH_FIRST), MAPPINGS)
     assert list(map(str, read_reports(bill, "import", no_progress)[1])) == [
         "calls.jsonl, line 1, column endTime: '11/01/2026 9:59 AM': must not be before the start",
         f"calls.jsonl, line 2, column team_id: {'x' * 60!r}: must have at most 256 characters",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.command_line import invoke
-from tests.support.mappings import READERS, charges, knows, told
+from tests.support.mappings import READERS, charges, knows, stated
 
 from inferworks.books.bills.base import bill_file, no_progress, read_rows
 from inferworks.books.bills.detect import reader_for, understood
@@ -145,8 +145,8 @@ def test_files_of_our_own_in_the_same_command_are_read_as_they_are() -> None:
         "person,start,end,minutes,node,activity,pay,currency,sheet\n"
         "ann,2026-11-01,2026-11-02,40,gpu-3,,32.00,USD,s\n"
     )
-    assert told(shift, mapping()).mapping is None
-    assert told("day,cost\n2026-11-01,3\n", mapping()).mapping == mapping()
+    assert stated(shift, mapping()).mapping is None
+    assert stated("day,cost\n2026-11-01,3\n", mapping()).mapping == mapping()
 
 
 def test_a_time_sheet_in_hours_of_a_zone() -> None:
@@ -158,7 +158,7 @@ def test_a_time_sheet_in_hours_of_a_zone() -> None:
         'minutes = { column = "Stunden", unit = "hours" }\nnode = "Gerät"\n'
         '[constants]\ncurrency = "EUR"\npay = "0"\nsheet = "11"\n',
     )
-    bill = told("Wer;Tag;Von;Bis;Stunden;Gerät\nJörg;13.11.2026;09:00;10:20;1,33;gpu-3\n", given)
+    bill = stated("Wer;Tag;Von;Bis;Stunden;Gerät\nJörg;13.11.2026;09:00;10:20;1,33;gpu-3\n", given)
     [cells] = read_rows(bill, [], no_progress)
     assert (cells.row["person"], cells.row["node"]) == ("Jörg", "gpu-3")
     assert (cells.row["start"], cells.row["end"]) == (

@@ -13,7 +13,7 @@ from inferworks.books.bills.base import BillFile, bill_file, no_progress, read_r
 from inferworks.books.bills.detect import understood
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.spelling import (
-    NOTHING_TOLD,
+    NOTHING_GIVEN,
     Sort,
     SpelledOtherwiseError,
     Spelling,
@@ -65,7 +65,7 @@ def test_what_is_taken_as_it_is_would_be_so_after_a_survey(
             pass
     except SpelledOtherwiseError:
         return
-    survey = Survey("a.csv", SORTS, doubtful=False, told=NOTHING_TOLD)
+    survey = Survey("a.csv", SORTS, doubtful=False, stated=NOTHING_GIVEN)
     for batch in open_table("a.csv", raw, PLAIN).batches:
         survey.add("line", batch)
     assert survey.spelling() == Spelling()

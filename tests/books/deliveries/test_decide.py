@@ -100,7 +100,7 @@ def test_nothing_that_says_otherwise_is_dropped(
                 assert f"({both:.2f} USD in all)" in outcome.questions[0]
                 assert f"({instead:.2f} USD in all)" in outcome.questions[0]
                 continue
-            [told] = outcome.told
+            [told] = outcome.deliveries
             assert told.fate in (Fate.PART, Fate.REVISION, Fate.OLDER)
             assert found == {Fate.PART: both, Fate.REVISION: instead}.get(told.fate, total(FULL))
             if told.fate is Fate.OLDER:  # the last of its days was not over
@@ -123,7 +123,7 @@ def test_parts_that_are_cut_anew_replace_together() -> None:
             with TemporaryDirectory() as folder, BookStore(Path(folder) / "books.db") as store:
                 give(store, FULL[:8], FULL[8:], names=names)
                 told = [
-                    one.told[0]
+                    one.deliveries[0]
                     for one in give(store, anew[:cut], anew[cut:], names=names, answer=answer)
                 ]
                 assert booked(store) == total(anew)
@@ -149,12 +149,12 @@ def test_a_file_stands_for_the_time_that_it_spans_and_what_stays_is_told() -> No
         give(store, FULL)
         shorter = [row | {"BilledCost": "9"} for row in FULL[:14]]
         [outcome] = give(store, shorter, answer=Answer.REPLACE)
-        assert "in place of 14 lines of file 0-0.csv (140.00 USD)" in outcome.told[0].remark
+        assert "in place of 14 lines of file 0-0.csv (140.00 USD)" in outcome.deliveries[0].remark
         assert (
             "2 lines of file 0-0.csv (20.00 USD) from 2026-11-08 to 2026-11-09 stay"
-            in outcome.told[0].remark
+            in outcome.deliveries[0].remark
         )
-        assert give(store, FULL)[0].told[0].fate is Fate.OLDER
+        assert give(store, FULL)[0].deliveries[0].fate is Fate.OLDER
         assert booked(store) == Decimal(146)
         [left] = [one for one in store.imports() if one.state == "in force" and one.lines == 2]
         store.void(left.number, "no such day", NOTHING_CLOSED, "ann", 1)

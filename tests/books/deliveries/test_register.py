@@ -118,10 +118,10 @@ def test_staged_lines_count_only_once_landed(register: Register, db: sqlite3.Con
 
 def test_the_first_file_of_a_delivery_is_on_record(register: Register) -> None:
     """With its delivery, revision, totals and time, and with who brought it when."""
-    [told] = land(register, a=[a_line(3, "1"), a_line(1, "2")])["a"].told
-    assert (told.delivery, told.fate, told.revision) == (JANUARY, Fate.NEW, 1)
-    assert (told.before, told.after, told.remark) == ({}, usd("3"), "")
-    assert (told.changed.added, told.changed.added_pico) == (2, 3 * 10**12)
+    [delivery] = land(register, a=[a_line(3, "1"), a_line(1, "2")])["a"].deliveries
+    assert (delivery.delivery, delivery.fate, delivery.revision) == (JANUARY, Fate.NEW, 1)
+    assert (delivery.before, delivery.after, delivery.remark) == ({}, usd("3"), "")
+    assert (delivery.changed.added, delivery.changed.added_pico) == (2, 3 * 10**12)
     [entered] = register.imports()
     assert entered == (
         1, JANUARY, "a", "a", 1, State.IN_FORCE, 2, usd("3"), DAY_NS, 4 * DAY_NS, 7, "ann", "",
@@ -135,9 +135,13 @@ def test_the_same_file_again_is_a_duplicate(register: Register, db: sqlite3.Conn
     lines = [a_line(0, "1"), a_line(1, "2")]
     land(register, a=lines)
     for name, number in (("b", 2), ("copy of b", 2), ("copy of a", 2)):
-        [told] = land(register, **{name: lines})[name].told
-        assert (told.fate, told.changed.kept, told.changed.added) == (Fate.DUPLICATE, 2, 0)
-        assert (told.before, told.after) == (usd("3"), usd("3"))
+        [delivery] = land(register, **{name: lines})[name].deliveries
+        assert (delivery.fate, delivery.changed.kept, delivery.changed.added) == (
+            Fate.DUPLICATE,
+            2,
+            0,
+        )
+        assert (delivery.before, delivery.after) == (usd("3"), usd("3"))
         assert len(register.imports()) == number
     assert amounts(db) == ["1", "2"]
     assert states(register) == [(1, "a", 1, State.IN_FORCE), (2, "b", 1, State.DUPLICATE)]
@@ -147,10 +151,10 @@ def test_a_longer_file_is_the_next_revision(register: Register, db: sqlite3.Conn
     """The shorter one is superseded, and says nothing any more when it comes again."""
     short, long = [a_line(0, "1")], [a_line(0, "1"), a_line(1, "2")]
     land(register, short=short)
-    [told] = land(register, long=long)["long"].told
-    assert (told.fate, told.revision) == (Fate.REVISION, 2)
-    assert (told.changed.added, told.changed.kept, told.changed.gone) == (1, 1, 0)
-    [again] = land(register, short=short)["short"].told
+    [delivery] = land(register, long=long)["long"].deliveries
+    assert (delivery.fate, delivery.revision) == (Fate.REVISION, 2)
+    assert (delivery.changed.added, delivery.changed.kept, delivery.changed.gone) == (1, 1, 0)
+    [again] = land(register, short=short)["short"].deliveries
     assert (again.fate, again.revision, again.remark) == (Fate.OLDER, 2, "")
     assert states(register) == [
         (1, "short", 1, State.SUPERSEDED),
@@ -162,9 +166,9 @@ def test_a_longer_file_is_the_next_revision(register: Register, db: sqlite3.Conn
 def test_an_older_copy_that_was_never_here_is_told(register: Register) -> None:
     """A file with less than what is here changes nothing, and says so with its amounts."""
     land(register, long=[a_line(0, "1"), a_line(1, "2")])
-    [told] = land(register, short=[a_line(0, "1")])["short"].told
-    assert told.fate is Fate.OLDER
-    assert told.remark == (
+    [delivery] = land(register, short=[a_line(0, "1")])["short"].deliveries
+    assert delivery.fate is Fate.OLDER
+    assert delivery.remark == (
         "an older copy of a-cloud, 1970-01: its 1 line (1.00 USD) from 1970-01-01 to 1970-01-02 change "
         'nothing, 3.00 USD stay; import it with --replace (overlap="replace") if it stands instead'
     )
@@ -177,7 +181,7 @@ def test_other_amounts_are_asked_and_change_nothing(
     """The question is on record with the file, its time, and the amount under each answer."""
     land(register, a=[a_line(0, "1")])
     outcome = land(register, b=[a_line(0, "5")])["b"]
-    assert outcome.told == ()
+    assert outcome.deliveries == ()
     [text] = outcome.questions
     assert text.startswith(
         "b: its 1 line (5.00 USD) of a-cloud, 1970-01 overlap 1 line of a (1.00 USD)"
@@ -239,8 +243,8 @@ def test_an_answer_settles_the_question(
     land(register, b=[a_line(0, "5")])
     stage(register, "b", [a_line(0, "5")])
     [outcome] = register.land(answer, by="cy", at_ns=11)
-    [told] = outcome.told
-    assert (told.fate, told.after) == (fate, total)
+    [delivery] = outcome.deliveries
+    assert (delivery.fate, delivery.after) == (fate, total)
     assert sorted(amounts(db)) == sorted(left)
     assert register.questions() == []
     [settled] = register.questions(settled=True)
@@ -254,7 +258,7 @@ def test_lines_outside_the_time_of_a_replacement_are_a_part_of_their_own(
     land(register, a=[a_line(0, "1"), a_line(1, "2")])
     stage(register, "b", [a_line(0, "5")])
     [outcome] = register.land(Answer.REPLACE)
-    assert outcome.told[0].remark == (
+    assert outcome.deliveries[0].remark == (
         "in place of 1 line of a (1.00 USD) from 1970-01-01 to 1970-01-02; "
         "1 line of a (2.00 USD) from 1970-01-02 to 1970-01-03 stay"
     )
@@ -280,8 +284,8 @@ def test_what_is_taken_back_counts_no_more_and_may_come_again(
     [void] = register.imports()
     assert (void.state, void.reason, void.totals) == (State.VOID, "not ours (ben)", usd("3"))
     assert amounts(db) == []
-    [told] = land(register, a=lines)["a"].told
-    assert (told.fate, told.revision, told.before) == (Fate.NEW, 2, {})
+    [delivery] = land(register, a=lines)["a"].deliveries
+    assert (delivery.fate, delivery.revision, delivery.before) == (Fate.NEW, 2, {})
     assert amounts(db) == ["1", "2"]
 
 
@@ -346,9 +350,11 @@ def test_a_file_that_breaks_off_leaves_nothing_staged(
 def test_parts_of_a_delivery_that_come_together_are_new_together(register: Register) -> None:
     """Two files of one month, given in one command, are one revision."""
     outcomes = land(register, a=[a_line(0, "1")], b=[a_line(1, "2")])
-    told = [outcome.told[0] for outcome in outcomes.values()]
-    assert [(one.fate, one.revision, one.after) for one in told] == [(Fate.NEW, 1, usd("3"))] * 2
-    [third] = land(register, c=[a_line(2, "4")])["c"].told
+    delivery = [outcome.deliveries[0] for outcome in outcomes.values()]
+    assert [(one.fate, one.revision, one.after) for one in delivery] == [
+        (Fate.NEW, 1, usd("3"))
+    ] * 2
+    [third] = land(register, c=[a_line(2, "4")])["c"].deliveries
     assert (third.fate, third.revision, third.before) == (Fate.PART, 1, usd("3"))
 
 
@@ -359,7 +365,7 @@ def test_files_of_other_deliveries_land_beside_one_that_is_asked(
     land(register, a=[a_line(0, "1")])
     outcomes = land(register, b=[a_line(0, "5")], c=[a_line(40, "4")])
     assert outcomes["b"].questions
-    assert [told.delivery for told in outcomes["c"].told] == [FEBRUARY]
+    assert [delivery.delivery for delivery in outcomes["c"].deliveries] == [FEBRUARY]
     assert amounts(db) == ["1", "4"]
 
 
@@ -367,11 +373,11 @@ def test_a_file_lands_whole_or_not_at_all(register: Register, db: sqlite3.Connec
     """A question about its January keeps its February out too; each delivery has its own import."""
     land(register, a=[a_line(0, "1")])
     outcome = land(register, b=[a_line(0, "5"), a_line(40, "4")])["b"]
-    assert (outcome.told, len(outcome.questions)) == ((), 1)
+    assert (outcome.deliveries, len(outcome.questions)) == ((), 1)
     assert amounts(db) == ["1"]
     stage(register, "b", [a_line(0, "5"), a_line(40, "4")])
     [outcome] = register.land(Answer.PART)
-    assert {(told.delivery, told.fate) for told in outcome.told} == {
+    assert {(delivery.delivery, delivery.fate) for delivery in outcome.deliveries} == {
         (JANUARY, Fate.PART),
         (FEBRUARY, Fate.NEW),
     }
@@ -408,7 +414,7 @@ def test_lines_of_our_own_kinds_are_deliveries_of_their_own(register: Register) 
     vouchers = [a_charge(name, amount, (0, 10)) for name, amount in (("v-1", "1"), ("v-2", "2"))]
     stage(register, "a", vouchers, kind="voucher")
     [outcome] = register.land()
-    assert [(told.delivery.period, told.fate) for told in outcome.told] == [
+    assert [(delivery.delivery.period, delivery.fate) for delivery in outcome.deliveries] == [
         ("v-1", Fate.NEW),
         ("v-2", Fate.NEW),
     ]
@@ -423,8 +429,8 @@ def test_amounts_finer_than_a_picounit_have_a_rounding_line(
 ) -> None:
     """Two lines of 0.4 picounits come to 0.8: a line of 1 rounds the delivery as a whole."""
     fine = [a_line(day, "0", exact="0.0000000000004") for day in (0, 1)]
-    [told] = land(register, a=fine)["a"].told
-    assert told.after == {"USD": Total("8E-13", 0)}
+    [delivery] = land(register, a=fine)["a"].deliveries
+    assert delivery.after == {"USD": Total("8E-13", 0)}
     bodies = [msgspec.json.decode(body) for (body,) in db.execute("SELECT body FROM charges")]
     assert sorted((body["service_name"], body["amount_pico"]) for body in bodies) == [
         ("", 0),
@@ -452,7 +458,9 @@ def test_charges_of_books_without_a_register_are_adopted(
         (JANUARY, 2, usd("3"), State.IN_FORCE),
         (FEBRUARY, 1, usd("4"), State.IN_FORCE),
     ]
-    assert {told.fate for told in land(register, b=lines)["b"].told} == {Fate.DUPLICATE}
+    assert {delivery.fate for delivery in land(register, b=lines)["b"].deliveries} == {
+        Fate.DUPLICATE
+    }
     register.void(1, "wrong", Closed(), "ann", 1)
     assert amounts(db) == ["4"]
 

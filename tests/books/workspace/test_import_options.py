@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inferworks.books.bills.spelling import NOTHING_TOLD, Order, Told
+from inferworks.books.bills.spelling import NOTHING_GIVEN, GivenSpelling, Order
 from inferworks.books.deliveries.decide import Answer
 from inferworks.books.workspace.import_options import ImportOptions, is_zone
 from inferworks.errors import UserError
@@ -15,14 +15,14 @@ from inferworks.errors import UserError
 def test_nothing_is_answered_unless_it_is() -> None:
     """Empty options leave everything to the files."""
     assert ImportOptions().answer is None
-    assert ImportOptions().spelling == NOTHING_TOLD
+    assert ImportOptions().spelling == NOTHING_GIVEN
 
 
 def test_answers_are_those_that_readers_take() -> None:
     """An answer about overlaps, marks, the order of days and a zone."""
     options = ImportOptions(overlap="replace", decimal_mark=",", dates="DMY", zone="Europe/Berlin")
     assert options.answer is Answer.REPLACE
-    assert options.spelling == Told(",", Order.DAY_FIRST, "Europe/Berlin")
+    assert options.spelling == GivenSpelling(",", Order.DAY_FIRST, "Europe/Berlin")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from inferworks.books.deliveries.arriving import Total
 from inferworks.books.deliveries.canonical import Delivery
 from inferworks.books.deliveries.decide import Fate
 from inferworks.books.deliveries.landing import Changed
-from inferworks.books.deliveries.record import Told
+from inferworks.books.deliveries.record import DeliveryOutcome
 from inferworks.books.workspace.import_result import (
     CHANGING,
     Change,
@@ -39,11 +39,11 @@ def test_lines_are_counted_in_words(number: int, text: str) -> None:
 def test_a_change_counts_replaced_lines_apart() -> None:
     """Of five added and four gone lines three replaced another: two were added, one is gone."""
     changed = Changed(added=5, kept=9, gone=4, changed=3, amended=6, withheld=7)
-    told = Told(
+    outcome = DeliveryOutcome(
         DELIVERY, Fate.REVISION, 2, changed, {"USD": Total("10", 10**13)},
         {"USD": Total("125E-1", 125 * 10**11), "EUR": Total("1E-7", 10**5)}, "a remark",
     )  # fmt: skip
-    assert change_of(told) == Change(
+    assert change_of(outcome) == Change(
         "A Cloud, account acct-1, 2026-11", Fate.REVISION, 2, 2, 1, 3, 6, 7,
         {"USD": "10.00"}, {"USD": "12.50", "EUR": "0.0000001"}, "a remark",
     )  # fmt: skip

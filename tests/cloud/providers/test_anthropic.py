@@ -81,7 +81,7 @@ async def line(*answers: MessageAnswer) -> AsyncIterator[Line]:
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
     """Usage that was reported last."""
-    return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
+    return next((chunk.reported for chunk in reversed(chunks) if chunk.reported is not None), None)
 
 
 MANNERS = {
@@ -232,7 +232,7 @@ def test_a_refusal_passes_or_is_translated(run: Run) -> None:
             async with line(MessageAnswer(status=status)) as on:
                 for make in (messages_call, make_call):
                     async with on.provider.send(on.offer, make()) as reply:
-                        assert (reply.status, reply.first.told) == (status, None)
+                        assert (reply.status, reply.first.reported) == (status, None)
                         body = msgspec.json.decode(reply.first.data)
                         assert ("type" in body) == (make is messages_call)
                         assert body["error"]["message"]

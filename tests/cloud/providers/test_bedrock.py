@@ -115,7 +115,7 @@ async def line(*answers: ConverseAnswer, credential: Credential = SIGNED) -> Asy
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage | None:
     """Usage that was reported last."""
-    return next((chunk.told for chunk in reversed(chunks) if chunk.told is not None), None)
+    return next((chunk.reported for chunk in reversed(chunks) if chunk.reported is not None), None)
 
 
 def test_it_keeps_the_contract(run: Run) -> None:
@@ -238,7 +238,7 @@ def test_refusals_in_the_words_of_each_dialect(run: Run, status: int) -> None:
             for dialect, make in CALLS.items():
                 chunks, error = await on.ask(make())
                 assert (error, on.status, len(chunks)) == (None, status, 1)
-                assert chunks[0].told is None
+                assert chunks[0].reported is None
                 body = msgspec.json.decode(chunks[0].data)
                 said = body["message"] if dialect == "converse" else body["error"]["message"]
                 assert REFUSALS[status] in said

@@ -242,8 +242,8 @@ def test_the_vendors_own_clients_understand_the_fake(run: Run) -> None:
         amazon = botocore.session.Session().create_client(
             "bedrock-runtime", region_name=REGION, endpoint_url=url, **keys
         )
-        told = {"max_tokens": 1, "messages": asked["messages"]}
-        body = msgspec.json.encode({"anthropic_version": "bedrock-2023-05-31", **told})
+        reported = {"max_tokens": 1, "messages": asked["messages"]}
+        body = msgspec.json.encode({"anthropic_version": "bedrock-2023-05-31", **reported})
         with closing(amazon):
             counted = amazon.count_tokens(modelId=MODEL, input={"invokeModel": {"body": body}})
         return text, counted["inputTokens"]

@@ -73,7 +73,7 @@ async def line(
             yield Line(upstream, client, **settings)
 
 
-def told(chunks: list[Chunk]) -> Tokens | None:
+def reported(chunks: list[Chunk]) -> Tokens | None:
     """The tokens told last."""
     return told_tokens(chunks)
 
@@ -102,7 +102,7 @@ def test_a_stream_however_it_is_written(run: Run, manner: str, running: bool) ->
         async with line(answer, running_usage=running) as on:
             chunks, error = await on.ask(STREAM)
             assert error is None
-            assert told(chunks) == Tokens(input=5, output=3)
+            assert reported(chunks) == Tokens(input=5, output=3)
             assert [c.last for c in chunks].count(True) == 1
             assert chunks[-1].last
             data = b"".join(chunk.data for chunk in chunks)
@@ -138,7 +138,7 @@ def test_a_stream_that_breaks(run: Run, kind: str) -> None:
                 raise error or AssertionError("it did not break")
             assert error is not None
             assert error.sent
-            assert told(chunks) == Tokens(input=5, output=2)
+            assert reported(chunks) == Tokens(input=5, output=2)
             assert not any(chunk.last for chunk in chunks)
             await on.gone(1 if kind == "hang" else 0)
 
@@ -204,7 +204,7 @@ def test_usage_is_what_the_upstream_says(
         async with line(answer) as on:
             chunks, error = await on.ask(call)
             assert error is None
-            assert told(chunks) == tokens
+            assert reported(chunks) == tokens
 
     run(main())
 

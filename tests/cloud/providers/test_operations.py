@@ -40,9 +40,9 @@ def test_what_is_told(run: Run, work: Work) -> None:
             async with on.provider.send(on.offer, work.call) as reply:
                 chunks = [reply.first, *[chunk async for chunk in reply.rest]]
             assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-            told = [chunk.told for chunk in chunks if chunk.told is not None][-1]
-            assert (told.tokens, told.items) == (work.tokens, work.items)
-            assert not told.is_estimate
+            reported = [chunk.reported for chunk in chunks if chunk.reported is not None][-1]
+            assert (reported.tokens, reported.items) == (work.tokens, work.items)
+            assert not reported.is_estimate
             assert (len(chunks) > 1) == work.call.stream
             assert on.left_early() == 0
 

@@ -51,10 +51,10 @@ async def taken(stream: _Events) -> list[Chunk]:
 
 def test_what_comes_together_is_one_chunk() -> None:
     """Events of one piece are joined, the usage is told, and the last event stays by itself."""
-    told, last = asyncio.run(taken(events(WORD * 20 + USAGE + DONE)))
-    assert told.data == WORD * 20, "the usage event was asked for by us alone"
-    assert told.told is not None
-    assert told.told.tokens == Tokens(3, 4)
+    reported, last = asyncio.run(taken(events(WORD * 20 + USAGE + DONE)))
+    assert reported.data == WORD * 20, "the usage event was asked for by us alone"
+    assert reported.reported is not None
+    assert reported.reported.tokens == Tokens(3, 4)
     assert (last.data, last.last) == (DONE, True)
 
 

@@ -48,7 +48,7 @@ def test_a_whole_answer_has_its_words_and_its_usage() -> None:
     assert (reply.status, reply.content_type, chunk.last) == (200, b"application/json", True)
     assert body["choices"][0]["message"]["content"] == "ab"
     assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-    assert chunk.told == ReportedUsage(Tokens(7, 2))
+    assert chunk.reported == ReportedUsage(Tokens(7, 2))
     assert provider.calls == [call]
     assert provider.left_early == 0
 
@@ -61,7 +61,7 @@ def test_a_stream_has_an_event_for_each_word_an_end_and_the_usage(wants_usage: b
     assert reply.content_type == b"text/event-stream"
     *words, final, usage, done = chunks
     assert [event_of(chunk)["choices"][0]["delta"]["content"] for chunk in words] == ["a", "b"]
-    assert [chunk.told and chunk.told.tokens.output for chunk in chunks] == [1, 2, 2, 2, 2]
+    assert [chunk.reported and chunk.reported.tokens.output for chunk in chunks] == [1, 2, 2, 2, 2]
     assert event_of(final)["choices"][0]["finish_reason"] == "stop"
     assert bool(usage.data) == wants_usage
     assert done.data == b"data: [DONE]\n\n"
@@ -82,7 +82,7 @@ def test_a_refusal_is_whole_and_has_its_code(stream: bool) -> None:
     reply, (chunk,) = ask(provider, make_call(stream=stream))
     assert (reply.status, reply.content_type, chunk.last) == (429, b"application/json", True)
     assert json.loads(chunk.data)["error"]["code"] == "slow_down"
-    assert chunk.told is None
+    assert chunk.reported is None
 
 
 def test_scripts_follow_each_other_and_the_last_stays() -> None:
@@ -110,7 +110,7 @@ def test_a_call_may_fail_before_its_answer(
         ask(provider, make_call())
     assert len(provider.calls) == is_sent
     if isinstance(failed.value, UntranslatableError):
-        assert failed.value.told == ReportedUsage(Tokens(5, 3))
+        assert failed.value.reported == ReportedUsage(Tokens(5, 3))
     elif isinstance(failed.value, UpstreamError):
         assert not failed.value.sent
 

@@ -135,8 +135,8 @@ class World:
         route = self.router.route(call, offers, came_ns)
         async with Serving(call, route, {"stub": self.upstreams}, self.health, tally) as reply:
             self.waits_s.append((self.clock.now_ns() - came_ns) / NS_PER_SECOND)
-            assert reply.first.told is not None
-            tokens = reply.first.told.tokens
+            assert reply.first.reported is not None
+            tokens = reply.first.reported.tokens
             tally.leg_ended(
                 Outcome.ANSWERED, reply.status, ReportedUsage(tokens), Confidence.REPORTED
             )

@@ -83,9 +83,9 @@ def test_a_form_is_no_text() -> None:
 
 def test_what_is_told_is_not_guessed() -> None:
     """An answer that tells its usage is believed, also when it tells zeros."""
-    told = ReportedUsage(Tokens(0, 0))
-    assert whole_usage(make_call(), Chunk(b"x" * 400, told, last=True), JSON) == (
-        told,
+    reported = ReportedUsage(Tokens(0, 0))
+    assert whole_usage(make_call(), Chunk(b"x" * 400, reported, last=True), JSON) == (
+        reported,
         Confidence.REPORTED,
     )
 
@@ -128,9 +128,9 @@ def test_a_silent_answer_is_guessed_by_its_words(
 ) -> None:
     """Written words count, in every dialect; neither the envelope nor log probabilities do."""
     call = replace(make_call(), operation=operation)
-    told, sure = whole_usage(call, Chunk(msgspec.json.encode(answer), last=True), JSON)
-    assert (told.tokens.output, sure) == (output, Confidence.ESTIMATED)
-    assert told.tokens.input == prompt_tokens(call)
+    reported, sure = whole_usage(call, Chunk(msgspec.json.encode(answer), last=True), JSON)
+    assert (reported.tokens.output, sure) == (output, Confidence.ESTIMATED)
+    assert reported.tokens.input == prompt_tokens(call)
 
 
 def test_the_envelope_of_a_prompt_is_no_text() -> None:
@@ -146,8 +146,8 @@ def test_the_envelope_of_a_prompt_is_no_text() -> None:
 
 def test_a_sound_is_no_text() -> None:
     """An answer that is no JSON has no words."""
-    told, _ = whole_usage(make_call(), Chunk(b"x" * 400, last=True), b"audio/mpeg")
-    assert told.tokens.output == 0
+    reported, _ = whole_usage(make_call(), Chunk(b"x" * 400, last=True), b"audio/mpeg")
+    assert reported.tokens.output == 0
 
 
 def test_events_are_tokens_unless_they_are_long() -> None:

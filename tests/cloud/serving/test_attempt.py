@@ -190,10 +190,10 @@ def test_a_large_error_body_is_not_read() -> None:
 )
 def test_a_stream_that_ends_early(error: UpstreamError, words: str) -> None:
     """Only an error that is the caller's own is told in the upstream's words."""
-    told = broken_off(error)
+    reported = broken_off(error)
     early = "The model's server ended its answer early"
-    assert told.message == (f"{early}: {words}" if words else f"{early}.")
-    assert (told.status, told.code) == (502, "upstream_failed")
+    assert reported.message == (f"{early}: {words}" if words else f"{early}.")
+    assert (reported.status, reported.code) == (502, "upstream_failed")
 
 
 def test_an_answer_that_cannot_be_translated_is_a_fault_of_ours() -> None:

@@ -487,7 +487,7 @@ def test_an_attempt_that_is_cut_off_keeps_what_was_reported(run: Run) -> None:
                 attempt = Attempt(call, offer, here.providers["a"], here.health, tally)
                 await attempt.begin()
                 assert isinstance(attempt.answer, Reply)
-                first = replace(attempt.answer.first, told=reported)
+                first = replace(attempt.answer.first, reported=reported)
                 attempt.answer = replace(attempt.answer, first=first)
                 attempt.outrun(here.health.now_ns())
                 await attempt.leave()

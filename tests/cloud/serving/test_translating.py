@@ -44,7 +44,7 @@ class Marking:
         self.sent_names = names or {}
         self.asked: list[Call] = []
         self.events: list[bytes] = []
-        self.told: list[ReportedUsage | None] = []
+        self.reported: list[ReportedUsage | None] = []
         self.threads: list[str] = []
         self._leaves_out = tuple(leaves_out)
         self._fails = fails
@@ -59,10 +59,10 @@ class Marking:
         left_out = (*call.left_out, *self._leaves_out)
         return msgspec.structs.replace(call, operation=self.target, left_out=left_out)
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """The answer with the source's mark."""
         assert call.operation is self.source
-        self.told.append(told)
+        self.reported.append(reported)
         if self._fails:
             raise self._fails
         return b"%b(%b)" % (self.source.encode(), data)
@@ -76,10 +76,10 @@ class Marking:
         assert call.operation is self.source
         return self
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """The event with the source's mark, on a line of its own."""
         self.events.append(event)
-        self.told.append(told)
+        self.reported.append(reported)
         if self._fails:
             raise self._fails
         return b"%b: %b|" % (self.source.encode(), event.strip())
@@ -175,7 +175,7 @@ def test_a_whole_answer_goes_back_the_way_it_came() -> None:
     reply, chunks = ask(TranslatingProvider(provider, [near, far]), call_of(MESSAGES))
     assert provider.calls[0].operation is CONVERSE
     assert reply.first.data == b"messages(chat.completions({}))"
-    assert (reply.first.told, near.told, far.told) == (REPORTED, [REPORTED], [REPORTED])
+    assert (reply.first.reported, near.reported, far.reported) == (REPORTED, [REPORTED], [REPORTED])
     assert (reply.content_type, reply.headers) == (b"application/json", ())
     assert (reply.left_out, reply.lacks, len(chunks)) == ("", False, 1)
 
@@ -204,7 +204,7 @@ def test_an_unreported_answer_is_estimated_for_its_caller() -> None:
     translating = TranslatingProvider(Fixed([Chunk(answer, None, last=True)]), [translation])
     reply, _ = ask(translating, call_of(MESSAGES))
     expected = ReportedUsage(Tokens(PROMPT_TOKENS, 3), is_estimate=True)
-    assert (reply.first.told, translation.told) == (expected, [expected])
+    assert (reply.first.reported, translation.reported) == (expected, [expected])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_refusal_goes_back_with_its_status(status: int, code: str, lacks: bool
     reply, _ = ask(TranslatingProvider(provider, translations), call_of(MESSAGES))
     around = b"messages %d(chat.completions %d(%b))"
     assert reply.first.data == around % (status, status, body)
-    assert (reply.status, reply.first.told, reply.lacks) == (status, None, lacks)
+    assert (reply.status, reply.first.reported, reply.lacks) == (status, None, lacks)
 
 
 def test_events_go_back_one_by_one() -> None:
@@ -235,23 +235,23 @@ def test_events_go_back_one_by_one() -> None:
     assert far.events == [b"data: 1\n\n", b"data: 2\n\n", b"data: 3\r\n\r\n", b"data: [DO"]
     assert back[0].data == b"messages: chat.completions: data: 1||"
     assert [chunk.last for chunk in back] == [False, False, True]
-    assert [chunk.told for chunk in back] == [ReportedUsage(Tokens(7, 1)), REPORTED, None]
+    assert [chunk.reported for chunk in back] == [ReportedUsage(Tokens(7, 1)), REPORTED, None]
     assert (reply.content_type, reply.headers) == (b"text/event-stream", ())
 
 
 def test_a_silent_stream_is_estimated_as_it_passes() -> None:
     """Each event is a token and the last chunk none, until the upstream itself reports."""
-    told = ReportedUsage(Tokens(9, 0), is_input_only=True)
+    reported = ReportedUsage(Tokens(9, 0), is_input_only=True)
     chunks = [
         Chunk(b"data: 1\n\n"),
         Chunk(b"data: 2\n\ndata: 3\n\n"),
-        Chunk(b"data: 4\n\n", told),
+        Chunk(b"data: 4\n\n", reported),
         Chunk(b"data: [DONE]\n\n", None, last=True),
     ]
     translation = Marking(MESSAGES, CHAT)
     _, back = ask(TranslatingProvider(Fixed(chunks), [translation]), call_of(MESSAGES, stream=True))
     expected = [(PROMPT_TOKENS, 1), (PROMPT_TOKENS, 3), (9, 4), (9, 4)]
-    assert [chunk.told for chunk in back] == [
+    assert [chunk.reported for chunk in back] == [
         ReportedUsage(Tokens(*tokens), is_estimate=True) for tokens in expected
     ]
 
@@ -266,7 +266,7 @@ def test_an_untranslatable_answer_has_been_paid(
     translating = TranslatingProvider(provider, [Marking(MESSAGES, CHAT, fails=error)])
     with pytest.raises(UntranslatableError, match="cannot be translated: odd") as failed:
         ask(translating, call_of(MESSAGES, stream=stream))
-    assert failed.value.told == REPORTED
+    assert failed.value.reported == REPORTED
     assert failed.value.worked
     assert len(caplog.records) == isinstance(error, ValueError)
 

@@ -79,10 +79,10 @@ def test_a_request_that_is_none_is_the_callers_fault() -> None:
 def test_an_answer_that_is_no_object_is_unreadable() -> None:
     """An object is read as far as it fits; anything else is unreadable."""
 
-    class Told(msgspec.Struct):
+    class TranslatedStream(msgspec.Struct):
         text: str = ""
 
-    decoder = msgspec.json.Decoder(Told)
+    decoder = msgspec.json.Decoder(TranslatedStream)
     assert read_answer(b'{"text": "x", "more": 1}', decoder).text == "x"
     assert read_answer(b'{"text": []}', decoder).text == ""
     with pytest.raises(UnreadableError):

@@ -105,8 +105,10 @@ def test_any_prompt_arrives(prompt: str, negative: str) -> None:
 def test_refusals_and_answers_that_are_none() -> None:
     """Stability's words reach OpenAI's error body; what cannot be read is the upstream's failure."""
     translation = ImagesToStability()
-    told = translation.refusal(403, b'{"id":"x","name":"content_moderation","errors":["a","b"]}')
-    assert msgspec.json.decode(told)["error"] == {
+    reported = translation.refusal(
+        403, b'{"id":"x","name":"content_moderation","errors":["a","b"]}'
+    )
+    assert msgspec.json.decode(reported)["error"] == {
         "message": "a; b", "type": "invalid_request_error", "param": None,
         "code": "content_moderation",
     }  # fmt: skip

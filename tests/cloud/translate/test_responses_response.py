@@ -51,8 +51,10 @@ def test_a_response_in_progress_has_used_nothing() -> None:
 def test_a_response_that_ended() -> None:
     """Model and time are the upstream's where it names them."""
     completion = Completion(created=7.9, model="theirs")
-    told = ReportedUsage(Tokens(7, 3))
-    response = echo_of().response(completion, [{"id": "x"}], "incomplete", "content_filter", told)
+    reported = ReportedUsage(Tokens(7, 3))
+    response = echo_of().response(
+        completion, [{"id": "x"}], "incomplete", "content_filter", reported
+    )
     assert (response["model"], response["created_at"]) == ("theirs", 7)
     assert response["incomplete_details"] == {"reason": "content_filter"}
     assert response["output"] == [{"id": "x"}]

@@ -32,10 +32,14 @@ def test_a_chat() -> None:
 
 def test_a_response() -> None:
     """The same under a response's names."""
-    told = responses_usage(TOLD)
-    assert (told["input_tokens"], told["output_tokens"], told["total_tokens"]) == (100, 20, 120)
-    assert told["input_tokens_details"] == {"cached_tokens": 60, "cache_write_tokens": 30}
-    assert told["output_tokens_details"] == {"reasoning_tokens": 5}
+    reported = responses_usage(TOLD)
+    assert (reported["input_tokens"], reported["output_tokens"], reported["total_tokens"]) == (
+        100,
+        20,
+        120,
+    )
+    assert reported["input_tokens_details"] == {"cached_tokens": 60, "cache_write_tokens": 30}
+    assert reported["output_tokens_details"] == {"reasoning_tokens": 5}
 
 
 def test_a_message() -> None:
@@ -59,10 +63,10 @@ def test_a_message() -> None:
 )
 def test_a_message_sums_to_the_input(tokens: Tokens) -> None:
     """Anthropic's three parts are OpenAI's one number, and none is negative."""
-    told = messages_usage(ReportedUsage(clamped(tokens)))
+    reported = messages_usage(ReportedUsage(clamped(tokens)))
     parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    assert sum(told[part] for part in parts) == tokens.input
-    assert min(told[part] for part in parts) >= 0
+    assert sum(reported[part] for part in parts) == tokens.input
+    assert min(reported[part] for part in parts) >= 0
 
 
 @pytest.mark.parametrize("words", [chat_usage, responses_usage, messages_usage])

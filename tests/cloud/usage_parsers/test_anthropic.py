@@ -78,7 +78,7 @@ def read(events: list[bytes]) -> list[Chunk]:
 
 def last_told(chunks: list[Chunk]) -> ReportedUsage:
     """Usage that was reported last."""
-    return [chunk.told for chunk in chunks if chunk.told is not None][-1]
+    return [chunk.reported for chunk in chunks if chunk.reported is not None][-1]
 
 
 def whole(usage: dict[str, Any] | None) -> Chunk:
@@ -91,37 +91,37 @@ def whole(usage: dict[str, Any] | None) -> Chunk:
 @given(usages())
 def test_the_parts_are_the_providers_totals(usage: dict[str, Any]) -> None:
     """Our input is the sum of Anthropic's three, its parts are theirs, and nothing contradicts itself."""
-    told = whole(usage).told
-    assert told is not None
-    tokens = told.tokens
+    reported = whole(usage).reported
+    assert reported is not None
+    tokens = reported.tokens
     read_tokens = usage["cache_read_input_tokens"] or 0
     written = usage.get("cache_creation_input_tokens", 0)
     assert tokens.input == usage["input_tokens"] + read_tokens + written
     assert (tokens.cache_read, tokens.cache_write) == (read_tokens, written)
     assert tokens.output == usage["output_tokens"]
     assert tokens.flaw() is None
-    assert told.service_tier == (usage["service_tier"] or "")
-    assert told.items.searches == (usage["server_tool_use"] or {}).get("web_search_requests", 0)
+    assert reported.service_tier == (usage["service_tier"] or "")
+    assert reported.items.searches == (usage["server_tool_use"] or {}).get("web_search_requests", 0)
 
 
 @pytest.mark.slow
 @given(usages())
 def test_genai_prices_reads_the_same(usage: dict[str, Any]) -> None:
     """Another reader of the same answers counts what we count."""
-    told = whole(usage).told
-    assert told is not None
+    reported = whole(usage).reported
+    assert reported is not None
     given = {name: value for name, value in usage.items() if value is not None}
     theirs = extract_usage(
         {"model": "claude-sonnet-4-5", "usage": given}, provider_id="anthropic"
     ).usage
-    tokens = told.tokens
+    tokens = reported.tokens
     assert theirs.input_tokens == tokens.input
     assert theirs.output_tokens == tokens.output
     assert (theirs.cache_read_tokens or 0) == tokens.cache_read
     assert (theirs.cache_write_tokens or 0) == tokens.cache_write
     assert (theirs.cache_write_1h_tokens or 0) == tokens.cache_write_1h
     assert (theirs.output_reasoning_tokens or 0) == tokens.reasoning
-    assert (theirs.web_searches or 0) == told.items.searches
+    assert (theirs.web_searches or 0) == reported.items.searches
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_a_stream_tells_what_a_whole_message_does(usage: dict[str, Any]) -> None
         {**usage, "output_tokens": 1}, {"output_tokens": usage["output_tokens"]}, "a"
     )
     chunks = read(events)
-    assert last_told(chunks) == whole(usage).told
+    assert last_told(chunks) == whole(usage).reported
     assert [chunk.data for chunk in chunks] == events
     assert [chunk.last for chunk in chunks] == [False] * (len(events) - 1) + [True]
 
@@ -145,8 +145,8 @@ def test_counts_of_a_stream_never_fall() -> None:
     start = {"input_tokens": 10, "cache_read_input_tokens": 7, "output_tokens": 1}
     end = {"input_tokens": 900, "cache_read_input_tokens": 0, "output_tokens": 0,
            "server_tool_use": {"web_search_requests": 2}}  # fmt: skip
-    told = last_told(read(stream_of(start, end, "abc")))
-    assert told == ReportedUsage(Tokens(900, 0), Items(searches=2))
+    reported = last_told(read(stream_of(start, end, "abc")))
+    assert reported == ReportedUsage(Tokens(900, 0), Items(searches=2))
 
 
 def test_half_a_letter_passes() -> None:
@@ -180,8 +180,8 @@ def test_an_input_that_is_divided_anew_is_counted_once(
     start: dict[str, Any], end: dict[str, Any], tokens: Tokens
 ) -> None:
     """The larger whole counts, with its own parts (maximhq/bifrost#6598)."""
-    told = last_told(read(stream_of(start, {**end, "output_tokens": 20}, "abc")))
-    assert told == ReportedUsage(tokens)
+    reported = last_told(read(stream_of(start, {**end, "output_tokens": 20}, "abc")))
+    assert reported == ReportedUsage(tokens)
 
 
 @pytest.mark.parametrize("zeros", [{}, {"input_tokens": None}, {"input_tokens": 0},
@@ -192,9 +192,9 @@ def test_a_repeated_input_takes_nothing_back(zeros: dict[str, Any]) -> None:
     """Input told at the start holds, whatever the end says of it."""
     start = {"input_tokens": 1000, "cache_read_input_tokens": 500, "output_tokens": 1,
              "cache_creation": {"ephemeral_1h_input_tokens": 30}}  # fmt: skip
-    told = last_told(read(stream_of(start, {**zeros, "output_tokens": 20}, "abc")))
+    reported = last_told(read(stream_of(start, {**zeros, "output_tokens": 20}, "abc")))
     tokens = Tokens(1530, 20, cache_read=500, cache_write=30, cache_write_1h=30)
-    assert told == ReportedUsage(tokens)
+    assert reported == ReportedUsage(tokens)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_a_side_that_is_not_told_is_guessed(
     usage: dict[str, Any], tokens: tuple[int, int] | None
 ) -> None:
     """Half a report is kept, with a guess at the other half; it is marked as one."""
-    told = whole(usage).told
+    reported = whole(usage).reported
     expected = tokens and ReportedUsage(Tokens(*tokens), is_estimate=True)
-    assert told == expected
+    assert reported == expected
 
 
 def test_an_orderly_end_behind_a_stop_reason_is_an_end() -> None:
@@ -225,10 +225,10 @@ def test_an_orderly_end_behind_a_stop_reason_is_an_end() -> None:
 
 def test_nothing_told_is_not_zero() -> None:
     """A message without usage tells nothing; one with zeros tells zeros."""
-    assert whole(None).told is None
-    assert whole({"input_tokens": 0, "output_tokens": 0}).told == ReportedUsage(NO_TOKENS)
+    assert whole(None).reported is None
+    assert whole({"input_tokens": 0, "output_tokens": 0}).reported == ReportedUsage(NO_TOKENS)
     silent = [event_of({"type": "message_start", "message": {}}), *stream_of({}, {}, "abc")[3:4]]
-    assert [chunk.told for chunk in read(silent)] == [None, None]
+    assert [chunk.reported for chunk in read(silent)] == [None, None]
 
 
 def test_the_output_is_counted_along() -> None:
@@ -237,20 +237,24 @@ def test_the_output_is_counted_along() -> None:
         {"input_tokens": 3, "output_tokens": 1}, {"output_tokens": 50}, "a", "b", "c" * 40
     )
     chunks = read(events)
-    outputs = [(told.tokens.output, told.is_estimate) for told in (c.told for c in chunks) if told]
+    outputs = [
+        (reported.tokens.output, reported.is_estimate)
+        for reported in (c.reported for c in chunks)
+        if reported
+    ]
     assert outputs == [(1, True), (1, True), (2, True), (12, True), (50, False)]
-    assert {told.tokens.input for told in (c.told for c in chunks) if told} == {3}
+    assert {reported.tokens.input for reported in (c.reported for c in chunks) if reported} == {3}
 
 
 def test_a_cache_kept_for_an_hour() -> None:
     """Writes for an hour are a part of the writes, also where no total is given."""
     creation = {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 6}
     for usage in ({"cache_creation_input_tokens": 10}, {}):
-        told = whole(
+        reported = whole(
             {"input_tokens": 1, "output_tokens": 2, "cache_creation": creation, **usage}
-        ).told
-        assert told is not None
-        assert told.tokens == Tokens(11, 2, cache_write=10, cache_write_1h=6)
+        ).reported
+        assert reported is not None
+        assert reported.tokens == Tokens(11, 2, cache_write=10, cache_write_1h=6)
 
 
 @pytest.mark.parametrize(

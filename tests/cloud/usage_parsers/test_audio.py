@@ -33,20 +33,20 @@ def transcription(sound: bytes = b"", **fields: str) -> TranscriptionReader:
 def test_speech_is_counted_in_characters() -> None:
     """A character is one whatever it weighs; sound that never began is no answer."""
     call = json_call(Operation.SPEECH, {"input": "für 🎉", "voice": "alloy"})
-    told = ReportedUsage(NO_TOKENS, Items(characters=5), is_counted=True)
+    reported = ReportedUsage(NO_TOKENS, Items(characters=5), is_counted=True)
     reader = SpeechReader(call)
     with pytest.raises(UpstreamError, match="empty"):
         reader.end()
-    assert reader.piece(b"\xff") == Chunk(b"\xff", told)
-    assert reader.end() == Chunk(b"", told, last=True)
-    assert reader.whole(b"\xff") == Chunk(b"\xff", told, last=True)
+    assert reader.piece(b"\xff") == Chunk(b"\xff", reported)
+    assert reader.end() == Chunk(b"", reported, last=True)
+    assert reader.whole(b"\xff") == Chunk(b"\xff", reported, last=True)
     for event in (b"data: {", event_of({"type": "error", "error": {"message": "no"}})):
         with pytest.raises(UpstreamError):
             reader.event(event)
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "reported"),
     [
         (
             {"text": "a", "usage": {"type": "duration", "seconds": 2}},
@@ -65,20 +65,20 @@ def test_speech_is_counted_in_characters() -> None:
         ({"text": "a"}, ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)),
     ],
 )  # fmt: skip
-def test_what_a_transcription_tells(answer: dict[str, Any], told: ReportedUsage) -> None:
+def test_what_a_transcription_tells(answer: dict[str, Any], reported: ReportedUsage) -> None:
     """Usage goes before duration, and both before our own measure; an explicit zero is told."""
     data = json.dumps(answer).encode()
-    assert transcription(recording(250)).whole(data) == Chunk(data, told, last=True)
+    assert transcription(recording(250)).whole(data) == Chunk(data, reported, last=True)
     done = event_of({"type": "transcript.text.done", **answer})
     streamed = transcription(recording(250)).event(done)
-    assert (streamed.told, streamed.last) == (told, True)
+    assert (streamed.reported, streamed.last) == (reported, True)
 
 
 def test_text_is_not_read() -> None:
     """A transcript may be any text, one that looks like an error of ours too."""
     for form in ("text", "srt", "vtt"):
         chunk = transcription(recording(250), response_format=form).whole(b'{"error": {}}')
-        assert chunk.told == ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)
+        assert chunk.reported == ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True)
 
 
 def test_a_stream_of_text_is_counted_along() -> None:
@@ -86,11 +86,11 @@ def test_a_stream_of_text_is_counted_along() -> None:
     reader = transcription(recording(250), stream="true")
     delta = event_of({"type": "transcript.text.delta", "delta": "a" * 40})
     reader.event(delta)
-    assert reader.event(delta).told == ReportedUsage(
+    assert reader.event(delta).reported == ReportedUsage(
         Tokens(output=20), Items(audio_ms=250), is_estimate=True
     )
     last = reader.event(b"data: [DONE]\n\n")
-    assert (last.last, last.told) == (
+    assert (last.last, last.reported) == (
         True,
         ReportedUsage(NO_TOKENS, Items(audio_ms=250), is_counted=True),
     )
@@ -106,7 +106,7 @@ def test_a_stream_of_a_transcription_as_vllm_writes_it(wanted: bool) -> None:
     reader = TranscriptionReader(msgspec.structs.replace(call, wants_usage=wanted))
     text = {"object": "transcription.chunk", "choices": [{"index": 0, "delta": {"content": "ab"}}]}
     first = reader.event(event_of(text))
-    assert first.told == ReportedUsage(Tokens(output=1), Items(audio_ms=250), is_estimate=True)
+    assert first.reported == ReportedUsage(Tokens(output=1), Items(audio_ms=250), is_estimate=True)
     used = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
     usage = event_of({"object": "transcription.chunk", "choices": [], "usage": used})
     assert reader.event(usage) == Chunk(usage if wanted else b"", ReportedUsage(Tokens(7, 2)))

@@ -16,12 +16,14 @@ TOLD = st.builds(Tokens, **dict.fromkeys(Tokens.__struct_fields__, COUNTS))
 
 @settings(max_examples=15)
 @given(TOLD)
-def test_whatever_is_told_is_consistent(told: Tokens) -> None:
+def test_whatever_is_told_is_consistent(reported: Tokens) -> None:
     """The totals are believed, and parts fit into them; none grows; once more changes nothing."""
-    tokens = clamped(told)
+    tokens = clamped(reported)
     assert tokens.flaw() is None
-    assert (tokens.input, tokens.output) == (told.input, told.output)
-    assert all(getattr(tokens, name) <= getattr(told, name) for name in Tokens.__struct_fields__)
+    assert (tokens.input, tokens.output) == (reported.input, reported.output)
+    assert all(
+        getattr(tokens, name) <= getattr(reported, name) for name in Tokens.__struct_fields__
+    )
     assert clamped(tokens) == tokens
 
 

@@ -24,7 +24,7 @@ CALL = Call(CallId("call_1"), Operation.CONVERSE, ModelId("m"), True, True, body
 def answer(**usage: Any) -> ReportedUsage | None:
     """Usage read from a whole answer with these counts."""
     body = {"output": {}, "stopReason": "end_turn", "usage": usage}
-    return ConverseReader(CALL).whole(msgspec.json.encode(body)).told
+    return ConverseReader(CALL).whole(msgspec.json.encode(body)).reported
 
 
 def message(name: str, payload: bytes, kind: str = "event") -> bytes:
@@ -96,7 +96,7 @@ def test_no_usage_contradicts_itself(
     details: list[tuple[int, int]],
 ) -> None:
     """Parts fit into their wholes, whatever Bedrock counts, and no token is lost."""
-    told = answer(
+    reported = answer(
         inputTokens=given_input,
         outputTokens=output,
         totalTokens=total,
@@ -104,15 +104,15 @@ def test_no_usage_contradicts_itself(
         cacheWriteInputTokens=cache_write,
         cacheDetails=[{"ttl": "1h" if n % 2 else "5m", "inputTokens": c} for n, c in details],
     )
-    assert told is not None
-    assert told.tokens.flaw() is None
-    assert told.tokens.input >= max(given_input, cache_read + cache_write)
-    assert told.tokens.output == output
+    assert reported is not None
+    assert reported.tokens.flaw() is None
+    assert reported.tokens.input >= max(given_input, cache_read + cache_write)
+    assert reported.tokens.output == output
 
 
 def test_an_answer_without_usage() -> None:
     """Silence is not zero."""
-    assert ConverseReader(CALL).whole(b'{"output":{},"stopReason":"end_turn"}').told is None
+    assert ConverseReader(CALL).whole(b'{"output":{},"stopReason":"end_turn"}').reported is None
 
 
 def test_a_stream() -> None:
@@ -135,8 +135,8 @@ def test_a_stream() -> None:
         b'data: {"metadata":{"usage":{"inputTokens":5},"serviceTier":{"type":"flex"}}}\n\n',
         b"data: [DONE]\n\n",
     ]
-    assert [chunk.told for chunk in chunks[:4]] == [None] * 4
-    assert chunks[4].told == ReportedUsage(Tokens(5, 1), service_tier="flex", is_estimate=True)
+    assert [chunk.reported for chunk in chunks[:4]] == [None] * 4
+    assert chunks[4].reported == ReportedUsage(Tokens(5, 1), service_tier="flex", is_estimate=True)
     assert [chunk.last for chunk in chunks] == [False] * 5 + [True]
 
 

@@ -195,11 +195,11 @@ def test_both_read_the_same(provider: str, flavor: str) -> None:
     theirs = genai_prices.extract_usage(
         answer, provider_id=row.genai_prices, api_flavor=flavor
     ).usage
-    told = reader_for(row, flavor).whole(json.dumps(answer).encode()).told
-    assert isinstance(told, ReportedUsage)
-    ours = {name: getattr(told.tokens, field) for name, field in COUNTS.items()}
+    reported = reader_for(row, flavor).whole(json.dumps(answer).encode()).reported
+    assert isinstance(reported, ReportedUsage)
+    ours = {name: getattr(reported.tokens, field) for name, field in COUNTS.items()}
     assert ours == {name: getattr(theirs, name, None) or 0 for name in COUNTS}
-    assert told.items.searches == (getattr(theirs, "web_searches", None) or 0)
+    assert reported.items.searches == (getattr(theirs, "web_searches", None) or 0)
 
 
 def test_every_sample_is_read() -> None:
@@ -225,6 +225,6 @@ def test_the_conventions_are_those_of_the_dialects() -> None:
 def test_what_they_say_it_costs(provider: str, flavor: str, cost_pico: int | None) -> None:
     """A provider's own cost is taken from where its row says, exactly."""
     answer = json.dumps(sample_of(provider, flavor)).encode()
-    told = reader_for(ROWS[provider], flavor).whole(answer).told
-    assert told is not None
-    assert told.cost_pico == cost_pico
+    reported = reader_for(ROWS[provider], flavor).whole(answer).reported
+    assert reported is not None
+    assert reported.cost_pico == cost_pico

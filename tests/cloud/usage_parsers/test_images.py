@@ -52,12 +52,12 @@ def test_pictures_tell_consistent_tokens(
     }
     body = json.dumps({"created": 1, "data": [{"b64_json": "x"}] * number, "usage": usage}).encode()
     chunk = images().whole(body)
-    assert chunk.told is not None
-    assert (chunk.told.tokens.input, chunk.told.tokens.output) == (read, made)
-    assert chunk.told.tokens.flaw() is None
-    assert chunk.told.items == Items(images=number)
+    assert chunk.reported is not None
+    assert (chunk.reported.tokens.input, chunk.reported.tokens.output) == (read, made)
+    assert chunk.reported.tokens.flaw() is None
+    assert chunk.reported.items == Items(images=number)
     if drawn is None:
-        assert chunk.told.tokens.output_image == made
+        assert chunk.reported.tokens.output_image == made
 
 
 def test_two_pictures_in_one_stream() -> None:
@@ -70,7 +70,7 @@ def test_two_pictures_in_one_stream() -> None:
     assert before == Chunk(partial, ReportedUsage(NO_TOKENS, Items(images=2), is_estimate=True))
     first, second = reader.event(event_of(done)), reader.event(event_of(done))
     assert (first.last, second.last) == (False, True)
-    assert second.told == ReportedUsage(Tokens(6, 20, output_image=20), Items(images=2))
+    assert second.reported == ReportedUsage(Tokens(6, 20, output_image=20), Items(images=2))
     assert reader.event(b": ping\n\n") == Chunk(b": ping\n\n")
     assert reader.event(b"data: [DONE]\n\n").last
     with pytest.raises(UpstreamError):

@@ -45,10 +45,10 @@ def test_an_exception_becomes_an_error_of_anthropics() -> None:
     [event] = InvokeEvents().feed(failed)
     name, data = event.decode().splitlines()[:2]
     assert name == "event: error"
-    told = json.loads(data.removeprefix("data: "))
-    assert told["type"] == "error"
-    assert told["error"]["type"] == "rate_limit_error"
-    assert "slow down" in told["error"]["message"]
+    reported = json.loads(data.removeprefix("data: "))
+    assert reported["type"] == "error"
+    assert reported["error"]["type"] == "rate_limit_error"
+    assert "slow down" in reported["error"]["message"]
 
 
 def test_what_holds_no_event_is_refused() -> None:
@@ -71,7 +71,7 @@ def test_a_count_is_put_as_anthropic_does() -> None:
     chunk = CountedReader(make_call()).whole(b'{"inputTokens": 42}')
     assert json.loads(chunk.data) == {"input_tokens": 42}
     assert chunk.last
-    assert chunk.told == ReportedUsage(NO_TOKENS)
+    assert chunk.reported == ReportedUsage(NO_TOKENS)
 
 
 def test_a_count_that_is_none_is_unreadable() -> None:

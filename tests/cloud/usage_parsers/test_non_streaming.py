@@ -17,9 +17,9 @@ from inferworks.meter.usage import Items, Tokens
 from inferworks.testing.providers import make_call
 
 
-def told(reader: type[WholeReader], **answer: Any) -> Tokens | None:
+def reported(reader: type[WholeReader], **answer: Any) -> Tokens | None:
     """The tokens that an answer tells."""
-    usage = reader(make_call()).told(json.dumps(answer).encode())
+    usage = reader(make_call()).reported(json.dumps(answer).encode())
     return None if usage is None else usage.tokens
 
 
@@ -38,13 +38,13 @@ def told(reader: type[WholeReader], **answer: Any) -> Tokens | None:
 )
 def test_embeddings(usage: Any, tokens: Tokens | None) -> None:
     """A total alone is input; an explicit zero is told, silence is not."""
-    assert told(WholeReader, data=[1], usage=usage) == tokens
+    assert reported(WholeReader, data=[1], usage=usage) == tokens
 
 
 def test_moderations_are_free_unless_they_say_otherwise() -> None:
     """Silence is a zero."""
-    assert told(ModerationsReader, results=[1]) == Tokens()
-    assert told(ModerationsReader, results=[1], usage={"prompt_tokens": 3}) == Tokens(3)
+    assert reported(ModerationsReader, results=[1]) == Tokens()
+    assert reported(ModerationsReader, results=[1], usage={"prompt_tokens": 3}) == Tokens(3)
 
 
 @pytest.mark.parametrize(
@@ -66,23 +66,25 @@ def test_moderations_are_free_unless_they_say_otherwise() -> None:
 )  # fmt: skip
 def test_rankings(answer: dict[str, Any], tokens: Tokens, searches: int) -> None:
     """Units are whole and rounded up; tokens are those of the first place that tells any."""
-    usage = RerankReader(make_call()).told(json.dumps({"results": [1], **answer}).encode())
+    usage = RerankReader(make_call()).reported(json.dumps({"results": [1], **answer}).encode())
     assert usage is not None
     assert (usage.tokens, usage.items) == (tokens, Items(searches=searches))
 
 
 def test_a_ranking_that_tells_neither_is_estimated() -> None:
     """None, and no zero."""
-    assert told(RerankReader, results=[1], meta={}) is None
+    assert reported(RerankReader, results=[1], meta={}) is None
 
 
 def test_an_error_is_no_answer() -> None:
     """Unless there is an answer beside it."""
     for answer in ({"error": {"code": 429, "message": "x"}}, {"detail": "x"}):
         with pytest.raises(RefusalError):
-            told(WholeReader, **answer)
-    assert told(WholeReader, data=[1], error={"code": 429}, usage={"prompt_tokens": 1}) == Tokens(1)
-    assert told(WholeReader, data=[], error=None) is None
+            reported(WholeReader, **answer)
+    assert reported(
+        WholeReader, data=[1], error={"code": 429}, usage={"prompt_tokens": 1}
+    ) == Tokens(1)
+    assert reported(WholeReader, data=[], error=None) is None
 
 
 def test_these_answers_come_whole() -> None:

@@ -187,7 +187,7 @@ def test_explicit_zero_is_a_report() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "told"),
+    ("usage", "reported"),
     [
         (b'{"prompt_tokens":11.0,"completion_tokens":"7"}', ReportedUsage(Tokens(11, 7))),
         (
@@ -215,18 +215,20 @@ def test_explicit_zero_is_a_report() -> None:
         (b'"none"', None),
     ],
 )
-def test_counts_are_taken_as_far_as_they_are_any(usage: bytes, told: ReportedUsage | None) -> None:
+def test_counts_are_taken_as_far_as_they_are_any(
+    usage: bytes, reported: ReportedUsage | None
+) -> None:
     """A count that is written otherwise is read; one that is none is not told, and fails nobody."""
     data = b'{"choices":[],"created":null,"service_tier":[],"usage":' + usage + b"}"
-    assert read(data, usage=True) == Chunk(event_of(data), told)
+    assert read(data, usage=True) == Chunk(event_of(data), reported)
 
 
 def test_a_count_never_falls() -> None:
     """Usage that is told twice is cumulative: zeros behind it, or before it, change nothing."""
     reader = ChatReader(make_call())
     zeros = event_of(b'{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}}')
-    told = event_of(b'{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}')
-    last = [reader.event(event).told for event in (zeros, told, zeros)][-1]
+    reported = event_of(b'{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}')
+    last = [reader.event(event).reported for event in (zeros, reported, zeros)][-1]
     assert last is not None
     assert last.tokens == Tokens(11, 7)
 

@@ -75,27 +75,27 @@ def test_ticks_are_read_in_answers_and_in_streams() -> None:
     for counting in (TICKS, msgspec.structs.replace(TICKS, reasoning="added")):
         reader = reader_of(Operation.CHAT, counting)
         for chunk in (reader.whole(whole), reader.event(event)):
-            assert chunk.told is not None
-            assert chunk.told.cost_pico == 23_285_600_000
-            assert chunk.told.tokens == Tokens(10120, 4308, cache_read=128, reasoning=2809)
+            assert chunk.reported is not None
+            assert chunk.reported.cost_pico == 23_285_600_000
+            assert chunk.reported.tokens == Tokens(10120, 4308, cache_read=128, reasoning=2809)
     ended = {"type": "response.completed", "response": {"usage": {"input_tokens": 1, "cost": 0.5}}}
     last = reader_of(Operation.RESPONSES, DOLLARS).event(
         b"data: %b\n\n" % json.dumps(ended).encode()
     )
-    assert last.told is not None
-    assert last.told.cost_pico == 5 * 10**11
+    assert last.reported is not None
+    assert last.reported.cost_pico == 5 * 10**11
 
 
 def test_without_a_cost_nothing_is_made_up() -> None:
     """An answer that tells none has none; a count of our own along the way has none either."""
     reader = reader_of(Operation.CHAT, DOLLARS)
-    told = reader.whole(b'{"choices":[{}],"usage":{"prompt_tokens":1}}').told
-    assert told is not None
-    assert told.cost_pico is None
-    assert reader.whole(b'{"choices":[{}]}').told is None
-    assert reader.event(b'data: {"choices":[{"index":0}]}\n\n').told is None
+    reported = reader.whole(b'{"choices":[{}],"usage":{"prompt_tokens":1}}').reported
+    assert reported is not None
+    assert reported.cost_pico is None
+    assert reader.whole(b'{"choices":[{}]}').reported is None
+    assert reader.event(b'data: {"choices":[{"index":0}]}\n\n').reported is None
     assert reader.event(b"data: [DONE]\n\n").last
     delta = b'data: {"type":"x","delta":"abc","usage":{"cost":1}}\n\n'
-    along = reader_of(Operation.RESPONSES, DOLLARS).event(delta).told
+    along = reader_of(Operation.RESPONSES, DOLLARS).event(delta).reported
     assert along is not None
     assert (along.is_estimate, along.cost_pico) == (True, None)

@@ -17,14 +17,14 @@ def test_a_failed_response_is_an_answer() -> None:
     failed = {**RESPONSE_EXAMPLE, "status": "failed", "error": {"code": "server_error"}}
     chunk = read(Operation.RESPONSES, failed)
     assert chunk.last
-    assert chunk.told is not None
+    assert chunk.reported is not None
     event = (
         b"event: response.failed\ndata: "
         + json.dumps({"type": "response.failed", "response": failed}).encode()
         + b"\n\n"
     )
     streamed = reader_of(Operation.RESPONSES).event(event)
-    assert (streamed.last, streamed.told, streamed.data) == (True, chunk.told, event)
+    assert (streamed.last, streamed.reported, streamed.data) == (True, chunk.reported, event)
 
 
 def test_a_stream_of_responses_is_counted_along() -> None:
@@ -32,11 +32,11 @@ def test_a_stream_of_responses_is_counted_along() -> None:
     reader = reader_of(Operation.RESPONSES)
     delta = b'event: x\ndata: {"type":"response.output_text.delta","delta":"%s"}\n\n'
     first, long = reader.event(delta % b"a"), reader.event(delta % (b"a" * 40))
-    assert first.told is not None
-    assert long.told is not None
-    assert (first.told.tokens.output, long.told.tokens.output) == (1, 11)
-    assert long.told.is_estimate
-    assert reader.event(b": ping\n\n").told is None
+    assert first.reported is not None
+    assert long.reported is not None
+    assert (first.reported.tokens.output, long.reported.tokens.output) == (1, 11)
+    assert long.reported.is_estimate
+    assert reader.event(b": ping\n\n").reported is None
     other = b'data: {"type":"response.new.thing","delta":{"x":1},"response":{"usage":null}}\n\n'
     assert reader.event(other) == Chunk(other)
 
@@ -53,6 +53,6 @@ def test_half_a_letter_in_a_response_passes() -> None:
         event = f"data: {json.dumps(body)}\n\n".encode()
         chunk = reader.event(event)
         assert chunk.data == event
-        assert chunk.told is not None
-    assert chunk.told == ReportedUsage(Tokens(10, 2))
-    assert reader.whole(json.dumps(response).encode()).told == ReportedUsage(Tokens(10, 2))
+        assert chunk.reported is not None
+    assert chunk.reported == ReportedUsage(Tokens(10, 2))
+    assert reader.whole(json.dumps(response).encode()).reported == ReportedUsage(Tokens(10, 2))

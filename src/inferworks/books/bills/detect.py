@@ -32,7 +32,7 @@ from inferworks.books.bills.mapped import (
     sorts_for,
 )
 from inferworks.books.bills.mapping import BillMapping, Names
-from inferworks.books.bills.spelling import NOTHING_TOLD, Spelling, Survey, Told
+from inferworks.books.bills.spelling import NOTHING_GIVEN, GivenSpelling, Spelling, Survey
 from inferworks.books.bills.tables import (
     Form,
     begins_json,
@@ -56,7 +56,7 @@ Known = Callable[[Sequence[str]], bool]
 def understood(
     bill: BillFile,
     known: Known,
-    told: Told = NOTHING_TOLD,
+    stated: GivenSpelling = NOTHING_GIVEN,
     mappings: Sequence[BillMapping] = (),
     given: BillMapping | None = None,
     *,
@@ -86,12 +86,14 @@ def understood(
         mapping = given
     bill = bill._replace(mapping=mapping)
     header_of(bill)  # says which columns a mapping names that are not there
-    return _surveyed(bill, told, assuming=assuming)
+    return _surveyed(bill, stated, assuming=assuming)
 
 
-def open_ours(path: Path, columns: Sequence[str], told: Told = NOTHING_TOLD) -> BillFile:
+def open_ours(
+    path: Path, columns: Sequence[str], stated: GivenSpelling = NOTHING_GIVEN
+) -> BillFile:
     """The file at `path`, in whatever form and spelling; BillError unless it has these `columns`."""
-    bill = understood(open_bill(path), lambda header: set(columns) <= set(header), told)
+    bill = understood(open_bill(path), lambda header: set(columns) <= set(header), stated)
     require_columns(bill, columns)
     return bill
 
@@ -112,7 +114,7 @@ def near(header: Sequence[str], mappings: Sequence[BillMapping]) -> str:
     return f"it is like {title}, but has no column {lacks}"
 
 
-def _surveyed(bill: BillFile, told: Told, *, assuming: bool) -> BillFile:
+def _surveyed(bill: BillFile, stated: GivenSpelling, *, assuming: bool) -> BillFile:
     """`bill` with how its numbers, moments and currencies are written."""
     table, mapping = open_table(bill.name, bill.raw, bill.form), bill.mapping
     header = table.header
@@ -122,19 +124,19 @@ def _surveyed(bill: BillFile, told: Told, *, assuming: bool) -> BillFile:
     rules: list[LeftOutBy] = []
     if mapping is not None:
         form = mapping.form
-        told = Told(
-            told.mark or form.decimal_mark, told.order or form.dates, told.zone or form.zone
+        stated = GivenSpelling(
+            stated.mark or form.decimal_mark, stated.order or form.dates, stated.zone or form.zone
         )
         codes = [
             c for name, c in mapping.constants.items() if name in ("BillingCurrency", "currency")
         ]
         rules = left_out_by(mapping, header)
     if not sorts and not rules:
-        return bill._replace(spelling=Spelling(order=told.order, zone=told.zone))
+        return bill._replace(spelling=Spelling(order=stated.order, zone=stated.zone))
     doubtful = bill.form.separator == ";"
-    if assuming and not (doubtful or rules or any(told)):
+    if assuming and not (doubtful or rules or any(stated)):
         return bill._replace(assumed=sorts)
-    survey = Survey(bill.name, sorts, doubtful=doubtful, told=told)
+    survey = Survey(bill.name, sorts, doubtful=doubtful, stated=stated)
     left_out = 0
     for batch in table.batches:
         left = left_over(batch, rules)

@@ -28,7 +28,7 @@ from inferworks.books.bills.spelling import (
     Spelling,
     Unread,
     number,
-    told,
+    readable,
 )
 from inferworks.books.bills.tables import Batch, T, Table, worked
 from inferworks.books.bills.twice import SPANS
@@ -185,7 +185,7 @@ def _made_of(
             columns[ours] = _over(columns.get(ours), texts)
     wrong: dict[int, dict[str, str]] = defaultdict(dict)
     for name, (sources, make) in made.items():
-        texts = told(_each(batch, sources, make), labels.get(name, name), wrong)
+        texts = readable(_each(batch, sources, make), labels.get(name, name), wrong)
         columns[name] = _over(columns[name], texts) if name in constants else texts
     return batch._replace(columns=columns).without(wrong)
 
@@ -213,7 +213,7 @@ def _lasting(batch: Batch, at_least: str) -> Batch:
                 return Unread(f"{span[0][:60]!r}: {error}")
 
         spans = list(zip(columns[start], columns[end], strict=True))
-        columns[end] = told(worked(spans, later), start, wrong)
+        columns[end] = readable(worked(spans, later), start, wrong)
     return batch._replace(columns=columns).without(wrong)
 
 

@@ -124,7 +124,7 @@ class Recognised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Path of the rows in a JSON document, such as `data[].results[]`."""
 
 
-class FormTold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GivenForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Spelling of the file, where it does not state it itself."""
 
     encoding: str = ""
@@ -160,7 +160,7 @@ class BillMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_names: bool = False
     """True if columns that have our names have our meaning."""
     recognise: Recognised | None = None
-    form: FormTold = FormTold()
+    form: GivenForm = GivenForm()
     source: str = ""
     """Address of the product's documentation of its columns."""
     note: str = ""
@@ -289,7 +289,7 @@ def _name_flaws(mapping: BillMapping, kind: Kind) -> Iterator[str]:
         yield f"constants: {name} stands in columns as well"
 
 
-def _form_flaws(form: FormTold) -> Iterator[str]:
+def _form_flaws(form: GivenForm) -> Iterator[str]:
     if form.decimal_mark not in ("", ".", ","):
         yield 'form.decimal_mark: it is "." or ","'
     try:

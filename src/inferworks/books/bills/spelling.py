@@ -141,7 +141,7 @@ class Spelling(NamedTuple):
         return stripped.upper() if len(stripped) == 3 and stripped.isalpha() else text
 
 
-class Told(NamedTuple):
+class GivenSpelling(NamedTuple):
     """Spelling of a file as given in a mapping or on the command line; empty: not given."""
 
     mark: str = ""
@@ -149,7 +149,7 @@ class Told(NamedTuple):
     zone: str = ""
 
 
-NOTHING_TOLD: Final = Told()
+NOTHING_GIVEN: Final = GivenSpelling()
 
 
 def number(text: str, mark: str) -> str:
@@ -276,11 +276,11 @@ def spelled(batches: Iterable[Batch], spelling: Spelling) -> Iterator[Batch]:
                 except ValueError as error:
                     return Unread(f"{text[:60]!r}: {error}")
 
-            columns[column] = told(worked(columns[column], canonical), column, wrong)
+            columns[column] = readable(worked(columns[column], canonical), column, wrong)
         yield batch._replace(columns=columns).without(wrong)
 
 
-def told(
+def readable(
     texts: Sequence[str | Unread], column: str, wrong: dict[int, dict[str, str]]
 ) -> Sequence[str]:
     """`texts` without those that cannot be read, which are put down as `wrong` with `column`."""
@@ -339,12 +339,14 @@ class _Seen(NamedTuple):
 class Survey:
     """Evidence of the spelling of a file: `add` each row, then ask for `spelling`."""
 
-    def __init__(self, name: str, sorts: Mapping[str, Sort], *, doubtful: bool, told: Told) -> None:
+    def __init__(
+        self, name: str, sorts: Mapping[str, Sort], *, doubtful: bool, stated: GivenSpelling
+    ) -> None:
         """`doubtful`: the file's separator is one that goes with decimal commas."""
         self._name = name
         self._sorts = sorts
         self._doubtful = doubtful
-        self._told = told
+        self._stated = stated
         self._numbers: dict[str, dict[str, _Seen]] = {}
         self._orders: dict[Order, tuple[str, _Seen]] = {}
         self._open: tuple[str, _Seen] | None = None
@@ -399,7 +401,7 @@ class Survey:
         odd = {column: mark for column, mark in marks.items() if mark != "."}
         order = self._order()
         sorts = {c: sort for c, sort in self._sorts.items() if c in self._odd or c in odd}
-        return Spelling(sorts, odd, order, self._told.zone)
+        return Spelling(sorts, odd, order, self._stated.zone)
 
     def remarks(self, spelling: Spelling) -> Iterator[str]:
         """Yield remarks on a file of this spelling: times that there were twice."""
@@ -437,8 +439,8 @@ class Survey:
 
     def _mark(self, column: str) -> str:
         found = self._numbers[column]
-        if self._told.mark:
-            return self._told.mark
+        if self._stated.mark:
+            return self._stated.mark
         if "." in found and "," in found:
             raise BillError(
                 f"{self._name}, column {column}: {found['.']} has a decimal point and {found[',']} a "
@@ -459,9 +461,9 @@ class Survey:
 
     def _moment(self, column: str, seen: _Seen) -> None:
         plain = _ISO.fullmatch(seen.text)
-        if not plain or (self._told.zone and not plain["offset"]):
+        if not plain or (self._stated.zone and not plain["offset"]):
             self._odd.add(column)
-            if self._told.zone and len(self._clock) < _KNOWN_TEXTS:
+            if self._stated.zone and len(self._clock) < _KNOWN_TEXTS:
                 self._clock.append(seen)
         found = _DAY.fullmatch(seen.text)
         if found is None:
@@ -492,8 +494,8 @@ class Survey:
         span[:] = min(span[0], day), max(span[1], day)
 
     def _order(self) -> Order | None:
-        if self._told.order is not None:
-            return self._told.order
+        if self._stated.order is not None:
+            return self._stated.order
         if self._short:
             column, seen = self._short
             raise BillError(

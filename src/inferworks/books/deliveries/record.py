@@ -56,7 +56,7 @@ class QuarantineQuestion(NamedTuple):
     reason: str
 
 
-class Told(NamedTuple):
+class DeliveryOutcome(NamedTuple):
     """Outcome of one delivery in one file."""
 
     delivery: Delivery
@@ -75,5 +75,5 @@ class Outcome(NamedTuple):
 
     place: int
     """Number of the file among those put aside, from 0."""
-    told: tuple[Told, ...] = ()
+    deliveries: tuple[DeliveryOutcome, ...] = ()
     questions: tuple[str, ...] = ()

@@ -31,7 +31,13 @@ from inferworks.books.deliveries.decide import Answer, Fate, Named, Question, St
 from inferworks.books.deliveries.elsewhere import counted_once
 from inferworks.books.deliveries.landing import NOTHING_CLOSED, Changed, Closed, Landing
 from inferworks.books.deliveries.parts import Part, Spans, merged, reach
-from inferworks.books.deliveries.record import Import, Outcome, QuarantineQuestion, State, Told
+from inferworks.books.deliveries.record import (
+    DeliveryOutcome,
+    Import,
+    Outcome,
+    QuarantineQuestion,
+    State,
+)
 from inferworks.books.deliveries.saying import (
     Lot,
     beside_text,
@@ -248,11 +254,11 @@ class Register:
                 left = again
             else:
                 decided = {}
-            told = self._do(decided, left, closed)
+            outcomes = self._do(decided, left, closed)
         yield from refused
         for file in left:
-            parts_told = tuple(told[arrival.part.number] for arrival in file.arrivals)
-            yield Outcome(file.place, parts_told)
+            of_parts = tuple(outcomes[arrival.part.number] for arrival in file.arrivals)
+            yield Outcome(file.place, of_parts)
 
     def _decide(
         self, files: Sequence[_File], answer: Answer | None
@@ -277,11 +283,11 @@ class Register:
         decided: dict[Delivery, list[Verdict]],
         files: Sequence[_File],
         closed: Closed,
-    ) -> dict[int, Told]:
+    ) -> dict[int, DeliveryOutcome]:
         """Do what was decided; what became of each part that arrived."""
         arrivals = {arrival.part.number: arrival for arrival in _arrivals(files)}
         landing = Landing(self._db, self._load, closed, self._at_ns)
-        told: dict[int, Told] = {}
+        outcomes: dict[int, DeliveryOutcome] = {}
         for delivery, verdicts in decided.items():
             number = self._number(delivery)
             before = self._total(number)
@@ -300,7 +306,7 @@ class Register:
                     step, remark = self._cut(number, delivery, step)
                 done = self._step(landing, number, step, ours, revision)
                 for part, changed in done.items():
-                    told[part] = Told(
+                    outcomes[part] = DeliveryOutcome(
                         delivery, step.fate, revision, changed, before, before, remark
                     )
                     remark = ""
@@ -308,17 +314,17 @@ class Register:
             late = landing.round(number, delivery, after)
             parts = [part.number for step in steps for part in step.parts]
             for part in parts:
-                told[part] = told[part]._replace(after=after)
-            changed = told[parts[0]].changed
+                outcomes[part] = outcomes[part]._replace(after=after)
+            changed = outcomes[parts[0]].changed
             changed = changed._replace(late=(*changed.late, *late))
-            told[parts[0]] = told[parts[0]]._replace(changed=changed)
+            outcomes[parts[0]] = outcomes[parts[0]]._replace(changed=changed)
         for arrival in arrivals.values():
             self._db.execute(
                 "INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, 0, 0)",
                 (arrival.file_sha256, arrival.file, arrival.delivery.kind, self._at_ns),
             )
             self._settle("file_sha256 = ?", arrival.file_sha256, "imported", self._by, self._at_ns)
-        return told
+        return outcomes
 
     def _step(
         self, landing: Landing, delivery: int, step: Step, ours: Sequence[Arrival], revision: int
@@ -354,13 +360,13 @@ class Register:
         """Return the text about files older than what is here; empty if all are on record and unchanged."""
         there = [part for part in self._known(number) if part.in_force]
         known = {one.file_sha256 for one in self.imports()}
-        told = [
+        newer = [
             _arrived(one)
             for one in ours
             if one.file_sha256 not in known
             or Lines(self._db).alike([one.part], there).common < one.part.lines
         ]
-        return older_text(str(delivery), together(told), self._total(number)) if told else ""
+        return older_text(str(delivery), together(newer), self._total(number)) if newer else ""
 
     def _cut(self, number: int, delivery: Delivery, step: Step) -> tuple[Step, str]:
         """Split the parts that `step` replaces for a time; return the step and its text.

@@ -163,7 +163,7 @@ class BookStore:
         [outcome] = self.land(at_ns=imported_ns)
         if outcome.questions:
             raise BillError("\n".join(outcome.questions))
-        changed = [told.changed for told in outcome.told]
+        changed = [one.changed for one in outcome.deliveries]
         return Imported(
             sum(one.added for one in changed),
             sum(one.kept for one in changed),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from inferworks.books.bills.spelling import Order, Told
+from inferworks.books.bills.spelling import GivenSpelling, Order
 from inferworks.books.deliveries.decide import Answer
 from inferworks.choices import one_of, path_of
 from inferworks.errors import UserError
@@ -50,9 +50,11 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         return Answer(self.overlap) if self.overlap else None
 
     @property
-    def spelling(self) -> Told:
+    def spelling(self) -> GivenSpelling:
         """The formats of numbers and moments, as readers of files take them."""
-        return Told(self.decimal_mark, Order(self.dates) if self.dates else None, self.zone)
+        return GivenSpelling(
+            self.decimal_mark, Order(self.dates) if self.dates else None, self.zone
+        )
 
 
 def is_zone(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from inferworks.books.deliveries.decide import Fate
-from inferworks.books.deliveries.record import Told
+from inferworks.books.deliveries.record import DeliveryOutcome
 from inferworks.books.deliveries.saying import plain
 from inferworks.errors import BillError
 
@@ -101,21 +101,21 @@ class ImportResult(msgspec.Struct, frozen=True):
             raise BillError("\n".join(problems))
 
 
-def change_of(told: Told) -> Change:
+def change_of(outcome: DeliveryOutcome) -> Change:
     """Describe the change of one delivery in a file."""
-    changed = told.changed
+    changed = outcome.changed
     return Change(
-        delivery=str(told.delivery),
-        fate=told.fate,
-        revision=told.revision,
+        delivery=str(outcome.delivery),
+        fate=outcome.fate,
+        revision=outcome.revision,
         added=changed.added - changed.changed,
         gone=changed.gone - changed.changed,
         changed=changed.changed,
         amended=changed.amended,
         withheld=changed.withheld,
-        before={currency: plain(total.exact) for currency, total in told.before.items()},
-        after={currency: plain(total.exact) for currency, total in told.after.items()},
-        remark=told.remark,
+        before={currency: plain(total.exact) for currency, total in outcome.before.items()},
+        after={currency: plain(total.exact) for currency, total in outcome.after.items()},
+        remark=outcome.remark,
     )
 
 

@@ -345,7 +345,7 @@ class _Import:
                 self.refused += outcome.questions
                 continue
             file = self._staged[outcome.place]
-            changed = [told.changed for told in outcome.told]
+            changed = [one.changed for one in outcome.deliveries]
             done = ImportedFile(
                 file=file.bill.name,
                 kind=file.kind,
@@ -356,9 +356,9 @@ class _Import:
                 currency=self._store.currency,
                 notes=file.notes,
                 changes=tuple(
-                    change_of(told)
-                    for told in outcome.told
-                    if told.fate in CHANGING or told.changed.amended or told.remark
+                    change_of(one)
+                    for one in outcome.deliveries
+                    if one.fate in CHANGING or one.changed.amended or one.remark
                 ),
                 late=tuple(late_texts((line for one in changed for line in one.late), calendar)),
             )

@@ -10,7 +10,7 @@ from inferworks.books.accounting.basis import Basis
 from inferworks.books.accruals.expected_bills import Compared, compared
 from inferworks.books.bills.base import Problem, no_progress, read_rows, refuse
 from inferworks.books.bills.detect import open_ours
-from inferworks.books.bills.spelling import Told
+from inferworks.books.bills.spelling import GivenSpelling
 from inferworks.books.calendar.months import month_name, month_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.deliveries.canonical import FOCUS
@@ -47,7 +47,7 @@ class Reconciliation(NamedTuple):
 
 
 def reconcile(
-    settings: Settings, invoices: Path | None, period: str | None, spelling: Told
+    settings: Settings, invoices: Path | None, period: str | None, spelling: GivenSpelling
 ) -> Reconciliation:
     """Compare the bills with a file of invoices, and list the missing bills of a month, or either.
 
@@ -82,7 +82,7 @@ def reconcile(
     return Reconciliation(tuple(checks), accruals)
 
 
-def _read(path: Path, spelling: Told) -> Iterator[Invoice]:
+def _read(path: Path, spelling: GivenSpelling) -> Iterator[Invoice]:
     """The invoices in the file at `path`; BillError with every bad cell."""
     bill = open_ours(path, ("issuer", "currency", "total"), spelling)
     problems: list[Problem] = []

@@ -248,7 +248,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
         if spec.pieces is None or content_type.lower().startswith(_WORDS):
             whole = await self._whole(spec, reader)  # which raises if it is an error after all
             error = UpstreamError("a stream was requested and something else was sent", sent=True)
-            error.told = whole.told
+            error.reported = whole.reported
             raise error
         self._events = pieces = _Pieces(response, between_bytes_s, spec.pieces(self._call))
         first, forwarded = await anext(pieces), forwarded_headers(response.headers)
@@ -324,7 +324,7 @@ class _Events:
     async def first(self) -> Chunk:
         """The first chunk that says something. A comment does not: what follows it may be an error."""
         chunk, before = await anext(self), b""
-        while chunk.told is None and not chunk.last:
+        while chunk.reported is None and not chunk.last:
             events = chunk.data.split(b"\n\n")
             if any(b"data:" in event and not event.startswith(_PING) for event in events):
                 break
@@ -377,7 +377,7 @@ class _Events:
 
     def _joined(self, first: Chunk) -> Chunk:
         """`first` and the events that are ready, but for the last one and what cannot be read."""
-        data, told = [first.data], first.told
+        data, reported = [first.data], first.reported
         for _ in range(min(len(self._ready), _MOST_EVENTS_AT_ONCE)):
             try:
                 chunk = self._read(self._ready.popleft())
@@ -388,8 +388,8 @@ class _Events:
                 self._last = chunk
                 break
             data.append(chunk.data)
-            told = chunk.told or told
-        return Chunk(b"".join(data), told)
+            reported = chunk.reported or reported
+        return Chunk(b"".join(data), reported)
 
 
 class _Pieces:

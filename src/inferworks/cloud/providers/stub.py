@@ -75,16 +75,16 @@ class StubProvider:
             raise UpstreamError(f"could not connect to {offer.id}", sent=False)
         if script.untranslatable:
             error = UntranslatableError("the stub says so")
-            error.told = ReportedUsage(Tokens(script.input_tokens, len(script.words)))
+            error.reported = ReportedUsage(Tokens(script.input_tokens, len(script.words)))
             raise error
-        told = _Telling(self._chunks(script, call))
+        reported = _Telling(self._chunks(script, call))
         is_stream = call.stream and script.status < 400
         content_type = b"text/event-stream" if is_stream else b"application/json"
         try:
-            yield Reply(script.status, content_type, await anext(told), told)
+            yield Reply(script.status, content_type, await anext(reported), reported)
         finally:
-            self.left_early += not told.ended
-            await told.close()
+            self.left_early += not reported.ended
+            await reported.close()
 
     async def _chunks(self, script: Script, call: Call) -> AsyncGenerator[Chunk, None]:
         if script.status >= 400:

@@ -92,9 +92,9 @@ def prompt_tokens(call: Call) -> int:
 
 def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[ReportedUsage, Confidence]:
     """Return the usage of a whole answer to `call`, reported or estimated, with its confidence."""
-    told = answer.told
-    if told is not None:
-        return told, told.confidence(whole=True)
+    reported = answer.reported
+    if reported is not None:
+        return reported, reported.confidence(whole=True)
     output = answer_tokens(call, answer.data) if b"json" in content_type.lower() else 0
     return ReportedUsage(
         Tokens(prompt_tokens(call), output), is_estimate=True

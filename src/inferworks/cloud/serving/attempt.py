@@ -156,7 +156,7 @@ class Attempt:
         answer = self.answer
         assert not isinstance(answer, CallError), "what was not sent has not failed"
         status = answer.status if isinstance(answer, Reply) else 0
-        used: ReportedUsage | None = answer.told if isinstance(answer, UpstreamError) else None
+        used: ReportedUsage | None = answer.reported if isinstance(answer, UpstreamError) else None
         if used is not None:
             sure = used.confidence(whole=True)
             self._recorder.leg_ended(Outcome.FAILED, status, used, sure, leg=self.leg)
@@ -183,10 +183,10 @@ class Attempt:
     def cut_off(self, outcome: Outcome) -> None:
         """End its leg with what it has cost: what its answer told, or an estimate of the prompt sent."""
         answer = getattr(self, "answer", None)
-        if isinstance(answer, Reply) and answer.first.told is not None:
-            told = answer.first.told
-            sure = told.confidence(whole=answer.first.last)
-            self._recorder.leg_ended(outcome, answer.status, told, sure, leg=self.leg)
+        if isinstance(answer, Reply) and answer.first.reported is not None:
+            reported = answer.first.reported
+            sure = reported.confidence(whole=answer.first.last)
+            self._recorder.leg_ended(outcome, answer.status, reported, sure, leg=self.leg)
         else:
             used = self._prompt_sent()
             self._recorder.leg_ended(outcome, 0, used, Confidence.ESTIMATED, leg=self.leg)
@@ -271,8 +271,8 @@ def description_of(answer: Reply | UpstreamError) -> str:
     if isinstance(answer, Reply):
         data = answer.first.data
         words = refusal(data).words if len(data) <= _MOST_WORDS_BYTES else ""
-        told = f": {redacted(words[:200])}" if words else ""
-        return f"answered with status {answer.status}{told}"
+        reported = f": {redacted(words[:200])}" if words else ""
+        return f"answered with status {answer.status}{reported}"
     return f"failed: {answer}"
 
 

@@ -77,10 +77,10 @@ class TranslatingProvider:
                 large = len(reply.first.data) > LARGE_TO_PUT_OVER_BYTES
                 whole = await aside(_whole, reply, back) if large else _whole(reply, back)
                 lacks = lacking(reply.status, reply.first.data) is not None
-                told = left_out or lacks
+                reported = left_out or lacks
                 yield (
                     msgspec.structs.replace(whole, left_out=left_out, lacks=lacks)
-                    if told
+                    if reported
                     else whole
                 )
             else:
@@ -134,30 +134,32 @@ class _Rest:
 
     def put_over(self, chunk: Chunk) -> Chunk:
         """The same at once, which takes its time for a large one."""
-        data, told = chunk.data, chunk.told
-        if told is not None and not told.is_input_only:
+        data, reported = chunk.data, chunk.reported
+        if reported is not None and not reported.is_input_only:
             self._is_told = True
         elif not self._is_told:
             new, before = 0 if chunk.last else stream_tokens(data), self._guess
             sent = (
-                (before.input or prompt_tokens(self._call)) if told is None else told.tokens.input
+                (before.input or prompt_tokens(self._call))
+                if reported is None
+                else reported.tokens.input
             )
             self._guess = Tokens(sent, before.output + new)
-            told = ReportedUsage(self._guess, is_estimate=True)
+            reported = ReportedUsage(self._guess, is_estimate=True)
         try:
             for stream in self._streams:
-                data = b"".join([stream.event(event, told) for event in _events(data)])
+                data = b"".join([stream.event(event, reported) for event in _events(data)])
         except Exception as error:
-            raise _untranslatable(error, told) from error
-        return msgspec.structs.replace(chunk, data=data, told=told)
+            raise _untranslatable(error, reported) from error
+        return msgspec.structs.replace(chunk, data=data, reported=reported)
 
 
-def _untranslatable(error: Exception, told: ReportedUsage | None) -> UntranslatableError:
+def _untranslatable(error: Exception, reported: ReportedUsage | None) -> UntranslatableError:
     """The failure of a translation, with what the upstream has told before it."""
     if not isinstance(error, UpstreamError | CallError):
         _log.exception("an answer cannot be translated")
     failure = UntranslatableError(error)
-    failure.told = told
+    failure.reported = reported
     return failure
 
 
@@ -173,18 +175,18 @@ def _events(data: bytes) -> list[bytes]:
 
 def _whole(reply: Reply, back: Sequence[tuple[Translation, Call]]) -> Reply:
     """A whole answer, or a refusal, in the caller's words."""
-    data, told = reply.first.data, reply.first.told
+    data, reported = reply.first.data, reply.first.reported
     if reply.status >= 300:
         for translation, _ in back:
             data = translation.refusal(reply.status, data)
     else:
-        told, _ = whole_usage(back[-1][1], reply.first, reply.content_type)
+        reported, _ = whole_usage(back[-1][1], reply.first, reply.content_type)
         try:
             for translation, before in back:
-                data = translation.answer(before, data, told)
+                data = translation.answer(before, data, reported)
         except Exception as error:
-            raise _untranslatable(error, told) from error
-    first = msgspec.structs.replace(reply.first, data=data, told=told)
+            raise _untranslatable(error, reported) from error
+    first = msgspec.structs.replace(reply.first, data=data, reported=reported)
     kind = b"application/json"
     return msgspec.structs.replace(reply, content_type=kind, first=first, headers=())
 

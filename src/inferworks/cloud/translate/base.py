@@ -22,11 +22,11 @@ from inferworks.meter.reported_usage import ReportedUsage
 class StreamTranslation(Protocol):
     """Translation of one stream's events as they come."""
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """The caller's events for one event of the upstream, the last one included; may be empty.
 
-        `event` is a whole server-sent event with its ending, as the upstream's dialect writes it; `told` is
-        what the stream has used with it, where that is known.
+        `event` is a whole server-sent event with its ending, as the upstream's dialect writes it;
+        `reported` is what the stream has used with it, where that is known.
         UpstreamError when it cannot be read.
         """
         ...
@@ -58,10 +58,10 @@ class Translation(Protocol):
         """
         ...
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole answer of the upstream in the source's words. UpstreamError when it cannot be read.
 
-        `told` is what it has used, and what is said of that.
+        `reported` is what it has used, and what is said of that.
         """
         ...
 

@@ -16,7 +16,7 @@ def chat_completion(
     answer_id: str,
     model: str,
     finish: FinishReason,
-    told: ReportedUsage,
+    reported: ReportedUsage,
     *,
     text: str | None,
     thought: str,
@@ -36,6 +36,6 @@ def chat_completion(
         "model": model,
         "system_fingerprint": None,  # OpenRouter's client wants the field
         "choices": [choice],
-        "usage": chat_usage(told),
+        "usage": chat_usage(reported),
     }
     return msgspec.json.encode(completion)

@@ -88,11 +88,11 @@ class CompletionsToChat:
             left_out=(*call.left_out, *omissions.names),
         )
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole chat completion as a completion."""
         chat = read_answer(data, COMPLETIONS)
         choices = [_choice(choice, choice.message) for choice in chat.choices or ()]
-        return msgspec.json.encode(_completion(call, chat, choices, told))
+        return msgspec.json.encode(_completion(call, chat, choices, reported))
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Both write their errors alike, but for the names of fields."""
@@ -109,26 +109,26 @@ class CompletionsStream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._newest = Completion()
-        self._told: ReportedUsage | None = None
+        self._reported: ReportedUsage | None = None
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """The completion's event for one of the chat; nothing for one that says nothing.
 
         What it has used is told before the end, to those who asked.
         """
-        self._told = told or self._told
+        self._reported = reported or self._reported
         data = event_data(event)
         if not data:
             return event
         if data == DONE:
-            wanted = self._call.wants_usage and self._told is not None
-            return (self._event([], self._told) if wanted else b"") + event
+            wanted = self._call.wants_usage and self._reported is not None
+            return (self._event([], self._reported) if wanted else b"") + event
         chat = self._newest = read_answer(data, COMPLETIONS)
         said = [c for c in chat.choices or () if c.delta.text or c.finish_reason]
         return self._event([_choice(c, c.delta) for c in said]) if said else b""
 
-    def _event(self, choices: list[Fields], told: ReportedUsage | None = None) -> bytes:
-        completion = _completion(self._call, self._newest, choices, told)
+    def _event(self, choices: list[Fields], reported: ReportedUsage | None = None) -> bytes:
+        completion = _completion(self._call, self._newest, choices, reported)
         return b"data: %b\n\n" % msgspec.json.encode(completion)
 
 
@@ -143,7 +143,7 @@ def _choice(choice: Choice, said: AnswerMessage) -> Fields:
 
 
 def _completion(
-    call: Call, chat: Completion, choices: list[Fields], told: ReportedUsage | None
+    call: Call, chat: Completion, choices: list[Fields], reported: ReportedUsage | None
 ) -> Fields:
     fields = {
         "id": "cmpl-" + (chat.id or call.id).removeprefix("chatcmpl-"),
@@ -152,4 +152,4 @@ def _completion(
         "model": chat.model or call.model,
         "choices": choices,
     }
-    return fields if told is None else {**fields, "usage": chat_usage(told)}
+    return fields if reported is None else {**fields, "usage": chat_usage(reported)}

@@ -53,9 +53,9 @@ class Echo:
         output: list[Fields],
         status: str,
         reason: str | None = None,
-        told: ReportedUsage | None = None,
+        reported: ReportedUsage | None = None,
     ) -> Fields:
-        """The response as it stands; `reason` says why it is incomplete, `told` what it has used."""
+        """The response as it stands; `reason` says why it is incomplete, `reported` what it has used."""
         return {
             "id": self.id_of("resp"),
             "object": "response",
@@ -66,7 +66,7 @@ class Echo:
             "incomplete_details": None if reason is None else {"reason": reason},
             "model": completion.model or self._model,
             "output": output,
-            "usage": None if told is None else responses_usage(told),
+            "usage": None if reported is None else responses_usage(reported),
             **_repeated(self._request, self._raw),
         }
 

@@ -113,18 +113,18 @@ class MessagesReader:
     def _both(self, usage: MessagesUsage, written: int) -> ReportedUsage | None:
         """Return the usage, with an estimate of a side that is missing; None when both are."""
         if not _is_partial(usage):
-            return told(usage)
+            return reported(usage)
         both = sides(self._call, usage.input_tokens, usage.output_tokens, None, written)
         if both is None:
             return None
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
-        return msgspec.structs.replace(told(filled), is_estimate=True)
+        return msgspec.structs.replace(reported(filled), is_estimate=True)
 
     def _told_so_far(self) -> ReportedUsage | None:
         """The input as it was told and the output as it was seen; None when no input was told."""
         if self._usage.input_tokens is None:
             return None
-        so_far = told(self._usage)
+        so_far = reported(self._usage)
         output = max(so_far.tokens.output, self._seen)
         tokens = msgspec.structs.replace(so_far.tokens, output=output)
         return msgspec.structs.replace(so_far, tokens=tokens, is_estimate=True)
@@ -205,7 +205,7 @@ def _is_partial(usage: MessagesUsage) -> bool:
     return usage.input_tokens is None or usage.output_tokens is None
 
 
-def told(usage: MessagesUsage) -> ReportedUsage:
+def reported(usage: MessagesUsage) -> ReportedUsage:
     """Anthropic's counts as ours."""
     tools = usage.server_tool_use
     searches = (tools.web_search_requests or 0) if tools else 0

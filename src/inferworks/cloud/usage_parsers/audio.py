@@ -56,23 +56,23 @@ class SpeechReader:
     def __init__(self, call: Call) -> None:
         characters = len(asked(call, MeteredSpeechRequest).input)
         self._items = Items(characters=characters)
-        self._told = ReportedUsage(NO_TOKENS, self._items, is_counted=True)
+        self._reported = ReportedUsage(NO_TOKENS, self._items, is_counted=True)
         self._is_begun = False
 
     def whole(self, data: bytes) -> Chunk:
         """All the sound at once."""
-        return Chunk(data, self._told, last=True)
+        return Chunk(data, self._reported, last=True)
 
     def piece(self, data: bytes) -> Chunk:
         """Pass on a piece of audio."""
         self._is_begun = True
-        return Chunk(data, self._told)
+        return Chunk(data, self._reported)
 
     def end(self) -> Chunk:
         """Return the last chunk; UpstreamError when the answer is empty."""
         if not self._is_begun:
             raise UpstreamError("the answer is empty", sent=True)
-        return Chunk(b"", self._told, last=True)
+        return Chunk(b"", self._reported, last=True)
 
     def ended(self) -> Chunk | None:
         """Return None: events without their last one are not whole."""
@@ -90,10 +90,10 @@ class SpeechReader:
         body = _read(data)
         self._is_begun = True
         if body.type != "speech.audio.done":
-            return Chunk(event, self._told)
+            return Chunk(event, self._reported)
         usage = body.usage
         if usage is None or usage.input_tokens is None:
-            return Chunk(event, self._told, last=True)
+            return Chunk(event, self._reported, last=True)
         spoken = usage.output_tokens or 0
         tokens = Tokens(usage.input_tokens, spoken, output_audio=spoken)
         return Chunk(event, ReportedUsage(tokens, self._items), last=True)
@@ -105,7 +105,7 @@ class TranscriptionReader:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._heard: ReportedUsage | None = None
-        self._told: ReportedUsage | None = None
+        self._reported: ReportedUsage | None = None
         """Usage that a stream has reported before its end."""
         self._seen = 0
         """Tokens of text, by our own count."""
@@ -116,7 +116,7 @@ class TranscriptionReader:
         if asked(self._call, MeteredTranscriptionFields).response_format in _TEXTS:
             return Chunk(data, self._by_recording(), last=True)
         body = _read(data)
-        return Chunk(data, _told(body) or self._by_recording(), last=True)
+        return Chunk(data, _reported(body) or self._by_recording(), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -126,19 +126,19 @@ class TranscriptionReader:
         if data == DONE:
             if not self._is_begun:
                 raise UnreadableError("it has no text")
-            return Chunk(event, self._told or self._by_recording(), last=True)
+            return Chunk(event, self._reported or self._by_recording(), last=True)
         body = _read(data)
         self._is_begun = True
         self._has_ended = self._has_ended or any(c.finish_reason for c in body.choices or ())
         if body.type == "transcript.text.done":
-            return Chunk(event, _told(body) or self._by_recording(), last=True)
-        now = _told(body)
+            return Chunk(event, _reported(body) or self._by_recording(), last=True)
+        now = _reported(body)
         if now is not None:
-            self._told = now if self._told is None else highest(self._told, now)
+            self._reported = now if self._reported is None else highest(self._reported, now)
         only_usage = body.choices is not None and not body.choices
         data = b"" if only_usage and not self._call.wants_usage else event
-        if self._told is not None:
-            return Chunk(data, self._told)
+        if self._reported is not None:
+            return Chunk(data, self._reported)
         if body.new_text:
             self._seen += max(1, len(body.new_text) // _BYTES_PER_TOKEN)
         items = self._by_recording().items
@@ -148,7 +148,7 @@ class TranscriptionReader:
         """The last chunk of a stream, written as a chat's, that ends without `[DONE]`."""
         if not self._has_ended:
             return None
-        return Chunk(b"data: %b\n\n" % DONE, self._told or self._by_recording(), last=True)
+        return Chunk(b"data: %b\n\n" % DONE, self._reported or self._by_recording(), last=True)
 
     def _by_recording(self) -> ReportedUsage:
         """Return the length of the recording that was sent, as usage."""
@@ -171,7 +171,7 @@ def _heard(call: Call) -> ReportedUsage:
     raise UpstreamError("the request has no recording", sent=False)
 
 
-def _told(body: MeteredAudio) -> ReportedUsage | None:
+def _reported(body: MeteredAudio) -> ReportedUsage | None:
     """Return the usage that a transcription reports; None when it reports none."""
     usage = body.usage or AudioUsage()
     if usage.prompt_tokens is not None:

@@ -4,7 +4,7 @@ A provider passes an answer on as the bytes that came. Three things in it matter
 (and so its cost), whether it is an error with a status of success, and which event is the last. A reader
 looks that far and no further, and takes out the events that only the gateway asked for: nothing in a field
 that none of the three needs can fail a call. It is made anew for every call and may keep state between a
-stream's events. An error of an answer that has reported its usage carries that (`told`).
+stream's events. An error of an answer that has reported its usage carries that (`reported`).
 """
 
 from __future__ import annotations

@@ -13,31 +13,31 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 
-def clamped(told: Tokens) -> Tokens:
-    """`told`, none of whose counts is negative, with each part as large as its total leaves room for."""
+def clamped(reported: Tokens) -> Tokens:
+    """`reported`, no count of it negative, with each part as large as its total leaves room for."""
     if (  # as nearly always
-        told.cache_read + told.cache_write <= told.input
-        and told.cache_write_1h <= told.cache_write
-        and told.reasoning <= told.output
-        and told.input_audio + told.input_image <= told.input
-        and told.output_audio + told.output_image <= told.output
+        reported.cache_read + reported.cache_write <= reported.input
+        and reported.cache_write_1h <= reported.cache_write
+        and reported.reasoning <= reported.output
+        and reported.input_audio + reported.input_image <= reported.input
+        and reported.output_audio + reported.output_image <= reported.output
     ):
-        return told
-    cache_read = min(told.cache_read, told.input)
-    cache_write = min(told.cache_write, told.input - cache_read)
-    input_audio = min(told.input_audio, told.input)
-    output_audio = min(told.output_audio, told.output)
+        return reported
+    cache_read = min(reported.cache_read, reported.input)
+    cache_write = min(reported.cache_write, reported.input - cache_read)
+    input_audio = min(reported.input_audio, reported.input)
+    output_audio = min(reported.output_audio, reported.output)
     return Tokens(
-        told.input,
-        told.output,
+        reported.input,
+        reported.output,
         cache_read=cache_read,
-        reasoning=min(told.reasoning, told.output),
+        reasoning=min(reported.reasoning, reported.output),
         cache_write=cache_write,
-        cache_write_1h=min(told.cache_write_1h, cache_write),
+        cache_write_1h=min(reported.cache_write_1h, cache_write),
         input_audio=input_audio,
         output_audio=output_audio,
-        input_image=min(told.input_image, told.input - input_audio),
-        output_image=min(told.output_image, told.output - output_audio),
+        input_image=min(reported.input_image, reported.input - input_audio),
+        output_image=min(reported.output_image, reported.output - output_audio),
     )
 
 

@@ -78,8 +78,8 @@ class ImagesReader:
         self._tokens += _tokens(body)
         if self._made < self._wanted:
             return Chunk(event, self._so_far())
-        told = ReportedUsage(self._tokens, Items(images=self._made), _made_as(body))
-        return Chunk(event, told, last=True)
+        reported = ReportedUsage(self._tokens, Items(images=self._made), _made_as(body))
+        return Chunk(event, reported, last=True)
 
     def ended(self) -> Chunk | None:
         """Return None: the last picture ends a stream, which is not whole without it."""

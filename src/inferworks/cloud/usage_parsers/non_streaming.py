@@ -43,7 +43,7 @@ class WholeReader:
 
     def whole(self, data: bytes) -> Chunk:
         """A whole answer."""
-        return Chunk(data, self.told(data), last=True)
+        return Chunk(data, self.reported(data), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """Raise UpstreamError: this answer is never streamed."""
@@ -53,7 +53,7 @@ class WholeReader:
         """Return None: this answer is never streamed."""
         return None
 
-    def told(self, data: bytes) -> ReportedUsage | None:
+    def reported(self, data: bytes) -> ReportedUsage | None:
         """Return the usage that the answer reports; None when it reports none."""
         usage = _read(data, _read_answer).usage
         tokens = None if usage is None else _tokens_of(usage)
@@ -63,15 +63,15 @@ class WholeReader:
 class ModerationsReader(WholeReader):
     """Reads a moderation, which is free unless it says otherwise."""
 
-    def told(self, data: bytes) -> ReportedUsage:
+    def reported(self, data: bytes) -> ReportedUsage:
         """Return the usage that the answer reports; zero when it reports none."""
-        return super().told(data) or ReportedUsage(NO_TOKENS)
+        return super().reported(data) or ReportedUsage(NO_TOKENS)
 
 
 class RerankReader(WholeReader):
     """Reads a ranking."""
 
-    def told(self, data: bytes) -> ReportedUsage | None:
+    def reported(self, data: bytes) -> ReportedUsage | None:
         """Search units, tokens, or both; None when it tells neither."""
         ranking = _read(data, _read_ranking)
         meta = ranking.meta or RankingMeta()
@@ -85,14 +85,18 @@ class RerankReader(WholeReader):
         return ReportedUsage(tokens or NO_TOKENS, Items(searches=units) if units else NO_ITEMS)
 
 
-def _tokens_of(told: PromptUsage | BilledUnits) -> Tokens | None:
+def _tokens_of(reported: PromptUsage | BilledUnits) -> Tokens | None:
     """Input and output; where only a total is told it is input, for such answers write no tokens."""
-    if isinstance(told, PromptUsage):
-        read, written = told.prompt_tokens, told.completion_tokens
+    if isinstance(reported, PromptUsage):
+        read, written = reported.prompt_tokens, reported.completion_tokens
     else:
-        read, written = told.input_tokens, told.output_tokens
+        read, written = reported.input_tokens, reported.output_tokens
     if read is None:
-        read = None if told.total_tokens is None else max(told.total_tokens - (written or 0), 0)
+        read = (
+            None
+            if reported.total_tokens is None
+            else max(reported.total_tokens - (written or 0), 0)
+        )
     return None if read is None else Tokens(read, written or 0)
 
 

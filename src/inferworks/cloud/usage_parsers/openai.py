@@ -80,7 +80,7 @@ class ChatReader:
 
     _choices = _NO_CHOICES
     """Choices of the newest event that has any."""
-    _told: ReportedUsage | None = None
+    _reported: ReportedUsage | None = None
     """Usage that a stream has reported before."""
 
     def __init__(
@@ -97,10 +97,10 @@ class ChatReader:
     def whole(self, data: bytes) -> Chunk:
         """A whole completion."""
         body = _read(data)
-        told = self._tells(body, data)
+        reported = self._tells(body, data)
         if not body.usage and is_empty(body.choices):
             raise refusal(data) if tells_an_error(data) else UnreadableError("it has no choices")
-        return Chunk(data, told, last=True)
+        return Chunk(data, reported, last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; the usage event and the running usage stay out unless the client asked."""
@@ -108,7 +108,7 @@ class ChatReader:
         if data == DONE:
             if self._choices is _NO_CHOICES:
                 error = UnreadableError("it has no choices")
-                error.told = self._told
+                error.reported = self._reported
                 raise error
             return Chunk(event, last=True)
         if not data:
@@ -125,17 +125,17 @@ class ChatReader:
             if usage is None and not self._wants_usage:
                 return Chunk(_without_null(event, data))
             return Chunk(event)
-        told = self._tells(body)
+        reported = self._tells(body)
         if is_empty(choices):
-            return Chunk(event if self._wants_usage else b"", told)
+            return Chunk(event if self._wants_usage else b"", reported)
         self._choices = choices
         if self._open:
             self._open -= _ended_of(choices)
         if self._wants_running:
-            return Chunk(event, told)
+            return Chunk(event, reported)
         fields = _strictly(read_fields, data)  # less the running usage, which only we asked for
         del fields["usage"]
-        return Chunk(b"data: %b\n\n" % msgspec.json.encode(fields), told)
+        return Chunk(b"data: %b\n\n" % msgspec.json.encode(fields), reported)
 
     def ended(self) -> Chunk | None:
         """The last chunk of a stream that ends without `[DONE]`; None when it is not whole."""
@@ -149,7 +149,7 @@ class ChatReader:
         usage = body.usage
         if usage is _UNSET or usage is None:
             return None
-        before, is_guess = self._told, False
+        before, is_guess = self._reported, False
         sent, made = usage.prompt_tokens, usage.completion_tokens
         if sent is None or made is None:
             written = answer_tokens(self._call, whole) if whole else None  # amid a stream: unknown
@@ -163,13 +163,15 @@ class ChatReader:
             usage = msgspec.structs.replace(
                 usage, prompt_tokens=both.sent, completion_tokens=both.made
             )
-        told = ReportedUsage(tokens_of(usage, self._counting), NO_ITEMS, body.service_tier or "")
+        reported = ReportedUsage(
+            tokens_of(usage, self._counting), NO_ITEMS, body.service_tier or ""
+        )
         if is_guess:
-            told = msgspec.structs.replace(told, is_estimate=True)
+            reported = msgspec.structs.replace(reported, is_estimate=True)
         if before is not None:
-            told = highest(before, told)
-        self._told = told
-        return told
+            reported = highest(before, reported)
+        self._reported = reported
+        return reported
 
 
 def _without_null(event: bytes, data: bytes) -> bytes:

@@ -34,7 +34,7 @@ class Priced:
     def event(self, event: bytes) -> Chunk:
         """One event."""
         chunk = self._reader.event(event)
-        return chunk if chunk.told is None else self._with_cost(chunk, event_data(event))
+        return chunk if chunk.reported is None else self._with_cost(chunk, event_data(event))
 
     def ended(self) -> Chunk | None:
         """The last chunk of a stream that ends without one."""
@@ -42,11 +42,11 @@ class Priced:
 
     def _with_cost(self, chunk: Chunk, data: bytes) -> Chunk:
         """`chunk`, whose JSON is `data`, with the cost that it tells."""
-        if chunk.told is None or (chunk.told.is_estimate and not chunk.last):
+        if chunk.reported is None or (chunk.reported.is_estimate and not chunk.last):
             return chunk
         cost = told_cost(data, self._path, self._pico)
-        told = msgspec.structs.replace(chunk.told, cost_pico=cost)
-        return msgspec.structs.replace(chunk, told=told)
+        reported = msgspec.structs.replace(chunk.reported, cost_pico=cost)
+        return msgspec.structs.replace(chunk, reported=reported)
 
 
 def priced(reader_of: ReaderOf, counting: Counting) -> ReaderOf:

@@ -74,7 +74,7 @@ class ResponsesReader:
         if response.object != "response" and (not is_empty(response.error) or tells_an_error(data)):
             raise refusal(data)
         written = answer_tokens(self._call, data) if _is_partial(response.usage) else 0
-        return Chunk(data, self._told(response, written), last=True)
+        return Chunk(data, self._reported(response, written), last=True)
 
     def event(self, event: bytes) -> Chunk:
         """One event; all of them pass."""
@@ -96,7 +96,7 @@ class ResponsesReader:
             return Chunk(event)
         self._is_begun = True
         if body.type in _LAST:
-            used = None if body.response is None else self._told(body.response, self._seen)
+            used = None if body.response is None else self._reported(body.response, self._seen)
             if used is None and body.type == "response.failed" and not self._seen:
                 used = ReportedUsage(NO_TOKENS, is_estimate=True)
             return Chunk(event, used, last=True)
@@ -112,17 +112,17 @@ class ResponsesReader:
         """Return None: only its last event says that a response is whole."""
         return None
 
-    def _told(self, response: MeteredResponse, written: int) -> ReportedUsage | None:
+    def _reported(self, response: MeteredResponse, written: int) -> ReportedUsage | None:
         """Return the usage, with an estimate of a side that is missing; None when both are."""
         usage = response.usage
         if usage is None or not _is_partial(usage):
-            return told(response, self._counting)
+            return reported(response, self._counting)
         total = usage.total_tokens
         both = sides(self._call, usage.input_tokens, usage.output_tokens, total, written)
         if both is None:
             return None
         filled = msgspec.structs.replace(usage, input_tokens=both.sent, output_tokens=both.made)
-        whole = told(msgspec.structs.replace(response, usage=filled), self._counting)
+        whole = reported(msgspec.structs.replace(response, usage=filled), self._counting)
         return whole and msgspec.structs.replace(whole, is_estimate=both.is_guess)
 
 
@@ -130,7 +130,7 @@ def _is_partial(usage: InputUsage | None) -> bool:
     return usage is not None and (usage.input_tokens is None or usage.output_tokens is None)
 
 
-def told(response: MeteredResponse, counting: Counting = AS_OPENAI) -> ReportedUsage | None:
+def reported(response: MeteredResponse, counting: Counting = AS_OPENAI) -> ReportedUsage | None:
     """The counts as ours; None when there are none."""
     if response.usage is None:
         return None

@@ -20,16 +20,16 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 
-class Told:
+class TranslatedStream:
     """A stream, and its chunks as a client reads them."""
 
     def __init__(self, *, wants_usage: bool = True) -> None:
         self.stream = ChatStream(CallId("call_1"), ModelId("m"), wants_usage=wants_usage)
 
-    def chunks(self, told: ReportedUsage | None = None, **event: Any) -> list[Any]:
+    def chunks(self, reported: ReportedUsage | None = None, **event: Any) -> list[Any]:
         """The chunks of one event."""
         data = b"data: %b\n\n" % json.dumps(event).encode()
-        events = EventSplitter().feed(self.stream.event(data, told))
+        events = EventSplitter().feed(self.stream.event(data, reported))
         return [json.loads(event_data(one)) for one in events]
 
     def deltas(self, **event: Any) -> list[Any]:
@@ -61,7 +61,7 @@ def called(index: int, arguments: str) -> dict[str, Any]:
 
 def test_every_chunk_names_the_answer() -> None:
     """Converse names neither answer nor model, so both come from the call."""
-    (chunk,) = Told().chunks(messageStart={"role": "assistant"})
+    (chunk,) = TranslatedStream().chunks(messageStart={"role": "assistant"})
     assert chunk == {
         "id": completion_id(CallId("call_1")),
         "object": "chat.completion.chunk",
@@ -80,7 +80,7 @@ def test_every_chunk_names_the_answer() -> None:
 
 def test_text_is_handed_on() -> None:
     """A delta of text is a delta of content, and an empty one is nothing."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.delta(0, text="Hi") == [{"content": "Hi"}]
     assert stream.delta(0, text="") == []
     assert stream.stop(0) == []
@@ -88,7 +88,7 @@ def test_text_is_handed_on() -> None:
 
 def test_calls_are_numbered_among_themselves() -> None:
     """Blocks are numbered over all kinds, calls of a chat over calls alone."""
-    stream = Told()
+    stream = TranslatedStream()
     for number, block in enumerate([1, 3]):
         (begun,) = stream.start(block, "look")
         assert begun["tool_calls"] == [
@@ -106,14 +106,14 @@ def test_calls_are_numbered_among_themselves() -> None:
 
 def test_arguments_may_be_an_object() -> None:
     """Input that comes as the object itself is written as text."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, "look")
     assert stream.delta(0, toolUse={"input": {"a": 1}}) == [called(0, '{"a": 1}')]
 
 
 def test_a_call_without_input_gets_an_empty_object() -> None:
     """A client must be able to read the arguments of every call; an empty piece is no input."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, "look")
     assert stream.delta(0, toolUse={"input": ""}) == []
     assert stream.stop(0) == [called(0, "{}")]
@@ -122,7 +122,7 @@ def test_a_call_without_input_gets_an_empty_object() -> None:
 
 def test_a_call_of_the_tool_for_answers_is_the_answer() -> None:
     """The input of `answer_in_json` is content, and no call is told."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.start(0, JSON_TOOL) == []
     assert stream.delta(0, toolUse={"input": '{"a":1}'}) == [{"content": '{"a":1}'}]
     (end,) = stream.chunks(messageStop={"stopReason": "tool_use"})
@@ -140,13 +140,13 @@ def test_a_call_of_the_tool_for_answers_is_the_answer() -> None:
 )
 def test_the_end_has_a_reason(reason: str, finish: str) -> None:
     """The end of a message is a chunk with OpenAI's reason and no words."""
-    (end,) = Told().chunks(messageStop={"stopReason": reason})
+    (end,) = TranslatedStream().chunks(messageStop={"stopReason": reason})
     assert (end["choices"][0]["delta"], end["choices"][0]["finish_reason"]) == ({}, finish)
 
 
 def test_a_turn_that_calls_ends_with_its_calls() -> None:
     """A call of the caller's tool is the reason, whatever Converse says of its end."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, "look")
     (end,) = stream.chunks(messageStop={"stopReason": "end_turn"})
     assert end["choices"][0]["finish_reason"] == "tool_calls"
@@ -154,7 +154,7 @@ def test_a_turn_that_calls_ends_with_its_calls() -> None:
 
 def test_a_signed_thought_comes_again_when_it_is_whole() -> None:
     """Pieces of a thought are shown as they come; with its signature it comes whole, once."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.delta(0, reasoningContent={"text": "a"}) == [{"reasoning_content": "a"}]
     assert stream.delta(0, reasoningContent={"text": "b"}) == [{"reasoning_content": "b"}]
     assert stream.delta(0, reasoningContent={"signature": "s"}) == []
@@ -182,19 +182,19 @@ def test_thoughts_that_can_come_back(reasoning: Reasoning, blocks: list[Any]) ->
 
 def test_usage_is_told_once_to_those_who_asked() -> None:
     """Usage is a chunk of its own without choices, at the metadata or else before the end."""
-    told = ReportedUsage(Tokens(7, 3))
-    stream = Told()
-    (chunk,) = stream.chunks(told, metadata={})
+    reported = ReportedUsage(Tokens(7, 3))
+    stream = TranslatedStream()
+    (chunk,) = stream.chunks(reported, metadata={})
     assert (chunk["choices"], chunk["usage"]["total_tokens"]) == ([], 10)
-    assert stream.chunks(told, metadata={}) == []
-    assert stream.stream.event(b"data: [DONE]\n\n", told) == b"data: [DONE]\n\n"
-    assert Told(wants_usage=False).chunks(told, metadata={}) == []
-    assert Told().chunks(metadata={}) == []
-    late = EventSplitter().feed(Told().stream.event(b"data: [DONE]\n\n", told))
+    assert stream.chunks(reported, metadata={}) == []
+    assert stream.stream.event(b"data: [DONE]\n\n", reported) == b"data: [DONE]\n\n"
+    assert TranslatedStream(wants_usage=False).chunks(reported, metadata={}) == []
+    assert TranslatedStream().chunks(metadata={}) == []
+    late = EventSplitter().feed(TranslatedStream().stream.event(b"data: [DONE]\n\n", reported))
     assert json.loads(event_data(late[0]))["usage"]["prompt_tokens"] == 7
     assert late[1:] == [b"data: [DONE]\n\n"]
 
 
 def test_a_comment_passes_as_it_is() -> None:
     """A comment that keeps a connection alive is the same in both dialects."""
-    assert Told().stream.event(b": wait\n\n", None) == b": wait\n\n"
+    assert TranslatedStream().stream.event(b": wait\n\n", None) == b": wait\n\n"

@@ -197,12 +197,12 @@ def test_any_chat_is_a_request_that_bedrock_knows(messages: list[dict[str, Any]]
     report = botocore.validate.ParamValidator().validate({"modelId": "m", **body}, SHAPE)
     assert not report.has_errors(), report.generate_report()
     wanted = [text for message in messages for text in spoken(message) if text.strip()]
-    told = [text.removeprefix("<system>").removesuffix("</system>") for text in found(body)]
+    reported = [text.removeprefix("<system>").removesuffix("</system>") for text in found(body)]
     # Results of tools go before what else the assistant hears, so order is kept among the others.
-    assert sorted(text for text in told if text != BEGINNING) == sorted(wanted)
+    assert sorted(text for text in reported if text != BEGINNING) == sorted(wanted)
     results = {text for turn in messages if turn["role"] == "tool" for text in spoken(turn)}
     others = [text for text in wanted if text not in results]
-    assert [text for text in told if text != BEGINNING and text not in results] == others
+    assert [text for text in reported if text != BEGINNING and text not in results] == others
     assert not {"system"} & set(roles)
 
 

@@ -15,16 +15,16 @@ from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Tokens
 
 
-class Told:
+class TranslatedStream:
     """A stream, and its chunks as a client reads them."""
 
     def __init__(self, *, wants_usage: bool = True) -> None:
         self.stream = ChatStream(wants_usage=wants_usage)
 
-    def chunks(self, kind: str, told: ReportedUsage | None = None, **event: Any) -> list[Any]:
+    def chunks(self, kind: str, reported: ReportedUsage | None = None, **event: Any) -> list[Any]:
         """The chunks of one event of `kind`."""
         data = b"data: %b\n\n" % json.dumps({"type": kind, **event}).encode()
-        events = EventSplitter().feed(self.stream.event(data, told))
+        events = EventSplitter().feed(self.stream.event(data, reported))
         return [json.loads(event_data(one)) for one in events]
 
     def deltas(self, kind: str, **event: Any) -> list[Any]:
@@ -45,9 +45,9 @@ class Told:
         """The deltas of the end of a block."""
         return self.deltas("content_block_stop", index=index)
 
-    def end(self, reason: str, told: ReportedUsage | None = None) -> list[Any]:
+    def end(self, reason: str, reported: ReportedUsage | None = None) -> list[Any]:
         """The chunks of the end of the message."""
-        return self.chunks("message_delta", told, delta={"stop_reason": reason})
+        return self.chunks("message_delta", reported, delta={"stop_reason": reason})
 
 
 def called(index: int, arguments: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def called(index: int, arguments: str) -> dict[str, Any]:
 
 def test_every_chunk_names_the_answer() -> None:
     """Id and model come with the first event and stand in every chunk after it."""
-    stream = Told()
+    stream = TranslatedStream()
     (begun,) = stream.chunks("message_start", message={"id": "msg_1", "model": "claude"})
     assert (begun["id"], begun["model"], begun["object"]) == (
         "msg_1",
@@ -70,7 +70,7 @@ def test_every_chunk_names_the_answer() -> None:
 
 def test_text_is_handed_on() -> None:
     """Text is told from the beginning of its block on, and the block's end says nothing."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.start(0, type="text", text="") == []
     assert stream.add(0, "text_delta", text="a") == [{"content": "a"}]
     assert stream.stop(0) == []
@@ -79,7 +79,7 @@ def test_text_is_handed_on() -> None:
 
 def test_calls_are_numbered_among_themselves() -> None:
     """Blocks are numbered over all kinds, calls of a chat over calls alone."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, type="text", text="")
     for number, block in enumerate([1, 2]):
         (begun,) = stream.start(block, type="tool_use", id=f"id{block}", name="f", input={})
@@ -97,7 +97,7 @@ def test_calls_are_numbered_among_themselves() -> None:
 
 def test_a_call_without_arguments_gets_those_of_its_beginning() -> None:
     """A call for which no piece came has the input that it began with, an empty object as a rule."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, type="tool_use", id="x", name="f", input={})
     assert stream.add(0, "input_json_delta", partial_json="") == []
     assert stream.stop(0) == [called(0, "{}")]
@@ -107,7 +107,7 @@ def test_a_call_without_arguments_gets_those_of_its_beginning() -> None:
 
 def test_blocks_without_numbers_follow_each_other() -> None:
     """An addition without a number is for the newest block, and a second block is another call."""
-    stream = Told()
+    stream = TranslatedStream()
     for number in range(2):
         stream.start(None, type="tool_use", id=f"id{number}", name="f")
         assert stream.add(None, "input_json_delta", partial_json="{}") == [called(number, "{}")]
@@ -116,7 +116,7 @@ def test_blocks_without_numbers_follow_each_other() -> None:
 
 def test_an_addition_to_no_block() -> None:
     """Text without a block is still said; arguments without a call are of nothing."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.add(5, "text_delta", text="a") == [{"content": "a"}]
     assert stream.add(5, "input_json_delta", partial_json="{}") == []
     assert stream.stop(5) == []
@@ -124,7 +124,7 @@ def test_an_addition_to_no_block() -> None:
 
 def test_a_thought_comes_again_with_its_signature() -> None:
     """Pieces of a thought are shown as they come; at its end it comes whole and signed."""
-    stream = Told()
+    stream = TranslatedStream()
     stream.start(0, type="thinking", thinking="")
     assert stream.add(0, "thinking_delta", thinking="a") == [{"reasoning_content": "a"}]
     assert stream.add(0, "thinking_delta", thinking="b") == [{"reasoning_content": "b"}]
@@ -135,7 +135,7 @@ def test_a_thought_comes_again_with_its_signature() -> None:
 
 def test_a_hidden_thought_comes_whole() -> None:
     """A hidden thought has no deltas and comes at its end, by its data alone."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.start(0, type="redacted_thinking", data="x") == []
     block = {"type": "redacted_thinking", "data": "x"}
     assert stream.stop(0) == [{"thinking_blocks": [block]}]
@@ -144,7 +144,7 @@ def test_a_hidden_thought_comes_whole() -> None:
 
 def test_a_call_of_the_tool_for_answers_is_the_answer() -> None:
     """The input of `answer_in_json` is content, and no call is told."""
-    stream = Told()
+    stream = TranslatedStream()
     assert stream.start(0, type="tool_use", id="x", name=JSON_TOOL) == []
     assert stream.add(0, "input_json_delta", partial_json="{}") == [{"content": "{}"}]
     assert stream.end("tool_use")[0]["choices"][0]["finish_reason"] == "stop"
@@ -161,17 +161,17 @@ def test_a_call_of_the_tool_for_answers_is_the_answer() -> None:
 )
 def test_the_end_has_a_reason(reason: str, finish: str) -> None:
     """The end of a message is a chunk with OpenAI's reason and no words."""
-    (end,) = Told().end(reason)
+    (end,) = TranslatedStream().end(reason)
     assert (end["choices"][0]["delta"], end["choices"][0]["finish_reason"]) == ({}, finish)
 
 
 def test_usage_is_told_to_those_who_asked() -> None:
     """Usage is a chunk of its own behind the reason, without choices."""
-    told = ReportedUsage(Tokens(7, 3))
-    _, usage = Told().end("end_turn", told)
+    reported = ReportedUsage(Tokens(7, 3))
+    _, usage = TranslatedStream().end("end_turn", reported)
     assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], 10)
-    assert len(Told(wants_usage=False).end("end_turn", told)) == 1
-    assert len(Told().end("end_turn")) == 1
+    assert len(TranslatedStream(wants_usage=False).end("end_turn", reported)) == 1
+    assert len(TranslatedStream().end("end_turn")) == 1
 
 
 def test_events_that_are_no_words() -> None:

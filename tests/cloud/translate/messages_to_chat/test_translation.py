@@ -326,8 +326,8 @@ def test_which_call_a_piece_belongs_to(
     ]
     choices = [{"delta": {"tool_calls": [body]}} for body in bodies]
     events = [json.dumps({"id": "c", "choices": [choice]}).encode() for choice in choices]
-    told = b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}'
-    sent = [b"data: %b\n\n" % event for event in [*events, told, b"[DONE]"]]
+    reported = b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}'
+    sent = [b"data: %b\n\n" % event for event in [*events, reported, b"[DONE]"]]
     there = PutBack(MessagesToChat(), messages_call({}, stream=True)).events(sent)
     blocks, reason, whole = accumulated(split(there))
     assert [(block["id"], block["name"], block["said"]) for block in blocks] == calls

@@ -155,16 +155,18 @@ def pieces(text: str, data: st.DataObject) -> list[str]:
 
 def check_events(events: list[bytes], wanted: dict[str, Any]) -> None:
     """The events are numbered, each item is announced before it is done, and the end is `wanted`."""
-    told = [msgspec.json.decode(event_data(event)) for event in events]
-    assert [event["sequence_number"] for event in told] == list(range(len(told)))
-    assert [event["type"] for event in told[:2]] == ["response.created", "response.in_progress"]
-    added = [e["output_index"] for e in told if e["type"] == "response.output_item.added"]
-    done = {e["output_index"]: e["item"] for e in told if e["type"] == "response.output_item.done"}
+    reported = [msgspec.json.decode(event_data(event)) for event in events]
+    assert [event["sequence_number"] for event in reported] == list(range(len(reported)))
+    assert [event["type"] for event in reported[:2]] == ["response.created", "response.in_progress"]
+    added = [e["output_index"] for e in reported if e["type"] == "response.output_item.added"]
+    done = {
+        e["output_index"]: e["item"] for e in reported if e["type"] == "response.output_item.done"
+    }
     assert added == list(range(len(wanted["output"])))
     assert [done[index] for index in added] == wanted["output"]
-    assert told[-1]["response"] == wanted
+    assert reported[-1]["response"] == wanted
     reader = ResponsesReader(call_of())
     chunks = [reader.event(event) for event in events]
     assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
-    assert chunks[-1].told is not None
-    assert (chunks[-1].told.tokens.input, chunks[-1].told.tokens.output) == (5, 4)
+    assert chunks[-1].reported is not None
+    assert (chunks[-1].reported.tokens.input, chunks[-1].reported.tokens.output) == (5, 4)

@@ -66,11 +66,11 @@ class ChatStream:
         """The blocks that are a call which is the answer itself (`json_tool`)."""
         self._without_input: set[int] = set()
         """The blocks that are calls of tools and have no input yet."""
-        self._told: ReportedUsage | None = None
+        self._reported: ReportedUsage | None = None
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """OpenAI's events for one of Converse's."""
-        self._told = told or self._told
+        self._reported = reported or self._reported
         data = event_data(event)
         if not data:
             return event  # a comment is the same in both
@@ -112,9 +112,9 @@ class ChatStream:
 
     def _usage(self) -> Iterator[Fields]:
         """Yield the usage event, once, if the caller asked for it."""
-        if self._wants_usage and self._told is not None:
+        if self._wants_usage and self._reported is not None:
             self._wants_usage = False
-            yield {**self._envelope, "choices": [], "usage": chat_usage(self._told)}
+            yield {**self._envelope, "choices": [], "usage": chat_usage(self._reported)}
 
     def _added(self, event: BlockEvent) -> Iterator[Fields]:
         delta = event.delta

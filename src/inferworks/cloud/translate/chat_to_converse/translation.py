@@ -42,7 +42,7 @@ class ChatToConverse:
         omissions = Omissions(call.lenient)
         return asked_as(call, self.target, converse_request(call, omissions), omissions)
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole answer as a completion."""
         answer = read_answer(data, ANSWERS)
         blocks = answer.output.message.content
@@ -59,7 +59,7 @@ class ChatToConverse:
             completion_id(call.id),
             call.model,
             converse_finish_reason(answer.stop_reason, calls_tools=bool(calls)),
-            told,
+            reported,
             text=text if text or not calls else None,
             thought="".join(t.reasoning_text.text for t in thoughts if t.reasoning_text),
             signed_thoughts=[block for one in thoughts for block in thinking_blocks(one)],

@@ -64,7 +64,7 @@ class ChatStream:
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._message = Message()
-        self._told: ReportedUsage | None = None
+        self._reported: ReportedUsage | None = None
         self._blocks: dict[int, _Open] = {}
         """The blocks that are open, by what Anthropic numbers them."""
         self._none = _Open(AnswerBlock(), 0)
@@ -74,9 +74,9 @@ class ChatStream:
         self._calls = 0
         """Number of tool calls that have begun."""
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """OpenAI's events for one of Anthropic's."""
-        self._told = told or self._told
+        self._reported = reported or self._reported
         data = event_data(event)
         if not data:
             return event  # a comment keeps the connection alive in any dialect
@@ -118,8 +118,8 @@ class ChatStream:
                 calls_tools = self._calls > 0
                 reason = messages_finish_reason(delta.stop_reason, calls_tools=calls_tools)
                 yield self._chunk({}, reason)
-                if self._wants_usage and self._told is not None:
-                    yield {**self._envelope(), "choices": [], "usage": chat_usage(self._told)}
+                if self._wants_usage and self._reported is not None:
+                    yield {**self._envelope(), "choices": [], "usage": chat_usage(self._reported)}
 
     def _added(self, opened: _Open, delta: Delta) -> Iterator[Fields]:
         block = opened.block

@@ -41,7 +41,7 @@ class ChatToMessages:
         body = messages_request(call, self.default_max_tokens, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole message as a completion."""
         message = read_answer(data, MESSAGES)
         blocks = message.content
@@ -57,7 +57,7 @@ class ChatToMessages:
             message.id,
             message.model,
             messages_finish_reason(message.stop_reason, calls_tools=bool(calls)),
-            told,
+            reported,
             text="".join(texts) if texts or not calls else None,
             thought="".join(block.thinking for block in thoughts),
             signed_thoughts=[signed(block) for block in thoughts],

@@ -74,11 +74,11 @@ class MessagesStream:
         self._amid_letters = 0
         self._finish: str | None = None
         self._stopped_by: object = None
-        self._told = NOTHING_REPORTED
+        self._reported = NOTHING_REPORTED
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """Anthropic's events for one of OpenAI's."""
-        self._told = told or self._told
+        self._reported = reported or self._reported
         data = event_data(event)
         if not data:
             return event  # a comment keeps the connection alive in any dialect
@@ -105,7 +105,7 @@ class MessagesStream:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": messages_usage(self._told),
+            "usage": messages_usage(self._reported),
         }
         return {"type": "message_start", "message": message}
 
@@ -210,7 +210,7 @@ class MessagesStream:
         finish = "length" if self._calls.are_cut else self._finish
         reason, sequence = stop_reason(finish, self._stopped_by, calls_tools=calls_tools)
         delta = {"stop_reason": reason, "stop_sequence": sequence}
-        yield {"type": "message_delta", "delta": delta, "usage": messages_usage(self._told)}
+        yield {"type": "message_delta", "delta": delta, "usage": messages_usage(self._reported)}
         yield {"type": "message_stop"}
 
 

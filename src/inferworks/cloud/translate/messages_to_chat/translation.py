@@ -45,7 +45,7 @@ class MessagesToChat:
         body = chat_request(call, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole completion as a message."""
         completion = read_answer(data, COMPLETIONS)
         choice = completion.first
@@ -63,7 +63,7 @@ class MessagesToChat:
             "content": list(_content(call, choice.message, is_cut=reason == "max_tokens")),
             "stop_reason": reason,
             "stop_sequence": sequence,
-            "usage": messages_usage(told),
+            "usage": messages_usage(reported),
         }
         return msgspec.json.encode(message)
 

@@ -46,7 +46,7 @@ class ResponsesStream:
         self._echo = echo
         self._begun: Completion | None = None
         """The first event, with the model and the time."""
-        self._told = NOTHING_REPORTED
+        self._reported = NOTHING_REPORTED
         self._finish: str | None = None
         self._items: list[_Spoken | _Called] = []
         self._calls = OpenCalls()
@@ -54,9 +54,9 @@ class ResponsesStream:
         """Calls, in the order in which they began."""
         self._events = 0
 
-    def event(self, event: bytes, told: ReportedUsage | None) -> bytes:
+    def event(self, event: bytes, reported: ReportedUsage | None) -> bytes:
         """The response's events for one of the chat."""
-        self._told = told or self._told
+        self._reported = reported or self._reported
         data = event_data(event)
         if not data:
             return event  # a comment keeps the connection alive in any dialect
@@ -129,7 +129,7 @@ class ResponsesStream:
                 yield from item.end(status)
         begun = self._begun or Completion()
         output = [item.item for item in self._items]
-        response = self._echo.response(begun, output, status, reason, self._told)
+        response = self._echo.response(begun, output, status, reason, self._reported)
         yield {"type": f"response.{status}", "response": response}
 
 
@@ -267,8 +267,8 @@ class _Called:
             yield {"type": f"{name}.done", **self._place(), "input": item["input"]}
         else:
             name = "response.function_call_arguments.done"
-            told = {"name": item["name"], "arguments": item["arguments"]}
-            yield {"type": name, **self._place(), **told}
+            reported = {"name": item["name"], "arguments": item["arguments"]}
+            yield {"type": name, **self._place(), **reported}
         yield {"type": "response.output_item.done", "output_index": self._index, "item": item}
 
     def _place(self) -> Fields:

@@ -44,7 +44,7 @@ class ResponsesToChat:
         body = chat_request(call, omissions)
         return asked_as(call, self.target, body, omissions)
 
-    def answer(self, call: Call, data: bytes, told: ReportedUsage) -> bytes:
+    def answer(self, call: Call, data: bytes, reported: ReportedUsage) -> bytes:
         """A whole chat completion as a response."""
         completion = read_answer(data, COMPLETIONS)
         choice, echo = completion.first, Echo(call)
@@ -52,7 +52,7 @@ class ResponsesToChat:
             raise UpstreamError("the answer has no choices", sent=True)
         status, reason = ending(choice.finish_reason)
         output = list(_output(choice, echo, status))
-        return msgspec.json.encode(echo.response(completion, output, status, reason, told))
+        return msgspec.json.encode(echo.response(completion, output, status, reason, reported))
 
     def refusal(self, status: int, data: bytes) -> bytes:
         """Both write their errors alike, but for the names of fields."""

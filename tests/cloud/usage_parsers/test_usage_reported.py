@@ -71,10 +71,10 @@ def test_usage_is_what_genai_prices_extracts(
 ) -> None:
     """On the reference's own examples we find what the makers of the price list find."""
     theirs = genai_prices.extract_usage(example, provider_id="openai", api_flavor=flavor).usage
-    told = read(operation, example).told
-    assert told is not None
+    reported = read(operation, example).reported
+    assert reported is not None
     for name, ours in OURS.items():
-        assert getattr(told.tokens, ours) == (getattr(theirs, name, 0) or 0), name
+        assert getattr(reported.tokens, ours) == (getattr(theirs, name, 0) or 0), name
 
 
 COUNT = st.integers(0, 10**9)
@@ -113,9 +113,9 @@ def test_consistent_counts_are_kept_exactly(whole: int, output: int, data: st.Da
         "output_tokens_details": {"reasoning_tokens": thought},
     }
     for operation, usage in ((Operation.CHAT, chat), (Operation.RESPONSES, response)):
-        told = read(operation, {"object": "response", "choices": [{}], "usage": usage}).told
-        assert told is not None
-        assert told.tokens == ours
+        reported = read(operation, {"object": "response", "choices": [{}], "usage": usage}).reported
+        assert reported is not None
+        assert reported.tokens == ours
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_consistent_counts_are_kept_exactly(whole: int, output: int, data: st.Da
 )
 def test_zero_is_not_silence(operation: Operation, zero: dict[str, int]) -> None:
     """An explicit zero is told; what is missing or null is not."""
-    told = read(operation, {"choices": [{}], "usage": zero}).told
-    assert told is not None
-    assert told.tokens == NO_TOKENS
+    reported = read(operation, {"choices": [{}], "usage": zero}).reported
+    assert reported is not None
+    assert reported.tokens == NO_TOKENS
     for silence in ({}, {"usage": None}, {"usage": {}}, {"usage": [1]}, {"usage": "none"}):
-        assert read(operation, {"choices": [{}], **silence}).told is None
+        assert read(operation, {"choices": [{}], **silence}).reported is None
 
 
 @pytest.mark.parametrize("number", [10**9 + 1, 10**12, 2**63 - 1, 10**23, -1])
@@ -152,19 +152,19 @@ def test_what_nobody_can_have_used_is_not_said(
     """A count that no call has is no count: it is estimated, whatever else the answer tells."""
     counts = {name: number for name, value in example["usage"].items() if isinstance(value, int)}
     call = make_call()
-    told, confidence = whole_usage(
+    reported, confidence = whole_usage(
         call, read(operation, {**example, "usage": counts}), b"application/json"
     )
-    assert max(told.tokens.input, told.tokens.output) < 1000
+    assert max(reported.tokens.input, reported.tokens.output) < 1000
     assert confidence is Confidence.ESTIMATED
 
 
 def test_moderations_are_free() -> None:
     """Silence is a zero there, and what is told is taken."""
-    told = read(Operation.MODERATIONS, {"results": []}).told
-    assert told is not None
-    assert told.tokens == NO_TOKENS
-    billed = read(Operation.MODERATIONS, {"results": [], "usage": {"prompt_tokens": 7}}).told
+    reported = read(Operation.MODERATIONS, {"results": []}).reported
+    assert reported is not None
+    assert reported.tokens == NO_TOKENS
+    billed = read(Operation.MODERATIONS, {"results": [], "usage": {"prompt_tokens": 7}}).reported
     assert billed is not None
     assert billed.tokens == Tokens(7)
 
@@ -189,9 +189,9 @@ def test_rankings_tell_units_or_tokens(
     answer: dict[str, Any], tokens: Tokens, items: Items
 ) -> None:
     """Cohere's units, Jina's total and Together's counts are each taken as they are told."""
-    told = read(Operation.RERANK, {"results": [], **answer}).told
-    assert told is not None
-    assert (told.tokens, told.items) == (tokens, items)
+    reported = read(Operation.RERANK, {"results": [], **answer}).reported
+    assert reported is not None
+    assert (reported.tokens, reported.items) == (tokens, items)
 
 
 SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search"}}
@@ -214,9 +214,9 @@ PICTURE = {"type": "image_generation_call", "status": "completed", "action": "ge
 )
 def test_what_tools_of_the_upstream_did_is_counted(change: dict[str, Any], items: Items) -> None:
     """Searches and images are items; the upstream's own count of searches goes before ours."""
-    told = read(Operation.RESPONSES, {**RESPONSE_EXAMPLE, **change}).told
-    assert told is not None
-    assert (told.items, told.service_tier) == (items, "priority")
+    reported = read(Operation.RESPONSES, {**RESPONSE_EXAMPLE, **change}).reported
+    assert reported is not None
+    assert (reported.items, reported.service_tier) == (items, "priority")
 
 
 @pytest.mark.parametrize("operation", sorted(openai_operations().keys() - {Operation.SPEECH}))
