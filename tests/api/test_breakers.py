@@ -68,6 +68,7 @@ def test_a_dead_upstream_is_found_out_by_two_keys(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_a_cancelled_call_says_nothing_of_an_offer(run: Run) -> None:
     """Clients that leave before the first byte, as often as they like, open no breaker."""
 

@@ -83,6 +83,7 @@ def test_a_stream_says_at_its_head_what_is_known_by_then(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_the_overhead_leaves_the_upstream_s_time_out(run: Run) -> None:
     """An upstream that takes its time before each event is not ours."""
 

@@ -294,6 +294,7 @@ def test_a_purpose_that_may_not_be_named(run: Run, purpose: str, status: int, co
     run(main())
 
 
+@pytest.mark.slow
 def test_too_many_calls_at_once(run: Run) -> None:
     """Over the limit a call gets 429 at once; when one ends the next is let in."""
 
@@ -316,6 +317,7 @@ def test_too_many_calls_at_once(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_too_many_calls_of_one_key(run: Run) -> None:
     """A key over its own limit gets 429 while another is served; its place comes back when a call ends."""
 

@@ -187,6 +187,7 @@ def test_a_failed_journal_gives_no_success(
     assert "the disk is gone" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_well", [False, True], ids=["to its end", "for a while"])
 def test_a_disk_that_fails_amid_a_stream(
     run: Run, monkeypatch: pytest.MonkeyPatch, is_well: bool

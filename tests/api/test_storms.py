@@ -243,6 +243,7 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_an_upstream_that_never_ends(run: Run) -> None:
     """A limit for the whole answer ends what no silence would."""
 
@@ -457,6 +458,7 @@ def test_clients_that_write_byte_by_byte(run: Run) -> None:
         run(main())
 
 
+@pytest.mark.slow
 def test_clients_that_stop_amid_their_request(run: Run) -> None:
     """Half a request is dropped in time, and is no call."""
 

@@ -27,6 +27,7 @@ def figures() -> dict[str, dict[str, int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(MOST))
 @pytest.mark.parametrize("figure", ["calls", "functions", "files"])
 def test_a_call_goes_no_longer_way(

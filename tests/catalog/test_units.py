@@ -61,6 +61,7 @@ def names_a_unit(node: ast.AST) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_no_other_module_lists_the_units() -> None:
     """A new unit needs its row and its name: no dict, list or class elsewhere spells the units out."""
     found = {

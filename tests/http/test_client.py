@@ -850,6 +850,7 @@ def test_bytes_that_are_no_body_are_silence(kit, start, drop):
     kit.run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "drop", "every_s"), ENDLESS.values(), ids=ENDLESS)
 @pytest.mark.parametrize("reads", [True, False], ids=["read", "unread"])
 def test_an_answer_ends_in_its_time(kit, start, drop, every_s, reads):

@@ -63,6 +63,7 @@ async def small_reader(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamW
     return await asyncio.open_connection(sock=sock, limit=16 * 1024)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hard", [False, True], ids=["FIN", "RST"])
 def test_leaving_at_every_byte_of_a_stream_cancels_once(kit, hard):
     """Wherever in the answer a client leaves, its handler is cancelled, once, and nothing is left."""
@@ -259,6 +260,7 @@ def test_client_that_stops_reading_is_dropped(kit):
     kit.run(main())
 
 
+@pytest.mark.slow
 def test_slow_but_steady_reader_gets_a_large_answer(kit):
     """The timeout is for each part of an answer, so a large one may take longer than that."""
 
@@ -518,6 +520,7 @@ def test_one_owner_does_not_take_every_connection_with_half_sent_bodies(kit):
     kit.run(main())
 
 
+@pytest.mark.slow
 def test_owners_that_agree_do_not_take_every_connection(kit):
     """With half-sent bodies of two owners on all that they may have, a third owner is served."""
 

@@ -356,6 +356,7 @@ async def test_closing_in_trouble_says_so() -> None:
     assert usage_ids(store) == ["True"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("soon")
 async def test_a_full_disk_passes(tmp_path: Path) -> None:
     """A database that cannot grow refuses, keeps what was durable, and takes records when it can grow."""

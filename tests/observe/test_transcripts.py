@@ -54,6 +54,7 @@ async def call_in_every_way(world: World, secret: str) -> None:
         await world.ask(secret, body=CALL)
 
 
+@pytest.mark.slow
 def test_without_the_flag_no_word_is_anywhere(
     open_world: OpenWorld, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +83,7 @@ def test_without_the_flag_no_word_is_anywhere(
     assert not folder.transcripts.exists()
 
 
+@pytest.mark.slow
 def test_with_the_flag_they_are_in_one_file_that_only_its_owner_reads(
     open_world: OpenWorld, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

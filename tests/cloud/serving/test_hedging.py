@@ -112,6 +112,7 @@ def outcomes(legs: Sequence[Leg]) -> list[str]:
     return [f"{leg.offer} {leg.outcome}" for leg in legs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scripts", "expected"),
     [
@@ -204,6 +205,7 @@ def test_an_error_after_the_race_reaches_the_winner(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scripts", [[NEVER, GOOD], [NEVER, NEVER], [SLOW, SLOW]], ids=str)
 def test_a_client_may_leave_at_any_moment(run: Run, scripts: list[Script]) -> None:
     """Before, amid and after the race: one Usage, every leg on record, nothing left running."""

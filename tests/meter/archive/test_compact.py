@@ -113,6 +113,7 @@ def test_what_must_stay_is_left(tmp_path: Path) -> None:
     check_each_row_once(lake, path, facts)
 
 
+@pytest.mark.slow
 def test_a_reader_of_before_and_a_journal_of_before_find_each_row_once(tmp_path: Path) -> None:
     """A reader with the old manifest reads the old files; a journal from a backup knows no new ones."""
     path, lake, facts = tmp_path / "journal.db", MemoryLake(), facts_of_days(4, rows=10)
@@ -145,6 +146,7 @@ class Crowd(MemoryLake):
         return super().create(name, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["seals", "compacts"])
 def test_somebody_else_commits_meanwhile(other: str, tmp_path: Path) -> None:
     """A concurrent sealer is no hindrance; one that compacts the same files has done it already."""

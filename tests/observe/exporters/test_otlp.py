@@ -112,6 +112,7 @@ def received_spans(received: list[tuple[str, bytes]]) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_a_platform_sends_its_spans(open_world: OpenWorld, run: Run, tmp_path: Path) -> None:
     """Each call of a whole platform is at the collector when it has stopped, under its caller's span."""
     caller = new_key(DataFolder(tmp_path / "data"))
@@ -138,6 +139,7 @@ def test_a_platform_sends_its_spans(open_world: OpenWorld, run: Run, tmp_path: P
     assert b"hello" not in b"".join(body for _, body in received)
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_gone_holds_nobody_up(
     open_world: OpenWorld, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

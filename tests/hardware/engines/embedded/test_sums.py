@@ -73,6 +73,7 @@ def chosen(seed: int, count: int, limit: int) -> list[Pair]:
     return [(rng.randrange(limit), rng.randrange(limit)) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["+", "-"])
 def test_sums_of_two_digits_are_all_right(model: Model, sign: Sign) -> None:
     """All hundred pairs of one-digit numbers."""
