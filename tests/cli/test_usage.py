@@ -249,7 +249,7 @@ def test_what_begins_after_tomorrow_is_refused(
 ) -> None:
     """Each command refuses work that begins after tomorrow, as seen from anywhere on earth."""
     clock = SimClock(parse_moment_ns("2026-11-19T23:00:00Z"))
-    for module in ("cli.usage", "wiring.books"):
+    for module in ("wiring.usage_import", "wiring.books"):
         monkeypatch.setattr(f"inferworks.{module}.SystemClock", lambda: clock)
     Path("calls.csv").write_text(CALLS)
     refused = str(invoke(command, "import", "calls.csv").exception)
