@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from inferworks.purpose import Purpose
     from inferworks.wiring.books import open_books
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Accounts",
     "Backend",

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import uvloop
 
+from inferworks import __version__
 from inferworks.config import Config, Data, Engine, Gateway, Log
 from inferworks.http.client import Origin
 from inferworks.meter.journal import Journal
@@ -52,7 +53,10 @@ def test_a_writer_that_ends_is_vital(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     async def main() -> None:
         async with open_platform(config(tmp_path / "data"), {}) as platform:
-            assert await get(platform.url, "/livez") == (200, {"status": "ok", "version": "0.1.0"})
+            assert await get(platform.url, "/livez") == (
+                200,
+                {"status": "ok", "version": __version__},
+            )
             ended = asyncio.Event()
             platform.supervisor.on_end = lambda _: ended.set()
             monkeypatch.setattr(Journal, "alive", property(lambda _: False))
