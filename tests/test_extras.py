@@ -55,6 +55,7 @@ NEEDS = {
     "testing": (
         "testing.accounts",
         "testing.books",
+        "testing.conformance",
         "testing.in_process_gateway",
         "testing.providers",
     ),

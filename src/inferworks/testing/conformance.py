@@ -1,0 +1,27 @@
+"""Conformance suites, one for each seam that others implement.
+
+Each takes an implementation and raises AssertionError, with the promise, where it does not keep one:
+
+- `check_accounts`: a store of keys, customers and prices (`accounts.stores`)
+- `check_bill_reader`: a reader of bills (`books.bills`; docs/contributing/bill-reader.md)
+- `check_exporter`: an export of the books (`books.exports`)
+- `check_journal_store`: a store of the journal (`meter.stores`)
+- `check_lake_store`: a store of the archive (`meter.lakes`)
+- `check_provider`: a driver of an upstream (`cloud.providers`; docs/contributing/provider.md)
+"""
+
+from inferworks.testing.accounts import check_accounts
+from inferworks.testing.books import check_bill_reader
+from inferworks.testing.exports import check_exporter
+from inferworks.testing.lakes import check_lake_store
+from inferworks.testing.providers import check_provider
+from inferworks.testing.stores import check_journal_store
+
+__all__ = [
+    "check_accounts",
+    "check_bill_reader",
+    "check_exporter",
+    "check_journal_store",
+    "check_lake_store",
+    "check_provider",
+]
