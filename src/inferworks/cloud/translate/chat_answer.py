@@ -12,22 +12,21 @@ from inferworks.dialects.finish_reasons import FinishReason
 from inferworks.meter.reported_usage import ReportedUsage
 
 
-def chat_completion(
-    answer_id: str,
-    model: str,
-    finish: FinishReason,
-    reported: ReportedUsage,
-    *,
-    text: str | None,
-    thought: str,
-    signed_thoughts: Sequence[Fields],
-    calls: Sequence[Fields],
-) -> bytes:
-    """Return a completion; `signed_thoughts` are as the model that made them wants to see them again."""
+def chat_message(
+    text: str | None, thought: str, signed_thoughts: Sequence[Fields], calls: Sequence[Fields]
+) -> Fields:
+    """Return what a model said; `signed_thoughts` are as it wants to see them again."""
     said: Fields = {"role": "assistant", "content": text, "refusal": None}
     set_if(said, "reasoning_content", thought or None)
     set_if(said, "thinking_blocks", signed_thoughts or None)
     set_if(said, "tool_calls", calls or None)
+    return said
+
+
+def chat_completion(
+    answer_id: str, model: str, finish: FinishReason, reported: ReportedUsage, said: Fields
+) -> bytes:
+    """Return a completion whose message is `said`."""
     choice = {"index": 0, "message": said, "logprobs": None, "finish_reason": finish}
     completion = {
         "id": answer_id,

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_answer import chat_completion
+from inferworks.cloud.translate.chat_answer import chat_completion, chat_message
 from inferworks.cloud.translate.chat_to_converse.request import converse_request
 from inferworks.cloud.translate.chat_to_converse.stream import (
     ChatStream,
@@ -60,10 +60,12 @@ class ChatToConverse:
             call.model,
             converse_finish_reason(answer.stop_reason, calls_tools=bool(calls)),
             reported,
-            text=text if text or not calls else None,
-            thought="".join(t.reasoning_text.text for t in thoughts if t.reasoning_text),
-            signed_thoughts=[block for one in thoughts for block in thinking_blocks(one)],
-            calls=calls,
+            chat_message(
+                text if text or not calls else None,
+                "".join(t.reasoning_text.text for t in thoughts if t.reasoning_text),
+                [block for one in thoughts for block in thinking_blocks(one)],
+                calls,
+            ),
         )
 
     def refusal(self, status: int, data: bytes) -> bytes:

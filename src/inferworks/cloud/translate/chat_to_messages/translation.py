@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.translate.chat_answer import chat_completion
+from inferworks.cloud.translate.chat_answer import chat_completion, chat_message
 from inferworks.cloud.translate.chat_to_messages.request import messages_request
 from inferworks.cloud.translate.chat_to_messages.stream import ChatStream, signed
 from inferworks.cloud.translate.chat_tools import function_call
@@ -58,10 +58,12 @@ class ChatToMessages:
             message.model,
             messages_finish_reason(message.stop_reason, calls_tools=bool(calls)),
             reported,
-            text="".join(texts) if texts or not calls else None,
-            thought="".join(block.thinking for block in thoughts),
-            signed_thoughts=[signed(block) for block in thoughts],
-            calls=calls,
+            chat_message(
+                "".join(texts) if texts or not calls else None,
+                "".join(block.thinking for block in thoughts),
+                [signed(block) for block in thoughts],
+                calls,
+            ),
         )
 
     def refusal(self, status: int, data: bytes) -> bytes:
