@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -25,10 +26,11 @@ _INSTANCE_BYTES = 512
 _LOOKS = 20
 _LOOK_S = 0.01
 _OURS = (
-    "accounts.db", "journal.db", "books.db", "ledger.db", "instance.json",
+    "accounts.db", "journal.db", "journal-", "books.db", "ledger.db", "instance.json",
     "spool", "lake", "price-books", "transcripts", "first-key",
 )  # fmt: skip
 """Prefixes of the names of the files that we keep."""
+_WORKER_JOURNAL = re.compile(r"journal-([1-9][0-9]*)\.db")
 _OTHERS = 0o077
 """The permissions of everybody but the owner."""
 
@@ -87,6 +89,23 @@ class DataFolder:
                 self._check_not_gone(self.journal, "what happened before")
         except OSError as error:
             raise _unusable(self.path, f"cannot be made: {error.strerror or error}") from error
+
+    def worker_journal(self, number: int) -> Path:
+        """The journal of worker `number`, counted from 1; one process alone writes `journal`."""
+        return self.path / f"journal-{number}.db"
+
+    def journals(self) -> list[Path]:
+        """All journals: `journal`, written or not, then those of the workers that there are or were."""
+        found = [
+            (int(match[1]), path)
+            for path in self.path.glob("journal-*.db")
+            if (match := _WORKER_JOURNAL.fullmatch(path.name)) and _holds_something(path)
+        ]
+        return [self.journal, *(path for _, path in sorted(found))]
+
+    def written_journals(self) -> list[Path]:
+        """The journals that exist."""
+        return [path for path in self.journals() if path.exists()]
 
     @property
     def is_begun(self) -> bool:

@@ -29,7 +29,7 @@ def test_top_shows_the_last_minute_once_where_it_is_piped(folder: DataFolder) ->
 
 def test_following_gives_each_call_once_as_it_ends(folder: DataFolder) -> None:
     """Calls that end later are given later, those that were sealed meanwhile do not hold it up."""
-    arrivals = Arrivals(folder.journal)
+    arrivals = Arrivals(folder)
     assert len(arrivals.new(100)) == 5
     assert arrivals.new(100) == []
     write(folder, [make_usage(call_id="call_5"), make_usage(call_id="call_6")])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from inferworks.meter.archive.journal import Due, Key, SealingJournal
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.archive.reader import LakeReader, joined, segments_of
+from inferworks.meter.archive.reader import LakeReader, segments_of
 from inferworks.meter.archive.schema import DAY_NS, LAKE_TABLES, Fact, LakeTable, key_of
 from inferworks.meter.capacity import State
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import Facts, joined
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.local import Files
 from inferworks.meter.record import Record

@@ -141,26 +141,30 @@ def here(usages: Iterable[Usage]) -> Iterator[Usage]:
 def calls_between(config: Config, start_ns: int, end_ns: int) -> Iterator[Usage]:
     """The calls that were opened in the interval, wherever they are kept."""
     folder = DataFolder(Path(config.data.folder))
-    lake = LakeReader(lake_at(config.lake.url or str(folder.lake)), folder.journal)
+    lake = LakeReader(lake_at(config.lake.url or str(folder.lake)), *folder.journals())
     return here(lake.calls(start_ns, end_ns))
 
 
 class Arrivals:
-    """Calls of a journal as they end: each `new` yields those since the one before."""
+    """Calls of the journals of a folder as they end: each `new` yields those since the one before."""
 
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
-        self._row = 0
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+        self._rows: dict[Path, int] = {}
 
     def new(self, most: int) -> list[Usage]:
         """The newest calls that were not given yet, `most` at most, in the order in which they ended."""
-        if not self._journal.exists():
-            return []
-        with UnsealedReader(self._journal) as reader:
-            newest = reader.newest_row()
-            found = list(here(reader.arrived(self._row, most))) if newest > self._row else []
-        self._row = newest  # smaller than before where the last rows were sealed meanwhile
-        return found
+        found: list[Usage] = []
+        journals = self._folder.written_journals()
+        for journal in journals:
+            seen = self._rows.get(journal, 0)
+            with UnsealedReader(journal) as reader:
+                newest = reader.newest_row()
+                found += here(reader.arrived(seen, most)) if newest > seen else ()
+            self._rows[journal] = newest  # smaller where the last rows were sealed meanwhile
+        if len(journals) > 1:
+            found.sort(key=lambda usage: usage.closed_ns)
+        return found[max(0, len(found) - most) :]
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from inferworks.config import Config
 from inferworks.errors import DataFolderError
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.compact import Group, compact, groups_of, prune
-from inferworks.meter.archive.journal import SealingJournal, UnsealedReader
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import Segment, read_manifest
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.archive.schema import LAKE_TABLES
-from inferworks.meter.archive.seal import seal, sum_up
+from inferworks.meter.archive.seal import seal_all, sum_up
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.redact import redacted
@@ -63,15 +63,15 @@ def seal_now(
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     before_ns = _bound(config, before, everything=everything)
-    path = _journal(folder)
+    journals = _journals(folder)
     instance = folder.instance()
     if instance is not None:
         raise DataFolderError(
             f"the platform is running (process {instance.pid}) and seals by itself, every lake.seal_s; "
             "stop it to seal by hand"
         )
-    with folder.hold(), SealingJournal(path) as journal:
-        sealed = seal(journal, _lake(config, folder), before_ns)
+    with folder.hold():
+        sealed = seal_all(journals, _lake(config, folder), before_ns)
     if as_json:
         print_json({"rows": sealed.rows, "bytes": sealed.bytes, "segments": sealed.segments})
     elif not sealed.segments:
@@ -92,10 +92,8 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
     segments = read_manifest(store).segments
-    unsealed: dict[str, int] = {}
-    if folder.journal.exists():
-        with UnsealedReader(folder.journal) as reader:
-            unsealed = reader.unsealed_counts()
+    with JournalsReader(folder.written_journals()) as reader:
+        unsealed = reader.unsealed_counts()
     rows: dict[str, dict[str, int | str | None]] = {}
     for name in LAKE_TABLES:
         own = [segment for segment in segments if segment.table == name]
@@ -138,7 +136,7 @@ def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
-    found = LakeReader(store, folder.journal).verify(sums=sums)
+    found = LakeReader(store, *folder.journals()).verify(sums=sums)
     if as_json:
         print_json(found)
     else:
@@ -214,13 +212,13 @@ def compact_now(
     folder = DataFolder(Path(config.data.folder))
     store = _lake(config, folder)
     with folder.keep_lake(changing=True):
-        with UnsealedReader(_journal(folder)) as reader:
-            seals = reader.seals()
+        with JournalsReader(_journals(folder)) as reader:
+            journals = reader.seals()
         kept = _named_by_closes(config)
         if dry_run:
-            _print_groups(groups_of(read_manifest(store), seals, kept), as_json=as_json)
+            _print_groups(groups_of(read_manifest(store), journals, kept), as_json=as_json)
             return
-        done = compact(store, seals, kept, SystemClock().now_ns(), progress=_progress)
+        done = compact(store, journals, kept, SystemClock().now_ns(), progress=_progress)
     size = [sum(segment.bytes for segment in some) for some in (done.before, done.after)]
     if as_json:
         print_json(
@@ -320,11 +318,11 @@ def _named_by_closes(config: Config) -> set[str]:
         }
 
 
-def _journal(folder: DataFolder) -> Path:
-    """The path of the journal; DataFolderError where there is none."""
+def _journals(folder: DataFolder) -> list[Path]:
+    """The paths of the journals; DataFolderError where there is none."""
     if not folder.journal.exists():
         raise DataFolderError(f"there is no journal {folder.journal}; name the folder with --data")
-    return folder.journal
+    return folder.written_journals()
 
 
 def _lake(config: Config, folder: DataFolder) -> LakeStore:

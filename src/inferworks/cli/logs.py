@@ -89,7 +89,7 @@ def logs(
         "call": call,
     }
     config = read_config(config_path, data_path)
-    arrivals = Arrivals(DataFolder(Path(config.data.folder)).journal)
+    arrivals = Arrivals(DataFolder(Path(config.data.folder)))
     with suppress(KeyboardInterrupt), priced(config) as cost:
         now_ns = SystemClock().now_ns()
         newest = arrivals.new(number)

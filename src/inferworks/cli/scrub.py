@@ -44,8 +44,9 @@ def scrub(set_aside: bool, config_path: Path | None, data_path: Path | None, as_
     lake = lake_at(config.lake.url or str(folder.lake))
     if set_aside:
         with folder.hold():
-            for reason in set_damaged_aside(folder.journal):
-                say(f"SET ASIDE {reason}", err=True)
+            for journal in folder.journals():
+                for reason in set_damaged_aside(journal):
+                    say(f"SET ASIDE {reason}", err=True)
     show(scrub_all(folder, lake, thorough=True), as_json=as_json)
 
 

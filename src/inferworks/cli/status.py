@@ -30,7 +30,7 @@ from inferworks.clock import SystemClock
 from inferworks.errors import UpstreamError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
-from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.usage import Outcome
@@ -72,10 +72,8 @@ def status(
     with priced(config) as cost:
         calls = calls_between(config, now_ns - since_ns, now_ns)
         sums = sums_by(calls, cost, KEYS[by])
-    unsealed: dict[str, int] = {}
-    if folder.journal.exists():
-        with UnsealedReader(folder.journal) as reader:
-            unsealed = {**reader.counts(), **reader.unsealed_counts()}
+    with JournalsReader(folder.written_journals()) as reader:
+        unsealed = {**reader.counts(), **reader.unsealed_counts()}
     sealed: Counter[str] = Counter()
     for segment in read_manifest(lake_at(config.lake.url or str(folder.lake))).segments:
         sealed[segment.table] += segment.rows

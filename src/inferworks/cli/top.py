@@ -55,7 +55,7 @@ def top(
       inferworks top --by customer --window 15m --json
     """
     config = read_config(config_path, data_path)
-    arrivals = Arrivals(DataFolder(Path(config.data.folder)).journal)
+    arrivals = Arrivals(DataFolder(Path(config.data.folder)))
     try:
         in_terminal = sys.stdout.isatty()
     except (AttributeError, ValueError):  # it is closed

@@ -29,6 +29,7 @@ from typing import Any, Final, NamedTuple
 
 from inferworks.errors import DamagedError, DataFolderError, LakeError
 from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.seal import check_journal
 from inferworks.meter.archive.verify import by_day, check_day, check_sums, read_commits
 from inferworks.meter.inflight_log import damaged_lines, opening_files
@@ -150,16 +151,13 @@ def set_aside(path: Path) -> list[str]:
     return [reason for _, _, reason in damaged_rows]
 
 
-def scrub_lake(lake: LakeStore, journal: Path | None) -> Iterator[Piece]:
-    """Read `lake`, and compare it with the journal's record of it."""
+def scrub_lake(lake: LakeStore, *journals: Path) -> Iterator[Piece]:
+    """Read `lake`, and compare it with the records that `journals` have of it."""
     try:
-        seals = None
-        if journal is not None:
+        for journal in journals[:1]:
             check_journal(journal, lake)
-        if journal is not None and journal.exists():
-            with UnsealedReader(journal) as reader:
-                seals = reader.seals()
-        commits = read_commits(lake, seals)
+        with JournalsReader([path for path in journals if path.exists()]) as reader:
+            commits = read_commits(lake, reader.seals())
     except (LakeError, DataFolderError) as error:
         yield Piece("lake", 0, 0, (str(error),))
         return

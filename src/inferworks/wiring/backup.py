@@ -47,12 +47,14 @@ def back_up(folder: DataFolder, to: DataFolder) -> None:
         to.create()
         for name in ("ledger", "accounts", "books"):
             _copy_database(getattr(folder, name), getattr(to, name))
-        _copy(folder.path, to.path, opening_files(folder.journal))
-        _copy_database(folder.journal, to.journal)
-        databases = (folder.ledger, folder.accounts, folder.books, folder.journal)
+        journals = folder.journals()
+        for journal in journals:
+            _copy(folder.path, to.path, opening_files(journal))
+            _copy_database(journal, to.path / journal.name)
+        databases = (folder.ledger, folder.accounts, folder.books, *journals)
         apart = {path.name + end for path in databases for end in ("", *_LOG_SUFFIXES)}
         apart.add("instance.json")
-        openings = set(opening_files(folder.journal))
+        openings = {path for journal in journals for path in opening_files(journal)}
         others = [p for p in _files(folder.path) if p.name not in apart and p not in openings]
         _copy(folder.path, to.path, [path for path in others if folder.lake not in path.parents])
         commits = _files(folder.lake / MANIFEST_FOLDER)

@@ -44,9 +44,11 @@ class Scrubbed(msgspec.Struct):
 
 def scrub(folder: DataFolder, lake: LakeStore, *, thorough: bool) -> Generator[Piece, None, None]:
     """Read everything in `folder` and `lake` again, a piece at a time; see `meter.scrub`."""
-    if folder.journal.exists():
-        yield from scrub_journal(folder.journal, thorough=thorough)
-    yield from scrub_lake(lake, folder.journal)
+    journals = folder.journals()
+    for journal in journals:
+        if journal.exists():
+            yield from scrub_journal(journal, thorough=thorough)
+    yield from scrub_lake(lake, *journals)
     for part in ("accounts", "books", "ledger"):
         path: Path = getattr(folder, part)
         if path.exists():

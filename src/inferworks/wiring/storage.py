@@ -13,9 +13,8 @@ from inferworks.clock import Clock
 from inferworks.config import Lake
 from inferworks.extras import install, is_installed
 from inferworks.folder import DataFolder
-from inferworks.meter.archive.journal import SealingJournal
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.archive.seal import check_journal, seal
+from inferworks.meter.archive.seal import check_journal, seal_all
 from inferworks.meter.inflight_log import damaged_inflight_lines
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.base import LakeStore
@@ -87,17 +86,18 @@ async def sealing(
 ) -> AsyncIterator[None]:
     """Seal old rows now and then while the block runs; leaving cuts a sealing short and waits for it.
 
-    `turn` is the lock that the journal's own writer takes for each write. ExtraError when there is a lake
-    and Parquet is not installed.
+    `turn` is the lock that the first journal's own writer takes for each write. ExtraError when there is a
+    lake and Parquet is not installed.
     """
     seals = can_seal(settings, lake)
     leaving, stopped = asyncio.Event(), threading.Event()
 
     def act() -> None:
         before_ns = clock.now_ns() - round(settings.seal_after_s * NS_PER_SECOND)
-        with SealingJournal(folder.journal, turn) as journal:
-            least_rows, is_set = settings.least_rows, stopped.is_set
-            seal(journal, lake, before_ns, least_rows=least_rows, stopped=is_set)
+        journals, least_rows = folder.written_journals(), settings.least_rows
+        seal_all(
+            journals, lake, before_ns, turn=turn, least_rows=least_rows, stopped=stopped.is_set
+        )
 
     async def repeat(work: Work) -> None:
         while not leaving.is_set():

@@ -48,7 +48,7 @@ def seals_of(path: Path) -> Seals:
 
 def compacted(path: Path, lake: LakeStore, **options: int) -> Compacted:
     """Compact the lake of the journal at `path`."""
-    return compact(lake, seals_of(path), (), 10, **options)
+    return compact(lake, [seals_of(path)], (), 10, **options)
 
 
 def names(manifest: Manifest) -> set[str]:
@@ -102,11 +102,11 @@ def test_what_must_stay_is_left(tmp_path: Path) -> None:
     kept = {segment.name for segment in segments if segment.table != "usage"}
     seals = seals_of(path)
     nothing = Seals(seals.journal, frozenset())
-    assert compact(lake, nothing, (), 1) == Compacted(), "the journal may still hold their rows"
+    assert compact(lake, [nothing], (), 1) == Compacted(), "the journal may still hold their rows"
     with pytest.raises(LakeError, match="1 other journals"):
-        compact(lake, Seals("another", frozenset()), (), 1)
-    assert compact(lake, seals, (), 1, largest_rows=5) == Compacted(), "of 3 rows each"
-    done = compact(lake, seals, kept, 1, largest_rows=6)
+        compact(lake, [Seals("another", frozenset())], (), 1)
+    assert compact(lake, [seals], (), 1, largest_rows=5) == Compacted(), "of 3 rows each"
+    done = compact(lake, [seals], kept, 1, largest_rows=6)
     assert {segment.table for segment in done.after} == {"usage"}
     assert [segment.rows for segment in done.after] == [6, 6]
     assert kept <= names(read_manifest(lake))
@@ -193,13 +193,13 @@ def _killed_after(doom: Doom, folder: Path, whole: Path, facts: Sequence[Fact]) 
     path = folder / "journal.db"
     doomed, lake = LocalLake(folder / "lake", DoomedFiles(doom)), LocalLake(folder / "lake")
     try:
-        compact(doomed, seals_of(path), (), 1)
+        compact(doomed, [seals_of(path)], (), 1)
         with DoomedJournal(path, doom) as journal:
             seal(journal, doomed, FOREVER[1], segment_rows=5)
         prune(doomed, (), 2)
     except Killed:
         check_each_row_once(lake, path, facts)
-    compact(lake, seals_of(path), (), 1)
+    compact(lake, [seals_of(path)], (), 1)
     sealed(path, lake, 5)
     prune(lake, (), 2)
     check_each_row_once(lake, path, facts)

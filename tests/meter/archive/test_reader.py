@@ -560,7 +560,7 @@ def test_any_schedule_keeps_every_row_once(
         elif operation == "compact":
             with SealingJournal(path) as journal:
                 seals = journal.seals()
-            compact(lake, seals, (), seed, largest_rows=number)
+            compact(lake, [seals], (), seed, largest_rows=number)
         elif operation == "prune":
             prune(lake, (), number)
         else:

@@ -53,7 +53,8 @@ def seal_all(journal: Path, lake: MemoryLake) -> None:
 
 def wrong(lake: MemoryLake, journal: Path | None = None) -> set[str]:
     """The objects with which `lake verify` finds something wrong."""
-    return {finding.name for finding in LakeReader(lake, journal).verify().findings}
+    reader = LakeReader(lake, *([journal] if journal else ()))
+    return {finding.name for finding in reader.verify().findings}
 
 
 @pytest.mark.parametrize("name", [FIRST, SECOND])

@@ -37,9 +37,8 @@ from inferworks.books.statement.computation import Inputs, Rules
 from inferworks.books.statement.statement import Statement, close_span
 from inferworks.errors import BooksError
 from inferworks.meter.archive.manifest import Segment
-from inferworks.meter.archive.reader import joined
 from inferworks.meter.capacity import Activity, Capacity, Step
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import Facts, joined
 from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 

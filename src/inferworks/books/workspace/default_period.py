@@ -25,8 +25,8 @@ from inferworks.books.repository.store import BookStore
 from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import UserError
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import read_manifest
-from inferworks.meter.reader import JournalReader
 
 
 class SelectedPeriod(NamedTuple):
@@ -133,8 +133,8 @@ def _newest(settings: Settings, now_ns: int) -> _Last | None:
     segments = read_manifest(lake).segments
     used = [min(one.end_ns, now_ns) for one in segments if one.start_ns <= now_ns]
     recorded = [one.end_ns for one in segments]
-    if folder.journal.exists():
-        with JournalReader(folder.journal) as reader:
+    if journals := folder.written_journals():
+        with JournalsReader(journals) as reader:
             happened_ns, last_ns = reader.latest_ns(now_ns)
         used.append(happened_ns)
         recorded.append(last_ns)

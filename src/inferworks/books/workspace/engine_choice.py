@@ -20,7 +20,7 @@ from inferworks.books.statement.computation import Rules
 from inferworks.books.statement.statement import Dimension
 from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.settings import EngineName, Settings
-from inferworks.meter.archive.journal import UnsealedReader
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import read_manifest
 
 MANY_FACTS = 100_000
@@ -78,7 +78,7 @@ def open_span(settings: Settings, period: str) -> Span | None:
 
 
 def facts_recorded(settings: Settings, span: Span) -> int:
-    """Return the number of facts of `span`, at most: files and the journal are counted whole."""
+    """Return the number of facts of `span`, at most: files and journals are counted whole."""
     folder = settings.folder
     lake = settings.lake()
     meeting = (
@@ -86,7 +86,5 @@ def facts_recorded(settings: Settings, span: Span) -> int:
         for segment in read_manifest(lake).segments
         if segment.start_ns < span.end_ns and segment.end_ns > span.start_ns
     )
-    if not folder.journal.exists():
-        return sum(meeting)
-    with UnsealedReader(folder.journal) as reader:
+    with JournalsReader(folder.written_journals()) as reader:
         return sum(meeting) + sum(reader.unsealed_counts().values())

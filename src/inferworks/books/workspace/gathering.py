@@ -211,8 +211,8 @@ def around(span: Span) -> Span:
 
 
 def lake_reader(settings: Settings) -> LakeReader:
-    """The lake together with the journal of its folder."""
-    return LakeReader(settings.lake(), settings.folder.journal)
+    """The lake together with the journals of its folder."""
+    return LakeReader(settings.lake(), *settings.folder.journals())
 
 
 def estimates_of(

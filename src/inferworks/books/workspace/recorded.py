@@ -35,10 +35,10 @@ from inferworks.books.workspace.large import is_large, large_api_usage, large_st
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import Segment
-from inferworks.meter.archive.reader import LakeReader, joined, segments_of
-from inferworks.meter.facts import Facts, in_force
-from inferworks.meter.reader import JournalReader
+from inferworks.meter.archive.reader import LakeReader, segments_of
+from inferworks.meter.facts import Facts, in_force, joined
 from inferworks.meter.usage import Usage
 
 
@@ -136,17 +136,16 @@ class RecordedSource:
             self._settings, span, self._rules, booked, accrues=accrues
         ):
             found[f"bill of {supplier} for {month}"] = _NOT_BILLED
-        if self._folder.journal.exists():
-            with JournalReader(self._folder.journal) as reader:
-                for fact in reader.quarantined():
-                    said = None  # one that tells no time may belong to any period
-                    with suppress(msgspec.DecodeError, UnicodeEncodeError):
-                        said = msgspec.json.decode(fact.body.encode(), type=_Timed)
-                    if (
-                        said is None
-                        or span.meet(said.start_ns, max(said.end_ns, said.start_ns + 1)).length_ns
-                    ):
-                        found[f"{fact.source} {fact.key}"] = fact.reason
+        with JournalsReader(self._folder.written_journals()) as reader:
+            for fact in reader.quarantined():
+                said = None  # one that tells no time may belong to any period
+                with suppress(msgspec.DecodeError, UnicodeEncodeError):
+                    said = msgspec.json.decode(fact.body.encode(), type=_Timed)
+                if (
+                    said is None
+                    or span.meet(said.start_ns, max(said.end_ns, said.start_ns + 1)).length_ns
+                ):
+                    found[f"{fact.source} {fact.key}"] = fact.reason
         return found
 
     def withdrawn_plans(self) -> list[PricePlan]:

@@ -85,30 +85,38 @@ class Compacted(msgspec.Struct, frozen=True):
 
 
 def groups_of(
-    manifest: Manifest, seals: Seals, kept: Collection[str], largest_rows: int = LARGEST_ROWS
+    manifest: Manifest,
+    journals: Sequence[Seals],
+    kept: Collection[str],
+    largest_rows: int = LARGEST_ROWS,
 ) -> list[Group]:
-    """Return the groups that can be compacted, by table and day, without segments `kept` by name."""
-    open_ = {segment.name for segment in unsettled(seals, manifest)}
-    found: dict[tuple[str, str], list[Segment]] = {}
+    """Return the groups that can be compacted, by table, day and journal, without segments `kept` by name.
+
+    A file has rows of one journal, which alone knows when it is done with them.
+    """
+    open_ = {segment.name for seals in journals for segment in unsettled(seals, manifest)}
+    known = {seals.journal for seals in journals}
+    found: dict[tuple[str, str, str], list[Segment]] = {}
     for segment in manifest.segments:
         small = segment.rows <= largest_rows // 2
-        ours = segment.journal == seals.journal and segment.name not in open_
+        ours = segment.journal in known and segment.name not in open_
         if small and ours and segment.name not in kept:
-            found.setdefault((segment.table, segment.day), []).append(segment)
+            of = segment.table, segment.day, segment.journal
+            found.setdefault(of, []).append(segment)
     groups: list[Group] = []
-    for of, segments in sorted(found.items()):
+    for (table, day, _), segments in sorted(found.items()):
         runs: list[list[Segment]] = [[]]  # of as many rows as one segment may have
         for segment in sorted(segments, key=attrgetter("start_ns", "name")):
             if runs[-1] and sum(one.rows for one in runs[-1]) + segment.rows > largest_rows:
                 runs.append([])
             runs[-1].append(segment)
-        groups += (Group(*of, tuple(run)) for run in runs if len(run) > 1)
+        groups += (Group(table, day, tuple(run)) for run in runs if len(run) > 1)
     return groups
 
 
 def compact(
     lake: LakeStore,
-    seals: Seals,
+    journals: Sequence[Seals],
     kept: Collection[str],
     at_ns: int,
     *,
@@ -117,21 +125,23 @@ def compact(
 ) -> Compacted:
     """Compact small segments of a day, except those `kept` by name, and return the commits.
 
-    `seals` is the journal's present record; `progress` gets the number of groups done, and of all, after
-    each. LakeError when a segment cannot be read, or the lake cannot be
-    written or is another journal's as well; groups committed until then stay.
+    `journals` are the present records of all of the folder; `progress` gets the number of groups done, and
+    of all, after each. LakeError when a segment cannot be read, or the lake cannot be written or is another
+    journal's as well; groups committed until then stay.
     """
     before: list[Segment] = []
     after: list[Segment] = []
     manifest = read_manifest(lake)
-    check_lake(seals, manifest, lake.url)
-    others = {segment.journal for segment in manifest.segments} - {seals.journal}
+    for seals in journals:
+        check_lake(seals, manifest, lake.url)
+    known = {seals.journal for seals in journals}
+    others = {segment.journal for segment in manifest.segments} - known
     if others:
         raise LakeError(
             f"the lake {lake.url} has rows of {len(others)} other journals, and what was closed with "
             "those may name any of its files: nothing was put together"
         )
-    groups = groups_of(manifest, seals, kept, largest_rows)
+    groups = groups_of(manifest, journals, kept, largest_rows)
     for number, group in enumerate(groups):
         progress(group, number, len(groups))
         segment, sums = _merged(lake, group)

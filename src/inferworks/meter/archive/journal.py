@@ -116,9 +116,13 @@ class SealingJournal:
     written, DataFolderError when it is no journal, DamagedError when it is damaged.
     """
 
-    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
+    def __init__(
+        self, path: Path, turn: threading.Lock | None = None, beside: Sequence[Path] = ()
+    ) -> None:
+        """Open calls of the journals `beside` hold steps back too: recovery looks for them here."""
         self._path = path
         self._turn = turn or threading.Lock()
+        self._beside = beside
         if not path.exists():
             raise DataFolderError(f"there is no journal {path}; check the data folder's name")
         with self._told():
@@ -212,6 +216,9 @@ class SealingJournal:
             if call.opened_ns < before_ns
         ]
         still_open = unclosed(self._database, self._path)
+        for path in self._beside:
+            with JournalReader(path) as reader:
+                still_open += reader.opened_unclosed()
         return {
             "before": before_ns,
             "held": msgspec.json.encode(held).decode(),

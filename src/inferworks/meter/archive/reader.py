@@ -6,7 +6,8 @@ other may see a row in both, or in neither.
 Decision. The reader takes a snapshot of the journal first and the manifest second. A row that had left
 the journal by then had been committed to the manifest before, so it is found there. A row that has been
 committed but was still in the snapshot is in one of the few segments that the snapshot does not know to
-be done with; their keys are read, and the snapshot's rows with those keys are left out.
+be done with; their keys are read, and the snapshot's rows with those keys are left out. Of a folder with
+several journals (`archive.journals`) each has its own snapshot, and all come before the manifest.
 
 The books' engine needs a `Snapshot`: files that it reads itself, and the rows not yet archived. `facts`
 makes of it the same value that a journal alone would give.
@@ -14,8 +15,8 @@ makes of it the same value that a journal alone would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,7 +24,8 @@ import msgspec
 
 from inferworks.arrow import compute
 from inferworks.errors import LakeError
-from inferworks.meter.archive.journal import Key, Seals, UnsealedReader
+from inferworks.meter.archive.journal import Key, Seals
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import Manifest, Segment, Sums, read_manifest
 from inferworks.meter.archive.schema import (
     LAKE_TABLES,
@@ -43,15 +45,19 @@ from inferworks.meter.archive.seal import (
     unsettled,
 )
 from inferworks.meter.archive.verify import Verified, verify
-from inferworks.meter.capacity import Activity, Capacity, Step
-from inferworks.meter.facts import Facts
+from inferworks.meter.facts import (
+    Facts,
+    by_id,
+    by_opening,
+    by_replica,
+    by_state,
+    joined,
+    ordered,
+)
 from inferworks.meter.lakes.base import LakeStore
-from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 F = TypeVar("F", bound=Fact)
-T = TypeVar("T")
-_NO_FACTS = Facts((), (), (), ())
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -66,15 +72,15 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class LakeReader:
-    """Reader of `lake` together with the journal that is archived into it, if there is one yet.
+    """Reader of `lake` together with the journals that are archived into it, as far as there are any yet.
 
     Any number may read while one archives. LakeError when the lake cannot be read, is damaged where it is
-    read, or lacks rows that the journal gave it; DataFolderError when the file at `journal` is no journal.
+    read, or lacks rows that a journal gave it; DataFolderError when a file of `journals` is no journal.
     """
 
-    def __init__(self, lake: LakeStore, journal: Path | None = None) -> None:
+    def __init__(self, lake: LakeStore, *journals: Path) -> None:
         self._lake = lake
-        self._journal = journal
+        self._journals = journals
 
     def files(self, table: str, start_ns: int, end_ns: int) -> list[str]:
         """Return paths or URLs of live segments of `table` that may hold rows of the interval.
@@ -100,12 +106,13 @@ class LakeReader:
         """The interval `[start_ns, end_ns)`: the files of its sealed rows, and its unsealed rows."""
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader())
-            seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
-            unsealed = reader.facts(start_ns, end_ns) if reader else _NO_FACTS
+            journals = stack.enter_context(reader.moment())
+            unsealed = reader.facts(start_ns, end_ns)
             manifest = read_manifest(self._lake)
-        check_lake(seals, manifest, self._lake.url)
         between = [
-            s for s in unsettled(seals, manifest) if s.start_ns < end_ns and s.end_ns > start_ns
+            segment
+            for segment in self._between(journals, manifest)
+            if segment.start_ns < end_ns and segment.end_ns > start_ns
         ]
         segments = _meeting(manifest, start_ns, end_ns)
         sums: dict[str, tuple[Sums, ...]] = {s.name: () for of in segments.values() for s in of}
@@ -136,16 +143,18 @@ class LakeReader:
         """The usages of the interval, sealed ones first, each once; none is held longer than needed."""
         with ExitStack() as stack:
             reader = stack.enter_context(self._reader())
-            seals = stack.enter_context(reader.moment()) if reader else Seals("", frozenset())
+            journals = stack.enter_context(reader.moment())
             manifest = read_manifest(self._lake)
-            check_lake(seals, manifest, self._lake.url)
+            between = self._between(journals, manifest)
             for segment in _meeting(manifest, start_ns, end_ns)["usage"]:
                 for fact in self._sealed(segment, start_ns, end_ns):
                     yield cast(Usage, fact)
-            if reader is None:
-                return
-            between = [s for s in unsettled(seals, manifest) if s.table == "usage"]
-            gone = {key for segment in between for key in keys_of(self._lake, segment)}
+            gone = {
+                key
+                for segment in between
+                if segment.table == "usage"
+                for key in keys_of(self._lake, segment)
+            }
             for usage in reader.usages(start_ns, end_ns):
                 if not gone or key_of(LAKE_TABLES["usage"], usage) not in gone:
                     yield usage
@@ -159,10 +168,10 @@ class LakeReader:
         for segment in segments:
             found[segment.table] += self._sealed(segment, start_ns, end_ns)
         return Facts(
-            usages=_ordered(found["usage"], _by_opening),
-            steps=_ordered(found["step"], _by_replica),
-            capacity=_ordered(found["capacity"], _by_state),
-            activities=_ordered(found["activity"], _by_id),
+            usages=ordered(found["usage"], by_opening),
+            steps=ordered(found["step"], by_replica),
+            capacity=ordered(found["capacity"], by_state),
+            activities=ordered(found["activity"], by_id),
         )
 
     def check(self, segment: Segment) -> None:
@@ -175,15 +184,18 @@ class LakeReader:
         With `sums`, they are computed again, too.
         """
         with self._reader() as reader:
-            return verify(self._lake, reader.seals() if reader else None, recomputed=sums)
+            return verify(self._lake, reader.seals(), recomputed=sums)
 
-    def _reader(self) -> AbstractContextManager[UnsealedReader | None]:
-        if self._journal is None:
-            return nullcontext(None)
-        check_journal(self._journal, self._lake)
-        if not self._journal.exists():
-            return nullcontext(None)
-        return UnsealedReader(self._journal)
+    def _reader(self) -> JournalsReader:
+        for journal in self._journals[:1]:  # the others may belong to workers that never started
+            check_journal(journal, self._lake)
+        return JournalsReader([path for path in self._journals if path.exists()])
+
+    def _between(self, journals: Sequence[Seals], manifest: Manifest) -> list[Segment]:
+        """Return the segments whose rows may be in a snapshot of `journals`; LakeError for a wrong lake."""
+        for seals in journals:
+            check_lake(seals, manifest, self._lake.url)
+        return [segment for seals in journals for segment in unsettled(seals, manifest)]
 
     def _sealed(self, segment: Segment, start_ns: int, end_ns: int) -> Iterator[Fact]:
         """The facts of the interval in `segment`."""
@@ -204,17 +216,6 @@ def segments_of(moment: Snapshot) -> tuple[Segment, ...]:
     return tuple(segment for segments in moment.segments.values() for segment in segments)
 
 
-def joined(one: Facts, other: Facts) -> Facts:
-    """The facts of both, in order."""
-    return Facts(
-        usages=_ordered((*one.usages, *other.usages), _by_opening),
-        steps=_ordered((*one.steps, *other.steps), _by_replica),
-        capacity=_ordered((*one.capacity, *other.capacity), _by_state),
-        activities=_ordered((*one.activities, *other.activities), _by_id),
-        retracted=_ordered((*one.retracted, *other.retracted), _by_id),
-    )
-
-
 def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tuple[Segment, ...]]:
     """The segments that meet the interval, by table."""
     return {
@@ -230,23 +231,3 @@ def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tup
 def _less(facts: tuple[F, ...], table: LakeTable, keys: Mapping[str, set[Key]]) -> tuple[F, ...]:
     gone = keys[table.name]
     return tuple(fact for fact in facts if key_of(table, fact) not in gone) if gone else facts
-
-
-def _ordered(facts: Iterable[T], key: Any) -> tuple[T, ...]:
-    return tuple(sorted(facts, key=key))
-
-
-def _by_opening(usage: Usage) -> tuple[int, str]:
-    return usage.opened_ns, usage.call_id
-
-
-def _by_replica(step: Step) -> tuple[str, int, int]:
-    return step.replica, step.start_ns, step.seq
-
-
-def _by_state(row: Capacity) -> tuple[str, int, str]:
-    return row.replica, row.start_ns, row.state
-
-
-def _by_id(named: Activity | Retracted) -> tuple[str, str]:
-    return named.source, named.id

@@ -28,7 +28,8 @@ The same rows give the same bytes, and so the same name, with one version of pya
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
@@ -131,6 +132,30 @@ def seal(
         if add_segments(lake, manifest, segments, sums):
             committed += segments
             _forget(journal, lake, segments, stopped)
+    return Sealed(tuple(committed))
+
+
+def seal_all(
+    journals: Sequence[Path],
+    lake: LakeStore,
+    before_ns: int,
+    *,
+    turn: threading.Lock | None = None,
+    least_rows: int = 1,
+    stopped: Callable[[], bool] = never,
+) -> Sealed:
+    """Archive the rows of all `journals` of a folder, one after the other, as `seal`.
+
+    The first is the one with the steps, and `turn` its lock; the others' calls hold its steps back.
+    """
+    committed: list[Segment] = []
+    for number, path in enumerate(journals):
+        if stopped():
+            break
+        beside = [] if number else journals[1:]
+        with SealingJournal(path, None if number else turn, beside) as journal:
+            sealed = seal(journal, lake, before_ns, least_rows=least_rows, stopped=stopped)
+        committed += sealed.segments
     return Sealed(tuple(committed))
 
 

@@ -75,13 +75,15 @@ class Commits(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = False) -> Verified:
+def verify(
+    lake: LakeStore, journals: Sequence[Seals] = (), *, recomputed: bool = False
+) -> Verified:
     """Read every commit, segment and file of sums of `lake` again; LakeError when it cannot be listed.
 
-    `seals` is the journal's record of the lake. With `recomputed`, sums are computed again from the rows.
+    `journals` are their records of the lake. With `recomputed`, sums are computed again from the rows.
     Holds the keys of one table and day, and one segment.
     """
-    commits = read_commits(lake, seals)
+    commits = read_commits(lake, journals)
     segments, sums = commits.manifest.segments, commits.manifest.sums
     named = {segment.name for segment in segments} | {one.name for one in sums}
     named |= commits.manifest.gone | {
@@ -102,8 +104,8 @@ def verify(lake: LakeStore, seals: Seals | None = None, *, recomputed: bool = Fa
     )
 
 
-def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
-    """Every commit of `lake`, each held against the one before and the newest against `seals`."""
+def read_commits(lake: LakeStore, journals: Sequence[Seals]) -> Commits:
+    """Every commit of `lake`, each held against the one before and the newest against `journals`."""
     told: list[Commit] = []
     hashes: dict[int, str] = {}
     findings: list[Finding] = []
@@ -125,7 +127,7 @@ def read_commits(lake: LakeStore, seals: Seals | None) -> Commits:
             findings.append(Finding(commit_name(version), what))
         told.append(commit)
     manifest = manifest_of(newest, told, hashes)
-    if seals is not None:  # the journal's own record
+    for seals in journals:  # a journal's own record
         try:
             check_lake(seals, manifest, lake.url)
         except LakeError as error:
