@@ -9,6 +9,8 @@ from typing import Final, NewType
 CallId = NewType("CallId", str)
 CustomerId = NewType("CustomerId", str)
 ProjectId = NewType("ProjectId", str)
+OrganisationId = NewType("OrganisationId", str)
+MemberId = NewType("MemberId", str)
 KeyId = NewType("KeyId", str)
 ModelId = NewType("ModelId", str)
 OfferId = NewType("OfferId", str)

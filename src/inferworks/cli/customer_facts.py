@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from inferworks.accounts.author import current_user
 from inferworks.accounts.customer import (
     CustomerFact,
     currency_at,
@@ -25,7 +26,6 @@ from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.calendar.months import DAY_NS
 from inferworks.books.calendar.span import utc_day
-from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.cli.options import (
     config_option,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from inferworks.books.workspace.current_user import current_user
+from inferworks.accounts.author import current_user
 from inferworks.clock import SystemClock
 from inferworks.errors import JournalError, UpstreamError, UserError
 from inferworks.folder import DataFolder, Instance

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from inferworks.accounts.author import current_user
 from inferworks.books.allocation.departments import SHIPPED, Departments
 from inferworks.books.bills import rates
 from inferworks.books.bills.base import (
@@ -42,7 +43,6 @@ from inferworks.books.deliveries.parts import series_of
 from inferworks.books.deliveries.record import State
 from inferworks.books.period import late_texts
 from inferworks.books.repository.store import BookStore
-from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.file_notes import FileNotes
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.import_result import (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from inferworks.accounts.author import current_user
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import customer_id
 from inferworks.accounts.directory import Directory
@@ -62,7 +63,6 @@ from inferworks.books.workspace.credit import (
     void_credit,
     wallets_of,
 )
-from inferworks.books.workspace.current_user import current_user
 from inferworks.books.workspace.default_period import running_period, select_period
 from inferworks.books.workspace.gathering import (
     computation_of,
