@@ -99,6 +99,13 @@ class Gateway(Section, frozen=True):
             description="Calls are refused when no look at the keys succeeded for so long; 0: never.",
         ),
     ] = 300.0
+    key_pepper: Annotated[
+        str,
+        Meta(
+            description="The secret under which keys are hashed: `env:VARIABLE`, `file:PATH`, "
+            "`keyring:SERVICE/NAME`; empty: `accounts.pepper` in the data folder."
+        ),
+    ] = ""
     discover: Annotated[
         bool,
         Meta(description="Offer the engines found on this machine's usual ports at the start."),

@@ -26,8 +26,8 @@ _INSTANCE_BYTES = 512
 _LOOKS = 20
 _LOOK_S = 0.01
 _OURS = (
-    "accounts.db", "journal.db", "journal-", "books.db", "ledger.db", "instance.json",
-    "spool", "lake", "price-books", "transcripts", "first-key",
+    "accounts.db", "accounts.pepper", "journal.db", "journal-", "books.db", "ledger.db",
+    "instance.json", "spool", "lake", "price-books", "transcripts", "first-key",
 )  # fmt: skip
 """Prefixes of the names of the files that we keep."""
 _WORKER_JOURNAL = re.compile(r"journal-([1-9][0-9]*)\.db")
@@ -60,6 +60,7 @@ class DataFolder:
             raise _unusable(path, f"{error.strerror or error}") from error
         self.path = path
         self.accounts = path / "accounts.db"
+        self.pepper = path / "accounts.pepper"
         self.journal = path / "journal.db"
         self.books = path / "books.db"
         self.ledger = path / "ledger.db"

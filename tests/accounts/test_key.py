@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import msgspec
 import pytest
 
-from inferworks.accounts.key import DEFAULT_PROJECT, Grant, fingerprint, mint
+from inferworks.accounts.key import DEFAULT_PROJECT, Grant, fingerprint, is_old, mint, public_id
 from inferworks.ids import CustomerId, ProjectId
 from inferworks.purpose import Purpose
+from inferworks.testing.facts import A_PEPPER
 
 ACME = CustomerId("acme")
 
 
 def test_secret_is_random_and_recognisable():
-    """A secret has its prefix and 256 random bits, so no two are alike."""
-    secrets = {mint(ACME, 1)[1] for _ in range(100)}
-    assert len(secrets) == 100
-    assert all(re.fullmatch(r"iw_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+    """A key has its prefix, a public id and 256 random bits, so no two are alike."""
+    secrets = {mint(ACME, 1, pepper=A_PEPPER)[1] for _ in range(100)}
+    assert len({secret[19:] for secret in secrets}) == 100
+    assert all(re.fullmatch(r"iw_[a-z2-7]{16}_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+
+
+def test_the_public_id_is_that_of_the_record():
+    """The id stands in the key itself, and two keys made at one moment for one customer share nothing."""
+    (key, secret), (other, _) = (mint(ACME, 1, pepper=A_PEPPER) for _ in range(2))
+    assert public_id(secret) == key.id == f"key_{secret[3:19]}" != other.id
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "iw_", "iw_" + "a" * 43, "sk_" + "a" * 16 + "_" + "b" * 43, "iw_" + "a" * 60, "x" * 10**6],
+)
+def test_what_has_not_the_form_has_no_id(text):
+    """A key of before there were public ids is one of these, and known by its length."""
+    assert public_id(text) is None
+    assert is_old(text) == (text == "iw_" + "a" * 43)
 
 
 def test_key_does_not_hold_its_secret():
     """Nothing that is kept of a key gives its secret away; its last characters tell it apart."""
-    key, secret = mint(ACME, 1, name="ci")
+    key, secret = mint(ACME, 1, name="ci", pepper=A_PEPPER)
     kept = repr(key) + msgspec.json.encode(key).decode()
     assert secret not in kept
-    assert secret.removeprefix("iw_") not in kept
+    assert secret[20:] not in kept
     assert key.hint == secret[-4:]
-    assert key.secret_sha256 == fingerprint(secret) == hashlib.sha256(secret.encode()).digest()
+    assert key.secret_hash == A_PEPPER.hash(secret) != fingerprint(secret)
+
+
+def test_models_are_named_whole_or_by_their_beginning():
+    """Without any, every model may be called."""
+    assert Grant().may_call("anything")
+    scoped = Grant(models=("gpt-5", "claude-*"))
+    for model, may in (("gpt-5", True), ("gpt-5-mini", False), ("claude-4", True), ("a", False)):
+        assert scoped.may_call(model) == may
 
 
 def test_defaults():
     """A key is for paid calls of the default project, and in force, unless it is said otherwise."""
-    key, _ = mint(ACME, 17)
+    key, _ = mint(ACME, 17, pepper=A_PEPPER)
     assert (key.customer, key.project, key.created_ns) == (ACME, DEFAULT_PROJECT, 17)
     assert (key.purpose, key.allowed) == (Purpose.SERVE_PAID, (Purpose.SERVE_PAID,))
     assert key.revoked_ns is None
@@ -51,13 +75,14 @@ def test_allowed_always_holds_the_purpose():
             allowed=(Purpose.SERVE_INTERNAL, Purpose.EVALUATE, Purpose.EVALUATE),
         ),
         project=ProjectId("rollouts"),
+        pepper=A_PEPPER,
     )
     assert key.allowed == (Purpose.EVALUATE, Purpose.SERVE_INTERNAL, Purpose.TRAIN_INFERENCE)
 
 
 def test_key_is_frozen():
     """A key's permissions cannot be changed in passing."""
-    key, _ = mint(ACME, 1)
+    key, _ = mint(ACME, 1, pepper=A_PEPPER)
     with pytest.raises(AttributeError):
         key.purpose = Purpose.SUPPORT
 

@@ -10,6 +10,7 @@ from inferworks.api.admission import PURPOSE, authenticate, purpose_of
 from inferworks.errors import CallError
 from inferworks.ids import CustomerId
 from inferworks.purpose import Purpose
+from inferworks.testing.facts import A_PEPPER
 
 
 class Ring:
@@ -21,7 +22,7 @@ class Ring:
 
     def new(self, grant: Grant = SERVING) -> str:
         """The secret of a new key."""
-        key, secret = mint(CustomerId("acme"), 1, grant)
+        key, secret = mint(CustomerId("acme"), 1, grant, pepper=A_PEPPER)
         self.keys[secret] = key
         return secret
 
@@ -99,7 +100,7 @@ def test_monitors_read_metrics_and_callers_do_not() -> None:
 def test_a_purpose_is_the_keys_unless_one_is_named_that_it_allows() -> None:
     """A name that is none is a mistake, one that is not allowed a refusal."""
     grant = Grant(Purpose.SERVE_PAID, allowed=(Purpose.EVALUATE,))
-    key, _ = mint(CustomerId("acme"), 1, grant)
+    key, _ = mint(CustomerId("acme"), 1, grant, pepper=A_PEPPER)
     assert purpose_of({}, key) is Purpose.SERVE_PAID
     assert purpose_of({PURPOSE: b"evaluate"}, key) is Purpose.EVALUATE
     for named, status, code in (

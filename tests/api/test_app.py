@@ -13,6 +13,7 @@ from inferworks.api.app import FORMS, ROUTES, admit
 from inferworks.api.cors import Cors
 from inferworks.http.server import Admission, Refused, RequestHead
 from inferworks.ids import CustomerId
+from inferworks.testing.facts import A_PEPPER
 
 MONITOR = Grant(monitor=True)
 
@@ -21,7 +22,7 @@ class Gate:
     """A gateway's admission of requests by their heads, with one key."""
 
     def __init__(self, grant: Grant = SERVING, *, cors: Cors | None = None) -> None:
-        self.key, self.secret = mint(CustomerId("acme"), 1, grant)
+        self.key, self.secret = mint(CustomerId("acme"), 1, grant, pepper=A_PEPPER)
         self.reported: list[Any] = []
         self.fresh = True
         context: Any = SimpleNamespace(

@@ -22,6 +22,7 @@ from inferworks.observe.exposition import exposition
 from inferworks.observe.table import CALLS
 from inferworks.purpose import Purpose
 from inferworks.testing.exposition import parse_exposition
+from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.in_process_gateway import (
     A_CUSTOMER,
     CHAT,
@@ -541,7 +542,7 @@ def test_a_key_for_something_else_sends_no_body(run: Run) -> None:
 
     async def main() -> None:
         async with open_gateway_over(StubProvider()) as gateway:
-            monitor, secret = mint(A_CUSTOMER, 1, Grant(monitor=True))
+            monitor, secret = mint(A_CUSTOMER, 1, Grant(monitor=True), pepper=A_PEPPER)
             gateway.accounts.add_key(monitor)
             revoked_id, revoked = gateway.new_key()
             gateway.revoke(revoked_id)

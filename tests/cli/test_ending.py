@@ -39,7 +39,7 @@ from inferworks.errors import BooksError, DataFolderError, JournalError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.stores.sqlite import SqliteStore
-from inferworks.testing.facts import A_TIME_NS, make_opened, make_usage
+from inferworks.testing.facts import A_PEPPER, A_TIME_NS, make_opened, make_usage
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = PricePlan.per_million(acme, A_TIME_NS, "USD", "8.00", "12.00")
     with closing(SqliteAccounts(data.accounts)) as accounts:
         accounts.add_customer(Customer(acme, A_TIME_NS), plan)
-        accounts.add_key(msgspec.structs.replace(mint(acme, A_TIME_NS)[0], id="key_1"))
+        accounts.add_key(
+            msgspec.structs.replace(mint(acme, A_TIME_NS, pepper=A_PEPPER)[0], id="key_1")
+        )
     store = SqliteStore(data.journal)
     store.open()
     store.write([make_usage(call_id=f"call_{number}") for number in range(_USAGES)])

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from tests.support.command_line import document, invoke, refusal, run
 
-from inferworks.accounts.key import Key, fingerprint
+from inferworks.accounts.key import Key
+from inferworks.accounts.pepper import Pepper, load_pepper
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.folder import DataFolder
 
@@ -24,6 +25,13 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def made(*arguments: str) -> Any:
     """A new key, as JSON."""
     return document("keys", "create", *arguments)
+
+
+def theirs() -> Pepper:
+    """The pepper of the data folder."""
+    folder = DataFolder(Path("inferworks-data"))
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        return load_pepper(accounts, folder.pepper)
 
 
 def known() -> dict[str, Key]:
@@ -41,9 +49,9 @@ def test_a_key_is_replaced_by_one_with_the_same_rights(keep: bool) -> None:
     new = document("keys", "rotate", old["id"], *flags)
     assert (new["replaces"], new["revoked"]) == (old["id"], not keep)
     before, after = known()[old["id"]], known()[new["id"]]
-    assert after.secret_sha256 == fingerprint(new["key"]) != before.secret_sha256
+    assert after.secret_hash == theirs().hash(new["key"]) != before.secret_hash
     assert (before.revoked_ns is None, after.revoked_ns) == (keep, None)
-    same = {"id": "", "secret_sha256": b"", "hint": "", "created_ns": 0, "revoked_ns": None}
+    same = {"id": "", "secret_hash": b"", "hint": "", "created_ns": 0, "revoked_ns": None}
     assert msgspec.structs.replace(before, **same) == msgspec.structs.replace(after, **same)
 
 

@@ -30,6 +30,7 @@ from inferworks.meter.events import envelope
 from inferworks.meter.facts import Facts
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.record import Quarantined
+from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.in_process_gateway import open_gateway_over
 from inferworks.units import Unit
 from inferworks.wiring import usage_reports
@@ -303,7 +304,7 @@ def test_a_real_gateway_takes_the_rows_in(monkeypatch: pytest.MonkeyPatch) -> No
     async def main() -> None:
         async with open_gateway_over(StubProvider()) as gateway:
             grant = Grant(reporter=True, sources=("b",), tells_cost=True)
-            key, secret = mint(CustomerId("acme"), 1, grant)
+            key, secret = mint(CustomerId("acme"), 1, grant, pepper=A_PEPPER)
             gateway.accounts.add_key(key)
             gateway.context.keyring.refresh()
             monkeypatch.setenv("INFERWORKS_API_KEY", secret)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.testing.platform import RealPlatform, alive, real_platform
 
@@ -49,7 +50,7 @@ def test_keys_are_made_before_the_start(tmp_path: Path) -> None:
     secrets = [platform.key(), platform.key(), platform.key("acme")]
     assert len(set(secrets)) == 3
     with closing(SqliteAccounts(platform.folder.accounts)) as accounts:
-        ring = KeyRing(accounts)
+        ring = KeyRing(accounts, load_pepper(accounts, platform.folder.pepper))
         found = [ring.find(secret) for secret in secrets]
         assert [key and key.customer for key in found] == ["default", "default", "acme"]
         assert sorted(customer.id for customer in accounts.customers()) == ["acme", "default"]

@@ -1,7 +1,13 @@
-"""API key: the caller, and the purpose of its calls.
+"""API key: the caller, the purpose of its calls, and what they may use.
 
-The secret (`iw_` and 43 characters of 256 random bits) is shown once and only its SHA-256 is kept: for
-a secret of full entropy a slow, salted hash would add nothing but latency to every call.
+A key is `iw_`, a public id of 80 random bits in 16 characters, `_`, and 256 random bits in 43. The public
+id is that of the key itself without `key_`: it tells nothing (no time, no customer, no number), may stand
+in a log, and finds the record with one look into an index. The rest is shown once; what is kept is a
+keyed hash of the whole (`accounts.pepper`).
+
+Keys of before there were public ids (`iw_` and 43 characters) are found by their plain SHA-256, which is
+what was kept of them; they are as long as ever and go on working. The two forms differ in length, so
+neither is taken for the other.
 
 What a key may report (`POST /v1/usage/events`) is said by `sources`, `reporter`, `ours` and `tells_cost`.
 A report is named by its source and an id for ever, so a key that may use a source may take its names. A
@@ -9,17 +15,23 @@ source therefore belongs to one customer: that of the first key that names it. K
 it stays theirs when the key is revoked, and another key of theirs goes on under it. (Rejected: to own a
 source by having used it first, for then the names of a source that the operator is about to connect could
 be taken by anybody; to prefix the key's id, for then a key could not be replaced by another.)
+
+What its calls may use is said by its scopes (`models`, `operations`, `regions`, `networks`), none of
+which widens another: a call has to be within all of them. Without a scope of a kind, nothing is narrowed
+by it.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from typing import Final
 
 import msgspec
 
-from inferworks.ids import CustomerId, KeyId, ProjectId, new_id
+from inferworks.accounts.pepper import Pepper
+from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
 PREFIX = "iw_"
@@ -27,8 +39,37 @@ DEFAULT_PROJECT = ProjectId("default")
 ANY_SOURCE = "*"
 """Wildcard among the `sources` of a key: every source that no key of another customer names."""
 
+_ID = "key_"
+_ID_BYTES: Final = 10
+_ID_END: Final = len(PREFIX) + 16
+_SECRET_BYTES: Final = 32
+_OLD_LENGTH: Final = len(PREFIX) + 43
+_LENGTH: Final = _ID_END + 1 + 43
 
-class Grant(msgspec.Struct, frozen=True):
+
+class Scopes(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Bounds of what the calls of a key may use."""
+
+    models: tuple[str, ...] = ()
+    """Models that it may call: names, or their beginnings with `*` behind; none: every model."""
+    operations: tuple[str, ...] = ()
+    """Operations that it may call, by the `endpoint` of their records; none: every one."""
+    regions: tuple[str, ...] = ()
+    """Beginnings of the regions in which its calls may run; none: anywhere."""
+    networks: tuple[str, ...] = ()
+    """Networks (CIDR) from which it may be used; none: from anywhere."""
+
+    def may_call(self, model: str) -> bool:
+        """Return whether `model` is within its scope."""
+        return not self.models or any(
+            model.startswith(scope[:-1]) if scope.endswith("*") else model == scope
+            for scope in self.models
+        )
+
+
+class Grant(Scopes, frozen=True):
     """Permissions of a key, and the purpose of its calls."""
 
     purpose: Purpose = Purpose.SERVE_PAID
@@ -57,7 +98,8 @@ class Key(Grant, frozen=True, kw_only=True):
     """Record of a key, with its permissions; never the secret."""
 
     id: KeyId
-    secret_sha256: bytes
+    secret_hash: bytes
+    """Hash of the whole key, under the pepper; the plain SHA-256 of one without a public id."""
     hint: str
     """The secret's last four characters, for people to tell keys apart."""
     name: str
@@ -65,6 +107,8 @@ class Key(Grant, frozen=True, kw_only=True):
     project: ProjectId
     created_ns: int
     revoked_ns: int | None = None
+    expires_ns: int | None = None
+    """Moment from which on it is refused."""
 
 
 def mint(
@@ -72,11 +116,13 @@ def mint(
     created_ns: int,
     grant: Grant = SERVING,
     *,
+    pepper: Pepper,
     name: str = "",
     project: ProjectId = DEFAULT_PROJECT,
 ) -> tuple[Key, str]:
     """Return a new key and its secret. The secret exists nowhere else: show it once."""
-    secret = PREFIX + secrets.token_urlsafe(32)
+    public = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
+    secret = f"{PREFIX}{public}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     permissions = msgspec.structs.replace(
         grant,
         allowed=tuple(sorted({grant.purpose, *grant.allowed})),
@@ -84,8 +130,8 @@ def mint(
     )
     key = Key(
         **msgspec.structs.asdict(permissions),
-        id=KeyId(new_id("key", created_ns)),
-        secret_sha256=fingerprint(secret),
+        id=KeyId(_ID + public),
+        secret_hash=pepper.hash(secret),
         hint=secret[-4:],
         name=name,
         customer=customer,
@@ -95,6 +141,18 @@ def mint(
     return key, secret
 
 
+def public_id(secret: str) -> KeyId | None:
+    """Return the id of the key that `secret` would be; None when it has not the form of one with an id."""
+    if len(secret) != _LENGTH or not secret.startswith(PREFIX) or secret[_ID_END] != "_":
+        return None
+    return KeyId(_ID + secret[len(PREFIX) : _ID_END])
+
+
+def is_old(secret: str) -> bool:
+    """Return whether `secret` has the form of a key without a public id."""
+    return len(secret) == _OLD_LENGTH and secret.startswith(PREFIX)
+
+
 def fingerprint(secret: str) -> bytes:
-    """Return the SHA-256 of a secret, the only part of it that is kept."""
+    """Return the SHA-256 of a secret, which is what is kept of keys without a public id."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

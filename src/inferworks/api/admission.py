@@ -7,7 +7,7 @@ from typing import Final
 
 from inferworks.accounts.key import Key
 from inferworks.accounts.keyring import KeyRing
-from inferworks.errors import CallError
+from inferworks.errors import CallError, UserError
 from inferworks.ids import KeyId
 from inferworks.purpose import Purpose
 
@@ -36,7 +36,7 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
     operator.
     """
     if not keyring.fresh and not monitor:
-        raise CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
+        raise keys_unknown()
     scheme, _, bearer = headers.get(b"authorization", b"").partition(b" ")
     secret = bearer.strip() if scheme.lower() == b"bearer" else b""
     for name in _OTHER_HEADERS:
@@ -46,7 +46,10 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
             secret = other
     if not secret:
         raise CallError(401, _NO_KEY)
-    key = keyring.find(secret.decode("latin-1"))
+    try:
+        key = keyring.find(secret.decode("latin-1"))
+    except UserError as error:
+        raise keys_unknown() from error
     if key is None:
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
     if key.revoked_ns is not None:
@@ -57,6 +60,11 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
     if monitor and not key.monitor:
         raise CallError(403, _NO_MONITOR, kind="permission_error", code="not_a_monitor_key")
     return key
+
+
+def keys_unknown() -> CallError:
+    """Return the refusal of a call whose key cannot be checked at the moment."""
+    return CallError(503, _STALE, kind="server_error", code="keys_not_fresh")
 
 
 def purpose_of(headers: Mapping[bytes, bytes], key: Key) -> Purpose:

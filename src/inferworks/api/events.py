@@ -27,13 +27,13 @@ import msgspec
 from msgspec import Meta
 
 from inferworks.accounts.key import Key
-from inferworks.api.admission import authenticate
+from inferworks.api.admission import authenticate, keys_unknown
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext
 from inferworks.api.wire.validation_errors import invalid
 from inferworks.cloud.bodies.aside import LARGE_BYTES, LARGE_TO_PUT_OVER_BYTES, aside
 from inferworks.cloud.bodies.bounds import excess
-from inferworks.errors import CallError
+from inferworks.errors import CallError, UserError
 from inferworks.http.server import Exchange
 from inferworks.meter.activity import Received, record_reported, retract
 from inferworks.meter.capacity import Activity
@@ -93,11 +93,10 @@ async def events(exchange: Exchange, context: AppContext) -> None:
         await decode_body(exchange)
     large = len(exchange.body) > LARGE_TO_PUT_OVER_BYTES
     decoded = await aside(_decode, exchange) if large else _decode(exchange)
-    for _, event in decoded:
-        if not context.keyring.may_use(key, event.source):
-            raise _forbidden(f"Event {event.id!r}: this key may not report under the source "
-                             f"{event.source!r}. One that may is made with: inferworks keys create "
-                             f"--report {shlex.quote(event.source)}", "source_not_allowed")  # fmt: skip
+    if len(decoded) > _MANY:
+        await aside(_check_sources, decoded, key, context)
+    else:
+        _check_sources(decoded, key, context)
     takes_back = [event.type == RETRACTION_TYPE for _, event in decoded]
     if not any(takes_back):
         if len(decoded) > _MANY:
@@ -110,6 +109,20 @@ async def events(exchange: Exchange, context: AppContext) -> None:
     else:
         raise CallError(400, "A batch reports or takes back; send two.")
     await exchange.respond(200, msgspec.json.encode(received))
+
+
+def _check_sources(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> None:
+    """CallError when `key` may not report under a source of the events."""
+    first = {event.source: event for _, event in reversed(decoded)}
+    for source, event in first.items():
+        try:
+            may_use = context.keyring.may_use(key, source)
+        except UserError as error:
+            raise keys_unknown() from error
+        if not may_use:
+            raise _forbidden(f"Event {event.id!r}: this key may not report under the source "
+                             f"{source!r}. One that may is made with: inferworks keys create "
+                             f"--report {shlex.quote(source)}", "source_not_allowed")  # fmt: skip
 
 
 def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext) -> list[Reported]:
@@ -126,7 +139,10 @@ def _reports(decoded: Sequence[tuple[str, Event]], key: Key, context: AppContext
             raise _refusal(event, why)
         reports.append(report)
     customers = {report.customer for report in reports if report.customer}
-    unknown = sorted(customers - context.keyring.customers)
+    try:
+        unknown = context.keyring.unknown(customers)
+    except UserError as error:
+        raise keys_unknown() from error
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         names = ", ".join(map(repr, unknown[:_NAMED]))

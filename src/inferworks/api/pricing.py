@@ -29,7 +29,7 @@ import msgspec
 
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, plan_at
-from inferworks.accounts.stores.base import AccountsReads
+from inferworks.accounts.stores.base import PriceReads
 from inferworks.books.revenue.rating import EARNING
 from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
@@ -187,7 +187,7 @@ class PricingTable:
     """The tariff of each call: of its customer's plan, else of its seller's list."""
 
     def __init__(
-        self, accounts: AccountsReads, lists: Callable[[], Lists | None] = lambda: None
+        self, accounts: PriceReads, lists: Callable[[], Lists | None] = lambda: None
     ) -> None:
         self._accounts = accounts
         self._lists = lists
@@ -199,7 +199,7 @@ class PricingTable:
 
     def refresh(self) -> None:
         """Read the plans again if anything changed. When that fails, those that are known stay."""
-        version = self._accounts.version()
+        version = self._accounts.prices_version()
         if version != self._version:
             plans: dict[CustomerId, list[PricePlan]] = {}
             directory = directory_of(self._accounts.facts())

@@ -17,7 +17,7 @@ from typing import Final
 
 import click
 
-from inferworks.accounts.stores.base import AccountsReads
+from inferworks.accounts.stores.base import PriceReads
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.pricing import PricingTable, cost_of
@@ -174,7 +174,7 @@ def priced(config: Config) -> Iterator[Cost]:
     rates = ListRates(folder.price_books)
     rates.now()
     with ExitStack() as stack:
-        accounts: AccountsReads = StubAccounts()
+        accounts: PriceReads = StubAccounts()
         if folder.accounts.exists():
             accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts, read_only=True)))
         tariffs = PricingTable(accounts, lambda: rates.newest)

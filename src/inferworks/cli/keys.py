@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +13,21 @@ import msgspec
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Grant, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.options import (
+    config_option,
+    data_folder,
+    data_option,
+    json_option,
+    read_config,
+)
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
-from inferworks.ids import ProjectId
+from inferworks.folder import DataFolder
+from inferworks.ids import KeyId, ProjectId
 from inferworks.meter.events import LONGEST_EVENT_NAME
 from inferworks.purpose import Purpose
+from inferworks.wiring.accounts import pepper_of
 
 _purpose = click.Choice([str(purpose) for purpose in Purpose])
 
@@ -101,12 +110,12 @@ def create(
         raise click.BadParameter(
             f"a source has 1 to {LONGEST_EVENT_NAME} characters", param_hint="--report"
         )
-    folder = data_folder(config_path, data_path)
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
     folder.create()
     now_ns = SystemClock().now_ns()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
-        known = {c.id for c in accounts.customers()}
-        if customer == "default" and customer not in known:
+        if customer == "default" and not accounts.has_customer(customer_id(customer)):
             accounts.add_customer(Customer(customer_id(customer), now_ns))
         key, secret = mint(
             customer_id(customer),
@@ -121,6 +130,7 @@ def create(
                 ours=ours,
                 tells_cost=tells_cost,
             ),
+            pepper=pepper_of(accounts, folder, config, os.environ),
             name=name,
             project=ProjectId(project),
         )
@@ -196,16 +206,18 @@ def rotate(
       inferworks keys rotate key_019a2f...
       inferworks keys rotate key_019a2f... --keep
     """
-    folder = data_folder(config_path, data_path)
+    config = read_config(config_path, data_path)
+    folder = DataFolder(Path(config.data.folder))
     now_ns = SystemClock().now_ns()
     with closing(SqliteAccounts(folder.accounts)) as accounts:
-        old = next((key for key in accounts.keys() if key.id == key_id), None)
+        old = accounts.key(KeyId(key_id))
         if old is None or old.revoked_ns is not None:
             state = "no such key" if old is None else "revoked already"
             raise UserError(f"{key_id}: {state}; see: inferworks keys list")
-        fresh, secret = mint(old.customer, now_ns)
+        pepper = pepper_of(accounts, folder, config, os.environ)
+        fresh, secret = mint(old.customer, now_ns, pepper=pepper)
         key = msgspec.structs.replace(
-            old, id=fresh.id, secret_sha256=fresh.secret_sha256, hint=fresh.hint, created_ns=now_ns
+            old, id=fresh.id, secret_hash=fresh.secret_hash, hint=fresh.hint, created_ns=now_ns
         )
         accounts.add_key(key)
         if not keep:
@@ -241,7 +253,7 @@ def revoke(
         if key_id is not None:
             ids = [key_id]
         else:
-            found = [key for key in accounts.keys() if key.customer == customer]
+            found = accounts.keys(customer_id(customer or ""))
             ids = [key.id for key in found if key.revoked_ns is None]
             if not ids:
                 raise UserError(

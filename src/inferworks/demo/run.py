@@ -26,6 +26,7 @@ import uvloop
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Grant, mint
+from inferworks.accounts.pepper import Pepper, load_pepper
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.base import Accounts
 from inferworks.books.accounting.policy import load_policy
@@ -177,7 +178,8 @@ def run(
         Price(party.id, party.about, *price_of(party, plan.calls, settings.seconds))
         for party in PARTIES
     )
-    secrets = open_accounts(accounts, prices, clock.now_ns())
+    pepper = load_pepper(accounts, folder.pepper)
+    secrets = open_accounts(accounts, prices, pepper, clock.now_ns())
     live = uvloop.run(_live(_Run(settings, plan, folder, secrets, watcher, clock)))
     watcher.stage("Importing the bills, closing the span")
     charges = import_bills(folder, live.span, import_bill)
@@ -205,7 +207,7 @@ def run(
 
 
 def open_accounts(
-    accounts: Accounts, prices: Sequence[Price], now_ns: int
+    accounts: Accounts, prices: Sequence[Price], pepper: Pepper, now_ns: int
 ) -> Mapping[CustomerId, str]:
     """Make the customers with their plans and keys; the secrets, by customer."""
     secrets = {}
@@ -224,7 +226,7 @@ def open_accounts(
         accounts.add_customer(Customer(customer, now_ns), plan)
         sources = reporting.get(customer, ())
         grant = Grant(purpose=purpose, allowed=allowed, sources=sources, ours=bool(sources))
-        key, secrets[customer] = mint(customer, now_ns, grant)
+        key, secrets[customer] = mint(customer, now_ns, grant, pepper=pepper)
         accounts.add_key(key)
     return secrets
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import mint
+from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.errors import InferworksError
@@ -255,7 +256,8 @@ class World:
             self.disk.faults = faults
 
     def _make_key(self, accounts: SqliteAccounts, customer: str) -> None:
-        key, secret = mint(CustomerId(customer), self.turns.now_ns)
+        pepper = load_pepper(accounts, self.gateway.folder.pepper)
+        key, secret = mint(CustomerId(customer), self.turns.now_ns, pepper=pepper)
         accounts.add_key(key)
         self.secrets.setdefault(customer, []).append((key.id, secret))
 

@@ -7,13 +7,14 @@ import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, Grant, fingerprint, mint
+from inferworks.accounts.key import ANY_SOURCE, Grant, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan, plan_at
 from inferworks.accounts.stores.base import Accounts
 from inferworks.errors import UserError
-from inferworks.ids import CustomerId
+from inferworks.ids import CustomerId, KeyId
 from inferworks.purpose import Purpose
+from inferworks.testing.facts import A_PEPPER
 
 ACME = CustomerId("acme")
 
@@ -117,53 +118,103 @@ def _check_credits(accounts: Accounts) -> None:
 
 
 def _check_keys(accounts: Accounts) -> None:
-    key, secret = mint(ACME, 5, Grant(allowed=(Purpose.SERVE_FREE,)), name="laptop")
+    assert (accounts.keys(), accounts.has_keys()) == ([], False)
+    key, secret = mint(
+        ACME, 5, Grant(allowed=(Purpose.SERVE_FREE,)), name="laptop", pepper=A_PEPPER
+    )
+    before = accounts.version()
     with pytest.raises(UserError, match="no customer nobody"):
-        accounts.add_key(mint(CustomerId("nobody"), 5)[0])
-    ring = KeyRing(accounts)
+        accounts.add_key(key, mint(CustomerId("nobody"), 5, pepper=A_PEPPER)[0])
+    assert (accounts.keys(), accounts.version()) == ([], before)
+    ring = KeyRing(accounts, A_PEPPER)
     assert ring.find(secret) is None
     accounts.add_key(key)
+    with pytest.raises(UserError, match=f"{key.id} is there already"):
+        accounts.add_key(key)
     ring.refresh()
     assert ring.find(secret) == key
-    assert ring.find(secret + "x") is None
-    assert key.secret_sha256 == fingerprint(secret)
+    assert ring.find(secret[:-1] + "~") is None
+    assert (accounts.key(key.id), accounts.secret_hash(key.id)) == (key, A_PEPPER.hash(secret))
+    assert accounts.key_by_hash(key.secret_hash) == key
+    unknown = KeyId("key_nothing")
+    assert (accounts.key(unknown), accounts.secret_hash(unknown)) == (None, None)
+    assert accounts.key_by_hash(bytes(32)) is None
     assert secret not in repr(accounts.keys())
     assert accounts.revoke_key(key.id, 7).revoked_ns == 7
     assert accounts.revoke_key(key.id, 8).revoked_ns == 7
     assert [k.revoked_ns for k in accounts.keys()] == [7]
     # the permissions of a key are kept with it
+    scoped = Grant(
+        models=("gpt-*",), operations=("embeddings",), regions=("eu-",), networks=("10.0.0.0/8",)
+    )
     flagged = [
-        mint(ACME, 6, Grant(monitor=True))[0],
-        mint(ACME, 7, Grant(log_content=True, reporter=True))[0],
-        mint(ACME, 8, Grant(sources=("b", "a, é"), ours=True, tells_cost=True))[0],
+        mint(ACME, 6, Grant(monitor=True), pepper=A_PEPPER)[0],
+        mint(ACME, 7, Grant(log_content=True, reporter=True), pepper=A_PEPPER)[0],
+        mint(ACME, 8, Grant(sources=("b", "a, é"), ours=True, tells_cost=True), pepper=A_PEPPER)[0],
+        mint(ACME, 9, scoped, pepper=A_PEPPER)[0],
     ]
-    for flag in flagged:
-        accounts.add_key(flag)
-    assert accounts.keys()[1:] == flagged
+    accounts.add_key(*flagged)
+    assert accounts.keys()[1:] == accounts.keys(ACME)[1:] == flagged
+    assert accounts.keys(CustomerId("nobody")) == []
+    assert accounts.has_keys()
+    _check_changes(accounts, flagged[0].id)
+    _check_pepper(accounts)
     _check_sources(accounts)
-    with pytest.raises(UserError, match="no key nothing"):
-        accounts.revoke_key("nothing", 9)
+    for change in (accounts.revoke_key, accounts.expire_key):
+        with pytest.raises(UserError, match="no key nothing"):
+            change("nothing", 9)
+
+
+def _check_changes(accounts: Accounts, key_id: KeyId) -> None:
+    """Check that a change of a key is heard of, and that an end is only ever put forward."""
+    before = accounts.version()
+    assert list(accounts.changed_keys(before) or ()) == []
+    for at_ns, expires_ns in ((50, 50), (60, 50), (40, 40)):
+        assert accounts.expire_key(key_id, at_ns).expires_ns == expires_ns
+    assert list(accounts.changed_keys(before) or ()) == [key_id]
+    between = accounts.version()
+    another, _ = mint(ACME, 9, pepper=A_PEPPER)
+    accounts.add_key(another)
+    accounts.revoke_key(another.id, 10)
+    assert list(accounts.changed_keys(between) or ()) == [another.id]
+    assert {*(accounts.changed_keys(before) or ())} == {key_id, another.id}
+    assert accounts.changed_keys(object()) is None, "a value that `version` never returned"
+    prices = accounts.prices_version()
+    accounts.expire_key(another.id, 12)
+    assert accounts.prices_version() == prices, "a key is no price"
+    accounts.add_plan(PricePlan.per_token(ACME, 99, "USD", 1, 1))
+    assert accounts.prices_version() != prices
+
+
+def _check_pepper(accounts: Accounts) -> None:
+    """Check that a pepper is recorded once."""
+    assert accounts.pepper_id() == ""
+    for _ in range(2):
+        accounts.bind_pepper(A_PEPPER.id)
+    with pytest.raises(UserError, match="another pepper"):
+        accounts.bind_pepper("another")
+    assert accounts.pepper_id() == A_PEPPER.id
 
 
 def _check_sources(accounts: Accounts) -> None:
     """A source belongs to one customer, also when its key was revoked; one of all is one of them."""
     other = CustomerId("burns")
     accounts.add_customer(Customer(other, 1))
-    first, secret = mint(ACME, 9, Grant(sources=("gateway-b",)))
-    anything, reporter = mint(other, 10, Grant(sources=(ANY_SOURCE,)))
-    for key in (first, anything):
-        accounts.add_key(key)
+    first, secret = mint(ACME, 9, Grant(sources=("gateway-b",)), pepper=A_PEPPER)
+    anything, reporter = mint(other, 10, Grant(sources=(ANY_SOURCE,)), pepper=A_PEPPER)
+    accounts.add_key(first, anything)
     accounts.revoke_key(first.id, 11)
     before = accounts.version()
     for sources in (("c", "gateway-b"), (ANY_SOURCE,)):
         customer = ACME if ANY_SOURCE in sources else other
         with pytest.raises(UserError, match="belongs to customer"):
-            accounts.add_key(mint(customer, 12, Grant(sources=sources))[0])
+            accounts.add_key(mint(customer, 12, Grant(sources=sources), pepper=A_PEPPER)[0])
     assert accounts.version() == before
-    after, _ = mint(ACME, 13, Grant(sources=("gateway-b",)))
+    assert (accounts.source_owner("gateway-b"), accounts.source_owner("c")) == (ACME, None)
+    after, _ = mint(ACME, 13, Grant(sources=("gateway-b",)), pepper=A_PEPPER)
     accounts.add_key(after)
-    ring = KeyRing(accounts)
-    assert ring.customers == {ACME, other}
+    ring = KeyRing(accounts, A_PEPPER)
+    assert ring.unknown({CustomerId("nobody"), ACME, other}) == ["nobody"]
     assert ring.may_use(after, "gateway-b")
     assert not ring.may_use(after, "another")
     assert not ring.may_use(anything, "gateway-b")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from inferworks.accounts.pepper import Pepper
 from inferworks.ids import (
     CallId,
     CustomerId,
@@ -27,6 +28,7 @@ from inferworks.units import Unit
 
 A_TIME_NS: Final = 1_750_000_000_000_000_000
 """A moment in June 2025."""
+A_PEPPER: Final = Pepper("a pepper for tests, which everybody knows")
 A_MILLISECOND_NS: Final = 1_000_000
 
 _CUSTOMER: Final = CustomerId("acme")

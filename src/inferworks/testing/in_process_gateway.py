@@ -55,6 +55,7 @@ from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.purpose import Purpose
 from inferworks.testing.exposition import parse_exposition
+from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.providers import A_MODEL, make_offer
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.testing.upstreams.vendors import OPENAI, VLLM, Vendor
@@ -137,7 +138,9 @@ class InProcessGateway:
         """Another key, and its customer if need be: its id and its secret. `rights` as in `Grant`."""
         if customer not in {known.id for known in self.accounts.customers()}:
             self.accounts.add_customer(Customer(customer, 1))
-        key, secret = mint(customer, 1, Grant(purpose=purpose, allowed=allowed, **rights))
+        key, secret = mint(
+            customer, 1, Grant(purpose=purpose, allowed=allowed, **rights), pepper=A_PEPPER
+        )
         self.accounts.add_key(key)
         self.context.keyring.refresh()
         return key.id, secret
@@ -249,7 +252,7 @@ async def open_gateway_over(
     catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
     context = AppContext(
-        keyring=KeyRing(accounts),
+        keyring=KeyRing(accounts, A_PEPPER),
         limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, its.traces)),
         journal=journal,
@@ -339,6 +342,7 @@ def _accounts() -> tuple[StubAccounts, str]:
             sources=(ANY_SOURCE,),
             ours=True,
         ),
+        pepper=A_PEPPER,
     )
     accounts.add_key(key)
     return accounts, secret

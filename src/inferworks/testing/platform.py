@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import mint
+from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.clock import SystemClock
 from inferworks.folder import DataFolder
@@ -84,9 +85,10 @@ class RealPlatform:
         self.folder.create()
         now_ns = SystemClock().now_ns()
         with closing(SqliteAccounts(self.folder.accounts)) as accounts:
-            if customer not in {known.id for known in accounts.customers()}:
+            if not accounts.has_customer(CustomerId(customer)):
                 accounts.add_customer(Customer(CustomerId(customer), now_ns))
-            key, secret = mint(CustomerId(customer), now_ns)
+            pepper = load_pepper(accounts, self.folder.pepper)
+            key, secret = mint(CustomerId(customer), now_ns, pepper=pepper)
             accounts.add_key(key)
         return secret
 

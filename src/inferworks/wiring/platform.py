@@ -20,6 +20,7 @@ from pathlib import Path
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import mint
 from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
 from inferworks.api.admission import ConcurrencyLimiter
@@ -44,6 +45,7 @@ from inferworks.meter.lakes.detect import lake_at
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
+from inferworks.wiring.accounts import pepper_of
 from inferworks.wiring.machine import fit, start_threads, this_machine
 from inferworks.wiring.model_catalog import Catalogue
 from inferworks.wiring.observing import (
@@ -122,9 +124,13 @@ async def open_platform(
         fleet = await stack.enter_async_context(
             running_fleet(config, folder, journal, clock, supervisor, token)
         )
-        first_key = _first_key(accounts, clock)
-        followed = stack.enter_context(closing(FollowedAccounts(folder.accounts)))
-        keyring = stack.enter_context(closing(KeyRing(followed, config.gateway.keys_stale_s)))
+        pepper = pepper_of(accounts, folder, config, environment)
+        first_key = _first_key(accounts, clock, pepper)
+        followed, lookups = (
+            stack.enter_context(closing(FollowedAccounts(folder.accounts))) for _ in range(2)
+        )
+        keyring = KeyRing(followed, pepper, config.gateway.keys_stale_s, lookups=lookups)
+        stack.enter_context(closing(keyring))
         await start_threads()
         fitted = fit(config.gateway, this_machine())
         _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.text)
@@ -225,15 +231,15 @@ def _port(host: str, port: int) -> Iterator[socket.socket]:
         yield bound
 
 
-def _first_key(accounts: Accounts, clock: Clock) -> str | None:
+def _first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
     """The secret of a first key, if there was none yet."""
-    if accounts.keys():
+    if accounts.has_keys():
         return None
     now_ns = clock.now_ns()
     customer = Customer(customer_id(FIRST_CUSTOMER), now_ns)
-    if customer.id not in {known.id for known in accounts.customers()}:
+    if not accounts.has_customer(customer.id):
         accounts.add_customer(customer)
-    key, secret = mint(customer.id, now_ns, name="made by the first start")
+    key, secret = mint(customer.id, now_ns, pepper=pepper, name="made by the first start")
     accounts.add_key(key)
     return secret
 

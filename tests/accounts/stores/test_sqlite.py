@@ -12,12 +12,15 @@ from msgspec.structs import replace
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, customer_id
-from inferworks.accounts.key import ANY_SOURCE, Grant, Key, mint
+from inferworks.accounts.key import ANY_SOURCE, Grant, Key, fingerprint, mint
+from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
+from inferworks.checksum import row_checksum
 from inferworks.errors import DamagedError, DataFolderError, UserError
 from inferworks.ids import CustomerId
 from inferworks.testing.accounts import check_accounts
+from inferworks.testing.facts import A_PEPPER
 
 
 def test_sqlite_keeps_the_contract(tmp_path: Path) -> None:
@@ -103,20 +106,79 @@ def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
             assert (key.sources, key.ours, key.tells_cost) == ((), False, False)
 
 
+_NEW = ("scopes", "expires_ns", "changed")
+"""Columns of keys since version 9."""
+
+
+def as_version_eight(path: Path) -> None:
+    """Make a file what version 8 wrote: keys without scopes, and checksums of what they had."""
+    old = [name for name in COLUMNS["key"] if name not in _NEW]
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in (
+            "DROP INDEX key_by_change",
+            "DROP INDEX key_by_customer",
+            "DROP TABLE source",
+            "DROP TABLE pepper",
+            "ALTER TABLE change DROP COLUMN prices",
+            *(f"ALTER TABLE key DROP COLUMN {name}" for name in _NEW),
+            "PRAGMA user_version = 8",
+        ):
+            database.execute(statement)
+        for row in database.execute(f"SELECT {', '.join(old)} FROM key").fetchall():
+            update = "UPDATE key SET checksum = ? WHERE id = ?"
+            database.execute(update, (row_checksum("key", row), row[0]))
+
+
+def test_keys_of_version_eight_go_on_working(tmp_path: Path) -> None:
+    """Nothing narrows them, whose sources are is known, and one that was damaged is damaged still."""
+    path = tmp_path / "accounts.db"
+    acme, burns = CustomerId("acme"), CustomerId("burns")
+    secret = "iw_" + "k" * 43
+    with closing(SqliteAccounts(path)) as accounts:
+        for name in (acme, burns):
+            accounts.add_customer(Customer(name, 1))
+        first, _ = mint(acme, 2, Grant(sources=("a", "b")), pepper=A_PEPPER)
+        second, _ = mint(acme, 3, Grant(sources=("b", "c")), pepper=A_PEPPER)
+        plain = replace(mint(burns, 4, pepper=A_PEPPER)[0], secret_hash=fingerprint(secret))
+        damaged, _ = mint(burns, 5, pepper=A_PEPPER)
+        accounts.add_key(first, second, plain, damaged)
+        version = accounts.version()
+    as_version_eight(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE key SET customer = 'acme' WHERE id = ?", (damaged.id,))
+    for read_only in (True, False, True):
+        with closing(SqliteAccounts(path, read_only=read_only)) as accounts:
+            assert accounts.keys() == [first, second, plain]
+            assert accounts.version() == version
+            _, [finding] = accounts.check()
+            assert f"key {damaged.id!r} is not what was written" in finding
+    with closing(SqliteAccounts(path)) as accounts:
+        assert {name: accounts.source_owner(name) for name in "abcd"} == {
+            **dict.fromkeys("abc", acme),
+            "d": None,
+        }
+        assert KeyRing(accounts, A_PEPPER).find(secret) == plain
+        accounts.expire_key(plain.id, 9)
+        assert accounts.changed_keys(version) == [plain.id]
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (9,)
+
+
 def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
     """Accounts from before there were monitors keep their keys, which are none."""
     path = tmp_path / "accounts.db"
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(CustomerId("acme"), 1))
-        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True))
+        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True), pepper=A_PEPPER)
         accounts.add_key(reporter)
+    as_version_eight(path)
     with closing(sqlite3.connect(path)) as database:
         for name in ("monitor", "log_content", "sources", "ours", "tells_cost"):
             database.execute(f"ALTER TABLE key DROP COLUMN {name}")
         database.execute("PRAGMA user_version = 2")
     with pytest.raises(DataFolderError, match="inferworks up"):
         SqliteAccounts(path, read_only=True)
-    monitor, _ = mint(CustomerId("acme"), 3, Grant(monitor=True))
+    monitor, _ = mint(CustomerId("acme"), 3, Grant(monitor=True), pepper=A_PEPPER)
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_key(monitor)
         had = msgspec.structs.replace(reporter, sources=(ANY_SOURCE,), tells_cost=True)
@@ -128,10 +190,11 @@ def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> Non
     path = tmp_path / "accounts.db"
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(Customer(CustomerId("acme"), 1))
-        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True))
-        plain, _ = mint(CustomerId("acme"), 3)
+        reporter, _ = mint(CustomerId("acme"), 2, Grant(reporter=True), pepper=A_PEPPER)
+        plain, _ = mint(CustomerId("acme"), 3, pepper=A_PEPPER)
         for key in (reporter, plain):
             accounts.add_key(key)
+    as_version_eight(path)
     with closing(sqlite3.connect(path)) as database:
         for name in ("sources", "ours", "tells_cost"):
             database.execute(f"ALTER TABLE key DROP COLUMN {name}")
@@ -144,9 +207,10 @@ def test_only_reporters_of_version_three_may_still_report(tmp_path: Path) -> Non
 
 def without_checksums(path: Path) -> None:
     """Make a file what version 4 wrote."""
+    as_version_eight(path)
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE customer_fact")
-        for table in COLUMNS.keys() - {"customer_fact"}:
+        for table in COLUMNS.keys() - {"customer_fact", "source", "pepper"}:
             database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         database.execute("PRAGMA user_version = 4")
 
@@ -154,7 +218,7 @@ def without_checksums(path: Path) -> None:
 def filled(path: Path) -> Key:
     """Make accounts with a row in each table; the key in them."""
     acme = CustomerId("acme")
-    key, _ = mint(acme, 2)
+    key, _ = mint(acme, 2, Grant(sources=("gateway-b",)), pepper=A_PEPPER)
     with closing(SqliteAccounts(path)) as accounts:
         accounts.add_customer(
             Customer(acme, 1), PricePlan.per_million(acme, 7, "USD", "0.50", "1.50")
@@ -163,6 +227,7 @@ def filled(path: Path) -> Key:
         accounts.replace_plan(mended, 8)
         accounts.add_credit(Credit("c", acme, 1, 10, "USD"))
         accounts.add_key(key)
+        accounts.bind_pepper(A_PEPPER.id)
         accounts.add_fact(
             CustomerFact(customer=acme, effective_ns=1, recorded_ns=2, by="ann", display_name="A")
         )
@@ -185,17 +250,18 @@ def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
     key = filled(path)
     without_checksums(path)
     with closing(SqliteAccounts(path)) as accounts:
-        assert accounts.check() == (5, [])
+        assert accounts.check() == (6, [])
         assert accounts.facts() == []
         assert accounts.keys() == [key]
         assert accounts.revoke_key(key.id, 5).revoked_ns == 5
-        assert accounts.check() == (5, [])
+        assert accounts.check() == (6, [])
 
 
 def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
     """Reading tables of version seven needs no change; the first command that writes marks them today's."""
     path = tmp_path / "accounts.db"
     key = filled(path)
+    as_version_eight(path)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 7")
     with closing(SqliteAccounts(path, read_only=True)) as accounts:
@@ -207,7 +273,7 @@ def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -
         accounts.add_fact(zone)
         assert accounts.facts() == [*facts, zone]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (8,)
+        assert database.execute("PRAGMA user_version").fetchone() == (9,)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +303,8 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
                 "price_plan": accounts.plans,
                 "withdrawn_plan": accounts.withdrawn_plans,
                 "customer_fact": accounts.facts,
+                "source": lambda: accounts.source_owner("gateway-b" + " " * (column == "name")),
+                "pepper": accounts.pepper_id,
             }
             with pytest.raises(DamagedError, match="its checksum differs; restore"):
                 read.get(table, accounts.credits)()

@@ -8,10 +8,11 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import ANY_SOURCE, Grant, Key, mint
 from inferworks.accounts.plan import PricePlan
-from inferworks.accounts.stores.stub import StubAccounts, refuse_taken_sources
+from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId
 from inferworks.testing.accounts import check_accounts
+from inferworks.testing.facts import A_PEPPER
 
 ACME, BURNS = CustomerId("acme"), CustomerId("burns")
 
@@ -31,7 +32,7 @@ def plan(at_ns: int, pico: int = 1, customer: CustomerId = ACME) -> PricePlan:
 
 def key(name: str, *sources: str, customer: CustomerId = ACME, created_ns: int = 1) -> Key:
     """A key for `sources`, called `name`."""
-    return mint(customer, created_ns, Grant(sources=sources), name=name)[0]
+    return mint(customer, created_ns, Grant(sources=sources), name=name, pepper=A_PEPPER)[0]
 
 
 def test_the_stub_keeps_the_contract() -> None:
@@ -142,10 +143,16 @@ def test_a_source_belongs_to_one_customer(
     sources: tuple[str, ...], customer: CustomerId, taken: str | None
 ) -> None:
     """The same customer may have it in several keys; another's key is refused by name."""
-    first = key("first", "a")
+    accounts = StubAccounts()
+    for name in (ACME, BURNS):
+        accounts.add_customer(Customer(name, 1))
     mine = key("mine", *sources, customer=customer)
+    accounts.add_key(key("first", "a"))
     if taken is None:
-        refuse_taken_sources(mine, [first])
+        accounts.add_key(mine)
+        assert {accounts.source_owner(source) for source in sources} <= {customer}
         return
     with pytest.raises(UserError, match=f"source '{taken}' belongs to customer acme, by key "):
-        refuse_taken_sources(mine, [first])
+        accounts.add_key(mine)
+    assert accounts.key(mine.id) is None
+    assert accounts.source_owner("b") is None

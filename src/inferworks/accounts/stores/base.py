@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
-from inferworks.ids import CustomerId
+from inferworks.ids import CustomerId, KeyId
 
 
-class AccountsReads(Protocol):
-    """Queries that a running platform repeats."""
+class KeyReads(Protocol):
+    """Queries of a gateway while it serves, each of them by an index: none reads more than it returns.
+
+    Those by one name are asked in the event loop, about a key that was not seen lately. Every one raises
+    UserError when the store cannot be read, and waits for nobody who writes.
+    """
 
     def version(self) -> object:
         """Value that differs after any change, by any process."""
         ...
 
-    def customers(self) -> list[Customer]:
-        """All customers, by name."""
+    def changed_keys(self, since: object) -> Collection[KeyId] | None:
+        """The keys that were added or changed after `version` returned `since`.
+
+        It may name more. None when it cannot tell, or there are too many: then any may have changed.
+        """
+        ...
+
+    def secret_hash(self, key_id: KeyId) -> bytes | None:
+        """The hash of the secret of the key with this id."""
+        ...
+
+    def key(self, key_id: KeyId) -> Key | None:
+        """The key with this id; None as well when this program cannot read it."""
+        ...
+
+    def key_by_hash(self, secret_hash: bytes) -> Key | None:
+        """The key with this hash of its secret."""
+        ...
+
+    def source_owner(self, source: str) -> CustomerId | None:
+        """The customer to whom `source` belongs; None while no key names it."""
+        ...
+
+    def has_customer(self, customer: CustomerId) -> bool:
+        """True when there is such a customer."""
+        ...
+
+
+class PriceReads(Protocol):
+    """Queries of whoever prices calls."""
+
+    def prices_version(self) -> object:
+        """Value that differs after any change of a plan or a fact, by any process."""
         ...
 
     def facts(self) -> list[CustomerFact]:
         """All facts of customers, in the order in which they were recorded."""
-        ...
-
-    def keys(self) -> list[Key]:
-        """All keys that this program can read, oldest first, revoked ones included."""
         ...
 
     def plans(self) -> list[PricePlan]:
@@ -35,8 +67,28 @@ class AccountsReads(Protocol):
         ...
 
 
-class Accounts(AccountsReads, Protocol):
+class Accounts(KeyReads, PriceReads, Protocol):
     """Customers, their keys and price plans. Nothing is deleted: a key is revoked, a plan withdrawn."""
+
+    def customers(self) -> list[Customer]:
+        """All customers, by name."""
+        ...
+
+    def has_keys(self) -> bool:
+        """True when there was ever a key."""
+        ...
+
+    def keys(self, customer: CustomerId | None = None) -> list[Key]:
+        """All keys that this program can read, or those of `customer`, oldest first, also revoked ones."""
+        ...
+
+    def pepper_id(self) -> str:
+        """Fingerprint of the pepper under which keys are hashed; empty for none yet."""
+        ...
+
+    def bind_pepper(self, pepper_id: str) -> None:
+        """Record the pepper, once and for ever; UserError when another one is recorded."""
+        ...
 
     def withdrawn_plans(self) -> list[WithdrawnPlan]:
         """The plans that count no more, by customer, effective date and when they were withdrawn."""
@@ -83,10 +135,17 @@ class Accounts(AccountsReads, Protocol):
         """Let a credit count no more; UserError when there is none that does."""
         ...
 
-    def add_key(self, key: Key) -> None:
-        """Keep a new key; UserError when its customer is unknown or another has one of its sources."""
+    def add_key(self, *keys: Key) -> None:
+        """Keep new keys, all or none.
+
+        UserError when a customer is unknown or has not one of the sources, because another has it.
+        """
         ...
 
     def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
         """Revoke the key with this id; UserError when there is none. Revoking twice changes nothing."""
+        ...
+
+    def expire_key(self, key_id: str, expires_ns: int) -> Key:
+        """Let a key end at a moment, unless it ends sooner; UserError when there is none."""
         ...

@@ -13,25 +13,27 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, Key
+from inferworks.accounts.key import ANY_SOURCE, Key, Scopes
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.stores.stub import (
     no_credit,
     no_customer,
     no_key,
     no_plan,
+    other_pepper,
     plan_taken,
-    refuse_taken_sources,
+    same_key,
     same_plan,
+    source_taken,
     taken,
 )
 from inferworks.checksum import row_checksum
@@ -39,9 +41,9 @@ from inferworks.errors import DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
-from inferworks.sqlite import Database, is_damage
+from inferworks.sqlite import Database, is_damage, with_remedy
 
-_VERSION = 8
+_VERSION = 9
 _FLAT_PLANS = 1
 """The version in which a plan was two prices."""
 _NO_MONITORS = 2
@@ -56,9 +58,11 @@ _NO_FACTS = 6
 """The version in which a customer was an id and nothing else."""
 _NO_ZONES = 7
 """The version in which no customer had a zone of its own: the same tables, and fewer kinds of facts."""
-_OLDER = frozenset(
-    {_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES, _NO_CHECKSUMS, _NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}
-)
+_NO_SCOPES = 8
+"""The version in which a key might use everything, and every one was read at each change."""
+_OLDER = frozenset(range(_FLAT_PLANS, _VERSION))
+_READABLE = frozenset({_NO_ZONES, _NO_SCOPES, _VERSION})
+"""The versions that can be read as they are: to customers and prices nothing was added since."""
 
 _PLANS = """
 CREATE TABLE price_plan (
@@ -111,6 +115,31 @@ _FACTS = (
     """,
 )
 
+_KEYS_BY = (
+    "CREATE INDEX IF NOT EXISTS key_by_change ON key (changed)",
+    "CREATE INDEX IF NOT EXISTS key_by_customer ON key (customer)",
+    """
+    CREATE TABLE IF NOT EXISTS source (
+        name TEXT PRIMARY KEY,
+        customer TEXT NOT NULL REFERENCES customer,
+        key_id TEXT NOT NULL REFERENCES key,
+        checksum INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS pepper (
+        id TEXT PRIMARY KEY,
+        checksum INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+_SCOPES = {
+    "scopes": "TEXT NOT NULL DEFAULT '{}'",
+    "expires_ns": "INTEGER",
+    "changed": "INTEGER NOT NULL DEFAULT 0",
+}
+"""Columns of a key since version 9: JSON, the moment of its end, and the change that it was changed by."""
+
 _SCHEMA = f"""
 CREATE TABLE customer (
     id TEXT PRIMARY KEY,
@@ -135,10 +164,11 @@ CREATE TABLE key (
     sources TEXT NOT NULL DEFAULT '[]',
     ours INTEGER NOT NULL DEFAULT 0,
     tells_cost INTEGER NOT NULL DEFAULT 0,
+    {", ".join(f"{name} {kind}" for name, kind in _SCOPES.items())},
     checksum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE change (count INTEGER NOT NULL) STRICT;
-INSERT INTO change VALUES (0);
+CREATE TABLE change (count INTEGER NOT NULL, prices INTEGER NOT NULL DEFAULT 0) STRICT;
+INSERT INTO change VALUES (0, 0);
 PRAGMA user_version = {_VERSION};
 """
 
@@ -152,13 +182,22 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "key": (
         "id", "secret_sha256", "hint", "name", "customer", "project", "purpose", "allowed",
         "created_ns", "revoked_ns", "reporter", "monitor", "log_content", "sources", "ours",
-        "tells_cost",
+        "tells_cost", *_SCOPES,
     ),
+    "source": ("name", "customer", "key_id"),
+    "pepper": ("id",),
 }  # fmt: skip
 """Columns of each table that this program reads and writes, and of which its checksums are."""
 _WIDTHS = {"price_plan": 2, "withdrawn_plan": 3}
 _KEYS = {name: columns[: _WIDTHS.get(name, 1)] for name, columns in COLUMNS.items()}
 """The columns that name a row."""
+
+_ADDED = frozenset({"source", "pepper"})
+"""Tables since version 9."""
+_OLD_KEY = len(COLUMNS["key"]) - len(_SCOPES)
+"""Columns of a key before version 9."""
+_MOST_CHANGED: Final = 10_000
+"""Most keys that are named as changed."""
 
 _PURPOSES = frozenset(Purpose)
 
@@ -224,14 +263,64 @@ class SqliteAccounts:
         rows = self._checked("credit", "ORDER BY bought_ns, id")
         return [msgspec.json.decode(row[-1], type=Credit) for row in rows]
 
-    def keys(self) -> list[Key]:
-        """All keys that this program can read, oldest first; the log names the others."""
-        rows = self._rows("key", "ORDER BY created_ns, id")
+    def keys(self, customer: CustomerId | None = None) -> list[Key]:
+        """All keys that this program can read, or those of `customer`; the log names the others."""
+        whose, values = ("", ()) if customer is None else ("WHERE customer = ?", (customer,))
+        rows = self._rows("key", f"{whose} ORDER BY created_ns, id", values)
         return [key for row in rows if (key := self._key(row)) is not None]
+
+    def has_keys(self) -> bool:
+        """True when there was ever a key."""
+        return self._database.execute("SELECT 1 FROM key LIMIT 1").fetchone() is not None
+
+    def key(self, key_id: KeyId) -> Key | None:
+        """The key with this id; None, and a line in the log, when this program cannot read it."""
+        return next(map(self._key, self._rows("key", "WHERE id = ?", (key_id,))), None)
+
+    def key_by_hash(self, secret_hash: bytes) -> Key | None:
+        """The key with this hash of its secret."""
+        rows = self._rows("key", "WHERE secret_sha256 = ?", (secret_hash,))
+        return next(map(self._key, rows), None)
+
+    def secret_hash(self, key_id: KeyId) -> bytes | None:
+        """The hash of the secret of the key with this id."""
+        query = "SELECT secret_sha256 FROM key WHERE id = ?"
+        row = self._database.execute(query, (key_id,)).fetchone()
+        return row[0] if row is not None and isinstance(row[0], bytes) else None
+
+    def source_owner(self, source: str) -> CustomerId | None:
+        """The customer to whom `source` belongs."""
+        rows = self._checked("source", "WHERE name = ?", (source,))
+        return next((CustomerId(customer) for _, customer, _ in rows), None)
+
+    def has_customer(self, customer: CustomerId) -> bool:
+        """True when there is such a customer."""
+        return any(True for _ in self._checked("customer", "WHERE id = ?", (customer,)))
+
+    def changed_keys(self, since: object) -> Collection[KeyId] | None:
+        """The keys that were added or changed after `version` returned `since`."""
+        if not isinstance(since, int):
+            return None
+        query = "SELECT id FROM key WHERE changed > ? LIMIT ?"
+        rows = self._database.execute(query, (since, _MOST_CHANGED + 1)).fetchall()
+        return [KeyId(key_id) for (key_id,) in rows] if len(rows) <= _MOST_CHANGED else None
+
+    def pepper_id(self) -> str:
+        """Fingerprint of the pepper under which keys are hashed; empty for none yet."""
+        return next((pepper_id for (pepper_id,) in self._checked("pepper")), "")
+
+    def bind_pepper(self, pepper_id: str) -> None:
+        """Record the pepper, once and for ever."""
+        with self._change():
+            recorded = self.pepper_id()
+            if recorded not in {"", pepper_id}:
+                raise other_pepper()
+            if not recorded:
+                self._insert("pepper", (pepper_id,))
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
         """Keep a new customer, with its first plan."""
-        with self._change():
+        with self._change(prices=True):
             try:
                 self._insert("customer", msgspec.structs.astuple(customer))
             except sqlite3.IntegrityError:
@@ -241,7 +330,7 @@ class SqliteAccounts:
 
     def add_fact(self, fact: CustomerFact) -> None:
         """Keep a fact for ever."""
-        with self._change():
+        with self._change(prices=True):
             for customer in (fact.customer, fact.merged_into):
                 if customer is not None:
                     self._known(customer)
@@ -252,7 +341,7 @@ class SqliteAccounts:
 
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
-        with self._change():
+        with self._change(prices=True):
             self._known(plan.customer)
             try:
                 self._insert("price_plan", _plan_row(plan))
@@ -261,7 +350,7 @@ class SqliteAccounts:
 
     def replace_plan(self, plan: PricePlan, withdrawn_ns: int) -> PricePlan:
         """Put `plan` in the place of its customer's from the same moment, which is returned."""
-        with self._change():
+        with self._change(prices=True):
             old = self._withdraw(plan.customer, plan.effective_ns, withdrawn_ns)
             if old == plan:
                 raise same_plan(plan)
@@ -272,7 +361,7 @@ class SqliteAccounts:
         self, customer: CustomerId, effective_ns: int, withdrawn_ns: int
     ) -> PricePlan:
         """Take back the plan of `customer` from `effective_ns`."""
-        with self._change():
+        with self._change(prices=True):
             return self._withdraw(customer, effective_ns, withdrawn_ns)
 
     def _withdraw(self, customer: CustomerId, effective_ns: int, withdrawn_ns: int) -> PricePlan:
@@ -306,32 +395,45 @@ class SqliteAccounts:
             self._insert("credit", (voided.id, voided.customer, voided.bought_ns, body))
         return voided
 
-    def add_key(self, key: Key) -> None:
-        """Keep a new key."""
-        allowed = " ".join(key.allowed)
-        row = (key.id, key.secret_sha256, key.hint, key.name, key.customer, key.project,
-               key.purpose, allowed, key.created_ns, key.revoked_ns,
-               int(key.reporter), int(key.monitor), int(key.log_content),
-               msgspec.json.encode(key.sources).decode(), int(key.ours),
-               int(key.tells_cost))  # fmt: skip
-        with self._change():
-            self._known(key.customer)
-            if key.sources:
-                refuse_taken_sources(key, self.keys())
-            self._insert("key", row)
+    def add_key(self, *keys: Key) -> None:
+        """Keep new keys, all or none."""
+        with self._change() as count:
+            for key in keys:
+                self._known(key.customer)
+                try:
+                    self._insert("key", _key_row(key, count))
+                except sqlite3.IntegrityError:
+                    raise same_key(key) from None
+                self._claim_sources(key)
+
+    def _claim_sources(self, key: Key) -> None:
+        """Give the customer of `key` the sources that nobody has; UserError when another has one."""
+        for source in key.sources:
+            owners = list(self._checked("source", "WHERE name = ?", (source,)))
+            if not owners:
+                self._insert("source", (source, key.customer, key.id))
+            elif owners[0][1] != key.customer:
+                raise source_taken(*owners[0])
 
     def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
         """Revoke a key."""
-        with self._change():
-            for row in self._rows("key", "WHERE id = ?", (key_id,)):
+        return self._end_key(key_id, "revoked_ns", "coalesce(revoked_ns, ?)", revoked_ns)
+
+    def expire_key(self, key_id: str, expires_ns: int) -> Key:
+        """Let a key end at a moment, unless it ends sooner."""
+        sooner = "min(coalesce(expires_ns, 9223372036854775807), ?)"
+        return self._end_key(key_id, "expires_ns", sooner, expires_ns)
+
+    def _end_key(self, key_id: str, column: str, value: str, at_ns: int) -> Key:
+        which, named = "WHERE id = ?", (key_id,)
+        with self._change() as count:
+            for row in self._rows("key", which, named):
                 self._check("key", row)  # or it would be given a new checksum, as it is
             self._database.execute(
-                "UPDATE key SET revoked_ns = coalesce(revoked_ns, ?) WHERE id = ?",
-                (revoked_ns, key_id),
+                f"UPDATE key SET {column} = {value}, changed = ? {which}", (at_ns, count, key_id)
             )
-            self._sign("key", "WHERE id = ?", (key_id,))
-            rows = list(self._rows("key", "WHERE id = ?", (key_id,)))
-        key = self._key(rows[0]) if rows else None
+            self._sign("key", which, named)
+            key = self.key(KeyId(key_id))
         if key is None:
             raise no_key(key_id)
         return key
@@ -352,41 +454,62 @@ class SqliteAccounts:
 
     def version(self) -> int:
         """A number that differs after any change, by whichever process."""
+        return self._count("SELECT count FROM change")
+
+    def prices_version(self) -> int:
+        """A number that differs after any change of a plan or a fact."""
+        is_counted = self._version >= _VERSION
+        return self._count(f"SELECT {'prices' if is_counted else 'count'} FROM change")
+
+    def _count(self, query: str, *values: int) -> int:
         try:
-            [(count,)] = self._database.found(tuple[tuple[int]], "SELECT count FROM change")
+            [(count,)] = self._database.found(tuple[tuple[int]], query, *values)
         except msgspec.ValidationError as error:
             raise self._database.damaged(error) from error
         return count
 
     @contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction, counted."""
+    def _change(self, *, prices: bool = False) -> Iterator[int]:
+        """One transaction, counted, as one of prices too if it is; yields its number.
+
+        The row of the count is written first, so that whoever sees a number sees all changes up to it, also
+        in a database where several transactions write at once.
+        """
+        query = "UPDATE change SET count = count + 1, prices = prices + ? RETURNING count"
         with self._database.transaction():
-            yield
-            self._database.execute("UPDATE change SET count = count + 1")
+            yield self._count(query, prices)
 
     def _rows(
         self, table: str, where: str = "", values: tuple[object, ...] = ()
     ) -> Iterator[tuple[Any, ...]]:
         """The rows of `table` that the SQL in `where` picks, their checksums at the end."""
-        query = f"SELECT {', '.join(COLUMNS[table])}, checksum FROM {table} {where}"
         try:
             (self._version,) = self._database.execute("PRAGMA user_version").fetchone()
+            columns = COLUMNS[table]
+            if self._version < _VERSION and table in _ADDED:
+                return
+            if self._version < _VERSION and table == "key":
+                columns = (*columns[:_OLD_KEY], "'{}'", "NULL", "0")
+            query = f"SELECT {', '.join(columns)}, checksum FROM {table} {where}"
             yield from self._database.execute(query, values)
         except (sqlite3.DatabaseError, UnicodeError) as error:
             if is_damage(error):
                 raise self._database.damaged(error) from error
             raise
 
-    def _checked(self, table: str, where: str) -> Iterator[tuple[Any, ...]]:
+    def _checked(
+        self, table: str, where: str = "", values: tuple[object, ...] = ()
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield the same rows without their checksums; DamagedError when one is damaged."""
-        for row in self._rows(table, where):
+        for row in self._rows(table, where, values):
             self._check(table, row)
             yield row[:-1]
 
     def _check(self, table: str, row: tuple[Any, ...]) -> None:
         """Raise DamagedError when `row` is damaged. A newer version may check more columns."""
-        if self._version in (_VERSION, _NO_ZONES) and row_checksum(table, row[:-1]) != row[-1]:
+        is_old_key = table == "key" and self._version < _VERSION
+        values = row[:_OLD_KEY] if is_old_key else row[:-1]
+        if self._version in _READABLE and row_checksum(table, values) != row[-1]:
             raise self._database.damaged(
                 f"{table} {row[0]!a} is not what was written: its checksum differs"
             )
@@ -430,7 +553,8 @@ class SqliteAccounts:
             if not read_only and (version == 0 or version in _OLDER):
                 self._bring_up_to_date()
                 version = _VERSION
-        readable = (_VERSION, _NO_ZONES) if read_only else (_VERSION,)
+        self._version = version
+        readable = _READABLE if read_only and not newer else {_VERSION}
         if version not in readable and not (newer and version > _VERSION):
             raise DataFolderError(
                 f"{self._database.path}: accounts of version {version}, this program reads version "
@@ -444,7 +568,8 @@ class SqliteAccounts:
         with self._database.transaction():
             version = self._database.version()
             if version == 0:
-                for statement in (*filter(str.strip, _SCHEMA.split(";")), *_FACTS):
+                tables = filter(str.strip, _SCHEMA.split(";"))
+                for statement in (*tables, *_FACTS, *_KEYS_BY):
                     self._database.execute(statement)
                 return
             if version not in _OLDER:  # another process has brought it up to date meanwhile
@@ -470,18 +595,48 @@ class SqliteAccounts:
                     "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
                     (msgspec.json.encode([ANY_SOURCE]).decode(),),
                 )
-            if version in _OLDER - {_NO_FACTS, _NO_ZONES}:
+            if version <= _NO_WITHDRAWN:
                 self._database.execute(_WITHDRAWN)
             for statement in _FACTS:
                 self._database.execute(statement)
-            if version in _OLDER - {_NO_WITHDRAWN, _NO_FACTS, _NO_ZONES}:
+            self._add_scopes(signed=version > _NO_CHECKSUMS)
+            if version <= _NO_CHECKSUMS:
                 self._add_checksums()
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+            self._claim_all_sources()
 
     def _add_flags(self, *names: str) -> None:
         """Give every key these flags, off."""
         for name in names:
             self._database.execute(f"ALTER TABLE key ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0")
+
+    def _add_scopes(self, *, signed: bool) -> None:
+        """Give every key scopes that narrow nothing, and a checksum of them where its own is `signed`."""
+        damaged: set[str] = set()
+        if signed:  # what is damaged must not come out with a checksum that is right
+            names = ", ".join(COLUMNS["key"][:_OLD_KEY])
+            for *row, checksum in self._database.execute(f"SELECT {names}, checksum FROM key"):
+                if row_checksum("key", row) != checksum:
+                    damaged.add(row[0])
+        for name, kind in _SCOPES.items():
+            self._database.execute(f"ALTER TABLE key ADD COLUMN {name} {kind}")
+        self._database.execute("ALTER TABLE change ADD COLUMN prices INTEGER NOT NULL DEFAULT 0")
+        for statement in _KEYS_BY:
+            self._database.execute(statement)
+        self._database.execute(f"PRAGMA user_version = {_VERSION}")  # from here on rows are of it
+        if signed:
+            self._sign("key")
+            for key_id in damaged:
+                self._database.execute(
+                    "UPDATE key SET checksum = ~checksum WHERE id = ?", (key_id,)
+                )
+
+    def _claim_all_sources(self) -> None:
+        """Note whose each source is: the customer's whose key was the first to name it."""
+        rows = list(self._rows("key", "WHERE sources <> '[]' ORDER BY created_ns, id"))
+        for key in filter(None, map(self._key, rows)):
+            for source in key.sources:
+                if self.source_owner(source) is None:
+                    self._insert("source", (source, key.customer, key.id))
 
     def _add_checksums(self) -> None:
         for table in COLUMNS:
@@ -494,12 +649,13 @@ class SqliteAccounts:
 
 
 class FollowedAccounts:
-    """Reads of the accounts at `path` while they may change in any way: `AccountsReads`.
+    """Reads of the accounts at `path` while they may change in any way: `KeyReads` and `PriceReads`.
 
     A file that is replaced (a backup that is put back) is opened anew, as is one that could not be read,
-    and one that a newer version of this program has brought up to date is read on. Any thread may read.
+    and one that a newer version of this program has brought up to date is read on. Any thread may read; one
+    that must not wait for another's longer reading has a `FollowedAccounts` of its own.
 
-    Everything raises OSError, sqlite3.Error or DataFolderError when the file cannot be read.
+    Everything raises DataFolderError when the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -514,15 +670,42 @@ class FollowedAccounts:
         with self._read() as accounts:
             return self._stamp, accounts.version()
 
-    def customers(self) -> list[Customer]:
-        """All customers, by name."""
+    def prices_version(self) -> object:
+        """Value that differs after any change of a plan or a fact."""
         with self._read() as accounts:
-            return accounts.customers()
+            return self._stamp, accounts.prices_version()
 
-    def keys(self) -> list[Key]:
-        """All keys that this program can read, oldest first."""
+    def changed_keys(self, since: object) -> Collection[KeyId] | None:
+        """The keys that changed after `version` returned `since`; None when the file is another."""
         with self._read() as accounts:
-            return accounts.keys()
+            if not isinstance(since, tuple) or since[0] != self._stamp:
+                return None
+            return accounts.changed_keys(since[1])
+
+    def secret_hash(self, key_id: KeyId) -> bytes | None:
+        """The hash of the secret of the key with this id."""
+        with self._read() as accounts:
+            return accounts.secret_hash(key_id)
+
+    def key(self, key_id: KeyId) -> Key | None:
+        """The key with this id."""
+        with self._read() as accounts:
+            return accounts.key(key_id)
+
+    def key_by_hash(self, secret_hash: bytes) -> Key | None:
+        """The key with this hash of its secret."""
+        with self._read() as accounts:
+            return accounts.key_by_hash(secret_hash)
+
+    def source_owner(self, source: str) -> CustomerId | None:
+        """The customer to whom `source` belongs."""
+        with self._read() as accounts:
+            return accounts.source_owner(source)
+
+    def has_customer(self, customer: CustomerId) -> bool:
+        """True when there is such a customer."""
+        with self._read() as accounts:
+            return accounts.has_customer(customer)
 
     def facts(self) -> list[CustomerFact]:
         """All facts of customers, in the order in which they were recorded."""
@@ -544,20 +727,21 @@ class FollowedAccounts:
     def _read(self) -> Iterator[SqliteAccounts]:
         """The file that lies there now, open."""
         with self._turn:
-            status = self._path.stat()
-            stamp = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-            if stamp != self._stamp:
-                self._let_go()
-            if self._is_closed:
-                raise sqlite3.ProgrammingError("the accounts are closed")
-            if self._opened is None:
-                self._opened = SqliteAccounts(self._path, read_only=True, newer=True)
-                self._stamp = stamp
             try:
+                status = self._path.stat()
+                stamp = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+                if stamp != self._stamp:
+                    self._let_go()
+                if self._is_closed:
+                    raise DataFolderError(f"{self._path}: the accounts are closed")
+                if self._opened is None:
+                    self._opened = SqliteAccounts(self._path, read_only=True, newer=True)
+                    self._stamp = stamp
                 yield self._opened
-            except sqlite3.Error:
+            except (sqlite3.Error, OSError) as error:
                 self._let_go()
-                raise
+                why = with_remedy(error) if isinstance(error, sqlite3.Error) else error.strerror
+                raise DataFolderError(f"cannot read {self._path}: {why or error}") from error
 
     def _let_go(self) -> None:
         opened, self._opened = self._opened, None
@@ -574,14 +758,25 @@ def _plan_row(plan: PricePlan) -> tuple[object, ...]:
     return plan.customer, plan.effective_ns, plan.terms.sha256, terms
 
 
+def _key_row(key: Key, changed: int) -> tuple[object, ...]:
+    scopes = Scopes(**{name: getattr(key, name) for name in Scopes.__struct_fields__})
+    return (
+        *(key.id, key.secret_hash, key.hint, key.name, key.customer, key.project, key.purpose),
+        *(" ".join(key.allowed), key.created_ns, key.revoked_ns),
+        *(int(key.reporter), int(key.monitor), int(key.log_content)),
+        *(msgspec.json.encode(key.sources).decode(), int(key.ours), int(key.tells_cost)),
+        *(msgspec.json.encode(scopes).decode(), key.expires_ns, changed),
+    )
+
+
 def _key(row: tuple[object, ...]) -> Key | None:
     """Return the key of a row; None, and a line in the log, when this program cannot interpret it."""
     (key_id, secret, hint, name, customer, project, purpose, allowed, created_ns, revoked_ns,
-     reporter, monitor, log_content, sources, ours, tells_cost) = row  # fmt: skip
+     reporter, monitor, log_content, sources, ours, tells_cost, scopes, expires_ns, _) = row  # fmt: skip
     try:
         return Key(
             id=KeyId(str(key_id)),
-            secret_sha256=secret if isinstance(secret, bytes) else b"",
+            secret_hash=secret if isinstance(secret, bytes) else b"",
             hint=str(hint),
             name=str(name),
             customer=CustomerId(str(customer)),
@@ -596,6 +791,8 @@ def _key(row: tuple[object, ...]) -> Key | None:
             sources=msgspec.json.decode(str(sources), type=tuple[str, ...]),
             ours=bool(ours),
             tells_cost=bool(tells_cost),
+            expires_ns=None if expires_ns is None else int(str(expires_ns)),
+            **msgspec.structs.asdict(msgspec.json.decode(str(scopes), type=Scopes)),
         )
     except (ValueError, msgspec.MsgspecError) as error:
         _log.warning("%s cannot be used by this version: %s", key_id, error)
