@@ -20,6 +20,7 @@ HOUSE = """
     api | planner
     cloud | books
     observe
+    limits
     hardware | meter | accounts
     dialects
     catalog
@@ -59,6 +60,7 @@ WITHIN = {
 
 DRIVERS = {
     "accounts.stores": "accounts.stores.base",
+    "limits.stores": "limits.stores.base",
     "meter.stores": "meter.stores.base",
     "meter.lakes": "meter.lakes.base",
     "cloud.providers": "cloud.providers.base",

@@ -51,6 +51,7 @@ NEEDS = {
         "hardware.engines.embedded.model",
         "hardware.engines.embedded.serve",
     ),
+    "postgres": ("limits.stores.postgres",),
     "telemetry": ("observe.exporters.otlp",),
     "testing": (
         "testing.accounts",

@@ -17,6 +17,7 @@
     │   └── UntranslatableError it has answered, and we cannot put that in its caller's words
     ├── JournalError            the journal cannot make a record durable now
     │   └── RecordError         that one record is at fault, not the disk: the journal goes on
+    ├── LimitsError             the store of limits cannot be reached now
     └── BooksError              an invariant of the books does not hold; a bug or damaged data
 
 Foreign errors are translated into these once, at the seam where they arise.
@@ -203,6 +204,10 @@ class JournalError(InferworksError):
 
 class RecordError(JournalError):
     """A record was refused: its key is taken, or it cannot be stored. The journal itself is sound."""
+
+
+class LimitsError(InferworksError):
+    """The store of limits cannot be reached now, or cannot keep a change; nothing was changed."""
 
 
 class BooksError(InferworksError):

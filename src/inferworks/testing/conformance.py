@@ -6,6 +6,7 @@ Each takes an implementation and raises AssertionError, with the promise, where 
 - `check_bill_reader`: a reader of bills (`books.bills`; docs/contributing/bill-reader.md)
 - `check_exporter`: an export of the books (`books.exports`)
 - `check_journal_store`: a store of the journal (`meter.stores`)
+- `check_limits_store`: a store of the ledger of limits (`limits.stores`)
 - `check_lake_store`: a store of the archive (`meter.lakes`)
 - `check_provider`: a driver of an upstream (`cloud.providers`; docs/contributing/provider.md)
 """
@@ -14,6 +15,7 @@ from inferworks.testing.accounts import check_accounts
 from inferworks.testing.books import check_bill_reader
 from inferworks.testing.exports import check_exporter
 from inferworks.testing.lakes import check_lake_store
+from inferworks.testing.limits import check_limits_store
 from inferworks.testing.providers import check_provider
 from inferworks.testing.stores import check_journal_store
 
@@ -23,5 +25,6 @@ __all__ = [
     "check_exporter",
     "check_journal_store",
     "check_lake_store",
+    "check_limits_store",
     "check_provider",
 ]

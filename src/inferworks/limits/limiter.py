@@ -1,0 +1,644 @@
+"""The limits at one gateway: slices of each, out of which calls take what they may use.
+
+`hold` takes from every limit of a call or from none, without I/O while the slices in hand suffice. Else
+it draws from the store, in one transaction for all that lack; when a limit has too little, it waits until
+the other gateways have given back what they do not need, and only then refuses. `Hold.extend` takes more
+for a call that goes on, `Hold.end` says what the call has used.
+
+A slice is drawn for as many calls as came in the last second, and ahead of time when half of it is gone. It
+is used for ten minutes at most, or until it is recalled; then it is settled as soon as no call holds of it,
+and until then shrunk to what is spent or held. Units of a rate are used within a second or given back.
+
+One task (`run`) says twice a second that this gateway lives, answers recalls and settles. While the store
+cannot be reached, calls are served out of the slices in hand, then refused with LimitsError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
+
+from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure
+from inferworks.clock import Clock
+from inferworks.errors import InferworksError, LimitsError
+from inferworks.ids import CallId, new_id
+from inferworks.limits.ledger import (
+    AHEAD_NS,
+    Gateway,
+    Grant,
+    Rows,
+    Settlement,
+    Want,
+    draw,
+    forfeit,
+    give_back,
+    live,
+    settle,
+    shrink,
+)
+from inferworks.limits.slice_log import LeftLog, SliceLog
+from inferworks.limits.stores.base import LimitsStore
+from inferworks.units import NS_PER_SECOND
+
+T = TypeVar("T")
+
+BEAT_S: Final = 0.5
+"""Interval at which a gateway says that it lives and answers recalls, in seconds."""
+_LONGEST_USE_NS: Final = 600 * NS_PER_SECOND
+_IDLE_NS: Final = 30 * NS_PER_SECOND
+"""Nanoseconds after which a slice that no call has taken from is given back."""
+_RECALL_WAIT_S: Final = 2.5
+"""Longest wait for other gateways to answer a recall, in seconds; longer than a beat and a lost one."""
+_ASK_AGAIN_S: Final = 0.05
+_REFUSED_NS: Final = NS_PER_SECOND // 2
+"""Nanoseconds for which a refusal stands without asking again."""
+_UNLIMITED: Final = 10**33
+"""Cap of a soft limit, which counts and never refuses."""
+_CALLS_AHEAD: Final = 256
+"""Most calls for which one slice is drawn."""
+
+_log = logging.getLogger("inferworks.limits")
+
+
+class Amounts(NamedTuple):
+    """Amounts that a call may use at most, or has used."""
+
+    money_pico: int
+    tokens: int
+    requests: int = 1
+    likely_tokens: int | None = None
+    """Tokens that are taken of a rate, where they are other than `tokens`: a rate evens out what it was
+    wrong by, and the most tokens that a long prompt could have are far more than it has.
+    """
+
+
+class LimitReachedError(InferworksError):
+    """A limit has too little left for a call."""
+
+    def __init__(self, limit: Limit, free: int, wait_ns: int | None) -> None:
+        """`wait_ns` is when to try again; None where the amount does not refill."""
+        super().__init__(f"limit {limit.id} is reached")
+        self.limit = limit
+        self.free = free
+        self.wait_ns = wait_ns
+
+
+class LeftInWindow(NamedTuple):
+    """Amount left of a limit, as far as this gateway knows."""
+
+    limit: Limit
+    left: int
+    full_ns: int
+    """Nanoseconds until all of it is there again; 0 where that is not known."""
+
+
+class _Slice:
+    """A slice of a budget, or units of a rate, in the hands of this gateway."""
+
+    __slots__ = (
+        "drawn_ns",
+        "ended",
+        "granted",
+        "id",
+        "is_retired",
+        "number",
+        "reserved",
+        "used_ns",
+    )
+
+    def __init__(self, slice_id: str, number: int, granted: int, drawn_ns: int) -> None:
+        self.id = slice_id
+        self.number = number
+        """Number in the log; 0 for units of a rate, which nobody settles."""
+        self.granted = granted
+        self.ended = 0
+        self.reserved = 0
+        self.drawn_ns = drawn_ns
+        self.used_ns = drawn_ns
+        self.is_retired = False
+
+    @property
+    def left(self) -> int:
+        return self.granted - self.ended - self.reserved
+
+
+class _Account:
+    """One limit in one window, at this gateway."""
+
+    def __init__(self, limit: Limit, window_ns: tuple[int, int], now_ns: int) -> None:
+        start_ns, until_ns = window_ns
+        self.limit = limit
+        self.id = f"{limit.id}@{start_ns // NS_PER_SECOND}"
+        self.until_ns = until_ns
+        self.measure = limit.measure
+        self.refill_ns = limit.refill_ns
+        self.current: _Slice | None = None
+        self.slices: dict[str, _Slice] = {}
+        """All that are not settled."""
+        self.free = limit.amount
+        self.free_ns = 0
+        self.asked = 0
+        """Units that calls asked for since the last draw."""
+        self.asked_since_ns = now_ns
+        self.is_drawing = False
+        self.waits = False
+        """True while a call waits for the answers to a recall; others wait for it."""
+        self.refused = 0
+        self.refused_until_ns = 0
+        """Amount that was refused, and until when nobody asks again."""
+
+    def want(self, least: int, now_ns: int, recall: int) -> Want:
+        """Return the draw of at least `least`, and of what calls will ask for in the next second."""
+        limit = self.limit
+        passed_ns = max(now_ns - self.asked_since_ns, NS_PER_SECOND // 20)
+        ahead = min(self.asked * NS_PER_SECOND // passed_ns, _CALLS_AHEAD * least)
+        most = least if self.refill_ns and ahead < 2 * least else max(least, ahead)
+        cap = limit.amount if limit.is_hard else _UNLIMITED
+        returns = limit.measure is Measure.CALLS
+        return Want(self.id, cap, limit.revision, self.refill_ns, returns, new_id("slice", now_ns),
+                    least, most, recall)  # fmt: skip
+
+
+class Hold:
+    """Amounts that one call has taken of its limits. `end` it once."""
+
+    __slots__ = ("_limiter", "_parts", "_taken", "accounts", "call")
+
+    def __init__(self, limiter: Limiter, call: CallId, accounts: Sequence[_Account]) -> None:
+        self._limiter = limiter
+        self.call = call
+        self.accounts = accounts
+        self._parts: list[tuple[_Account, _Slice, int]] = []
+        self._taken = Amounts(0, 0, 0)
+
+    @property
+    def taken(self) -> Amounts:
+        """Return what is held in all."""
+        return self._taken
+
+    async def extend(self, more: Amounts) -> None:
+        """Take `more` as well, or nothing: LimitReachedError or LimitsError where it cannot be had."""
+        await self._limiter.take(self, more)
+
+    def end(self, used: Amounts) -> None:
+        """Say what the call has used in all; what it held beyond that is free again. Waits for nothing."""
+        self._limiter.ended(self, used)
+
+
+class Limiter:
+    """Limits at one gateway. Used by one event loop; the store by a thread of its own."""
+
+    def __init__(
+        self,
+        store: LimitsStore,
+        log: SliceLog,
+        gateway: Gateway,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._gateway = gateway
+        self._clock = clock
+        self._now_ns = clock.carried().now_ns
+        """A clock that is never set."""
+        self._thread = ThreadPoolExecutor(1, "limits")
+        self._accounts: dict[str, _Account] = {}
+        self._turn = asyncio.Lock()
+        self._back: list[tuple[str, int, int]] = []
+        """Units of rates to give back, with the moment at which they were taken, by the store's clock."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._doubtful: list[tuple[str, str]] = []
+        """Slices that may have been granted by a draw that was not confirmed, with their budgets."""
+        self._offset_ns = 0
+        """The store's clock, less our own that is never set."""
+        self.is_reachable = True
+        self.draws = 0
+        """Draws from the store so far."""
+        self.exceeded = 0
+        """Sum of what slices have spent beyond their grants, by measure's unit."""
+
+    # --- calls
+
+    def accounts(self, limits: Sequence[Limit], at_ns: int) -> tuple[_Account, ...]:
+        """Return the accounts of `limits` in the windows of `at_ns`."""
+        found = []
+        for limit in limits:
+            window_ns = limit.window_ns(at_ns)
+            account = self._accounts.get(f"{limit.id}@{window_ns[0] // NS_PER_SECOND}")
+            if account is None:
+                account = _Account(limit, window_ns, self._now_ns())
+                self._accounts[account.id] = account
+            account.limit = limit
+            found.append(account)
+        return tuple(found)
+
+    async def hold(self, accounts: Sequence[_Account], call: CallId, most: Amounts) -> Hold:
+        """Take the most that a call can use from all `accounts`, or from none.
+
+        LimitReachedError when one has too little; LimitsError when the slices in hand are not enough and
+        the store cannot be reached.
+        """
+        hold = Hold(self, call, accounts)
+        if not self._took(hold, most):
+            await self.take(hold, most, is_new=True)
+        return hold
+
+    async def take(self, hold: Hold, more: Amounts, *, is_new: bool = False) -> None:
+        """Take `more` for `hold`, drawing what lacks."""
+        until_ns = self._now_ns() + round(_RECALL_WAIT_S * NS_PER_SECOND)
+        recalls: dict[str, int] = {}
+        try:
+            while not self._took(hold, more, is_new=is_new):
+                async with self._turn:
+                    lacking = self._lacking(hold, more, is_new=is_new)
+                    others_wait = any(a.waits for a, _ in lacking if a.id not in recalls)
+                    if lacking and not others_wait:
+                        grants = await self._draw(lacking, recalls)
+                        self._refuse(lacking, grants, waited=self._now_ns() > until_ns)
+                        for (account, _), grant in zip(lacking, grants, strict=True):
+                            account.waits = grant.recall > 0
+                            recalls |= {grant.id: grant.recall} if grant.recall else {}
+                            if not grant.lacks:
+                                recalls.pop(grant.id, None)
+                if self._lacking(hold, more, is_new=is_new):
+                    await self._clock.sleep(_ASK_AGAIN_S)
+        finally:
+            for account in hold.accounts:
+                account.waits = account.waits and account.id not in recalls
+
+    def ended(self, hold: Hold, used: Amounts) -> None:
+        """Settle what a call has taken, in the order in which it was, until `used` is covered."""
+        spent_of: dict[str, int] = {}
+        lines: list[tuple[int, int]] = []
+        for account, part, amount in hold._parts:  # noqa: SLF001 the two are one
+            rest = spent_of.setdefault(account.id, _used(account, used))
+            is_last = part is self._last(hold, account)
+            spent = rest if is_last else min(amount, rest)
+            spent_of[account.id] = rest - spent
+            part.reserved -= amount
+            part.ended += spent
+            if spent < amount:
+                account.refused_until_ns = 0
+            if part.number:
+                lines.append((part.number, spent))
+            elif part.is_retired or spent > amount:
+                part.ended -= max(0, spent - amount)
+                self._back.append((account.id, amount - spent, part.drawn_ns + self._offset_ns))
+        if lines:
+            self._log.ended(hold.call, lines)
+        hold._parts = []  # noqa: SLF001
+
+    def left(self, hold: Hold) -> list[LeftInWindow]:
+        """Return what is left of each limit of a call."""
+        found = []
+        for account in hold.accounts:
+            limit = account.limit
+            in_hand = sum(one.left for one in account.slices.values())
+            left = max(0, min(limit.amount, account.free + in_hand))
+            full_ns = 0
+            if account.refill_ns:
+                left = min(limit.amount, left + self._refilled(account))
+                full_ns = (limit.amount - left) * account.refill_ns // limit.amount
+            elif account.until_ns < FOR_EVER_NS:
+                full_ns = max(0, account.until_ns - self._clock.now_ns())
+            found.append(LeftInWindow(limit, left, full_ns))
+        return found
+
+    # --- taking
+
+    def _took(self, hold: Hold, more: Amounts, *, is_new: bool = True) -> bool:
+        """Take `more` out of the slices in hand; False, and nothing is taken, when they do not suffice."""
+        now_ns = self._now_ns()
+        found: list[tuple[_Account, _Slice, int]] = []
+        for account in hold.accounts:
+            amount = _amount(account, more) if is_new else _more(account, more)
+            if not amount:
+                continue
+            account.asked += amount
+            part = account.current
+            if part is None or part.granted - part.ended - part.reserved < amount:
+                return False
+            if account.refill_ns and now_ns - part.drawn_ns > AHEAD_NS:
+                self._retire(account)
+                return False
+            found.append((account, part, amount))
+        parts = hold._parts  # noqa: SLF001
+        before = len(parts)
+        parts += found
+        try:
+            lines = _sums(parts)
+            if lines:
+                self._log.held(hold.call, lines)
+        except LimitsError:
+            del parts[before:]
+            raise
+        for account, part, amount in found:
+            part.reserved += amount
+            part.used_ns = now_ns
+            if (
+                part.left < part.granted // 4
+                and not account.is_drawing
+                and part.granted > 4 * amount
+            ):
+                self._draw_ahead(account, amount)
+        taken = hold._taken  # noqa: SLF001
+        hold._taken = Amounts(  # noqa: SLF001
+            taken.money_pico + more.money_pico, taken.tokens + more.tokens, 1
+        )
+        return True
+
+    def _lacking(self, hold: Hold, more: Amounts, *, is_new: bool) -> list[tuple[_Account, int]]:
+        """Return the accounts whose slice in hand does not suffice, with what they lack it for.
+
+        LimitReachedError where one was refused as much a moment ago: a limit that is used up does not
+        cost a draw for each call that comes.
+        """
+        if not self.is_reachable:
+            raise LimitsError("the store of limits cannot be reached")
+        found = []
+        for account in hold.accounts:
+            amount = _amount(account, more) if is_new else _more(account, more)
+            part = account.current
+            if amount and (part is None or part.left < amount):
+                if amount >= account.refused and self._now_ns() < account.refused_until_ns:
+                    raise self._refusal(account, account.refused_until_ns - self._now_ns())
+                found.append((account, amount))
+        return found
+
+    def _draw_ahead(self, account: _Account, least: int) -> None:
+        """Draw the next slice while the one in hand lasts."""
+        account.is_drawing = True
+        task = asyncio.get_running_loop().create_task(self._ahead(account, least))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ahead(self, account: _Account, least: int) -> None:
+        try:
+            async with self._turn:
+                await self._draw([(account, least)], {}, is_ahead=True)
+        except LimitsError as error:
+            _log.debug("no slice was drawn ahead: %s", error)
+        finally:
+            account.is_drawing = False
+
+    async def _draw(
+        self,
+        lacking: Sequence[tuple[_Account, int]],
+        recalls: Mapping[str, int],
+        *,
+        is_ahead: bool = False,
+    ) -> tuple[Grant, ...]:
+        """Draw in one transaction. Slices in hand that are too small are given back with it."""
+        now_ns = self._now_ns()
+        wants = [
+            account.want(least, now_ns, recalls.get(account.id, 0)) for account, least in lacking
+        ]
+        for account, _ in () if is_ahead else lacking:
+            self._retire(account)
+        returns = self._returns([account for account, _ in lacking])
+        run, place = self._gateway.run, self._gateway.place
+
+        def work(rows: Rows) -> tuple[tuple[Grant, ...], int]:
+            rows.accounts([want.id for want in wants])
+            for slice_id, granted in returns:
+                shrink(rows, slice_id, granted)
+            return draw(rows, run, place, wants), rows.now_ns()
+
+        drawn = [(want.slice_id, want.id) for want in wants if not want.refill_ns]
+        try:
+            grants, store_ns = await self._in_store(work)
+        except BaseException:  # also a caller that leaves: what was granted is nobody's
+            self._doubtful += drawn
+            raise
+        self._offset_ns = store_ns - self._now_ns()
+        self.draws += 1
+        for (account, _), want, grant in zip(lacking, wants, grants, strict=True):
+            account.free, account.free_ns = grant.free, now_ns
+            if grant.granted:
+                self._put(account, want.slice_id, grant.granted, now_ns)
+        return grants
+
+    def _put(self, account: _Account, slice_id: str, granted: int, now_ns: int) -> None:
+        try:
+            number = 0 if account.refill_ns else self._log.drawn(slice_id, account.id, granted)
+        except LimitsError:
+            self._doubtful.append((slice_id, account.id))
+            raise
+        self._retire(account)
+        part = _Slice(slice_id, number, granted, now_ns)
+        account.current = account.slices[slice_id] = part
+        account.asked, account.asked_since_ns = 0, now_ns
+
+    def _retire(self, account: _Account) -> None:
+        """Take no more from the slice in hand."""
+        part, account.current = account.current, None
+        if part is None:
+            return
+        part.is_retired = True
+        if not part.number:  # a rate: what nobody took is given back now, the rest as calls end
+            if part.left:
+                self._back.append((account.id, part.left, part.drawn_ns + self._offset_ns))
+            del account.slices[part.id]
+
+    def _returns(self, accounts: Sequence[_Account]) -> list[tuple[str, int]]:
+        """Return the retired slices of `accounts` that can be shrunk, with what they still need."""
+        found = []
+        for account in accounts:
+            for part in account.slices.values():
+                if part.is_retired and part.number and part.left > 0:
+                    part.granted = part.ended + part.reserved
+                    found.append((part.id, part.granted))
+        return found
+
+    def _refuse(
+        self, lacking: Sequence[tuple[_Account, int]], grants: Sequence[Grant], *, waited: bool
+    ) -> None:
+        """LimitReachedError where a draw is refused for good, or nobody has answered its recall in time."""
+        for (account, least), grant in zip(lacking, grants, strict=True):
+            if grant.lacks and (waited or not grant.recall):
+                account.refused, account.refused_until_ns = least, self._now_ns() + _REFUSED_NS
+                raise self._refusal(account, grant.wait_ns)
+
+    def _refusal(self, account: _Account, wait_ns: int) -> LimitReachedError:
+        if not account.refill_ns and account.until_ns < FOR_EVER_NS:
+            wait_ns = max(0, account.until_ns - self._clock.now_ns())
+        return LimitReachedError(account.limit, account.free, wait_ns or None)
+
+    def _refilled(self, account: _Account) -> int:
+        passed_ns = self._now_ns() - account.free_ns
+        return account.limit.amount * max(0, passed_ns) // account.refill_ns
+
+    @staticmethod
+    def _last(hold: Hold, account: _Account) -> _Slice:
+        return [part for one, part, _ in hold._parts if one is account][-1]  # noqa: SLF001
+
+    # --- the store
+
+    async def beat(self) -> None:
+        """Say that this gateway lives, answer recalls, settle what is over. LimitsError when that fails."""
+        self._look_at_slices()
+        over = [
+            (account, part)
+            for account in self._accounts.values()
+            for part in account.slices.values()
+            if part.is_retired and not part.reserved
+        ]
+        settlements = [Settlement(p.id, a.id, p.granted, p.ended) for a, p in over]
+        doubtful, self._doubtful = self._doubtful, []
+        settlements += [Settlement(slice_id, budget, 0, 0) for slice_id, budget in doubtful]
+        back, self._back = self._back, []
+        gateway = self._gateway
+
+        def work(rows: Rows) -> tuple[Mapping[str, int], list[int]]:
+            rows.accounts({*(one.budget for one in settlements), *(rate for rate, _, _ in back)})
+            for rate, units, taken_ns in back:
+                give_back(rows, rate, units, taken_ns)
+            exceeded = [settle(rows, gateway, one) for one in settlements]
+            return live(rows, gateway), exceeded
+
+        try:
+            recalls, exceeded = await self._in_store(work)
+        except LimitsError:
+            self._back += back
+            self._doubtful += doubtful
+            raise
+        self.exceeded += sum(exceeded)
+        for account, part in over:
+            self._log.settled(part.number)
+            account.slices.pop(part.id, None)
+        if recalls:
+            await self._answer(recalls)
+        self._forget()
+
+    def _look_at_slices(self) -> None:
+        """Retire slices that are old, idle or of a window that is over."""
+        now_ns, wall_ns = self._now_ns(), self._clock.now_ns()
+        for account in self._accounts.values():
+            part = account.current
+            if part is None:
+                continue
+            is_old = now_ns - part.drawn_ns > _LONGEST_USE_NS or now_ns - part.used_ns > _IDLE_NS
+            if account.refill_ns:
+                is_old = now_ns - part.drawn_ns > AHEAD_NS
+            if is_old or wall_ns >= account.until_ns:
+                self._retire(account)
+
+    async def _answer(self, recalls: Mapping[str, int]) -> None:
+        """Give back what calls do not hold of the budgets that are recalled."""
+        answers: list[tuple[str, int, int]] = []
+        for budget, recall in recalls.items():
+            account = self._accounts.get(budget)
+            if account is None:
+                continue
+            self._retire(account)
+            for part in account.slices.values():
+                part.granted = max(part.ended + part.reserved, 0)
+                answers.append((part.id, part.granted, recall))
+
+        def work(rows: Rows) -> None:
+            rows.accounts(recalls)
+            for slice_id, granted, recall in answers:
+                shrink(rows, slice_id, granted, recall)
+
+        await self._in_store(work)
+
+    def _forget(self) -> None:
+        """Forget accounts without slices that were not used for a while, or whose window is over."""
+        now_ns, wall_ns = self._now_ns(), self._clock.now_ns()
+        for account in [a for a in self._accounts.values() if not a.slices]:
+            if wall_ns >= account.until_ns or now_ns - account.asked_since_ns > _LONGEST_USE_NS:
+                del self._accounts[account.id]
+
+    async def settle_left(self, logs: Sequence[LeftLog], spent: Mapping[CallId, Amounts]) -> int:
+        """Settle what earlier runs left, and return the number of slices.
+
+        Calls in `spent` have used so much; others that had not ended count as all that they held. Where the
+        machine has been started since, newest lines may be lost: then slices are forfeited.
+        """
+        count = 0
+        for log in logs:
+            owner = Gateway(log.run, self._gateway.place, log.boot, 0)
+            whole = log.boot == self._gateway.boot
+
+            def work(
+                rows: Rows, log: LeftLog = log, owner: Gateway = owner, whole: bool = whole
+            ) -> None:
+                rows.accounts({one.budget for one in log.slices})
+                for one in log.slices:
+                    if whole:
+                        settle(rows, owner, Settlement(one.id, one.budget, one.granted, one.spent))
+                    else:
+                        forfeit(rows, one.id)
+                rows.remove(owner)
+
+            await self._in_store(work)
+            log.remove()
+            count += len(log.slices)
+        return count
+
+    async def close(self) -> None:
+        """Settle all that can be, and say that this gateway has ended."""
+        for account in self._accounts.values():
+            self._retire(account)
+        gateway = self._gateway
+        try:
+            await self.beat()
+            await self._in_store(lambda rows: rows.remove(gateway))
+        except LimitsError as error:
+            _log.warning("slices were not settled; the next start will: %s", error)
+        self._thread.shutdown()
+        self._log.close()
+
+    async def _in_store(self, work: Callable[[Rows], T]) -> T:
+        """Run a transaction in the store's thread; says when the store is lost and when it is back."""
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._store.transact, work
+            )
+        except LimitsError as error:
+            if self.is_reachable:
+                _log.warning("%s; calls are served out of what is in hand", error)
+            self.is_reachable = False
+            raise
+        if not self.is_reachable:
+            _log.warning("the store of limits can be reached again")
+        self.is_reachable = True
+        return result
+
+
+def _amount(account: _Account, amounts: Amounts) -> int:
+    """Return what a new call takes of `account`."""
+    if account.measure is Measure.MONEY:
+        return amounts.money_pico
+    if account.measure is Measure.TOKENS:
+        likely = amounts.likely_tokens
+        return amounts.tokens if likely is None or not account.refill_ns else likely
+    return amounts.requests if account.measure is Measure.REQUESTS else 1
+
+
+def _more(account: _Account, more: Amounts) -> int:
+    """Return what a call that goes on takes of `account`: it is one request and one call already."""
+    return 0 if account.measure in (Measure.REQUESTS, Measure.CALLS) else _amount(account, more)
+
+
+def _used(account: _Account, used: Amounts) -> int:
+    """Return what a call has used up of `account`: nothing of calls at once, which it gives back."""
+    if account.measure is Measure.MONEY:
+        return used.money_pico
+    if account.measure is Measure.TOKENS:
+        return used.tokens
+    return used.requests if account.measure is Measure.REQUESTS else 0
+
+
+def _sums(parts: Sequence[tuple[_Account, _Slice, int]]) -> list[tuple[int, int]]:
+    """Return what is held of each logged slice, by its number."""
+    if len({part.number for _, part, _ in parts}) == len(parts):
+        return [(part.number, amount) for _, part, amount in parts if part.number]
+    sums: dict[int, int] = {}
+    for _, part, amount in parts:
+        if part.number:
+            sums[part.number] = sums.get(part.number, 0) + amount
+    return list(sums.items())

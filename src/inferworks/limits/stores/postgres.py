@@ -1,0 +1,210 @@
+"""Limits in PostgreSQL: for any number of gateways on any number of nodes.
+
+A transaction takes the rows of its budgets with `SELECT ... FOR UPDATE`, in the order of their ids, so
+two that want the same ones wait for each other and never in a circle. A row that does not exist yet
+cannot be locked: it is inserted empty first. Time is the database's (`clock_timestamp()`).
+
+`synchronous_commit` is on for every transaction, whatever the server's default says: a draw that is
+confirmed is on the disk. A standby that takes over must be synchronous, or draws of its last moments are
+granted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+
+from inferworks.errors import DataFolderError, LimitsError
+from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
+
+T = TypeVar("T")
+
+_VERSION: Final = 1
+_LOCK: Final = 0x696E6665725F6C6D
+"""Advisory lock under which the schema is laid out or migrated: `infer_lm`."""
+_SCHEMA: Final = """
+CREATE SCHEMA IF NOT EXISTS inferworks;
+CREATE TABLE IF NOT EXISTS inferworks.schema_version (part text PRIMARY KEY, version int NOT NULL);
+CREATE TABLE inferworks.account (id text PRIMARY KEY, refill_ns bigint NOT NULL, cap numeric NOT NULL,
+  revision bigint NOT NULL, returns bool NOT NULL, held numeric NOT NULL, settled numeric NOT NULL,
+  recall bigint NOT NULL, level numeric NOT NULL, level_ns bigint NOT NULL);
+CREATE TABLE inferworks.slice (id text PRIMARY KEY, budget text NOT NULL, place text NOT NULL,
+  run text NOT NULL, granted numeric NOT NULL, drawn_ns bigint NOT NULL, spent numeric NOT NULL,
+  state text NOT NULL, recalled bigint NOT NULL);
+CREATE INDEX slice_of_budget ON inferworks.slice (budget) WHERE state = 'open';
+CREATE INDEX slice_of_place ON inferworks.slice (place) WHERE state <> 'closed';
+CREATE INDEX slice_of_run ON inferworks.slice (run) WHERE state = 'open';
+CREATE TABLE inferworks.gateway (run text PRIMARY KEY, place text NOT NULL, boot text NOT NULL,
+  seen_ns bigint NOT NULL);
+INSERT INTO inferworks.schema_version VALUES ('limits', 1)
+"""
+_NEW: Final = -1
+"""Revision of a row that was inserted only to be locked: there was none before."""
+_TRIES: Final = 5
+_TIMEOUT_S: Final = 5
+
+
+class PostgresLimits:
+    """Store of limits in the database at `url`. It connects when used, and anew after a failure."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def transact(self, work: Callable[[_PostgresRows], T]) -> T:
+        """Run `work` in one transaction, again where another was in its way."""
+        for left in reversed(range(_TRIES)):
+            try:
+                connection = self._connected()
+                with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+                    return work(_PostgresRows(cursor))
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
+                if not left:
+                    raise LimitsError(f"cannot use the store of limits: {_line(error)}") from error
+            except psycopg.Error as error:
+                self.close()
+                raise LimitsError(f"cannot use the store of limits: {_line(error)}") from error
+        raise AssertionError("the last try returns or raises")
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=_TIMEOUT_S,
+                options=f"-c statement_timeout={_TIMEOUT_S}s -c synchronous_commit=on",
+                application_name="inferworks",
+            )
+            try:
+                _lay_out(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+
+class _PostgresRows:
+    """Rows within a transaction."""
+
+    def __init__(self, cursor: psycopg.Cursor[dict[str, Any]]) -> None:
+        self._cursor = cursor
+        self._now_ns: int | None = None
+
+    def now_ns(self) -> int:
+        if self._now_ns is None:
+            query = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint AS now_ns"
+            [row] = self._cursor.execute(query)
+            self._now_ns = row["now_ns"]
+        return self._now_ns
+
+    def accounts(self, ids: Iterable[str]) -> Mapping[str, Budget | Rate]:
+        asked = sorted(set(ids))
+        if not asked:
+            return {}
+        self._cursor.execute(
+            "INSERT INTO inferworks.account SELECT id, 0, 0, %s, false, 0, 0, 0, 0, 0 "
+            "FROM unnest(%s::text[]) AS id ORDER BY id ON CONFLICT DO NOTHING",
+            (_NEW, asked),
+        )
+        query = "SELECT * FROM inferworks.account WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
+        rows = self._cursor.execute(query, (asked,)).fetchall()
+        return {row["id"]: _account(row) for row in rows if row["revision"] != _NEW}
+
+    def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
+        return {one.id: one for one in self._slices("id = ANY(%s)", list(ids))}
+
+    def open_slices(self, budget: str) -> Sequence[Slice]:
+        return self._slices("budget = %s AND state = 'open'", budget)
+
+    def slices_of(self, place: str) -> Sequence[Slice]:
+        return self._slices("place = %s AND state <> 'closed'", place)
+
+    def recalled(self, run: str) -> Mapping[str, int]:
+        query = (
+            "SELECT account.id, max(account.recall) AS recall FROM inferworks.slice "
+            "JOIN inferworks.account ON account.id = slice.budget "
+            "WHERE slice.state = 'open' AND slice.run = %s AND slice.recalled < account.recall GROUP BY 1"
+        )
+        return {row["id"]: row["recall"] for row in self._cursor.execute(query, (run,))}
+
+    def gateways(self) -> Sequence[Gateway]:
+        rows = self._cursor.execute("SELECT * FROM inferworks.gateway ORDER BY run").fetchall()
+        return [msgspec.convert(row, Gateway) for row in rows]
+
+    def put(self, row: Budget | Rate | Slice | Gateway) -> None:
+        values = msgspec.structs.asdict(row)
+        if isinstance(row, Budget | Rate):
+            table, key = "account", "id"
+        elif isinstance(row, Slice):
+            table, key = "slice", "id"
+        else:
+            table, key = "gateway", "run"
+        if table == "account":  # it is there, since it was locked
+            changes = ", ".join(f"{name} = %({name})s" for name in values if name != "id")
+            self._cursor.execute(
+                f"UPDATE inferworks.account SET {changes} WHERE id = %(id)s", values
+            )
+            return
+        names = ", ".join(values)
+        marks = ", ".join(f"%({name})s" for name in values)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != key)
+        self._cursor.execute(
+            f"INSERT INTO inferworks.{table} ({names}) VALUES ({marks}) "
+            f"ON CONFLICT ({key}) DO UPDATE SET {changes}",
+            values,
+        )
+
+    def remove(self, gateway: Gateway) -> None:
+        self._cursor.execute("DELETE FROM inferworks.gateway WHERE run = %s", (gateway.run,))
+
+    def _slices(self, where: str, value: object) -> list[Slice]:
+        query = f"SELECT * FROM inferworks.slice WHERE {where} ORDER BY id"
+        rows = self._cursor.execute(query, (value,)).fetchall()
+        return [msgspec.convert(_whole(row, "granted", "spent"), Slice) for row in rows]
+
+
+def _account(row: dict[str, Any]) -> Budget | Rate:
+    _whole(row, "cap", "held", "settled", "level")
+    return msgspec.convert(row, Rate) if row["refill_ns"] else msgspec.convert(row, Budget)
+
+
+def _whole(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    """`row` with whole numbers for these columns."""
+    for name in names:
+        row[name] = int(row[name])
+    return row
+
+
+def _lay_out(connection: psycopg.Connection[Any]) -> None:
+    """Lay out the tables of a new database; refuse those of a newer version of this program."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        cursor.execute("SELECT to_regclass('inferworks.schema_version')")
+        row = cursor.fetchone()
+        found = None
+        if row is not None and row[0] is not None:
+            query = "SELECT version FROM inferworks.schema_version WHERE part = 'limits'"
+            found = cursor.execute(query).fetchone()
+        if found is None:
+            for statement in _SCHEMA.split(";"):
+                cursor.execute(statement.encode())
+        elif found[0] > _VERSION:
+            raise DataFolderError(
+                f"the database has limits of version {found[0]}, this program reads version {_VERSION}; "
+                "use the version of inferworks that made it"
+            )
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,154 @@
+"""Limits in one SQLite file: for one node with any number of worker processes.
+
+Amounts are stored as decimal digits, since picounits of ten million dollars exceed 63 bits. Draws are rare,
+so each transaction waits for the disk (`synchronous=FULL`): a draw that is confirmed is not forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from inferworks.errors import DataFolderError, LimitsError
+from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
+from inferworks.sqlite import Database, with_remedy
+
+T = TypeVar("T")
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE budget (id TEXT PRIMARY KEY, cap TEXT NOT NULL, revision INTEGER NOT NULL,
+  returns INTEGER NOT NULL, held TEXT NOT NULL, settled TEXT NOT NULL,
+  recall INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE rate (id TEXT PRIMARY KEY, cap TEXT NOT NULL, refill_ns INTEGER NOT NULL,
+  revision INTEGER NOT NULL, level TEXT NOT NULL, level_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE slice (id TEXT PRIMARY KEY, budget TEXT NOT NULL, place TEXT NOT NULL, run TEXT NOT NULL,
+  granted TEXT NOT NULL, drawn_ns INTEGER NOT NULL, spent TEXT NOT NULL, state TEXT NOT NULL,
+  recalled INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX slice_of_budget ON slice (budget) WHERE state = 'open';
+CREATE INDEX slice_of_place ON slice (place) WHERE state <> 'closed';
+CREATE TABLE gateway (run TEXT PRIMARY KEY, place TEXT NOT NULL, boot TEXT NOT NULL,
+  seen_ns INTEGER NOT NULL) WITHOUT ROWID
+"""
+_TABLES: Final[Mapping[type[msgspec.Struct], str]] = {
+    Budget: "budget",
+    Rate: "rate",
+    Slice: "slice",
+    Gateway: "gateway",
+}
+_PUT: Final = {
+    kind: f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(kind.__struct_fields__))})"
+    for kind, table in _TABLES.items()
+}
+_DIGITS: Final = frozenset({"cap", "held", "settled", "level", "granted", "spent"})
+"""Columns of amounts, which are stored as decimal digits."""
+
+
+class SqliteLimits:
+    """Store of limits in the file at `path`, which is made when it does not exist."""
+
+    def __init__(self, path: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
+        """DataFolderError when the file cannot be used, or a newer version of this program wrote it."""
+        self._now_ns = now_ns
+        self._database = Database(path, threads=True)
+        try:
+            with self._database.translated():
+                self._lay_out()
+        except DataFolderError:
+            self._database.close()
+            raise
+
+    def transact(self, work: Callable[[_SqliteRows], T]) -> T:
+        """Run `work` in one transaction."""
+        try:
+            with self._database.transaction():
+                return work(_SqliteRows(self._database, self._now_ns))
+        except (sqlite3.Error, msgspec.ValidationError, ValueError) as error:
+            raise LimitsError(f"cannot use {self._database.path}: {with_remedy(error)}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _lay_out(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        with self._database.transaction():
+            version = self._database.version()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {_VERSION}")
+            elif version > _VERSION:
+                raise DataFolderError(
+                    f"{self._database.path}: limits of version {version}, this program reads version "
+                    f"{_VERSION}; use the version of inferworks that made it"
+                )
+
+
+class _SqliteRows:
+    """Rows within a transaction, which holds the file's one write lock."""
+
+    def __init__(self, database: Database, now_ns: Callable[[], int]) -> None:
+        self._database = database
+        self.now_ns = now_ns
+
+    def accounts(self, ids: Iterable[str]) -> Mapping[str, Budget | Rate]:
+        asked = sorted(set(ids))
+        found: dict[str, Budget | Rate] = {}
+        for one in asked:
+            found |= {row.id: row for row in self._found(Budget, "id = ?", one)}
+            found |= {row.id: row for row in self._found(Rate, "id = ?", one)}
+        return found
+
+    def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
+        return {one.id: one for slice_id in ids for one in self._found(Slice, "id = ?", slice_id)}
+
+    def open_slices(self, budget: str) -> Sequence[Slice]:
+        return self._found(Slice, "budget = ? AND state = 'open' ORDER BY id", budget)
+
+    def slices_of(self, place: str) -> Sequence[Slice]:
+        return self._found(Slice, "place = ? AND state <> 'closed' ORDER BY id", place)
+
+    def recalled(self, run: str) -> Mapping[str, int]:
+        query = (
+            "SELECT budget.id, budget.recall FROM slice JOIN budget ON budget.id = slice.budget "
+            "WHERE slice.state <> 'closed' AND state = 'open' AND slice.run = ? "
+            "AND slice.place IN (SELECT place FROM gateway WHERE run = ?) AND recalled < recall"
+        )
+        return dict(self._database.execute(query, (run, run)))
+
+    def gateways(self) -> Sequence[Gateway]:
+        return self._found(Gateway, "1 ORDER BY run")
+
+    def put(self, row: Budget | Rate | Slice | Gateway) -> None:
+        values = [
+            str(value) if name in _DIGITS else value
+            for name, value in msgspec.structs.asdict(row).items()
+        ]
+        self._database.execute(_PUT[type(row)], values)
+
+    def remove(self, gateway: Gateway) -> None:
+        self._database.execute("DELETE FROM gateway WHERE run = ?", (gateway.run,))
+
+    def _found(self, kind: type[T], where: str, *values: str) -> list[T]:
+        names = kind.__struct_fields__  # type: ignore[attr-defined]
+        query = f"SELECT {', '.join(names)} FROM {_TABLES[kind]} WHERE {where}"  # type: ignore[index]
+        return [
+            _made(kind, dict(zip(names, row, strict=True)))
+            for row in self._database.execute(query, values)
+        ]
+
+
+def _made(kind: type[T], row: dict[str, Any]) -> T:
+    """Return the row of type `kind` with the values of its columns."""
+    for name in _DIGITS & row.keys():
+        row[name] = int(row[name])
+    if "returns" in row:
+        row["returns"] = bool(row["returns"])
+    return msgspec.convert(row, kind)

@@ -1,0 +1,134 @@
+"""Limits in memory: the fake that ships, as strict as a database.
+
+It serves many gateways at once, as a database does: each has a `MemoryLimits` on one `MemoryLedger`. Rows
+that are written without having been locked are refused, and so is anything outside of a transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from inferworks.errors import LimitsError
+from inferworks.limits.ledger import Budget, Gateway, Rate, Slice, SliceState
+
+T = TypeVar("T")
+
+
+class MemoryLedger:
+    """Rows of the ledger, for as many stores as there are gateways."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self.now_ns = now_ns
+        self.turn = threading.Lock()
+        self.accounts: dict[str, Budget | Rate] = {}
+        self.slices: dict[str, Slice] = {}
+        self.gateways: dict[str, Gateway] = {}
+
+
+class MemoryLimits:
+    """Store of one gateway on a ledger in memory."""
+
+    def __init__(self, ledger: MemoryLedger | None = None) -> None:
+        self._ledger = ledger or MemoryLedger()
+        self.unreachable = False
+        """True while every transaction fails, as when the network is cut."""
+        self._closed = False
+
+    def transact(self, work: Callable[[_MemoryRows], T]) -> T:
+        """Run `work`; what it puts is kept when it returns, and all of it is dropped when it raises."""
+        if self.unreachable or self._closed:
+            raise LimitsError("the store of limits cannot be reached")
+        ledger = self._ledger
+        with ledger.turn:
+            rows = _MemoryRows(ledger)
+            result = work(rows)
+            rows.is_over = True
+            ledger.accounts |= rows.new_accounts
+            ledger.slices |= rows.new_slices
+            ledger.gateways |= rows.new_gateways
+            for run in rows.removed:
+                ledger.gateways.pop(run, None)
+            return result
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._closed = True
+
+
+class _MemoryRows:
+    """Rows as one transaction sees them."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._locked: set[str] = set()
+        self.new_accounts: dict[str, Budget | Rate] = {}
+        self.new_slices: dict[str, Slice] = {}
+        self.new_gateways: dict[str, Gateway] = {}
+        self.removed: set[str] = set()
+        self.is_over = False
+
+    def now_ns(self) -> int:
+        self._check()
+        return self._ledger.now_ns()
+
+    def accounts(self, ids: Iterable[str]) -> Mapping[str, Budget | Rate]:
+        self._check()
+        every = self._ledger.accounts | self.new_accounts
+        asked = set(ids)
+        self._locked |= asked
+        return {one: every[one] for one in sorted(asked) if one in every}
+
+    def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
+        self._check()
+        every = self._ledger.slices | self.new_slices
+        return {one: every[one] for one in ids if one in every}
+
+    def open_slices(self, budget: str) -> Sequence[Slice]:
+        return [one for one in self._all() if one.budget == budget and one.state is SliceState.OPEN]
+
+    def slices_of(self, place: str) -> Sequence[Slice]:
+        return [
+            one for one in self._all() if one.place == place and one.state is not SliceState.CLOSED
+        ]
+
+    def recalled(self, run: str) -> Mapping[str, int]:
+        accounts = self._ledger.accounts | self.new_accounts
+        own = [one for one in self._all() if one.run == run and one.state is SliceState.OPEN]
+        newest = {one.budget: _recall(accounts.get(one.budget)) for one in own}
+        return {one.budget: newest[one.budget] for one in own if one.recalled < newest[one.budget]}
+
+    def gateways(self) -> Sequence[Gateway]:
+        self._check()
+        every = self._ledger.gateways | self.new_gateways
+        return [one for run, one in sorted(every.items()) if run not in self.removed]
+
+    def put(self, row: Budget | Rate | Slice | Gateway) -> None:
+        self._check()
+        if isinstance(row, Slice):
+            self.new_slices[row.id] = row
+        elif isinstance(row, Gateway):
+            self.new_gateways[row.run] = row
+        elif row.id in self._locked:
+            self.new_accounts[row.id] = row
+        else:
+            raise RuntimeError(f"{row.id} is written without a lock")
+
+    def remove(self, gateway: Gateway) -> None:
+        self._check()
+        self.removed.add(gateway.run)
+
+    def _all(self) -> Sequence[Slice]:
+        self._check()
+        every = self._ledger.slices | self.new_slices
+        return [every[one] for one in sorted(every)]
+
+    def _check(self) -> None:
+        if self.is_over:
+            raise RuntimeError("the transaction is over")
+
+
+def _recall(account: Budget | Rate | None) -> int:
+    return account.recall if isinstance(account, Budget) else 0

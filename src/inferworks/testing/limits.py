@@ -1,0 +1,174 @@
+"""Conformance suite for stores of limits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from msgspec.structs import replace
+
+from inferworks.limits.ledger import (
+    Budget,
+    Gateway,
+    Grant,
+    Rate,
+    Rows,
+    Settlement,
+    Slice,
+    SliceState,
+    Want,
+    draw,
+    forfeit,
+    give_back,
+    live,
+    settle,
+    shrink,
+)
+from inferworks.limits.stores.base import LimitsStore
+from inferworks.limits.stores.stub import MemoryLedger, MemoryLimits
+
+_LARGE: Final = 10**24
+"""A budget of a trillion dollars in picounits: more than 63 bits."""
+_RUNS: Final = 3
+
+
+class _GaveUp(Exception):
+    """Error of a transaction's work."""
+
+
+def check_limits_store(opened: Callable[[], LimitsStore]) -> None:
+    """Check a driver; `opened` opens stores that share what they keep, which is nothing at first."""
+    first, second = opened(), opened()
+    _check_all_or_nothing(first, second)
+    _check_rates(first, second)
+    _check_gateways(first, second)
+    several = [opened() for _ in range(_RUNS)]
+    _check_like_the_ledger_in_memory(several)
+    for store in (first, second, *several):
+        store.close()
+        store.close()
+
+
+def _check_all_or_nothing(first: LimitsStore, second: LimitsStore) -> None:
+    """Rows that are put are there for all others, and a transaction that raises leaves nothing."""
+    budget = Budget("first", _LARGE, 3, returns=True, held=7, settled=_LARGE - 8, recall=2)
+    part = Slice("slice", "first", "place", "run", 7, 1_700_000_000_000_000_000)
+
+    def put(rows: Rows) -> None:
+        assert rows.accounts(["first"]) == {}, "nothing is there at first"
+        rows.put(budget)
+        rows.put(part)
+
+    def give_up(rows: Rows) -> None:
+        put(rows)
+        raise _GaveUp
+
+    with suppress(_GaveUp):
+        first.transact(give_up)
+    assert second.transact(lambda rows: dict(rows.slices(["slice"]))) == {}
+    first.transact(put)
+
+    def read(rows: Rows) -> tuple[Mapping[str, Budget | Rate], Mapping[str, Slice]]:
+        return rows.accounts(["first", "none"]), rows.slices(["slice", "none"])
+
+    assert second.transact(read) == ({"first": budget}, {"slice": part})
+    assert second.transact(lambda rows: list(rows.open_slices("first"))) == [part]
+    assert second.transact(lambda rows: list(rows.slices_of("place"))) == [part]
+
+    def close(rows: Rows) -> None:
+        rows.accounts(["first"])
+        rows.put(replace(part, state=SliceState.CLOSED, spent=_LARGE))
+
+    second.transact(close)
+    assert first.transact(lambda rows: list(rows.open_slices("first"))) == []
+    assert first.transact(lambda rows: list(rows.slices_of("place"))) == []
+    assert first.transact(lambda rows: rows.slices(["slice"])["slice"].spent) == _LARGE
+
+
+def _check_rates(first: LimitsStore, second: LimitsStore) -> None:
+    """A rate is shared: what one takes the other lacks, and what is given back is there again."""
+    hour_ns = 3600 * 10**9
+
+    def take(store: LimitsStore, name: str, least: int) -> Grant:
+        want = Want("rate", 100, 1, hour_ns, False, name, least, least)
+        return store.transact(lambda rows: draw(rows, "run", "place", [want])[0])
+
+    before_ns = first.transact(lambda rows: rows.now_ns())
+    assert take(first, "r1", 60).granted == 60
+    assert take(second, "r2", 60).granted == 0, "only 40 are left"
+    lacking = take(second, "r3", 60)
+    assert lacking.lacks
+    assert 0 < lacking.wait_ns <= hour_ns * 20 // 100
+    assert take(second, "r4", 40).granted == 40
+    second.transact(lambda rows: give_back(rows, "rate", 40, rows.now_ns()))
+    assert take(first, "r5", 40).granted == 40
+    assert first.transact(lambda rows: rows.now_ns()) >= before_ns
+
+
+def _check_gateways(first: LimitsStore, second: LimitsStore) -> None:
+    """A gateway that lives is told which of its budgets are recalled, once."""
+    one, other = Gateway("run-1", "place-1", "boot", 0), Gateway("run-2", "place-2", "boot", 0)
+    assert dict(first.transact(lambda rows: live(rows, one))) == {}
+    assert dict(second.transact(lambda rows: live(rows, other))) == {}
+    assert [g.run for g in first.transact(lambda rows: list(rows.gateways()))] == ["run-1", "run-2"]
+    want = Want("recalled", 10, 1, 0, False, "s1", 10, 10)
+    [grant] = first.transact(lambda rows: draw(rows, "run-1", "place-1", [want]))
+    assert grant.granted == 10
+    [refused] = second.transact(
+        lambda rows: draw(rows, "run-2", "place-2", [want._replace(slice_id="s2", least=1)])
+    )
+    assert (refused.granted, refused.recall) == (0, 1), "the other may have what it does not need"
+    assert dict(first.transact(lambda rows: live(rows, one))) == {"recalled": 1}
+    first.transact(lambda rows: shrink(rows, "s1", 9, 1))
+    assert dict(first.transact(lambda rows: live(rows, one))) == {}
+    [got] = second.transact(
+        lambda rows: draw(
+            rows, "run-2", "place-2", [want._replace(slice_id="s3", least=1, recall=1)]
+        )
+    )
+    assert got.granted == 1
+    first.transact(lambda rows: rows.remove(one))
+    assert [g.run for g in second.transact(lambda rows: list(rows.gateways()))] == ["run-2"]
+
+
+def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
+    """Random changes leave what they leave in memory, and are answered in the same way."""
+    chance = random.Random(7)  # noqa: S311 no secret
+    memory = MemoryLimits(MemoryLedger())
+    granted: list[tuple[str, str, int]] = []
+    for number in range(400):
+        store, run = stores[number % _RUNS], f"run{number % _RUNS}"
+        deed = chance.randrange(4)
+        if deed == 0 or not granted:
+            least = chance.randrange(1, 50) * 10**18
+            wants = [
+                Want(f"b{n}", 10**21, 1, 0, n == 1, f"{number}-{n}", least, 4 * least)
+                for n in range(2)
+            ]
+
+            def work(rows: Rows, run: str = run, wants: list[Want] = wants) -> tuple[Grant, ...]:
+                return draw(rows, run, "p", wants)
+
+            grants = store.transact(work)
+            assert grants == memory.transact(work)
+            if all(grant.granted for grant in grants):
+                granted += [(f"{number}-{n}", f"b{n}", least) for n in range(2)]
+            continue
+        slice_id, budget, least = granted[chance.randrange(len(granted))]
+        if deed == 1:
+            end = Settlement(slice_id, budget, least, chance.randrange(least))
+            gateway = Gateway(run, "p", "boot", 0)
+            _same(store, memory, lambda rows, g=gateway, e=end: settle(rows, g, e))  # type: ignore[misc]
+        elif deed == 2:
+            _same(store, memory, lambda rows, s=slice_id: forfeit(rows, s))  # type: ignore[misc]
+        else:
+            _same(store, memory, lambda rows, s=slice_id, n=least: shrink(rows, s, n))  # type: ignore[misc]
+        kept = store.transact(lambda rows: rows.accounts(["b0", "b1"]))
+        assert kept == memory.transact(lambda rows: rows.accounts(["b0", "b1"]))
+        assert all(isinstance(one, Budget) and one.free >= 0 for one in kept.values())
+
+
+def _same(store: LimitsStore, memory: LimitsStore, work: Callable[[Rows], object]) -> None:
+    assert store.transact(work) == memory.transact(work)
