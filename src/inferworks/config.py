@@ -154,6 +154,42 @@ class Lake(Section, frozen=True):
     ] = 100_000
 
 
+class Ship(Section, frozen=True):
+    """Shipping of this node's records to a hub, whose books then have them."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern="^(https?://.*)?$",
+            description="Base URL of the hub, as `https://hub.example/v1`; empty: nothing is shipped.",
+        ),
+    ] = ""
+    key: Annotated[
+        str,
+        Meta(
+            description="Reference to the key that the hub made for this node (`keys create --ship NODE`)."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates (PEM) of the authorities that the hub's own is verified against; "
+            "empty: the system's."
+        ),
+    ] = ""
+    every_s: Annotated[
+        float, Meta(gt=0, description="Pause between looks for records to ship.")
+    ] = 1.0
+    keep_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="Days for which acknowledged records can be shipped again, to a restored hub.",
+        ),
+    ] = 30.0
+
+
 class Scrub(Section, frozen=True):
     """Regular check of everything on disk, so that damage is found early."""
 
@@ -166,6 +202,10 @@ class Scrub(Section, frozen=True):
     ] = 4e6
 
 
+DEFAULT_NODE: Final = "local"
+"""Name of a machine that was given none."""
+
+
 class Engine(Section, frozen=True):
     """The embedded engine's replicas."""
 
@@ -176,7 +216,7 @@ class Engine(Section, frozen=True):
         int, Meta(ge=1, le=256, description="Sequences a replica runs at once; more wait.")
     ] = 32
     node: Annotated[str, Meta(min_length=1, description="Name of this machine on its bills.")] = (
-        "local"
+        DEFAULT_NODE
     )
     region: Annotated[str, Meta(description="Region of this machine, for statements.")] = "local"
     chip: Annotated[str, Meta(description="Chip that its replicas run on, for statements.")] = "cpu"
@@ -586,6 +626,7 @@ class Config(Section, frozen=True):
     data: Data = Data()
     meter: Meter = Meter()
     lake: Lake = Lake()
+    ship: Ship = Ship()
     scrub: Scrub = Scrub()
     engine: Engine = Engine()
     observe: Observe = Observe()
@@ -678,6 +719,8 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     for upstream in whole.upstream:
         with mistakes.noted():
             _check_key(upstream, source)
+    with mistakes.noted():
+        _check_ship(whole, source)
     mistakes.refuse()
     return whole
 
@@ -795,6 +838,15 @@ def _check_key(upstream: Upstream, source: str) -> None:
             parse_reference(f"env:{upstream.key_variable}")
         except ConfigError:
             raise ConfigError(f"{where}_variable: not the name of a variable") from None
+
+
+def _check_ship(config: Config, source: str) -> None:
+    """Refuse a hub's key that stands in the file itself, without showing it."""
+    if config.ship.key:
+        try:
+            parse_reference(config.ship.key)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: ship.key: {error}") from None
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

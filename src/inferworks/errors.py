@@ -7,6 +7,7 @@
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
     │   │   └── DamagedError    a file of it is not what was written
     │   ├── LakeError           the lake cannot be read or written, or is not what its manifest says
+    │   ├── ShippingError       records cannot be shipped to the hub, or taken from a node
     │   ├── BillError           a bill line that cannot be accepted; carries file, line and column
     │   │   └── NoBillError     a file that is nothing the books read
     │   └── MoneyError          an amount that is not exact, or of the wrong currency
@@ -83,6 +84,10 @@ class DamagedError(DataFolderError):
 
 class LakeError(UserError):
     """The lake cannot be read or written, or is not what its manifest says."""
+
+
+class ShippingError(UserError):
+    """Records cannot be shipped to the hub; only people can mend it."""
 
 
 class MoneyError(UserError):

@@ -36,6 +36,8 @@ from inferworks.purpose import Purpose
 
 PREFIX = "iw_"
 DEFAULT_PROJECT = ProjectId("default")
+NODE_SOURCE = "node:"
+"""Prefix of the source of a key that ships the records of a node to its hub, and may do nothing else."""
 ANY_SOURCE = "*"
 """Wildcard among the `sources` of a key: every source that no key of another customer names."""
 
@@ -88,6 +90,12 @@ class Grant(Scopes, frozen=True):
     """True if it may report our own use (no customer)."""
     tells_cost: bool = False
     """True if its reports may state a provider's charge for a call."""
+
+    @property
+    def ships(self) -> str:
+        """Name of the node whose records it ships; empty for a key that ships none."""
+        named = (source for source in self.sources if source.startswith(NODE_SOURCE))
+        return next(named, "").removeprefix(NODE_SOURCE)
 
 
 SERVING: Final = Grant()

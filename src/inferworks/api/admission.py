@@ -19,6 +19,8 @@ _NO_KEY = (
     "'Authorization: Bearer iw_...'. Keys are made with: inferworks keys create"
 )
 _NO_MONITOR = "Metrics are for keys that were made to read them: inferworks keys create --monitor"
+_SHIPS = "This key ships the records of a node, and may do nothing else."
+_NO_SHIP = "Shipments are for keys that were made for a node: inferworks keys create --ship NODE"
 _STALE = "API keys cannot be checked at the moment; try again later."
 _TWO_KEYS = (
     "Headers (Authorization, x-api-key, api-key) name two different API keys; send one of them."
@@ -27,13 +29,19 @@ _OTHER_HEADERS = (b"x-api-key", b"api-key")
 """Anthropic's, and Azure's."""
 
 
-def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: bool = False) -> Key:
+def authenticate(
+    headers: Mapping[bytes, bytes],
+    keyring: KeyRing,
+    *,
+    monitor: bool = False,
+    ships: bool = False,
+) -> Key:
     """Return the key of a request: a bearer token, or a header of Anthropic's or Azure's clients.
 
     CallError 401 when there is none, when headers name different ones, and when it is unknown or revoked.
     CallError 403 when the key is for reading metrics and the request is not (`monitor`), or the other way
-    round; 503 when keys cannot be checked at the moment, except for metrics, which report that to the
-    operator.
+    round, and the same for shipping the records of a node (`ships`); 503 when keys cannot be checked at the
+    moment, except for metrics, which report that to the operator.
     """
     if not keyring.fresh and not monitor:
         raise keys_unknown()
@@ -54,12 +62,21 @@ def authenticate(headers: Mapping[bytes, bytes], keyring: KeyRing, *, monitor: b
         raise CallError(401, "Incorrect API key provided.", code="invalid_api_key")
     if key.revoked_ns is not None:
         raise CallError(401, "This API key has been revoked.", code="invalid_api_key")
+    _check_single_use(key, monitor=monitor, ships=ships)
+    return key
+
+
+def _check_single_use(key: Key, *, monitor: bool, ships: bool) -> None:
+    """Raise CallError 403 when `key` is for one use and the request for another, or the other way round."""
     if key.monitor and not monitor:
         raise CallError(403, "This API key may read the metrics and nothing else.",
                         kind="permission_error", code="monitor_key")  # fmt: skip
     if monitor and not key.monitor:
         raise CallError(403, _NO_MONITOR, kind="permission_error", code="not_a_monitor_key")
-    return key
+    if key.sources and key.ships and not ships:
+        raise CallError(403, _SHIPS, kind="permission_error", code="shipping_key")
+    if ships and not key.ships:
+        raise CallError(403, _NO_SHIP, kind="permission_error", code="not_a_shipping_key")
 
 
 def keys_unknown() -> CallError:

@@ -19,6 +19,7 @@ from inferworks.api.openapi import Routes, document, openapi
 from inferworks.api.pages import HOME, REFERENCE, home, reference
 from inferworks.api.paths import meant_by, near
 from inferworks.api.responses import not_kept
+from inferworks.api.shipments import shipments
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import EndpointSpec
 from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
@@ -72,12 +73,14 @@ FORMS: dict[str, EndpointSpec] = {
 }
 """Path -> the form of the calls that are made there, with POST."""
 
+SHIPMENTS = "/v1/usage/shipments"
 _ROUTES: Routes = {
     **{path: {"POST": inference_endpoint(form)} for path, form in FORMS.items()},
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
     "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
     "/v1/usage/events": {"POST": events},
+    SHIPMENTS: {"POST": shipments},
     "/health": {"GET": health, "HEAD": health},
     "/healthz": {"GET": livez, "HEAD": livez},
     "/livez": {"GET": livez, "HEAD": livez},
@@ -168,7 +171,8 @@ def admit(context: AppContext) -> Admit:
             _endpoint(head.method, head.path)
             if head.path in _OPEN:
                 return _BODY_FOR_NOTHING
-            key = authenticate(head.headers, context.keyring, monitor=head.path == METRICS)
+            monitor, ships = head.path == METRICS, head.path == SHIPMENTS
+            key = authenticate(head.headers, context.keyring, monitor=monitor, ships=ships)
             if CODED in head.headers:
                 check_coding(head.headers)
         except CallError as error:

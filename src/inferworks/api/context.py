@@ -11,6 +11,7 @@ from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
 from inferworks.api.pricing import PricingTable
+from inferworks.api.shipping import Shipments
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.providers.base import Provider
@@ -71,6 +72,8 @@ class AppContext:
     """True when answers have headers for their provider, region, overhead and cost."""
     report_back_ns: int = 400 * 86_400 * NS_PER_SECOND
     """Age in nanoseconds of the oldest begin of reported usage that is accepted."""
+    shipments: Shipments | None = None
+    """Receiver of the records of other nodes; None when none are received."""
     drains: Drains = field(default_factory=Drains)
     """Answers that are read on though their clients have left."""
     supervisor: Supervisor = field(default_factory=Supervisor)

@@ -25,6 +25,7 @@ from inferworks.api.wire.base import EndpointSpec
 from inferworks.cloud.operation import Dialect, Operation
 from inferworks.dialects.errors import AnthropicError, OpenAIError, StabilityError
 from inferworks.http.server import Exchange
+from inferworks.meter.shipping.shipment import Shipment
 from inferworks.purpose import Purpose
 
 Routes = Mapping[str, Mapping[str, Endpoint]]
@@ -33,7 +34,10 @@ Json = dict[str, Any]
 PATH: Final = "/openapi.json"
 _OPEN: Final = frozenset({"/health", "/healthz", "/livez", "/readyz", PATH})
 """Paths that need no key."""
-_BODIES: Final[Mapping[str, Any]] = {"/v1/usage/events": Event | list[Event]}
+_BODIES: Final[Mapping[str, Any]] = {
+    "/v1/usage/events": Event | list[Event],
+    "/v1/usage/shipments": Shipment,
+}
 """Request bodies of paths that are no inference."""
 _ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {
     Dialect.ANTHROPIC: AnthropicError,

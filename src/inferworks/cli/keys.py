@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, Grant, mint
+from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, NODE_SOURCE, Grant, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import (
     config_option,
@@ -26,6 +26,7 @@ from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import KeyId, ProjectId
 from inferworks.meter.events import LONGEST_EVENT_NAME
+from inferworks.meter.shipping.shipment import NODE_NAME
 from inferworks.purpose import Purpose
 from inferworks.wiring.accounts import pepper_of
 
@@ -70,6 +71,10 @@ def keys() -> None:
     "--monitor", is_flag=True, help="May read the metrics (GET /metrics), and nothing else."
 )
 @click.option(
+    "--ship", "node", metavar="NODE", default="",
+    help="May ship the records of this node to this gateway as its hub, and nothing else.",
+)  # fmt: skip
+@click.option(
     "--log-content", is_flag=True,
     help="Keep the prompts and answers of its calls in the data folder (docs/observability.md).",
 )  # fmt: skip
@@ -87,6 +92,7 @@ def create(
     ours: bool,
     tells_cost: bool,
     monitor: bool,
+    node: str,
     log_content: bool,
     config_path: Path | None,
     data_path: Path | None,
@@ -101,7 +107,18 @@ def create(
       inferworks keys create --customer lab --purpose train-inference \\
           --allow train-gradient --report slurm --ours
       inferworks keys create --monitor --name prometheus
+      inferworks keys create --ship edge-7
     """
+    if any(source.startswith(NODE_SOURCE) for source in sources):
+        raise click.BadParameter(
+            f"sources that begin with {NODE_SOURCE} are of nodes: --ship", param_hint="--report"
+        )
+    if node:
+        if sources or reporter or monitor:
+            raise click.UsageError("a key with --ship may do nothing else")
+        if not NODE_NAME.fullmatch(node):
+            raise click.BadParameter(f"{node!r} is no name of a node", param_hint="--ship")
+        sources = (f"{NODE_SOURCE}{node}",)
     if (ours or tells_cost) and not (sources or reporter):
         raise click.UsageError(
             "--ours and --tell-cost say what is reported; name a source: --report SOURCE"
@@ -179,7 +196,7 @@ def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -
     rows = [
         (
             *(key.id, f"…{key.hint}", key.customer),
-            "(metrics only)" if key.monitor else key.purpose,
+            "(metrics only)" if key.monitor else "(shipping only)" if key.ships else key.purpose,
             "active" if key.revoked_ns is None else "revoked",
             key.name,
         )

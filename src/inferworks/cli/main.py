@@ -42,6 +42,7 @@ COMMANDS = {
         "Import usage from other systems, list it, retract it.",
     ),
     "lake": ("inferworks.cli.lake:lake", "Keep old rows of the journal as Parquet files."),
+    "ship": ("inferworks.cli.ship:ship", "Ship the records of nodes to a hub."),
     "scrub": (
         "inferworks.cli.scrub:scrub",
         "Verify the checksums of everything on disk.",

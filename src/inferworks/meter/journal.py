@@ -128,6 +128,11 @@ class Journal:
         return None if refusal is None else str(refusal)
 
     @property
+    def is_in_doubt(self) -> bool:
+        """True if records that can be read may yet be taken back."""
+        return self._store.is_in_doubt
+
+    @property
     def alive(self) -> bool:
         """True while the writer runs."""
         return self._writer is not None and self._writer.is_alive()

@@ -292,9 +292,12 @@ class JournalReader:
         return self._select(table, where, values) if self._has(table) else iter(())
 
     def _has(self, table: Table[Any]) -> bool:
+        return self._has_table(table.name)
+
+    def _has_table(self, name: str) -> bool:
         query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
         with reading(self._path):
-            [count] = self._database.execute(query, (table.name,)).fetchone()
+            [count] = self._database.execute(query, (name,)).fetchone()
         return bool(count)
 
     def _by_replica(

@@ -52,7 +52,7 @@ from inferworks.meter.usage import (
     Usage,
 )
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """Raised by one whenever a table changes. A writer brings an older journal up to it (`MIGRATIONS`); a
 newer one is refused."""
 READABLE: Final = range(1, SCHEMA_VERSION + 1)
@@ -363,6 +363,30 @@ SEALING: Final = (
 )
 """Tables that `archive.journal` keeps in a journal; safe to create again."""
 
+SHIPPING: Final = (
+    """CREATE TABLE IF NOT EXISTS outbox (
+  position INTEGER NOT NULL PRIMARY KEY,
+  body BLOB NOT NULL,
+  digest TEXT NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS outbox_acknowledged (
+  position INTEGER NOT NULL PRIMARY KEY,
+  at_ns INTEGER NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS received_run (
+  node TEXT NOT NULL,
+  run TEXT NOT NULL,
+  begins INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  records INTEGER NOT NULL,
+  received_ns INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
+  PRIMARY KEY (node, run)
+) WITHOUT ROWID""",
+)
+"""Tables of `shipping`: what a node has to send, and how far a hub has received each run of each node."""
+
 SCHEMA: Final = (
     _META,
     *(table.create() for table in TABLES.values()),
@@ -370,6 +394,7 @@ SCHEMA: Final = (
     _LEG_VIEW,
     _STEP_CALL_VIEW,
     *SEALING,
+    *SHIPPING,
     _VERSION,
 )
 """The statements that make an empty journal."""
@@ -404,6 +429,7 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
         *(_TO_5 if version < 5 else ()),
         *(_TO_6 if version < 6 else ()),
         *(_TO_7 if version < 7 else ()),
+        *(SHIPPING if version < 9 else ()),
     )
     for version in READABLE
 }

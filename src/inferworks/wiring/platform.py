@@ -28,6 +28,7 @@ from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.pricing import PricingTable
+from inferworks.api.shipping import Shipments
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.traced import TracedProvider
@@ -42,6 +43,7 @@ from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.detect import lake_at
+from inferworks.meter.shipping.receive import Receiver
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
@@ -63,6 +65,7 @@ from inferworks.wiring.reload import ConfigSource, reloading
 from inferworks.wiring.replicas import check_engine, new_token, own_provider, running_fleet
 from inferworks.wiring.scrub import scrubbing
 from inferworks.wiring.service import Service
+from inferworks.wiring.shipping import node_of, shipping
 from inferworks.wiring.storage import close_left_open, open_journal, sealing
 
 FIRST_CUSTOMER = "default"
@@ -99,6 +102,7 @@ async def open_platform(
     folder = DataFolder(Path(config.data.folder))
     planner = Planner(environment, folder)
     plan = await planner.plan(config)
+    node = node_of(config)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     supervisor = Supervisor(clock)
@@ -113,11 +117,14 @@ async def open_platform(
         transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes, supervisor)
         stack.enter_context(closing(transcripts))
         observing = Observing(config.observe, clock, transcripts, traces)
-        journal = stack.enter_context(open_journal(folder, turn, observing.commits))
+        journal = stack.enter_context(open_journal(folder, turn, observing.commits, node))
         writer = supervisor.task("journal", partial(_watch, journal), vital=True)
         await stack.enter_async_context(ending(writer))
         left_open = await close_left_open(journal, folder, clock)
         await stack.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
+        ships = shipping(config.ship, environment, folder, (journal, turn), clock, supervisor)
+        await stack.enter_async_context(ships)
+        receiver = stack.enter_context(closing(Receiver(folder.journal, turn)))
         stack.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
         client = stack.enter_context(closing(HttpClient()))
         token = new_token()
@@ -149,6 +156,7 @@ async def open_platform(
         if traces is not None and config.observe.traces_to_replicas:
             own = TracedProvider(own, traces.traceparent)
 
+        shipments = Shipments(receiver)
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
         def context(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
@@ -156,6 +164,7 @@ async def open_platform(
             parts = (keyring, limiter, meter, journal, catalogue, providers, router, clock)
             return AppContext(
                 *parts,
+                shipments=shipments,
                 drains=drains,
                 board=observing.board,
                 tariffs=tariffs,

@@ -16,7 +16,7 @@ from inferworks.cloud.fleet import Fleet, FleetSettings
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
 from inferworks.cloud.providers.openai import openai_provider
-from inferworks.config import Config
+from inferworks.config import DEFAULT_NODE, Config
 from inferworks.extras import check_installed
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
@@ -48,9 +48,11 @@ async def running_fleet(
 
     They answer only requests that carry `token`.
     """
+    # named by their node, so that nodes whose records meet in one archive have none in common
+    of_node = "" if config.engine.node == DEFAULT_NODE else f"{config.engine.node}-"
     specs = [
         ReplicaSpec(
-            replica=ReplicaId(f"replica-{number}"),
+            replica=ReplicaId(f"{of_node}replica-{number}"),
             node=NodeId(config.engine.node),
             model=EMBEDDED_MODEL,
             slots=config.engine.slots,

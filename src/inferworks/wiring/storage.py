@@ -32,8 +32,12 @@ _log = logging.getLogger("inferworks")
 
 
 @contextmanager
-def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> Iterator[Journal]:
+def open_journal(
+    folder: DataFolder, turn: threading.Lock, commits: Commits, ships_as: str = ""
+) -> Iterator[Journal]:
     """Open the journal of `folder` while the block runs; `commits` gets the duration of each commit.
+
+    With `ships_as` its records are entered for shipping, as the node of that name.
 
     DamagedError when it is damaged, as far as a start can see; LakeError when it is gone, and the lake
     beside it is not.
@@ -41,7 +45,7 @@ def open_journal(folder: DataFolder, turn: threading.Lock, commits: Commits) -> 
     check_journal(folder.journal, LocalLake(folder.lake))
     check_start(folder.journal)
     damaged = damaged_inflight_lines(folder.journal)
-    journal = Journal(SqliteStore(folder.journal, turn), committed=commits.take)
+    journal = Journal(SqliteStore(folder.journal, turn, ships_as=ships_as), committed=commits.take)
     journal.start()
     with closing(journal):
         for line in damaged:

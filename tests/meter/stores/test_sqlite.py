@@ -87,7 +87,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
-    with pytest.raises(DataFolderError, match=r"version 99, this program writes 8"):
+    with pytest.raises(DataFolderError, match=r"version 99, this program writes 9"):
         store.open()
     with pytest.raises(DataFolderError, match=r"version 99"):
         store.reads()

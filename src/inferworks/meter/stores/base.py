@@ -20,6 +20,11 @@ from inferworks.meter.usage import Checkpoint, Opened, Usage
 class JournalStore(Protocol):
     """Keeps records. The journal's one writer alone writes, settles and resumes; `reads` is for anybody."""
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """True from the moment a write begins until it is known to be durable, or `resume` has returned."""
+        ...
+
     def open(self) -> None:
         """Make the store ready; DataFolderError when it cannot be used."""
         ...

@@ -33,6 +33,7 @@ from inferworks.ids import CallId
 from inferworks.meter.inflight_log import InflightLog
 from inferworks.meter.reader import JournalReader, check_version, ended
 from inferworks.meter.record import Record
+from inferworks.meter.shipping import outbox
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
 from inferworks.sqlite import connect, transaction
@@ -64,8 +65,12 @@ class SqliteStore:
     lock: SQLite's own has no queue, and a waiter looks again at growing intervals.
     """
 
-    def __init__(self, path: Path, turn: threading.Lock | None = None) -> None:
+    def __init__(
+        self, path: Path, turn: threading.Lock | None = None, *, ships_as: str = ""
+    ) -> None:
+        """With `ships_as` the journal ships its records from now on, as the node of that name."""
         self._path = path
+        self._ships_as = ships_as
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._identity = ""
@@ -75,12 +80,27 @@ class SqliteStore:
         """True if the connection or the disk may have lost something."""
         self._openings = InflightLog(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
+        self._ships = False
+        self._shipped_to = 0
+        """Position in the outbox up to which nothing is ever taken back."""
+        self._is_in_doubt = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if records in the file may yet be taken back; certain for whoever has the `turn`."""
+        return self._is_in_doubt
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path, "rwc")
             self._identity, self._place = _identity(self._database), _place(self._path)
+            if self._ships_as:
+                with transaction(self._database):
+                    outbox.begin(self._database, self._ships_as)
+            self._ships = outbox.run_of(self._database) is not None
+            self._shipped_to = outbox.newest(self._database) if self._ships else 0
+            self._is_in_doubt = False
             self._openings.open()
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -95,16 +115,26 @@ class SqliteStore:
         try:
             with self._turn:
                 statements = self._statements_for(database, records)
-                if len(statements) == 1:  # by itself a transaction, without two calls more
+                self._is_in_doubt = True
+                if self._ships:
+                    with transaction(database):
+                        for statement in statements:
+                            database.execute(*statement)
+                        outbox.append(database, records)
+                        shipped_to = outbox.newest(database)
+                    self._shipped_to = shipped_to
+                elif len(statements) == 1:  # by itself a transaction, without two calls more
                     database.execute(*statements[0])
                 elif statements:
                     with transaction(database):
                         for statement in statements:
                             database.execute(*statement)
+                self._is_in_doubt = False
                 for record in records:
                     if type(record) is Usage:
                         self._openings.ended(record.call_id)
         except (sqlite3.IntegrityError, OverflowError, UnicodeError) as error:
+            self._is_in_doubt = False  # nothing was written
             raise RecordError(f"a record was refused: {error}") from error
         except sqlite3.Error as error:
             self._is_doubtful |= error.sqlite_errorcode & 0xFF not in _SOUND
@@ -145,12 +175,18 @@ class SqliteStore:
                 database = self._open_database()
                 with transaction(database):  # written in any case, to test whether that works
                     database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
+                    taken_back: set[CallId] = set()
                     for usage in doubtful:
                         name = (usage.call_id,)
                         found = database.execute("SELECT * FROM usage WHERE call_id = ?", name)
                         row = found.fetchone()
                         if row is not None and row == USAGE.stored(usage):
                             database.execute("DELETE FROM usage WHERE call_id = ?", name)
+                            taken_back.add(usage.call_id)
+                    if self._ships:
+                        outbox.take_back(database, self._shipped_to, taken_back)
+                        self._shipped_to = outbox.newest(database)
+                self._is_in_doubt = False
             self._openings.resume()
         except (OSError, sqlite3.Error, DataFolderError) as error:
             raise JournalError(f"cannot write {self._path} again: {error}") from error

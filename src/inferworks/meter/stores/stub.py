@@ -34,6 +34,11 @@ class MemoryStore:
         self._tables: _Tables = {type_: {} for type_ in TABLES}
         self._turn = threading.Lock()
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """False: a write that fails has kept nothing."""
+        return False
+
     def open(self) -> None:
         """Do nothing: memory needs no preparation."""
 
