@@ -23,6 +23,7 @@ from inferworks.accounts.key import mint
 from inferworks.accounts.member import mint_token
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId, MemberId
+from inferworks.testing.facts import A_PEPPER
 
 ANN = Author("ann@host", "command line")
 
@@ -120,7 +121,7 @@ def test_a_head_is_read_as_it_is_printed() -> None:
 
 def test_no_secret_and_no_hash_of_one_is_described() -> None:
     """Hashes by which a key or a token could be found stay out; the rest stands, names in order."""
-    key, _ = mint(CustomerId("acme"), 1, name="laptop")
+    key, _ = mint(CustomerId("acme"), 1, pepper=A_PEPPER, name="laptop")
     token, _ = mint_token(MemberId("member_a"), 2)
     assert '"name":"laptop"' in described(key)
     assert '"member":"member_a"' in described(token)

@@ -60,15 +60,20 @@ class _Discount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount: str | None = None
 
 
-class _PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WrittenTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Terms as people write them: exact decimal numbers as text."""
+
     currency: str
     name: str = ""
-    effective: Any = None
-    """A TOML date or date-time."""
     subscription: str = "0"
     minimum: str = "0"
     price: tuple[_Price, ...] = ()
     discount: tuple[_Discount, ...] = ()
+
+
+class _PlanFile(WrittenTerms, frozen=True, kw_only=True):
+    effective: Any = None
+    """A TOML date or date-time."""
 
 
 class PlanFile(msgspec.Struct, frozen=True):
@@ -93,22 +98,24 @@ def read_plan(
     """
     try:
         file = msgspec.convert(tomllib.loads(text), _PlanFile)
-        return PlanFile(
-            Terms(
-                currency=file.currency,
-                prices=tuple(
-                    Price(row.unit, _scheme(row, file.currency), row.models, row.included)
-                    for row in file.price
-                ),
-                subscription_pico=parse_pico(file.subscription),
-                minimum_pico=parse_pico(file.minimum),
-                discounts=tuple(map(_discount, file.discount)),
-                name=file.name,
-            ),
-            _moment_ns(file.effective, midnight_ns),
-        )
+        return PlanFile(terms_of(file), _moment_ns(file.effective, midnight_ns))
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def terms_of(written: WrittenTerms) -> Terms:
+    """Return the terms that are written; UserError when an amount is no exact decimal number."""
+    return Terms(
+        currency=written.currency,
+        prices=tuple(
+            Price(row.unit, _scheme(row, written.currency), row.models, row.included)
+            for row in written.price
+        ),
+        subscription_pico=parse_pico(written.subscription),
+        minimum_pico=parse_pico(written.minimum),
+        discounts=tuple(map(_discount, written.discount)),
+        name=written.name,
+    )
 
 
 def _scheme(row: _Price, currency: str) -> Scheme:

@@ -15,6 +15,7 @@ from inferworks.errors import UserError
 from inferworks.ids import CustomerId, KeyId
 from inferworks.purpose import Purpose
 from inferworks.testing.facts import A_PEPPER
+from inferworks.testing.registry import check_registry
 
 ACME = CustomerId("acme")
 
@@ -33,6 +34,7 @@ def check_accounts(accounts: Accounts) -> None:
     _check_credits(accounts)
     _check_keys(accounts)
     _check_facts(accounts)
+    check_registry(accounts)
 
 
 def _check_facts(accounts: Accounts) -> None:

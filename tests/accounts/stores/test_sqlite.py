@@ -10,15 +10,20 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from inferworks.accounts.audit import EMPTY, verify
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, customer_id
 from inferworks.accounts.key import ANY_SOURCE, Grant, Key, fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.member import Member, mint_token
+from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan, Terms
+from inferworks.accounts.roles import Role
+from inferworks.accounts.stores.base import KeptAnswer
 from inferworks.accounts.stores.sqlite import COLUMNS, SqliteAccounts
 from inferworks.checksum import row_checksum
-from inferworks.errors import DamagedError, DataFolderError, UserError
-from inferworks.ids import CustomerId
+from inferworks.errors import DataFolderError, UserError
+from inferworks.ids import CustomerId, MemberId, OrganisationId, ProjectId
 from inferworks.testing.accounts import check_accounts
 from inferworks.testing.facts import A_PEPPER
 
@@ -106,6 +111,13 @@ def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
             assert (key.sources, key.ours, key.tells_cost) == ((), False, False)
 
 
+NEW_TABLES = (
+    "customer_organisation", "organisation", "project", "member_token", "member", "kept_answer", "audit",
+    "audit_head",
+)  # fmt: skip
+"""Tables since version 10."""
+
+
 _NEW = ("scopes", "expires_ns", "changed")
 """Columns of keys since version 9."""
 
@@ -115,6 +127,7 @@ def as_version_eight(path: Path) -> None:
     old = [name for name in COLUMNS["key"] if name not in _NEW]
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         for statement in (
+            *(f"DROP TABLE {table}" for table in NEW_TABLES),
             "DROP INDEX key_by_change",
             "DROP INDEX key_by_customer",
             "DROP TABLE source",
@@ -161,7 +174,7 @@ def test_keys_of_version_eight_go_on_working(tmp_path: Path) -> None:
         accounts.expire_key(plain.id, 9)
         assert accounts.changed_keys(version) == [plain.id]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (9,)
+        assert database.execute("PRAGMA user_version").fetchone() == (10,)
 
 
 def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
@@ -210,7 +223,7 @@ def without_checksums(path: Path) -> None:
     as_version_eight(path)
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE customer_fact")
-        for table in COLUMNS.keys() - {"customer_fact", "source", "pepper"}:
+        for table in COLUMNS.keys() - {"customer_fact", "source", "pepper", *NEW_TABLES}:
             database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         database.execute("PRAGMA user_version = 4")
 
@@ -231,6 +244,13 @@ def filled(path: Path) -> Key:
         accounts.add_fact(
             CustomerFact(customer=acme, effective_ns=1, recorded_ns=2, by="ann", display_name="A")
         )
+        accounts.add_organisation(Organisation(OrganisationId("group"), 1))
+        accounts.place_customer(acme, OrganisationId("group"))
+        accounts.add_project(Project(acme, ProjectId("search"), 1))
+        member = Member(id=MemberId("member_a"), role=Role.OWNER, created_ns=1, name="ann")
+        accounts.add_member(member)
+        accounts.add_member_token(mint_token(member.id, 1)[0])
+        accounts.keep_answer(KeptAnswer("t", "k", b"1", 200, b"2", 3), expired_ns=0, most=9)
     return key
 
 
@@ -254,7 +274,7 @@ def test_rows_of_version_four_are_given_checksums(tmp_path: Path) -> None:
         assert accounts.facts() == []
         assert accounts.keys() == [key]
         assert accounts.revoke_key(key.id, 5).revoked_ns == 5
-        assert accounts.check() == (6, [])
+        assert accounts.check() == (8, []), "the change is in the audit log, and its head"
 
 
 def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
@@ -273,7 +293,47 @@ def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -
         accounts.add_fact(zone)
         assert accounts.facts() == [*facts, zone]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (9,)
+        assert database.execute("PRAGMA user_version").fetchone() == (10,)
+
+
+def test_version_nine_is_read_without_its_new_tables(tmp_path: Path) -> None:
+    """A command that only reads finds no organisations, members or audit log in it, and all the rest."""
+    path = tmp_path / "accounts.db"
+    key = filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        for table in NEW_TABLES:
+            database.execute(f"DROP TABLE {table}")
+        database.execute("PRAGMA user_version = 9")
+    with closing(SqliteAccounts(path, read_only=True)) as accounts:
+        assert (accounts.keys(), accounts.projects(), accounts.audit()) == ([key], [], [])
+        assert (accounts.members(), accounts.audit_head()) == ([], EMPTY)
+        assert accounts.check() == (8, [])
+    with closing(SqliteAccounts(path)) as accounts:
+        accounts.add_organisation(Organisation(OrganisationId("group"), 1))
+        assert verify(accounts.audit(), accounts.audit_head()) == 1
+
+
+def test_the_audit_log_is_only_added_to(tmp_path: Path) -> None:
+    """The database itself refuses to change or to delete a row of it."""
+    path = tmp_path / "accounts.db"
+    filled(path)
+    with closing(sqlite3.connect(path)) as database:
+        for statement in ("UPDATE audit SET who = 'bob'", "DELETE FROM audit"):
+            with pytest.raises(sqlite3.IntegrityError, match="a row of the audit log is never"):
+                database.execute(statement)
+
+
+def test_a_row_cut_off_the_audit_log_is_missed(tmp_path: Path) -> None:
+    """Rows at the end are counted, also when the database's own refusal was taken away."""
+    path = tmp_path / "accounts.db"
+    filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DROP TRIGGER audit_is_kept")
+        database.execute("DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)")
+    with closing(SqliteAccounts(path)) as accounts:
+        count = len(accounts.audit())
+        with pytest.raises(UserError, match=f"audit row {count + 1} is missing"):
+            verify(accounts.audit(), accounts.audit_head())
 
 
 @pytest.mark.parametrize(
@@ -285,10 +345,12 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
     key = filled(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         changed = {"integer": f"{column} + 1", "text": f"{column} || ' '", "null": "7"}
-        database.execute("DROP TRIGGER customer_fact_stays")
+        for trigger in ("customer_fact_stays", "audit_stays"):
+            database.execute(f"DROP TRIGGER {trigger}")
+        last = " WHERE number = (SELECT max(number) FROM audit)" if table == "audit" else ""
         cases = " ".join(f"WHEN '{kind}' THEN {value}" for kind, value in changed.items())
         database.execute(
-            f"UPDATE {table} SET {column} = CASE typeof({column}) {cases} ELSE x'01' END"
+            f"UPDATE {table} SET {column} = CASE typeof({column}) {cases} ELSE x'01' END{last}"
         )
     with closing(SqliteAccounts(path, read_only=True)) as accounts:
         _, [finding] = accounts.check()
@@ -305,8 +367,22 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
                 "customer_fact": accounts.facts,
                 "source": lambda: accounts.source_owner("gateway-b" + " " * (column == "name")),
                 "pepper": accounts.pepper_id,
+                "organisation": accounts.organisations,
+                "customer_organisation": lambda: [
+                    accounts.organisation_of(CustomerId(name)) for name in ("acme", "acme ")
+                ],
+                "project": accounts.projects,
+                "member": accounts.members,
+                "member_token": lambda: [
+                    accounts.member_tokens(MemberId(name)) for name in ("member_a", "member_a ")
+                ],
+                "kept_answer": lambda: [
+                    accounts.kept_answer(*name) for name in (("t", "k"), ("t ", "k"), ("t", "k "))
+                ],
+                "audit": lambda: verify(accounts.audit(), accounts.audit_head()),
+                "audit_head": accounts.audit_head,
             }
-            with pytest.raises(DamagedError, match="its checksum differs; restore"):
+            with pytest.raises(UserError, match=r"differs|is missing"):
                 read.get(table, accounts.credits)()
 
 

@@ -1,15 +1,48 @@
-"""The accounts seam: storage of customers, keys and price plans."""
+"""The accounts seam: storage of customers, keys and price plans, and of who may change them.
+
+Every change leaves one row in the audit log, in its own transaction, and is refused where the author is a
+member whose role or scope does not allow it (`accounts/roles.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from inferworks.accounts.audit import AuditEntry, AuditHead
+from inferworks.accounts.author import Author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
+from inferworks.accounts.member import Member, MemberToken
+from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
-from inferworks.ids import CustomerId, KeyId
+from inferworks.accounts.roles import Scope
+from inferworks.ids import CustomerId, KeyId, MemberId, OrganisationId, ProjectId
+
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
+    """Some of a list."""
+
+    items: list[T]
+    after: str | None
+    """Id after which the rest of the list follows; None when there is no rest."""
+
+
+class KeptAnswer(NamedTuple):
+    """Answer to a request with an idempotency key, for when the request is repeated."""
+
+    token: str
+    """Id of the token that the request was made with."""
+    key: str
+    request_sha256: bytes
+    status: int
+    body: bytes
+    """Body, sealed so that only the secret of the token opens it: it may show a new secret."""
+    created_ns: int
 
 
 class KeyReads(Protocol):
@@ -58,16 +91,125 @@ class PriceReads(Protocol):
         """Value that differs after any change of a plan or a fact, by any process."""
         ...
 
-    def facts(self) -> list[CustomerFact]:
-        """All facts of customers, in the order in which they were recorded."""
+    def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
+        """All facts of customers, or those of `customer`, in the order in which they were recorded."""
         ...
 
-    def plans(self) -> list[PricePlan]:
-        """All price plans, by customer and effective date."""
+    def plans(self, customer: CustomerId | None = None) -> list[PricePlan]:
+        """All price plans, or those of `customer`, by customer and effective date."""
         ...
 
 
-class Accounts(KeyReads, PriceReads, Protocol):
+class Registry(Protocol):
+    """Organisations, projects and members, and the audit log of all accounts."""
+
+    author: Author
+    """Author of changes from now on."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make several changes at once, all or none; one within another is part of it."""
+        ...
+
+    def organisations(self) -> list[Organisation]:
+        """All organisations, by id."""
+        ...
+
+    def add_organisation(self, organisation: Organisation) -> None:
+        """Keep a new organisation; UserError when the id is taken."""
+        ...
+
+    def change_organisation(self, organisation: Organisation) -> None:
+        """Replace the record of an organisation.
+
+        UserError when there is none, or one that has customers would be closed.
+        """
+        ...
+
+    def organisation_of(self, customer: CustomerId) -> OrganisationId | None:
+        """Return the organisation of a customer."""
+        ...
+
+    def place_customer(self, customer: CustomerId, organisation: OrganisationId | None) -> None:
+        """Put a customer into an organisation, or into none.
+
+        UserError when either is unknown, or the organisation is closed.
+        """
+        ...
+
+    def projects(self, customer: CustomerId | None = None) -> list[Project]:
+        """The recorded projects of a customer, or all, by customer and id."""
+        ...
+
+    def add_project(self, project: Project) -> None:
+        """Keep a new project; UserError when its customer is unknown or has it."""
+        ...
+
+    def close_project(self, customer: CustomerId, project: ProjectId, closed_ns: int) -> Project:
+        """Close a project; UserError when there is none or a valid key names it. Twice changes nothing."""
+        ...
+
+    def members(self) -> list[Member]:
+        """All members, by id, withdrawn ones included."""
+        ...
+
+    def add_member(self, member: Member) -> None:
+        """Keep a new member; UserError when its scope is unknown, or another member has its address."""
+        ...
+
+    def change_member(self, member: Member) -> None:
+        """Replace the record of a member, in the same way; UserError when there is none."""
+        ...
+
+    def member_tokens(self, member: MemberId) -> list[MemberToken]:
+        """The tokens of a member, by id, those that are valid no more included."""
+        ...
+
+    def add_member_token(self, token: MemberToken) -> None:
+        """Keep a new token; UserError when its member is unknown or withdrawn."""
+        ...
+
+    def revoke_member_token(self, token_id: str, revoked_ns: int) -> MemberToken:
+        """Revoke a token; UserError when there is none. Twice changes nothing."""
+        ...
+
+    def find_member(self, secret_sha256: bytes) -> tuple[Member, MemberToken] | None:
+        """Return the token of a secret and its member, valid or not."""
+        ...
+
+    def customer(self, customer: CustomerId) -> Customer | None:
+        """Return one customer."""
+        ...
+
+    def scope_of(self, scope: Scope) -> Scope:
+        """Return `scope` with the organisation of its customer."""
+        ...
+
+    def customers_page(self, scope: Scope, after: str, limit: int) -> Page[Customer]:
+        """Return at most `limit` customers of a scope, by id, from the first after `after`."""
+        ...
+
+    def keys_page(self, scope: Scope, after: str, limit: int) -> Page[Key]:
+        """Return at most `limit` keys of the customers of a scope, in the same way."""
+        ...
+
+    def audit(self, after: int = 0, limit: int | None = None) -> list[AuditEntry]:
+        """Rows of the audit log that follow the one of number `after`."""
+        ...
+
+    def audit_head(self) -> AuditHead:
+        """Return the end of the audit log, as it was written with the last row."""
+        ...
+
+    def kept_answer(self, token: str, key: str) -> KeptAnswer | None:
+        """Return the answer that was kept for an idempotency key."""
+        ...
+
+    def keep_answer(self, answer: KeptAnswer, *, expired_ns: int, most: int) -> None:
+        """Keep an answer; forget those made before `expired_ns`, and the token's oldest beyond `most`."""
+        ...
+
+
+class Accounts(KeyReads, PriceReads, Registry, Protocol):
     """Customers, their keys and price plans. Nothing is deleted: a key is revoked, a plan withdrawn."""
 
     def customers(self) -> list[Customer]:
@@ -94,11 +236,11 @@ class Accounts(KeyReads, PriceReads, Protocol):
         """The plans that count no more, by customer, effective date and when they were withdrawn."""
         ...
 
-    def credits(self) -> list[Credit]:
-        """All purchases and refunds of credit that count, oldest first."""
+    def credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All purchases and refunds of credit that count, or those of `customer`, oldest first."""
         ...
 
-    def voided_credits(self) -> list[Credit]:
+    def voided_credits(self, customer: CustomerId | None = None) -> list[Credit]:
         """Credits that were mistakes, oldest first."""
         ...
 
@@ -138,7 +280,8 @@ class Accounts(KeyReads, PriceReads, Protocol):
     def add_key(self, *keys: Key) -> None:
         """Keep new keys, all or none.
 
-        UserError when a customer is unknown or has not one of the sources, because another has it.
+        UserError when a customer is unknown or has not one of the sources, because another has it, and when
+        a key may not name its project (`refuse_project`).
         """
         ...
 

@@ -13,20 +13,38 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from inferworks.accounts.audit import Event
+from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import ANY_SOURCE, Key, Scopes
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
+from inferworks.accounts.roles import WHOLE, Action
+from inferworks.accounts.stores.records import plan_event
+from inferworks.accounts.stores.sqlite_registry import REGISTRY, SqliteRegistry
+from inferworks.accounts.stores.sqlite_tables import (
+    COLUMNS,
+    FLAT_PLANS,
+    NO_CHECKSUMS,
+    NO_MEMBERS,
+    NO_MONITORS,
+    NO_SOURCES,
+    NO_WITHDRAWN,
+    OLD_KEY,
+    OLDER,
+    READABLE,
+    SCOPES,
+    VERSION,
+)
 from inferworks.accounts.stores.stub import (
     no_credit,
-    no_customer,
     no_key,
     no_plan,
     other_pepper,
@@ -41,28 +59,7 @@ from inferworks.errors import DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
-from inferworks.sqlite import Database, is_damage, with_remedy
-
-_VERSION = 9
-_FLAT_PLANS = 1
-"""The version in which a plan was two prices."""
-_NO_MONITORS = 2
-"""The version in which no key could read metrics, or have its content kept."""
-_NO_SOURCES = 3
-"""The version in which every key might report under any source."""
-_NO_CHECKSUMS = 4
-"""The version in which rows had no checksums."""
-_NO_WITHDRAWN = 5
-"""The version in which a plan stayed for ever."""
-_NO_FACTS = 6
-"""The version in which a customer was an id and nothing else."""
-_NO_ZONES = 7
-"""The version in which no customer had a zone of its own: the same tables, and fewer kinds of facts."""
-_NO_SCOPES = 8
-"""The version in which a key might use everything, and every one was read at each change."""
-_OLDER = frozenset(range(_FLAT_PLANS, _VERSION))
-_READABLE = frozenset({_NO_ZONES, _NO_SCOPES, _VERSION})
-"""The versions that can be read as they are: to customers and prices nothing was added since."""
+from inferworks.sqlite import Database, with_remedy
 
 _PLANS = """
 CREATE TABLE price_plan (
@@ -133,13 +130,6 @@ _KEYS_BY = (
     ) STRICT, WITHOUT ROWID
     """,
 )
-_SCOPES = {
-    "scopes": "TEXT NOT NULL DEFAULT '{}'",
-    "expires_ns": "INTEGER",
-    "changed": "INTEGER NOT NULL DEFAULT 0",
-}
-"""Columns of a key since version 9: JSON, the moment of its end, and the change that it was changed by."""
-
 _SCHEMA = f"""
 CREATE TABLE customer (
     id TEXT PRIMARY KEY,
@@ -164,38 +154,15 @@ CREATE TABLE key (
     sources TEXT NOT NULL DEFAULT '[]',
     ours INTEGER NOT NULL DEFAULT 0,
     tells_cost INTEGER NOT NULL DEFAULT 0,
-    {", ".join(f"{name} {kind}" for name, kind in _SCOPES.items())},
+    {", ".join(f"{name} {kind}" for name, kind in SCOPES.items())},
     checksum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE change (count INTEGER NOT NULL, prices INTEGER NOT NULL DEFAULT 0) STRICT;
 INSERT INTO change VALUES (0, 0);
-PRAGMA user_version = {_VERSION};
+PRAGMA user_version = {VERSION};
 """
 
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "customer": ("id", "created_ns"),
-    "customer_fact": ("number", "customer", "effective_ns", "body"),
-    "price_plan": ("customer", "effective_ns", "terms_sha256", "terms"),
-    "withdrawn_plan": ("customer", "effective_ns", "withdrawn_ns", "terms_sha256", "terms"),
-    "credit": ("id", "customer", "bought_ns", "body"),
-    "key": (
-        "id", "secret_sha256", "hint", "name", "customer", "project", "purpose", "allowed",
-        "created_ns", "revoked_ns", "reporter", "monitor", "log_content", "sources", "ours",
-        "tells_cost", *_SCOPES,
-    ),
-    "source": ("name", "customer", "key_id"),
-    "pepper": ("id",),
-}  # fmt: skip
-"""Columns of each table that this program reads and writes, and of which its checksums are."""
-_WIDTHS = {"price_plan": 2, "withdrawn_plan": 3}
-_KEYS = {name: columns[: _WIDTHS.get(name, 1)] for name, columns in COLUMNS.items()}
-"""The columns that name a row."""
-
-_ADDED = frozenset({"source", "pepper"})
-"""Tables since version 9."""
-_OLD_KEY = len(COLUMNS["key"]) - len(_SCOPES)
-"""Columns of a key before version 9."""
 _MOST_CHANGED: Final = 10_000
 """Most keys that are named as changed."""
 
@@ -204,20 +171,29 @@ _PURPOSES = frozenset(Purpose)
 _log = logging.getLogger("inferworks.accounts")
 
 
-class SqliteAccounts:
+class SqliteAccounts(SqliteRegistry):
     """`Accounts` in the file at `path`, which is created unless `read_only`. One thread at a time."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, newer: bool = False) -> None:
-        """`newer` reads a file that a newer version of this program has brought up to date."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        author: Author | None = None,
+        read_only: bool = False,
+        newer: bool = False,
+    ) -> None:
+        """`author` makes the changes; None: the user of this process.
+
+        `newer` reads a file that a newer version of this program has brought up to date.
+        """
         if read_only and not path.exists():
             raise DataFolderError(
                 f"{path.parent} has no customers and keys yet; make them with: inferworks up, or "
                 "inferworks keys create; or name the folder that has them with --data"
             )
-        self._version = _VERSION
-        """Version at the last reading: a newer program may have raised it meanwhile."""
         with leaving_none_empty(path):
-            self._database = Database(path, read_only=read_only, threads=True)
+            database = Database(path, read_only=read_only, threads=True)
+            super().__init__(database, author or process_author())
             try:
                 self._database.execute("PRAGMA foreign_keys = ON")
                 self._check_version(read_only=read_only, newer=newer)
@@ -233,14 +209,16 @@ class SqliteAccounts:
         """All customers, by name."""
         return [Customer(*row) for row in self._checked("customer", "ORDER BY id")]
 
-    def facts(self) -> list[CustomerFact]:
-        """All facts of customers, in the order in which they were recorded."""
-        rows = self._checked("customer_fact", "ORDER BY number")
+    def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
+        """All facts of customers, or those of `customer`, in the order in which they were recorded."""
+        whose, values = _of(customer)
+        rows = self._checked("customer_fact", f"{whose} ORDER BY number", values)
         return [msgspec.json.decode(row[-1], type=CustomerFact) for row in rows]
 
-    def plans(self) -> list[PricePlan]:
-        """All price plans, by customer and effective date."""
-        rows = self._checked("price_plan", "ORDER BY customer, effective_ns")
+    def plans(self, customer: CustomerId | None = None) -> list[PricePlan]:
+        """All price plans, or those of `customer`, by customer and effective date."""
+        whose, values = _of(customer)
+        rows = self._checked("price_plan", f"{whose} ORDER BY customer, effective_ns", values)
         return [_plan(customer, effective_ns, terms) for customer, effective_ns, _, terms in rows]
 
     def withdrawn_plans(self) -> list[WithdrawnPlan]:
@@ -251,21 +229,22 @@ class SqliteAccounts:
             for customer, effective_ns, withdrawn_ns, _, terms in rows
         ]
 
-    def credits(self) -> list[Credit]:
-        """All purchases and refunds of credit that count, oldest first."""
-        return [credit for credit in self._all_credits() if credit.voided_ns is None]
+    def credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All purchases and refunds of credit that count, or those of `customer`, oldest first."""
+        return [one for one in self._all_credits(customer) if one.voided_ns is None]
 
-    def voided_credits(self) -> list[Credit]:
+    def voided_credits(self, customer: CustomerId | None = None) -> list[Credit]:
         """Credits that were mistakes, oldest first."""
-        return [credit for credit in self._all_credits() if credit.voided_ns is not None]
+        return [one for one in self._all_credits(customer) if one.voided_ns is not None]
 
-    def _all_credits(self) -> list[Credit]:
-        rows = self._checked("credit", "ORDER BY bought_ns, id")
+    def _all_credits(self, customer: CustomerId | None) -> list[Credit]:
+        whose, values = _of(customer)
+        rows = self._checked("credit", f"{whose} ORDER BY bought_ns, id", values)
         return [msgspec.json.decode(row[-1], type=Credit) for row in rows]
 
     def keys(self, customer: CustomerId | None = None) -> list[Key]:
         """All keys that this program can read, or those of `customer`; the log names the others."""
-        whose, values = ("", ()) if customer is None else ("WHERE customer = ?", (customer,))
+        whose, values = _of(customer)
         rows = self._rows("key", f"{whose} ORDER BY created_ns, id", values)
         return [key for row in rows if (key := self._key(row)) is not None]
 
@@ -295,7 +274,7 @@ class SqliteAccounts:
 
     def has_customer(self, customer: CustomerId) -> bool:
         """True when there is such a customer."""
-        return any(True for _ in self._checked("customer", "WHERE id = ?", (customer,)))
+        return self.customer(customer) is not None
 
     def changed_keys(self, since: object) -> Collection[KeyId] | None:
         """The keys that were added or changed after `version` returned `since`."""
@@ -311,26 +290,33 @@ class SqliteAccounts:
 
     def bind_pepper(self, pepper_id: str) -> None:
         """Record the pepper, once and for ever."""
-        with self._change():
+        with self._change() as changes:
+            change = changes.of(Action.CHANGE_KEYS, Event("keys pepper", f"pepper {pepper_id}"))
             recorded = self.pepper_id()
             if recorded not in {"", pepper_id}:
                 raise other_pepper()
             if not recorded:
+                change.after = {"pepper": pepper_id}
                 self._insert("pepper", (pepper_id,))
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
         """Keep a new customer, with its first plan."""
-        with self._change(prices=True):
+        event = Event("customers create", f"customer {customer.id}", customer.id)
+        with self._change(prices=True) as changes:
+            changes.of(Action.CREATE_CUSTOMERS, event, WHOLE).after = customer
             try:
                 self._insert("customer", msgspec.structs.astuple(customer))
             except sqlite3.IntegrityError:
                 raise taken(customer.id) from None
             if plan is not None:
+                changes.of(Action.CHANGE_PLANS, plan_event("set", plan.customer)).after = plan
                 self._insert("price_plan", _plan_row(plan))
 
     def add_fact(self, fact: CustomerFact) -> None:
         """Keep a fact for ever."""
-        with self._change(prices=True):
+        event = Event("customers change", f"customer {fact.customer}", fact.customer)
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_CUSTOMERS, event).after = fact
             for customer in (fact.customer, fact.merged_into):
                 if customer is not None:
                     self._known(customer)
@@ -341,7 +327,8 @@ class SqliteAccounts:
 
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
-        with self._change(prices=True):
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_PLANS, plan_event("set", plan.customer)).after = plan
             self._known(plan.customer)
             try:
                 self._insert("price_plan", _plan_row(plan))
@@ -350,8 +337,10 @@ class SqliteAccounts:
 
     def replace_plan(self, plan: PricePlan, withdrawn_ns: int) -> PricePlan:
         """Put `plan` in the place of its customer's from the same moment, which is returned."""
-        with self._change(prices=True):
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_PLANS, plan_event("replace", plan.customer))
             old = self._withdraw(plan.customer, plan.effective_ns, withdrawn_ns)
+            change.before, change.after = old, plan
             if old == plan:
                 raise same_plan(plan)
             self._insert("price_plan", _plan_row(plan))
@@ -361,8 +350,10 @@ class SqliteAccounts:
         self, customer: CustomerId, effective_ns: int, withdrawn_ns: int
     ) -> PricePlan:
         """Take back the plan of `customer` from `effective_ns`."""
-        with self._change(prices=True):
-            return self._withdraw(customer, effective_ns, withdrawn_ns)
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_PLANS, plan_event("withdraw", customer))
+            change.before = old = self._withdraw(customer, effective_ns, withdrawn_ns)
+        return old
 
     def _withdraw(self, customer: CustomerId, effective_ns: int, withdrawn_ns: int) -> PricePlan:
         which, named = "WHERE customer = ? AND effective_ns = ?", (customer, effective_ns)
@@ -379,29 +370,35 @@ class SqliteAccounts:
     def add_credit(self, credit: Credit) -> None:
         """Keep a purchase or refund of credit."""
         body = msgspec.json.encode(credit).decode()
-        with self._change():
+        event = Event("credits add", f"credit {credit.id}", credit.customer)
+        with self._change() as changes:
+            changes.of(Action.CHANGE_CREDITS, event).after = credit
             self._known(credit.customer)
             self._insert("credit", (credit.id, credit.customer, credit.bought_ns, body))
 
     def void_credit(self, credit_id: str, voided_ns: int, reason: str) -> Credit:
         """Let a credit count no more."""
-        with self._change():
+        with self._change() as changes:
             found = [one for one in self.credits() if one.id == credit_id]
             if not found:
                 raise no_credit(credit_id)
+            event = Event("credits void", f"credit {credit_id}", found[0].customer)
+            change = changes.of(Action.CHANGE_CREDITS, event)
             voided = msgspec.structs.replace(found[0], voided_ns=voided_ns, reason=reason)
-            self._database.execute("DELETE FROM credit WHERE id = ?", (credit_id,))
+            change.before, change.after = found[0], voided
             body = msgspec.json.encode(voided).decode()
-            self._insert("credit", (voided.id, voided.customer, voided.bought_ns, body))
+            self._replace("credit", (voided.id, voided.customer, voided.bought_ns, body))
         return voided
 
     def add_key(self, *keys: Key) -> None:
         """Keep new keys, all or none."""
-        with self._change() as count:
+        with self._change() as changes:
             for key in keys:
+                changes.add_key(key)
                 self._known(key.customer)
+                self._check_project(key)
                 try:
-                    self._insert("key", _key_row(key, count))
+                    self._insert("key", _key_row(key, changes.number))
                 except sqlite3.IntegrityError:
                     raise same_key(key) from None
                 self._claim_sources(key)
@@ -426,14 +423,22 @@ class SqliteAccounts:
 
     def _end_key(self, key_id: str, column: str, value: str, at_ns: int) -> Key:
         which, named = "WHERE id = ?", (key_id,)
-        with self._change() as count:
+        with self._change() as changes:
             for row in self._rows("key", which, named):
                 self._check("key", row)  # or it would be given a new checksum, as it is
+            old = self.key(KeyId(key_id))
+            if old is None:
+                raise no_key(key_id)
+            verb = "revoke" if column == "revoked_ns" else "expire"
+            event = Event(f"keys {verb}", f"key {key_id}", old.customer)
+            change = changes.of(Action.CHANGE_KEYS, event)
             self._database.execute(
-                f"UPDATE key SET {column} = {value}, changed = ? {which}", (at_ns, count, key_id)
+                f"UPDATE key SET {column} = {value}, changed = ? {which}",
+                (at_ns, changes.number, key_id),
             )
             self._sign("key", which, named)
             key = self.key(KeyId(key_id))
+            change.before, change.after = old, key
         if key is None:
             raise no_key(key_id)
         return key
@@ -452,68 +457,6 @@ class SqliteAccounts:
                     findings.append(str(error))
         return count, findings
 
-    def version(self) -> int:
-        """A number that differs after any change, by whichever process."""
-        return self._count("SELECT count FROM change")
-
-    def prices_version(self) -> int:
-        """A number that differs after any change of a plan or a fact."""
-        is_counted = self._version >= _VERSION
-        return self._count(f"SELECT {'prices' if is_counted else 'count'} FROM change")
-
-    def _count(self, query: str, *values: int) -> int:
-        try:
-            [(count,)] = self._database.found(tuple[tuple[int]], query, *values)
-        except msgspec.ValidationError as error:
-            raise self._database.damaged(error) from error
-        return count
-
-    @contextmanager
-    def _change(self, *, prices: bool = False) -> Iterator[int]:
-        """One transaction, counted, as one of prices too if it is; yields its number.
-
-        The row of the count is written first, so that whoever sees a number sees all changes up to it, also
-        in a database where several transactions write at once.
-        """
-        query = "UPDATE change SET count = count + 1, prices = prices + ? RETURNING count"
-        with self._database.transaction():
-            yield self._count(query, prices)
-
-    def _rows(
-        self, table: str, where: str = "", values: tuple[object, ...] = ()
-    ) -> Iterator[tuple[Any, ...]]:
-        """The rows of `table` that the SQL in `where` picks, their checksums at the end."""
-        try:
-            (self._version,) = self._database.execute("PRAGMA user_version").fetchone()
-            columns = COLUMNS[table]
-            if self._version < _VERSION and table in _ADDED:
-                return
-            if self._version < _VERSION and table == "key":
-                columns = (*columns[:_OLD_KEY], "'{}'", "NULL", "0")
-            query = f"SELECT {', '.join(columns)}, checksum FROM {table} {where}"
-            yield from self._database.execute(query, values)
-        except (sqlite3.DatabaseError, UnicodeError) as error:
-            if is_damage(error):
-                raise self._database.damaged(error) from error
-            raise
-
-    def _checked(
-        self, table: str, where: str = "", values: tuple[object, ...] = ()
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield the same rows without their checksums; DamagedError when one is damaged."""
-        for row in self._rows(table, where, values):
-            self._check(table, row)
-            yield row[:-1]
-
-    def _check(self, table: str, row: tuple[Any, ...]) -> None:
-        """Raise DamagedError when `row` is damaged. A newer version may check more columns."""
-        is_old_key = table == "key" and self._version < _VERSION
-        values = row[:_OLD_KEY] if is_old_key else row[:-1]
-        if self._version in _READABLE and row_checksum(table, values) != row[-1]:
-            raise self._database.damaged(
-                f"{table} {row[0]!a} is not what was written: its checksum differs"
-            )
-
     def _key(self, row: tuple[Any, ...]) -> Key | None:
         """Return the key in `row`; None, and a line in the log, when it is damaged."""
         try:
@@ -523,43 +466,20 @@ class SqliteAccounts:
             return None
         return _key(row[:-1])
 
-    def _insert(self, table: str, row: tuple[object, ...]) -> None:
-        columns = ", ".join(COLUMNS[table])
-        marks = ", ".join("?" * (len(row) + 1))
-        self._database.execute(
-            f"INSERT INTO {table} ({columns}, checksum) VALUES ({marks})",
-            (*row, row_checksum(table, row)),
-        )
-
-    def _sign(self, table: str, where: str = "", values: tuple[object, ...] = ()) -> None:
-        """Give the rows of `table` that the SQL in `where` picks the checksums that are theirs now."""
-        key = " AND ".join(f"{name} = ?" for name in _KEYS[table])
-        width = len(_KEYS[table])
-        for row in list(self._rows(table, where, values)):
-            self._database.execute(
-                f"UPDATE {table} SET checksum = ? WHERE {key}",
-                (row_checksum(table, row[:-1]), *row[:width]),
-            )
-
-    def _known(self, customer: str) -> None:
-        found = self._database.execute("SELECT 1 FROM customer WHERE id = ?", (customer,))
-        if found.fetchone() is None:
-            raise no_customer(customer)
-
     def _check_version(self, *, read_only: bool, newer: bool) -> None:
         """Lay out a new file; refuse one that another version of this program wrote."""
         with self._database.translated():
             version = self._database.version()
-            if not read_only and (version == 0 or version in _OLDER):
+            if not read_only and (version == 0 or version in OLDER):
                 self._bring_up_to_date()
-                version = _VERSION
+                version = VERSION
         self._version = version
-        readable = _READABLE if read_only and not newer else {_VERSION}
-        if version not in readable and not (newer and version > _VERSION):
+        readable = READABLE if read_only and not newer else {VERSION}
+        if version not in readable and not (newer and version > VERSION):
             raise DataFolderError(
                 f"{self._database.path}: accounts of version {version}, this program reads version "
-                f"{_VERSION}"
-                + ("; bring it up to date with: inferworks up" if version in _OLDER else "")
+                f"{VERSION}"
+                + ("; bring it up to date with: inferworks up" if version in OLDER else "")
             )
 
     def _bring_up_to_date(self) -> None:
@@ -569,40 +489,46 @@ class SqliteAccounts:
             version = self._database.version()
             if version == 0:
                 tables = filter(str.strip, _SCHEMA.split(";"))
-                for statement in (*tables, *_FACTS, *_KEYS_BY):
+                for statement in (*tables, *_FACTS, *_KEYS_BY, *REGISTRY):
                     self._database.execute(statement)
                 return
-            if version not in _OLDER:  # another process has brought it up to date meanwhile
+            if version not in OLDER:  # another process has brought it up to date meanwhile
                 return
-            if version == _FLAT_PLANS:
-                # two prices per plan become terms with the same prices
-                rows = self._database.execute("SELECT * FROM price_plan").fetchall()
-                self._database.execute("DROP TABLE price_plan")
-                for statement in filter(str.strip, _PLANS.split(";")):
+            if version == NO_MEMBERS:
+                for statement in (*REGISTRY, f"PRAGMA user_version = {VERSION}"):
                     self._database.execute(statement)
-                for row in rows:
-                    self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
-                self._add_flags("reporter")
-            if version in (_FLAT_PLANS, _NO_MONITORS):
-                self._add_flags("monitor", "log_content")
-            if version in (_FLAT_PLANS, _NO_MONITORS, _NO_SOURCES):
-                # add the columns of sources; keys made to report keep that right, and no other key had it
-                self._database.execute(
-                    "ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'"
-                )
-                self._add_flags("ours", "tells_cost")
-                self._database.execute(
-                    "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
-                    (msgspec.json.encode([ANY_SOURCE]).decode(),),
-                )
-            if version <= _NO_WITHDRAWN:
+                return
+            self._add_kinds_of_keys(version)
+            if version <= NO_WITHDRAWN:
                 self._database.execute(_WITHDRAWN)
-            for statement in _FACTS:
+            for statement in (*_FACTS, *REGISTRY):
                 self._database.execute(statement)
-            self._add_scopes(signed=version > _NO_CHECKSUMS)
-            if version <= _NO_CHECKSUMS:
+            self._add_scopes(signed=version > NO_CHECKSUMS)
+            if version <= NO_CHECKSUMS:
                 self._add_checksums()
             self._claim_all_sources()
+
+    def _add_kinds_of_keys(self, version: int) -> None:
+        """Bring plans and keys of the first versions to what they were in version 4."""
+        if version == FLAT_PLANS:
+            # two prices per plan become terms with the same prices
+            rows = self._database.execute("SELECT * FROM price_plan").fetchall()
+            self._database.execute("DROP TABLE price_plan")
+            for statement in filter(str.strip, _PLANS.split(";")):
+                self._database.execute(statement)
+            for row in rows:
+                self._insert("price_plan", _plan_row(PricePlan.per_token(*row)))
+            self._add_flags("reporter")
+        if version in (FLAT_PLANS, NO_MONITORS):
+            self._add_flags("monitor", "log_content")
+        if version in (FLAT_PLANS, NO_MONITORS, NO_SOURCES):
+            # add the columns of sources; keys made to report keep that right, and no other key had it
+            self._database.execute("ALTER TABLE key ADD COLUMN sources TEXT NOT NULL DEFAULT '[]'")
+            self._add_flags("ours", "tells_cost")
+            self._database.execute(
+                "UPDATE key SET sources = ?, tells_cost = 1 WHERE reporter",
+                (msgspec.json.encode([ANY_SOURCE]).decode(),),
+            )
 
     def _add_flags(self, *names: str) -> None:
         """Give every key these flags, off."""
@@ -613,16 +539,16 @@ class SqliteAccounts:
         """Give every key scopes that narrow nothing, and a checksum of them where its own is `signed`."""
         damaged: set[str] = set()
         if signed:  # what is damaged must not come out with a checksum that is right
-            names = ", ".join(COLUMNS["key"][:_OLD_KEY])
+            names = ", ".join(COLUMNS["key"][:OLD_KEY])
             for *row, checksum in self._database.execute(f"SELECT {names}, checksum FROM key"):
                 if row_checksum("key", row) != checksum:
                     damaged.add(row[0])
-        for name, kind in _SCOPES.items():
+        for name, kind in SCOPES.items():
             self._database.execute(f"ALTER TABLE key ADD COLUMN {name} {kind}")
         self._database.execute("ALTER TABLE change ADD COLUMN prices INTEGER NOT NULL DEFAULT 0")
         for statement in _KEYS_BY:
             self._database.execute(statement)
-        self._database.execute(f"PRAGMA user_version = {_VERSION}")  # from here on rows are of it
+        self._database.execute(f"PRAGMA user_version = {VERSION}")  # from here on rows are of it
         if signed:
             self._sign("key")
             for key_id in damaged:
@@ -707,15 +633,15 @@ class FollowedAccounts:
         with self._read() as accounts:
             return accounts.has_customer(customer)
 
-    def facts(self) -> list[CustomerFact]:
-        """All facts of customers, in the order in which they were recorded."""
+    def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
+        """All facts of customers, or those of `customer`, in the order in which they were recorded."""
         with self._read() as accounts:
-            return accounts.facts()
+            return accounts.facts(customer)
 
-    def plans(self) -> list[PricePlan]:
-        """All price plans, by customer and effective date."""
+    def plans(self, customer: CustomerId | None = None) -> list[PricePlan]:
+        """All price plans, or those of `customer`, by customer and effective date."""
         with self._read() as accounts:
-            return accounts.plans()
+            return accounts.plans(customer)
 
     def close(self) -> None:
         """Close the file for good, once no thread reads it."""
@@ -747,6 +673,11 @@ class FollowedAccounts:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
+
+
+def _of(customer: CustomerId | None) -> tuple[str, tuple[object, ...]]:
+    """Return the SQL that picks the rows of `customer`, or all, and its values."""
+    return ("", ()) if customer is None else ("WHERE customer = ?", (customer,))
 
 
 def _plan(customer: CustomerId, effective_ns: int, terms: str) -> PricePlan:

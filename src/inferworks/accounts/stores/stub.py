@@ -6,43 +6,46 @@ from collections.abc import Collection
 
 import msgspec
 
+from inferworks.accounts.audit import Event
+from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
+from inferworks.accounts.roles import WHOLE, Action
+from inferworks.accounts.stores.records import plan_event
+from inferworks.accounts.stores.stub_registry import StubRegistry
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId, KeyId
 
 
-class StubAccounts:
+class StubAccounts(StubRegistry):
     """`Accounts` that live as long as the object."""
 
-    def __init__(self) -> None:
-        self._customers: dict[str, Customer] = {}
+    def __init__(self, author: Author | None = None) -> None:
+        super().__init__(author or process_author())
         self._facts: list[CustomerFact] = []
         self._plans: list[PricePlan] = []
         self._withdrawn: list[WithdrawnPlan] = []
         self._credits: list[Credit] = []
-        self._keys: dict[KeyId, Key] = {}
         self._changed: dict[KeyId, int] = {}
         """The version in which each key was changed last."""
         self._owners: dict[str, Key] = {}
         """The first key that named each source."""
         self._pepper_id = ""
-        self._version = 0
-        self._prices_version = 0
 
     def customers(self) -> list[Customer]:
         """All customers, by name."""
         return sorted(self._customers.values(), key=lambda customer: customer.id)
 
-    def facts(self) -> list[CustomerFact]:
-        """All facts of customers, in the order in which they were recorded."""
-        return list(self._facts)
+    def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
+        """All facts of customers, or those of `customer`, in the order in which they were recorded."""
+        return [fact for fact in self._facts if customer in {None, fact.customer}]
 
-    def plans(self) -> list[PricePlan]:
-        """All price plans, by customer and effective date."""
-        return sorted(self._plans, key=lambda plan: (plan.customer, plan.effective_ns))
+    def plans(self, customer: CustomerId | None = None) -> list[PricePlan]:
+        """All price plans, or those of `customer`, by customer and effective date."""
+        found = (plan for plan in self._plans if customer in {None, plan.customer})
+        return sorted(found, key=lambda plan: (plan.customer, plan.effective_ns))
 
     def withdrawn_plans(self) -> list[WithdrawnPlan]:
         """The plans that count no more, by customer, effective date and when they were withdrawn."""
@@ -50,13 +53,13 @@ class StubAccounts:
             self._withdrawn, key=lambda w: (w.plan.customer, w.plan.effective_ns, w.withdrawn_ns)
         )
 
-    def credits(self) -> list[Credit]:
-        """All purchases and refunds of credit that count, oldest first."""
-        return [credit for credit in self._all_credits() if credit.voided_ns is None]
+    def credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All purchases and refunds of credit that count, or those of `customer`, oldest first."""
+        return [one for one in self._all_credits(customer) if one.voided_ns is None]
 
-    def voided_credits(self) -> list[Credit]:
+    def voided_credits(self, customer: CustomerId | None = None) -> list[Credit]:
         """Credits that were mistakes, oldest first."""
-        return [credit for credit in self._all_credits() if credit.voided_ns is not None]
+        return [one for one in self._all_credits(customer) if one.voided_ns is not None]
 
     def keys(self, customer: CustomerId | None = None) -> list[Key]:
         """All keys, or those of `customer`, oldest first."""
@@ -65,96 +68,111 @@ class StubAccounts:
 
     def add_customer(self, customer: Customer, plan: PricePlan | None = None) -> None:
         """Keep a new customer, with its first plan."""
-        if customer.id in self._customers:
-            raise taken(customer.id)
-        self._customers[customer.id] = customer
-        if plan is not None:
-            self._plans.append(plan)
-            self._prices_version += 1
-        self._version += 1
+        event = Event("customers create", f"customer {customer.id}", customer.id)
+        with self._change(prices=True) as changes:
+            changes.of(Action.CREATE_CUSTOMERS, event, WHOLE).after = customer
+            if customer.id in self._customers:
+                raise taken(customer.id)
+            self._customers[customer.id] = customer
+            if plan is not None:
+                changes.of(Action.CHANGE_PLANS, plan_event("set", plan.customer)).after = plan
+                self._plans.append(plan)
 
     def add_fact(self, fact: CustomerFact) -> None:
         """Keep a fact for ever."""
-        for customer in (fact.customer, fact.merged_into):
-            if customer is not None:
-                self._known(customer)
-        self._facts.append(fact)
-        self._version += 1
-        self._prices_version += 1
+        event = Event("customers change", f"customer {fact.customer}", fact.customer)
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_CUSTOMERS, event).after = fact
+            for customer in (fact.customer, fact.merged_into):
+                if customer is not None:
+                    self._known(customer)
+            self._facts.append(fact)
 
     def add_credit(self, credit: Credit) -> None:
         """Keep a purchase or refund of credit."""
-        self._known(credit.customer)
-        self._credits.append(credit)
-        self._version += 1
+        event = Event("credits add", f"credit {credit.id}", credit.customer)
+        with self._change() as changes:
+            changes.of(Action.CHANGE_CREDITS, event).after = credit
+            self._known(credit.customer)
+            self._credits.append(credit)
 
     def void_credit(self, credit_id: str, voided_ns: int, reason: str) -> Credit:
         """Let a credit count no more."""
         for number, credit in enumerate(self._credits):
             if credit.id == credit_id and credit.voided_ns is None:
                 voided = msgspec.structs.replace(credit, voided_ns=voided_ns, reason=reason)
-                self._credits[number] = voided
-                self._version += 1
+                event = Event("credits void", f"credit {credit_id}", credit.customer)
+                with self._change() as changes:
+                    change = changes.of(Action.CHANGE_CREDITS, event)
+                    change.before, change.after = credit, voided
+                    self._credits[number] = voided
                 return voided
         raise no_credit(credit_id)
 
     def add_plan(self, plan: PricePlan) -> None:
         """Keep a new plan."""
-        self._known(plan.customer)
-        if self._plan(plan.customer, plan.effective_ns) is not None:
-            raise plan_taken(plan)
-        self._plans.append(plan)
-        self._version += 1
-        self._prices_version += 1
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_PLANS, plan_event("set", plan.customer)).after = plan
+            self._known(plan.customer)
+            if self._plan(plan.customer, plan.effective_ns) is not None:
+                raise plan_taken(plan)
+            self._plans.append(plan)
 
     def replace_plan(self, plan: PricePlan, withdrawn_ns: int) -> PricePlan:
         """Put `plan` in the place of its customer's from the same moment, which is returned."""
-        old = self._plan(plan.customer, plan.effective_ns)
-        if old == plan:
-            raise same_plan(plan)
-        old = self.withdraw_plan(plan.customer, plan.effective_ns, withdrawn_ns)
-        self._plans.append(plan)
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_PLANS, plan_event("replace", plan.customer))
+            old = self._withdraw(plan.customer, plan.effective_ns, withdrawn_ns)
+            change.before, change.after = old, plan
+            if old == plan:
+                raise same_plan(plan)
+            self._plans.append(plan)
         return old
 
     def withdraw_plan(
         self, customer: CustomerId, effective_ns: int, withdrawn_ns: int
     ) -> PricePlan:
         """Take back the plan of `customer` from `effective_ns`."""
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_PLANS, plan_event("withdraw", customer))
+            change.before = old = self._withdraw(customer, effective_ns, withdrawn_ns)
+        return old
+
+    def _withdraw(self, customer: CustomerId, effective_ns: int, withdrawn_ns: int) -> PricePlan:
         old = self._plan(customer, effective_ns)
         if old is None:
             raise no_plan(customer)
         self._plans.remove(old)
         self._withdrawn.append(WithdrawnPlan(old, withdrawn_ns))
-        self._version += 1
-        self._prices_version += 1
         return old
 
     def add_key(self, *keys: Key) -> None:
         """Keep new keys, all or none."""
-        found, owners = dict(self._keys), dict(self._owners)
-        for key in keys:
-            self._known(key.customer)
-            if key.id in found:
-                raise same_key(key)
-            for source in key.sources:
-                owner = owners.setdefault(source, key)
-                if owner.customer != key.customer:
-                    raise source_taken(source, owner.customer, owner.id)
-            found[key.id] = key
-        self._version += 1
-        self._changed |= dict.fromkeys(found.keys() - self._keys.keys(), self._version)
-        self._keys, self._owners = found, owners
+        with self._change() as changes:
+            for key in keys:
+                changes.add_key(key)
+                self._known(key.customer)
+                self._check_project(key, self._keys.values())
+                if key.id in self._keys:
+                    raise same_key(key)
+                for source in key.sources:
+                    owner = self._owners.setdefault(source, key)
+                    if owner.customer != key.customer:
+                        raise source_taken(source, owner.customer, owner.id)
+                self._keys[key.id] = key
+                self._changed[key.id] = changes.number
 
     def revoke_key(self, key_id: str, revoked_ns: int) -> Key:
         """Revoke a key."""
         key = self._found(key_id)
-        return self._put(key, revoked_ns=revoked_ns) if key.revoked_ns is None else key
+        ends_ns = revoked_ns if key.revoked_ns is None else key.revoked_ns
+        return self._put("revoke", key, revoked_ns=ends_ns)
 
     def expire_key(self, key_id: str, expires_ns: int) -> Key:
         """Let a key end at a moment, unless it ends sooner."""
         key = self._found(key_id)
-        is_sooner = key.expires_ns is None or expires_ns < key.expires_ns
-        return self._put(key, expires_ns=expires_ns) if is_sooner else key
+        sooner_ns = expires_ns if key.expires_ns is None else min(expires_ns, key.expires_ns)
+        return self._put("expire", key, expires_ns=sooner_ns)
 
     def has_keys(self) -> bool:
         """True when there was ever a key."""
@@ -194,9 +212,13 @@ class StubAccounts:
 
     def bind_pepper(self, pepper_id: str) -> None:
         """Record the pepper, once and for ever."""
-        if self._pepper_id not in {"", pepper_id}:
-            raise other_pepper()
-        self._pepper_id = pepper_id
+        with self._change() as changes:
+            change = changes.of(Action.CHANGE_KEYS, Event("keys pepper", f"pepper {pepper_id}"))
+            if self._pepper_id not in {"", pepper_id}:
+                raise other_pepper()
+            if not self._pepper_id:
+                change.after = {"pepper": pepper_id}
+            self._pepper_id = pepper_id
 
     def prices_version(self) -> int:
         """A number that differs after any change of a plan or a fact."""
@@ -206,8 +228,9 @@ class StubAccounts:
         """A number that differs after any change."""
         return self._version
 
-    def _all_credits(self) -> list[Credit]:
-        return sorted(self._credits, key=lambda credit: (credit.bought_ns, credit.id))
+    def _all_credits(self, customer: CustomerId | None) -> list[Credit]:
+        found = (one for one in self._credits if customer in {None, one.customer})
+        return sorted(found, key=lambda credit: (credit.bought_ns, credit.id))
 
     def _plan(self, customer: CustomerId, effective_ns: int) -> PricePlan | None:
         wanted = (customer, effective_ns)
@@ -219,15 +242,16 @@ class StubAccounts:
             raise no_key(key_id)
         return key
 
-    def _put(self, key: Key, **changes: int) -> Key:
-        changed = self._keys[key.id] = msgspec.structs.replace(key, **changes)
-        self._version += 1
-        self._changed[key.id] = self._version
-        return changed
-
-    def _known(self, customer: str) -> None:
-        if customer not in self._customers:
-            raise no_customer(customer)
+    def _put(self, verb: str, key: Key, **changed: int) -> Key:
+        event = Event(f"keys {verb}", f"key {key.id}", key.customer)
+        with self._change() as changes:
+            change = changes.of(Action.CHANGE_KEYS, event)
+            put = msgspec.structs.replace(key, **changed)
+            change.before, change.after = key, put
+            if put != key:
+                self._keys[key.id] = put
+                self._changed[key.id] = changes.number
+        return put
 
 
 def taken(name: str) -> UserError:
@@ -279,11 +303,6 @@ def same_key(key: Key) -> UserError:
 def other_pepper() -> UserError:
     """The error of recording a second pepper."""
     return UserError("keys are hashed under another pepper than this already")
-
-
-def no_customer(name: str) -> UserError:
-    """The error of naming a customer that is not there."""
-    return UserError(f"no customer {name}; create it with: inferworks customers create {name}")
 
 
 def no_key(key_id: str) -> UserError:
