@@ -6,19 +6,21 @@ import asyncio
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Grant, Key, mint
 from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.errors import DataFolderError
-from inferworks.ids import CustomerId
+from inferworks.ids import CustomerId, KeyId
 from inferworks.purpose import Purpose
 from inferworks.testing.facts import A_PEPPER
 
@@ -195,5 +197,162 @@ def test_zero_stands_for_never() -> None:
         with closing(KeyRing(StubAccounts(), A_PEPPER, stale_s=0.0)) as ring:
             await ring.look()
             assert ring.fresh
+
+    asyncio.run(main())
+
+
+class Counting(StubAccounts):
+    """Accounts that note which queries they are asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"secret_hash", "key", "key_by_hash", "keys", "customers", "changed_keys"}:
+            self.asked.append(name)
+        return super().__getattribute__(name)
+
+
+def counted(keys: int, **how: int) -> tuple[Counting, KeyRing, list[str]]:
+    """Accounts of so many keys, a ring that has seen none of them, and their secrets."""
+    accounts = Counting()
+    accounts.add_customer(Customer(ACME, 1))
+    made = [mint(ACME, number, pepper=A_PEPPER) for number in range(keys)]
+    accounts.add_key(*(key for key, _ in made))
+    accounts.asked.clear()
+    return accounts, KeyRing(accounts, A_PEPPER, **how), [secret for _, secret in made]
+
+
+def test_a_key_is_read_when_it_comes_for_the_first_time() -> None:
+    """Making the ring reads none, the first call two rows, the second nothing."""
+    accounts, ring, [secret, _] = counted(2)
+    with closing(ring):
+        assert accounts.asked == []
+        key = ring.find(secret)
+        assert key is not None
+        assert accounts.asked == ["secret_hash", "key"]
+        assert ring.find(secret) is key
+        ring.refresh()
+        assert accounts.asked == ["secret_hash", "key"]
+
+
+def test_a_wrong_key_is_asked_for_as_a_good_one_and_leaves_nothing() -> None:
+    """An id that exists makes no difference: one look at a hash, which is compared either way."""
+    accounts, ring, [secret] = counted(1)
+    unknown = mint(ACME, 1, pepper=A_PEPPER)[1]
+    elsewhere = mint(ACME, 1, pepper=Pepper("p" * 40))[1]
+    right_id = secret[:20] + unknown[20:]
+    with closing(ring):
+        assert ring.find(secret) is not None  # a warm key is no help to one with its id
+        held = sizes(ring)
+        for wrong in (unknown, elsewhere, right_id, secret[:20] + secret[20:].swapcase()):
+            accounts.asked.clear()
+            assert ring.find(wrong) is None
+            assert accounts.asked == ["secret_hash"]
+        for malformed in ("", "iw_", secret + "x", "x" * 63, "\x00" * 63, "é" * 10**5):
+            accounts.asked.clear()
+            assert ring.find(malformed) is None
+            assert accounts.asked == []
+        accounts.asked.clear()
+        assert ring.find("iw_" + "x" * 43) is None
+        assert accounts.asked == ["key_by_hash"]
+        assert sizes(ring) == held
+
+
+def sizes(ring: KeyRing) -> list[int]:
+    """Number of entries in each container of a ring."""
+    return [len(value) for value in vars(ring).values() if isinstance(value, dict | set | list)]
+
+
+def test_few_keys_stay_warm() -> None:
+    """The first to come is the first to go, and is found again when it comes again."""
+    accounts, ring, secrets = counted(5, most_warm=3)
+    with closing(ring):
+        keys = [ring.find(secret) for secret in secrets]
+        assert set(sizes(ring)) == {3}
+        accounts.asked.clear()
+        assert [ring.find(secret) for secret in reversed(secrets[2:])] == keys[:1:-1]
+        assert accounts.asked == []
+        assert [ring.find(secret) for secret in secrets] == keys
+        assert set(sizes(ring)) == {3}
+
+
+def test_only_what_changed_is_forgotten() -> None:
+    """A revoked key is read again, and the others stay warm; a store that cannot tell costs all of them."""
+    accounts, ring, secrets = counted(3)
+    with closing(ring):
+        keys = [ring.find(secret) for secret in secrets]
+        assert keys[0] is not None
+        accounts.revoke_key(keys[0].id, 7)
+        accounts.add_key(mint(ACME, 9, pepper=A_PEPPER)[0])
+        ring.refresh()
+        accounts.asked.clear()
+        assert [ring.find(secret) for secret in secrets[1:]] == keys[1:]
+        assert accounts.asked == []
+        revoked = ring.find(secrets[0])
+        assert revoked is not None
+        assert revoked.revoked_ns == 7
+        accounts.changed_keys = lambda since: None  # type: ignore[method-assign]
+        accounts.add_customer(Customer(CustomerId("burns"), 1))
+        ring.refresh()
+        assert set(sizes(ring)) == {0}
+
+
+def test_a_key_read_before_a_change_is_not_put_back_after_it() -> None:
+    """Looks are taken up between calls: whatever a call read meanwhile is forgotten with the rest."""
+
+    class Slow(Counting):
+        def changed_keys(self, since: object) -> Collection[KeyId] | None:
+            found = super().changed_keys(since)
+            read.set()
+            assert go_on.wait(10)
+            return found
+
+    async def main() -> None:
+        accounts = Slow()
+        accounts.add_customer(Customer(ACME, 1))
+        key, secret = mint(ACME, 1, pepper=A_PEPPER)
+        accounts.add_key(key)
+        with closing(KeyRing(accounts, A_PEPPER)) as ring:
+            before = accounts.key(key.id)
+            accounts.revoke_key(key.id, 7)
+            look = asyncio.ensure_future(ring.look())
+            while not read.is_set():
+                await asyncio.sleep(0)
+            accounts._keys[key.id] = before  # what a reader of the state before the change sees
+            stale = ring.find(secret)
+            accounts.revoke_key(key.id, 7)
+            go_on.set()
+            await look
+            found = ring.find(secret)
+            assert stale is not None
+            assert found is not None
+            assert (stale.revoked_ns, found.revoked_ns) == (None, 7)
+
+    read, go_on = threading.Event(), threading.Event()
+    asyncio.run(main())
+
+
+def test_a_disk_that_hangs_is_not_asked_for_cold_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a look is late, warm keys are served and the loop waits for nobody."""
+    monkeypatch.setattr("inferworks.accounts.keyring._LATE_S", 0.02)
+
+    async def main() -> None:
+        accounts = Hanging()
+        accounts.add_customer(Customer(ACME, 1))
+        (warm, warm_secret), (cold, cold_secret) = (mint(ACME, 1, pepper=A_PEPPER) for _ in "12")
+        accounts.add_key(warm, cold)
+        with closing(KeyRing(accounts, A_PEPPER)) as ring:
+            assert ring.find(warm_secret) == warm
+            accounts.answers.clear()
+            look = asyncio.ensure_future(ring.look())
+            await asyncio.sleep(0.05)
+            assert ring.find(warm_secret) == warm
+            with pytest.raises(DataFolderError, match="the accounts do not answer"):
+                ring.find(cold_secret)
+            accounts.answers.set()
+            await look
+            assert ring.find(cold_secret) == cold
 
     asyncio.run(main())

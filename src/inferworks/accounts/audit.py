@@ -41,7 +41,7 @@ class AuditEntry(NamedTuple):
     action: str
     """Noun and verb, as `keys revoke`."""
     subject: str
-    """Thing that changed, as `key:key_019a...`."""
+    """Thing that changed, as `key:key_mfrg...`."""
     customer: str
     """Customer that it belongs to; empty for none."""
     before: str

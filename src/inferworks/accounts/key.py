@@ -16,9 +16,7 @@ it stays theirs when the key is revoked, and another key of theirs goes on under
 source by having used it first, for then the names of a source that the operator is about to connect could
 be taken by anybody; to prefix the key's id, for then a key could not be replaced by another.)
 
-What its calls may use is said by its scopes (`models`, `operations`, `regions`, `networks`), none of
-which widens another: a call has to be within all of them. Without a scope of a kind, nothing is narrowed
-by it.
+What its calls may use is narrowed by its scopes (`accounts.scopes`).
 """
 
 from __future__ import annotations
@@ -31,6 +29,7 @@ from typing import Final
 import msgspec
 
 from inferworks.accounts.pepper import Pepper
+from inferworks.accounts.scopes import Scopes, check_scopes
 from inferworks.ids import CustomerId, KeyId, ProjectId
 from inferworks.purpose import Purpose
 
@@ -47,28 +46,6 @@ _ID_END: Final = len(PREFIX) + 16
 _SECRET_BYTES: Final = 32
 _OLD_LENGTH: Final = len(PREFIX) + 43
 _LENGTH: Final = _ID_END + 1 + 43
-
-
-class Scopes(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
-    """Bounds of what the calls of a key may use."""
-
-    models: tuple[str, ...] = ()
-    """Models that it may call: names, or their beginnings with `*` behind; none: every model."""
-    operations: tuple[str, ...] = ()
-    """Operations that it may call, by the `endpoint` of their records; none: every one."""
-    regions: tuple[str, ...] = ()
-    """Beginnings of the regions in which its calls may run; none: anywhere."""
-    networks: tuple[str, ...] = ()
-    """Networks (CIDR) from which it may be used; none: from anywhere."""
-
-    def may_call(self, model: str) -> bool:
-        """Return whether `model` is within its scope."""
-        return not self.models or any(
-            model.startswith(scope[:-1]) if scope.endswith("*") else model == scope
-            for scope in self.models
-        )
 
 
 class Grant(Scopes, frozen=True):
@@ -128,7 +105,11 @@ def mint(
     name: str = "",
     project: ProjectId = DEFAULT_PROJECT,
 ) -> tuple[Key, str]:
-    """Return a new key and its secret. The secret exists nowhere else: show it once."""
+    """Return a new key and its secret. The secret exists nowhere else: show it once.
+
+    UserError when the scopes of `grant` mean nothing.
+    """
+    check_scopes(grant)
     public = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
     secret = f"{PREFIX}{public}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     permissions = msgspec.structs.replace(

@@ -172,7 +172,7 @@ def admit(context: AppContext) -> Admit:
             if head.path in _OPEN:
                 return _BODY_FOR_NOTHING
             monitor, ships = head.path == METRICS, head.path == SHIPMENTS
-            key = authenticate(head.headers, context.keyring, monitor=monitor, ships=ships)
+            key = authenticate(head, context.keyring, context.clock, monitor=monitor, ships=ships)
             if CODED in head.headers:
                 check_coding(head.headers)
         except CallError as error:

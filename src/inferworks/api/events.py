@@ -84,7 +84,7 @@ _decode_retraction = msgspec.json.Decoder(RetractionData).decode
 
 async def events(exchange: Exchange, context: AppContext) -> None:
     """Take in reports."""
-    key = authenticate(exchange.headers, context.keyring)
+    key = authenticate(exchange, context.keyring, context.clock)
     if not key.sources:
         raise _forbidden("This key may not report usage. One that may is made with: "
                          "inferworks keys create --report SOURCE, where SOURCE names who reports, "

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from inferworks.accounts.key import Key
-from inferworks.api.admission import PURPOSE, authenticate, purpose_of
+from inferworks.api.admission import PURPOSE, authenticate, check_scope, no_model, purpose_of
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
@@ -49,7 +49,7 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
 
     async def endpoint(exchange: Exchange, context: AppContext) -> None:
         headers = exchange.headers
-        key = authenticate(headers, context.keyring)
+        key = authenticate(exchange, context.keyring, context.clock)
         clock = context.clock.carried()  # one for the whole call, so that no time of it is negative
         at_ns = clock.now_ns()
         exchange.is_call = True
@@ -104,7 +104,7 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
                 headers=forwarded,
                 session=headers.get(_SESSION) or request.session.encode(),
             )
-            offers = _offers(context, call)
+            offers = _offers(context, call, key)
             context.limiter.admit(key.id)
         except CallError as error:
             named = redacted(request.model)  # which may be a key that was put into the wrong field
@@ -168,22 +168,31 @@ def _with_model(body: bytes, content_type: bytes, model: str) -> bytes:
     return with_model(body, model)
 
 
-def _offers(context: AppContext, call: Call) -> list[Offer]:
-    """Return the offers that could serve `call` now; CallError when none ever could."""
+def _offers(context: AppContext, call: Call, key: Key) -> list[Offer]:
+    """Return the offers that could serve `call` of `key` now; CallError when none ever could."""
+    if key.operations or key.models:
+        check_scope(key, call.operation, call.model)
     offers = context.catalogue.offers(call.model)
     able: list[Offer] = []
     for offer in offers:
         if call.operation in context.providers[offer.provider].operations:
             able.append(offer)  # noqa: PERF401 a comprehension costs a call of its own
+    if able and key.regions:
+        there = [offer for offer in able if offer.region.startswith(key.regions)]
+        if not there:
+            raise CallError(
+                403,
+                f"The model `{call.model}` is not served in a region where this key's calls may run "
+                f"({', '.join(key.regions)}).",
+                kind="permission_error",
+                code="region_not_allowed",
+                param="model",
+            )
+        return there
     if able:
         return able
     if call.model not in context.catalogue.models():
-        raise CallError(
-            404,
-            f"The model `{call.model}` does not exist or you do not have access to it.",
-            code="model_not_found",
-            param="model",
-        )
+        raise no_model(call.model)
     if offers:
         raise CallError(
             400,

@@ -20,7 +20,7 @@ PATH = "/metrics"
 
 async def metrics(exchange: Exchange, context: AppContext) -> None:
     """Every metric there is; CallError 404 when none are kept."""
-    authenticate(exchange.headers, context.keyring, monitor=True)
+    authenticate(exchange, context.keyring, context.clock, monitor=True)
     if context.board is None:
         raise CallError(404, "No metrics are kept here (observe.metrics is false).")
     await show(exchange, context.board)

@@ -20,19 +20,20 @@ _ANTHROPICS = b"anthropic-version"
 
 
 async def models(exchange: Exchange, context: AppContext) -> None:
-    """List the models."""
+    """List the models that the key may call."""
     identify(exchange, style_of(exchange))
-    authenticate(exchange.headers, context.keyring)
+    key = authenticate(exchange, context.keyring, context.clock)
     page_of = anthropic_models if _ANTHROPICS in exchange.headers else openai_models
-    await exchange.respond(200, page_of(context.catalogue.models(), exchange.query))
+    found = [name for name in context.catalogue.models() if key.may_call(name)]
+    await exchange.respond(200, page_of(found, exchange.query))
 
 
 async def model(exchange: Exchange, context: AppContext) -> None:
     """Describe one model: `GET /v1/models/{model}`."""
     identify(exchange, style_of(exchange))
-    authenticate(exchange.headers, context.keyring)
+    key = authenticate(exchange, context.keyring, context.clock)
     name = unquote(exchange.path.removeprefix("/v1/models/"))
-    if name not in context.catalogue.models():
+    if name not in context.catalogue.models() or not key.may_call(name):
         raise CallError(
             404, f"The model '{name[:256]}' does not exist.", code="model_not_found", param="model"
         )

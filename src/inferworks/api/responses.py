@@ -15,7 +15,7 @@ from inferworks.http.server import Exchange
 
 async def not_kept(exchange: Exchange, context: AppContext) -> None:
     """Refuse with status 404."""
-    authenticate(exchange.headers, context.keyring)
+    authenticate(exchange, context.keyring, context.clock)
     raise CallError(
         404,
         f"There is nothing at {exchange.path[:200]}: no responses are kept here. "

@@ -20,7 +20,7 @@ from inferworks.http.server import Exchange
 
 async def shipments(exchange: Exchange, context: AppContext) -> None:
     """Take in a shipment of a node."""
-    key = authenticate(exchange.headers, context.keyring, ships=True)
+    key = authenticate(exchange, context.keyring, context.clock, ships=True)
     if context.shipments is None:
         raise CallError(404, "This gateway receives no shipments.")
     taken = await context.shipments.take(exchange, key.ships, context.clock.now_ns())

@@ -1,4 +1,4 @@
-"""`inferworks keys`: make, list and revoke API keys."""
+"""`inferworks keys`: make, list, replace and revoke API keys."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import click
 import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
-from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, NODE_SOURCE, Grant, mint
+from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, NODE_SOURCE, Grant, Key, mint
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import (
     config_option,
     data_folder,
     data_option,
+    duration_ns,
+    end_ns,
     json_option,
     read_config,
 )
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
+from inferworks.cloud.operation import Operation
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import KeyId, ProjectId
@@ -31,11 +34,12 @@ from inferworks.purpose import Purpose
 from inferworks.wiring.accounts import pepper_of
 
 _purpose = click.Choice([str(purpose) for purpose in Purpose])
+_operation = click.Choice([str(one) for one in Operation if one is not Operation.CONVERSE])
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list, replace and revoke API keys."""
 
 
 @keys.command()
@@ -68,6 +72,26 @@ def keys() -> None:
     help="May report what a provider charged for a call.",
 )  # fmt: skip
 @click.option(
+    "--model", "models", multiple=True, metavar="NAME",
+    help="May call this model alone; gpt-* for all whose names begin so; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--operation", "operations", multiple=True, type=_operation, metavar="NAME",
+    help="May call this operation alone, e.g. chat.completions or embeddings; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--region", "regions", multiple=True, metavar="PREFIX",
+    help="Its calls run only in regions whose names begin so (eu-); may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--network", "networks", multiple=True, metavar="CIDR",
+    help="May be used from this network alone, by the address of the connection; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--expires", metavar="TIME",
+    help="Is refused from then on: a moment (2027-01-01), or how long from now (90d).",
+)  # fmt: skip
+@click.option(
     "--monitor", is_flag=True, help="May read the metrics (GET /metrics), and nothing else."
 )
 @click.option(
@@ -91,6 +115,11 @@ def create(
     reporter: bool,
     ours: bool,
     tells_cost: bool,
+    models: tuple[str, ...],
+    operations: tuple[str, ...],
+    regions: tuple[str, ...],
+    networks: tuple[str, ...],
+    expires: str | None,
     monitor: bool,
     node: str,
     log_content: bool,
@@ -106,6 +135,8 @@ def create(
       inferworks keys create --customer acme --name laptop
       inferworks keys create --customer lab --purpose train-inference \\
           --allow train-gradient --report slurm --ours
+      inferworks keys create --customer acme --model "gpt-*" --operation embeddings \\
+          --region eu- --network 192.0.2.0/24 --expires 90d
       inferworks keys create --monitor --name prometheus
       inferworks keys create --ship edge-7
     """
@@ -131,6 +162,7 @@ def create(
     folder = DataFolder(Path(config.data.folder))
     folder.create()
     now_ns = SystemClock().now_ns()
+    expires_ns = None if expires is None else end_ns(expires, "--expires", now_ns)
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         if customer == "default" and not accounts.has_customer(customer_id(customer)):
             accounts.add_customer(Customer(customer_id(customer), now_ns))
@@ -146,12 +178,16 @@ def create(
                 sources=sources or ((ANY_SOURCE,) if reporter else ()),
                 ours=ours,
                 tells_cost=tells_cost,
+                models=models,
+                operations=operations,
+                regions=regions,
+                networks=networks,
             ),
             pepper=pepper_of(accounts, folder, config, os.environ),
             name=name,
             project=ProjectId(project),
         )
-        accounts.add_key(key)
+        accounts.add_key(msgspec.structs.replace(key, expires_ns=expires_ns))
     if as_json:
         print_json({"id": key.id, "key": secret, "customer": key.customer, "purpose": key.purpose})
     else:
@@ -160,44 +196,27 @@ def create(
 
 
 @keys.command("list")
+@click.option("--customer", metavar="ID", help="Keys of this customer only.")
 @config_option
 @data_option
 @json_option
-def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+def list_keys(
+    customer: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
     """List the keys; secrets are not kept, only their last four characters (KEY)."""
     folder = data_folder(config_path, data_path)
+    now_ns = SystemClock().now_ns()
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
-        found = accounts.keys()
+        found = accounts.keys(None if customer is None else customer_id(customer))
     if as_json:
-        print_json(
-            [
-                {
-                    "id": key.id,
-                    "hint": key.hint,
-                    "name": key.name,
-                    "customer": key.customer,
-                    "project": key.project,
-                    "purpose": key.purpose,
-                    "reporter": key.reporter,
-                    "sources": key.sources,
-                    "ours": key.ours,
-                    "tells_cost": key.tells_cost,
-                    "monitor": key.monitor,
-                    "log_content": key.log_content,
-                    "allowed": key.allowed,
-                    "created": _iso(key.created_ns),
-                    "revoked": None if key.revoked_ns is None else _iso(key.revoked_ns),
-                }
-                for key in found
-            ]
-        )
+        print_json([_as_json(key) for key in found])
         return
     columns = ("ID", "KEY", "CUSTOMER", "PURPOSE", "STATE", "NAME")
     rows = [
         (
             *(key.id, f"…{key.hint}", key.customer),
             "(metrics only)" if key.monitor else "(shipping only)" if key.ships else key.purpose,
-            "active" if key.revoked_ns is None else "revoked",
+            _state(key, now_ns),
             key.name,
         )
         for key in found
@@ -207,44 +226,98 @@ def list_keys(config_path: Path | None, data_path: Path | None, as_json: bool) -
 
 @keys.command()
 @click.argument("key_id")
+@config_option
+@data_option
+@json_option
+def show(key_id: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
+    """Show a key: whose it is, what it may do, and until when.
+
+    The id of a key stands in the key itself, between iw_ and the next _, behind key_.
+
+    \b
+    Examples:
+      inferworks keys show key_mfrggzdfmztwq2lk
+      inferworks keys show key_mfrggzdfmztwq2lk --json
+    """
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        key = accounts.key(KeyId(key_id))
+    if key is None:
+        raise UserError(f"{key_id}: no such key; see: inferworks keys list")
+    if as_json:
+        print_json(_as_json(key))
+        return
+    state = _state(key, SystemClock().now_ns())
+    for name, value in {**_as_json(key), "state": state}.items():
+        if value not in (None, "", False, ()):
+            text = ", ".join(value) if isinstance(value, tuple) else str(value)
+            say(f"{name + ':':13}{'yes' if value is True else text}")
+
+
+@keys.command()
+@click.argument("key_id")
+@click.option(
+    "--overlap", metavar="TIME", help="Leave the old key valid for so long (24h), and then no more."
+)
 @click.option("--keep", is_flag=True, help="Leave the old key valid, to be revoked later.")
+@click.option(
+    "--expires", metavar="TIME", help="End of the new key.  [default: that of the old one]"
+)
 @config_option
 @data_option
 @json_option
 def rotate(
-    key_id: str, keep: bool, config_path: Path | None, data_path: Path | None, as_json: bool
+    key_id: str,
+    overlap: str | None,
+    keep: bool,
+    expires: str | None,
+    config_path: Path | None,
+    data_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Replace a key: make one with the same rights, show its secret, and revoke the old one.
 
-    A running gateway knows both within a second. With --keep its users can be moved first.
+    A running gateway knows both within a second. With --overlap its users can be moved meanwhile.
 
     \b
     Examples:
-      inferworks keys rotate key_019a2f...
-      inferworks keys rotate key_019a2f... --keep
+      inferworks keys rotate key_mfrggzdfmztwq2lk
+      inferworks keys rotate key_mfrggzdfmztwq2lk --overlap 24h
+      inferworks keys rotate key_mfrggzdfmztwq2lk --keep
     """
+    if keep and overlap is not None:
+        raise click.UsageError("the old key stays (--keep) or ends (--overlap); choose one")
     config = read_config(config_path, data_path)
     folder = DataFolder(Path(config.data.folder))
     now_ns = SystemClock().now_ns()
+    until_ns = None if overlap is None else now_ns + duration_ns(overlap, "--overlap")
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         old = accounts.key(KeyId(key_id))
-        if old is None or old.revoked_ns is not None:
-            state = "no such key" if old is None else "revoked already"
+        if old is None or _state(old, now_ns) in {"revoked", "expired"}:
+            state = "no such key" if old is None else f"{_state(old, now_ns)} already"
             raise UserError(f"{key_id}: {state}; see: inferworks keys list")
         pepper = pepper_of(accounts, folder, config, os.environ)
         fresh, secret = mint(old.customer, now_ns, pepper=pepper)
         key = msgspec.structs.replace(
-            old, id=fresh.id, secret_hash=fresh.secret_hash, hint=fresh.hint, created_ns=now_ns
+            old,
+            id=fresh.id,
+            secret_hash=fresh.secret_hash,
+            hint=fresh.hint,
+            created_ns=now_ns,
+            expires_ns=old.expires_ns if expires is None else end_ns(expires, "--expires", now_ns),
         )
         accounts.add_key(key)
-        if not keep:
-            accounts.revoke_key(old.id, now_ns)
+        if until_ns is not None:
+            old = accounts.expire_key(old.id, until_ns)
+        elif not keep:
+            old = accounts.revoke_key(old.id, now_ns)
     if as_json:
-        print_json({"id": key.id, "key": secret, "replaces": old.id, "revoked": not keep})
+        ends = {"revoked": old.revoked_ns is not None, "until": _iso(old.expires_ns)}
+        print_json({"id": key.id, "key": secret, "replaces": old.id, **ends})
         return
     say(secret, "")
     say(f"This is the only time it is shown. Its id is {key.id}.")
-    say(f"{old.id} is still valid." if keep else f"{old.id} is revoked.")
+    say(f"{old.id} is {_until(old)}.")
 
 
 @keys.command()
@@ -259,7 +332,7 @@ def revoke(
 
     \b
     Examples:
-      inferworks keys revoke key_019a2f...
+      inferworks keys revoke key_mfrggzdfmztwq2lk
       inferworks keys revoke --customer acme
     """
     if (key_id is None) == (customer is None):
@@ -281,5 +354,43 @@ def revoke(
             say(f"{key.id} of {key.customer} is revoked.")
 
 
-def _iso(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns // 10**9, UTC).isoformat()
+def _state(key: Key, now_ns: int) -> str:
+    if key.revoked_ns is not None:
+        return "revoked"
+    return "expired" if key.expires_ns is not None and key.expires_ns <= now_ns else "active"
+
+
+def _until(key: Key) -> str:
+    """Validity of `key` after it was replaced, in words."""
+    if key.revoked_ns is not None:
+        return "revoked"
+    return "still valid" if key.expires_ns is None else f"valid until {_iso(key.expires_ns)}"
+
+
+def _as_json(key: Key) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "hint": key.hint,
+        "name": key.name,
+        "customer": key.customer,
+        "project": key.project,
+        "purpose": key.purpose,
+        "reporter": key.reporter,
+        "sources": key.sources,
+        "ours": key.ours,
+        "tells_cost": key.tells_cost,
+        "monitor": key.monitor,
+        "log_content": key.log_content,
+        "allowed": key.allowed,
+        "models": key.models,
+        "operations": key.operations,
+        "regions": key.regions,
+        "networks": key.networks,
+        "created": _iso(key.created_ns),
+        "expires": _iso(key.expires_ns),
+        "revoked": _iso(key.revoked_ns),
+    }
+
+
+def _iso(at_ns: int | None) -> str | None:
+    return None if at_ns is None else datetime.fromtimestamp(at_ns // 10**9, UTC).isoformat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +15,12 @@ import msgspec
 from inferworks.config import Config, load
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
+from inferworks.units import NS_PER_SECOND
 
 DEFAULT_REPORT = Path("inferworks-report.html")
 """Default path of a report."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -92,3 +96,20 @@ def moment_ns(text: str, option: str) -> int:
         return parse_moment_ns(text.removesuffix(" UTC"))
     except ValueError as error:
         raise UserError(f"{option} {text[:60]!r}: {error}") from None
+
+
+def duration_ns(text: str, option: str) -> int:
+    """The length of time that `option` names, in nanoseconds; UserError when it is none."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if found is None:
+        raise UserError(f"{option} {text[:60]!r}: no length of time; write 30m, 24h or 90d")
+    return int(found[1]) * _SECONDS[found[2]] * NS_PER_SECOND
+
+
+def end_ns(text: str, option: str, now_ns: int) -> int:
+    """The moment after `now_ns` that `option` names, or that is so long after it; UserError for none."""
+    is_length = re.fullmatch(r"\d+[a-z]", text.strip()) is not None
+    at_ns = now_ns + duration_ns(text, option) if is_length else moment_ns(text, option)
+    if at_ns <= now_ns:
+        raise UserError(f"{option} {text[:60]!r} is over already")
+    return at_ns

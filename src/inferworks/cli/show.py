@@ -27,7 +27,7 @@ DESCRIPTION = TextColumn("{task.description}", markup=False)
 
 
 _CLEAR = "\x1b[H\x1b[2J"
-_ID = re.compile(r"\b[a-z]+_[0-9a-f]{16,}")
+_ID = re.compile(r"\b(?:key_[a-z2-7]{16}|[a-z]+_[0-9a-f]{16,})")
 """An id of ours: of a key, a call, a charge."""
 _LONGEST_WORD = 48
 """Longest word that stays whole, in characters; longer ones, such as generated ids, are folded."""

@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._limits = shared.limits
+        self.peer = ""
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader(self, shared.limits)
         self._known: KnownHead[RequestHead] | None = None
@@ -80,6 +81,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection; when there are too many an idle one gives way, or it is turned away."""
         self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        if isinstance(address, tuple):  # of a Unix socket it is text, mostly empty
+            self.peer = address[0]
         connections = self._shared.connections
         beyond = len(connections) - self._limits.connections
         evictions = self._shared.evictions

@@ -35,6 +35,8 @@ class RequestHead:
     """True when another request may follow on the connection."""
     chunked: bool = True
     """True when the client understands a chunked answer."""
+    peer: str = ""
+    """Address at the other end of the connection, which may be a proxy's; empty when it has none."""
 
 
 class Admission(NamedTuple):
@@ -91,8 +93,8 @@ class Exchange:
     """One request and its answer. `headers` has lower-case names; `body` is complete."""
 
     __slots__ = ("_carrier", "_chunked", "_head", "body", "extra_headers", "finished", "headers", "held",
-                 "is_call", "keep_alive", "method", "on_leave", "path", "query", "request_id", "started",
-                 "status")  # fmt: skip
+                 "is_call", "keep_alive", "method", "on_leave", "path", "peer", "query", "request_id",
+                 "started", "status")  # fmt: skip
 
     def __init__(self, carrier: Carrier, head: RequestHead, body: bytes) -> None:
         self.method = head.method
@@ -101,6 +103,7 @@ class Exchange:
         self.headers = head.headers
         self.body = body
         self.keep_alive = head.keep_alive
+        self.peer = head.peer
         self.on_leave: OnLeave | None = None
         """Function called when the client leaves; with none, the handler is cancelled at once."""
         self.extra_headers: Headers = ()

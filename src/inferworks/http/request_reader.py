@@ -45,6 +45,9 @@ _NO_SUCH_VERSION = "Invalid HTTP version"  # the parser's words
 class Receiver(Protocol):
     """Consumer of the requests that a reader finds."""
 
+    peer: str
+    """Address at the other end; empty when it has none."""
+
     def begun(self) -> None:
         """Note that the first byte of a request has come."""
         ...
@@ -184,6 +187,7 @@ class RequestReader:
             headers=self._headers,
             keep_alive=self.parser.should_keep_alive(),
             chunked=self.parser.get_http_version() != "1.0",
+            peer=self._receiver.peer,
         )
         length = self._headers.get(b"content-length", b"0")
         if length != b"0" or b"transfer-encoding" in self._headers:

@@ -24,9 +24,10 @@ from inferworks.accounts.audit import Event
 from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, Key, Scopes
+from inferworks.accounts.key import ANY_SOURCE, Key
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
+from inferworks.accounts.scopes import Scopes
 from inferworks.accounts.stores.records import plan_event
 from inferworks.accounts.stores.sqlite_registry import REGISTRY, SqliteRegistry
 from inferworks.accounts.stores.sqlite_tables import (
