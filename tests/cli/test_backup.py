@@ -7,14 +7,17 @@ import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.command_line import document, invoke, run
+from tests.support.command_line import document, invoke, refusal, run
 from tests.support.lake_world import DAY_1_NS, FOREVER, facts_of_days, write
 
 from inferworks import wiring
+from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.pepper import load_pepper
+from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.config import Config, Data, Engine, Gateway
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
@@ -126,6 +129,23 @@ def test_everything_goes_on_from_a_backup(
         [crashed] = [u for u in reader.usages(LATER_NS, 2**62) if u.call_id == "open"]
         assert crashed.outcome is Outcome.CRASHED
     assert run(*STATEMENT, "--data", restored).output == statement
+
+
+def test_keys_are_known_in_a_backup(data: Path, tmp_path: Path) -> None:
+    """Their pepper is copied with them; a copy that lost it says so and knows none."""
+    made = document("keys", "create", "--data", data)
+    by_command(data, tmp_path / "backup")
+    folder = DataFolder(tmp_path / "backup")
+    assert folder.pepper.stat().st_mode & 0o077 == 0
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        ring = KeyRing(accounts, load_pepper(accounts, folder.pepper))
+        key = ring.find(made["key"])
+        assert key is not None
+        assert key.id == made["id"]
+        folder.pepper.unlink()
+    refused = refusal("keys", "create", "--data", folder.path)
+    assert "accounts.pepper cannot be read" in refused
+    assert "restore it from a backup" in refused
 
 
 def test_a_damaged_folder_makes_no_backup_unseen(data: Path, tmp_path: Path) -> None:

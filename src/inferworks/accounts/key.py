@@ -40,6 +40,8 @@ NODE_SOURCE = "node:"
 ANY_SOURCE = "*"
 """Wildcard among the `sources` of a key: every source that no key of another customer names."""
 
+NO_HASH: Final = bytes(32)
+"""Hash of no secret, in the place of that of a key that there is not."""
 _ID = "key_"
 _ID_BYTES: Final = 10
 _ID_END: Final = len(PREFIX) + 16

@@ -50,7 +50,6 @@ from inferworks.ids import CustomerId, KeyId
 _MOST_WARM: Final = 50_000
 """A warm key is about a kilobyte."""
 _LATE_S: Final = 1.0
-_NO_HASH: Final = bytes(32)
 
 _log = logging.getLogger("inferworks.keys")
 
@@ -144,7 +143,7 @@ class KeyRing:
             key = self._lookups.key_by_hash(fingerprint(secret))
         else:
             stored = self._lookups.secret_hash(key_id)
-            is_it = hmac.compare_digest(self._pepper.hash(secret), stored or _NO_HASH)
+            is_it = hmac.compare_digest(self._pepper.hash(secret), stored)
             key = self._lookups.key(key_id) if is_it else None
         if key is not None:
             if len(self._warm) >= self._most_warm:

@@ -286,7 +286,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     config, wanted = read_config(config_path, data_path), customer_id(customer)
     folder, currency = DataFolder(Path(config.data.folder)), config.books.currency
     with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
-        if wanted not in {one.id for one in accounts.customers()}:
+        if not accounts.has_customer(wanted):
             raise UserError(f"there is no customer {customer}; see: inferworks customers list")
         facts = accounts.facts()
     directory = directory_of(facts)

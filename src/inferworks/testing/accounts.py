@@ -7,7 +7,7 @@ import pytest
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, Grant, mint
+from inferworks.accounts.key import ANY_SOURCE, NO_HASH, Grant, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan, plan_at
 from inferworks.accounts.stores.base import Accounts
@@ -139,7 +139,7 @@ def _check_keys(accounts: Accounts) -> None:
     assert (accounts.key(key.id), accounts.secret_hash(key.id)) == (key, A_PEPPER.hash(secret))
     assert accounts.key_by_hash(key.secret_hash) == key
     unknown = KeyId("key_nothing")
-    assert (accounts.key(unknown), accounts.secret_hash(unknown)) == (None, None)
+    assert (accounts.key(unknown), accounts.secret_hash(unknown)) == (None, NO_HASH)
     assert accounts.key_by_hash(bytes(32)) is None
     assert secret not in repr(accounts.keys())
     assert accounts.revoke_key(key.id, 7).revoked_ns == 7

@@ -63,8 +63,8 @@ class KeyReads(Protocol):
         """
         ...
 
-    def secret_hash(self, key_id: KeyId) -> bytes | None:
-        """The hash of the secret of the key with this id."""
+    def secret_hash(self, key_id: KeyId) -> bytes:
+        """The hash of the secret of the key with this id, `NO_HASH` without one: both in one time."""
         ...
 
     def key(self, key_id: KeyId) -> Key | None:

@@ -24,7 +24,7 @@ from inferworks.accounts.audit import Event
 from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import ANY_SOURCE, Key
+from inferworks.accounts.key import ANY_SOURCE, NO_HASH, Key
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
 from inferworks.accounts.scopes import Scopes
@@ -262,11 +262,11 @@ class SqliteAccounts(SqliteRegistry):
         rows = self._rows("key", "WHERE secret_sha256 = ?", (secret_hash,))
         return next(map(self._key, rows), None)
 
-    def secret_hash(self, key_id: KeyId) -> bytes | None:
-        """The hash of the secret of the key with this id."""
-        query = "SELECT secret_sha256 FROM key WHERE id = ?"
-        row = self._database.execute(query, (key_id,)).fetchone()
-        return row[0] if row is not None and isinstance(row[0], bytes) else None
+    def secret_hash(self, key_id: KeyId) -> bytes:
+        """The hash of the secret of the key with this id, `NO_HASH` without one."""
+        query = "SELECT coalesce((SELECT secret_sha256 FROM key WHERE id = ?), ?)"
+        (found,) = self._database.execute(query, (key_id, NO_HASH)).fetchone()
+        return found if isinstance(found, bytes) else NO_HASH
 
     def source_owner(self, source: str) -> CustomerId | None:
         """The customer to whom `source` belongs."""
@@ -609,8 +609,8 @@ class FollowedAccounts:
                 return None
             return accounts.changed_keys(since[1])
 
-    def secret_hash(self, key_id: KeyId) -> bytes | None:
-        """The hash of the secret of the key with this id."""
+    def secret_hash(self, key_id: KeyId) -> bytes:
+        """The hash of the secret of the key with this id, `NO_HASH` without one."""
         with self._read() as accounts:
             return accounts.secret_hash(key_id)
 

@@ -10,7 +10,7 @@ from inferworks.accounts.audit import Event
 from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
-from inferworks.accounts.key import Key
+from inferworks.accounts.key import NO_HASH, Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
 from inferworks.accounts.stores.records import plan_event
@@ -184,10 +184,10 @@ class StubAccounts(StubRegistry):
             return None
         return [key_id for key_id, version in self._changed.items() if version > since]
 
-    def secret_hash(self, key_id: KeyId) -> bytes | None:
-        """The hash of the secret of the key with this id."""
+    def secret_hash(self, key_id: KeyId) -> bytes:
+        """The hash of the secret of the key with this id, `NO_HASH` without one."""
         key = self._keys.get(key_id)
-        return None if key is None else key.secret_hash
+        return NO_HASH if key is None else key.secret_hash
 
     def key(self, key_id: KeyId) -> Key | None:
         """The key with this id."""

@@ -1,0 +1,1 @@
+"""Sections of `benchmarks/limits.py`, a module for each."""
