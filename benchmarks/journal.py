@@ -61,6 +61,11 @@ class CountingStore:
         self.opened, self.reached = store.opened, store.reached
         self.settle, self.resume = store.settle, store.resume
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """As the store says."""
+        return self._store.is_in_doubt
+
     def write(self, records: Sequence[Record]) -> None:
         """Pass `records` on."""
         begin = time.perf_counter()

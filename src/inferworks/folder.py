@@ -17,11 +17,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from inferworks.errors import DataFolderError
 
+INSTANCE: Final = "instance.json"
+"""File that tells which gateway runs on a folder, or has run on it before."""
+LAKE_FOLDER: Final = "lake"
 _INSTANCE_BYTES = 512
 _LOOKS = 20
 _LOOK_S = 0.01
@@ -65,10 +69,10 @@ class DataFolder:
         self.books = path / "books.db"
         self.ledger = path / "ledger.db"
         self.spool = path / "spool"
-        self.lake = path / "lake"
+        self.lake = path / LAKE_FOLDER
         self.price_books = path / "price-books"
         self.transcripts = path / "transcripts"
-        self._lock = path / "instance.json"
+        self._lock = path / INSTANCE
 
     def create(self) -> None:
         """Make the folder, for this user only; DataFolderError when that cannot be, or a database is gone.

@@ -38,6 +38,7 @@ from inferworks.meter.archive.seal import (
     sum_up,
     unsettled,
 )
+from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.facts import make_activity, make_capacity, make_step, make_usage
@@ -307,10 +308,16 @@ def test_a_lake_that_is_not_the_journals_is_refused(seals: Seals, text: str) -> 
 
 
 def test_a_journal_that_is_gone_beside_its_lake_is_refused(tmp_path: Path) -> None:
-    """Missing or empty; without a lake it was simply never written."""
+    """Missing or empty; without a lake, or where no gateway ever ran, it was simply never written."""
     lake, path = MemoryLake(), tmp_path / "journal.db"
     check_journal(path, lake)
     add_segments(lake, Manifest(), [a_segment("a")])
+    check_journal(path, lake)  # the rows are of other nodes
+    beside = LocalLake(tmp_path / "lake")
+    add_segments(beside, Manifest(), [a_segment("a")])
+    with pytest.raises(LakeError, match="is gone"):
+        check_journal(path, beside)
+    (tmp_path / "instance.json").touch()
     for _ in range(2):
         with pytest.raises(
             LakeError, match=rf"the journal {path} is gone, though the lake memory://"

@@ -39,6 +39,7 @@ import msgspec
 
 from inferworks.arrow import compute, pa, pq
 from inferworks.errors import LakeError
+from inferworks.folder import INSTANCE, LAKE_FOLDER
 from inferworks.meter.archive.journal import CHUNK, Key, SealingJournal, Seals
 from inferworks.meter.archive.manifest import (
     Manifest,
@@ -210,8 +211,21 @@ def check_lake(seals: Seals, manifest: Manifest, url: str) -> None:
 
 
 def check_journal(journal: Path, lake: LakeStore) -> None:
-    """LakeError when `journal` is gone or empty, though `lake` has rows: others were in it alone."""
-    if (not journal.exists() or not journal.stat().st_size) and newest_version(lake):
+    """LakeError when `journal` is gone or empty, though `lake` has rows of it: others were in it alone.
+
+    Where the lake is elsewhere, and no gateway has ever run on the folder, the rows are of other nodes.
+    """
+    folder = journal.parent
+    never_was = (
+        not journal.exists()
+        and not (folder / INSTANCE).exists()
+        and lake.url != str(folder / LAKE_FOLDER)
+    )
+    if (
+        not never_was
+        and (not journal.exists() or not journal.stat().st_size)
+        and newest_version(lake)
+    ):
         raise LakeError(
             f"the journal {journal} is gone, though the lake {lake.url} has rows of it: restore the data "
             "folder from a backup (docs/backup.md)"

@@ -1,0 +1,231 @@
+"""Several gateways, one set of books: shipped to a hub, or archived into one lake.
+
+The real thing: `inferworks up` in processes of their own, an upstream of this one, real sockets, SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvloop
+from tests.support.command_line import document, invoke, run
+from tests.support.leaks import until
+
+from inferworks.http.client import HttpClient, Origin
+from inferworks.http.server import Exchange, HttpServer
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.shipping.shipment import Run, Shipment, beginning
+from inferworks.meter.tables import SCHEMA_VERSION
+from inferworks.meter.usage import Usage
+from inferworks.testing.platform import RealPlatform, real_platform
+
+pytestmark = pytest.mark.slow
+
+CALLS = 20
+EVER = 2**63 - 1
+HUB = "[engine]\nreplicas = 0\n"
+NODE = """
+[engine]
+replicas = 0
+node = "{node}"
+[[upstream]]
+name = "up"
+provider = "vllm"
+url = "http://127.0.0.1:{upstream}/v1"
+models = ["m"]
+"""
+SHIP = """
+[ship]
+url = "http://127.0.0.1:{hub}/v1"
+key = "file:{key}"
+every_s = 0.05
+"""
+LAKE = """
+[lake]
+url = "file://{lake}"
+seal_s = 0.1
+seal_after_s = 0
+least_rows = 1
+"""
+
+
+async def answer(exchange: Exchange) -> None:
+    """Answer as a model would."""
+    if exchange.method == "GET":
+        await exchange.respond(200, b'{"data": []}')
+        return
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    message = {"role": "assistant", "content": "Yes."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    await exchange.respond(200, msgspec.json.encode({"choices": [choice], "usage": usage}))
+
+
+async def call(client: HttpClient, origin: Origin, key: str, times: int) -> None:
+    """Make so many calls, each of which is answered."""
+    body = msgspec.json.encode({"model": "m", "messages": [{"role": "user", "content": "Yes?"}]})
+    for _ in range(times):
+        assert (await post(client, origin, "/v1/chat/completions", key, body))[0] == 200
+
+
+async def post(
+    client: HttpClient, origin: Origin, path: str, key: str, body: bytes
+) -> tuple[int, bytes]:
+    """Status and body of the answer to a request."""
+    headers = [(b"authorization", f"Bearer {key}".encode())]
+    bare = Origin(origin.host, origin.port, origin.tls, "")
+    async with client.stream("POST", bare, path, headers, body) as response:
+        return response.status, await response.read(10.0, 1 << 20)
+
+
+def usages(platform: RealPlatform) -> dict[str, Usage]:
+    """The calls in the journal of a platform, by their ids."""
+    if not platform.folder.journal.exists():
+        return {}
+    with JournalReader(platform.folder.journal) as reader:
+        return {usage.call_id: usage for usage in reader.usages(0, EVER)}
+
+
+def configured(path: Path, text: str) -> Path:
+    """A working directory with that configuration."""
+    path.mkdir(exist_ok=True)
+    (path / "inferworks.toml").write_text(text, encoding="utf-8")
+    return path
+
+
+def with_upstream(act: Callable[[int], Awaitable[None]]) -> None:
+    """Run `act` beside an upstream, at the port that it gets."""
+
+    async def beside() -> None:
+        server = HttpServer(answer)
+        port = await server.start("127.0.0.1", 0)
+        try:
+            await act(port)
+        finally:
+            await server.stop(drain_s=0.0)
+
+    uvloop.run(beside())
+
+
+def test_a_node_ships_to_its_hub(tmp_path: Path) -> None:
+    """Hub and node are killed, the hub is away for a while: it has every call of the node once."""
+    key_file = tmp_path / "key"
+    hub_folder = configured(tmp_path / "hub", HUB)
+    made = document("keys", "create", "--ship", "edge-7", "--data", hub_folder / "data")
+    key_file.write_text(made["key"])
+
+    async def act(upstream: int) -> None:
+        node_text = NODE.format(node="edge-7", upstream=upstream)
+        client = HttpClient()
+        with (
+            real_platform(hub_folder / "data", hub_folder) as hub,
+            real_platform(tmp_path / "node" / "data", tmp_path / "node") as node,
+        ):
+            caller, other = node.key(), hub.key()
+
+            async def start_node(hub_port: int) -> Origin:
+                text = node_text + SHIP.format(hub=hub_port, key=key_file)
+                configured(tmp_path / "node", text)
+                return await asyncio.to_thread(node.start)
+
+            hub_at = await asyncio.to_thread(hub.start)
+            node_at = await start_node(hub_at.port)
+            await call(client, node_at, caller, CALLS)
+            await until(lambda: len(usages(hub)) == CALLS)
+            await check_rights(client, hub_at, made["key"], other)
+            hub.kill()
+            await call(client, node_at, caller, CALLS)  # while the hub is away
+            node.kill()
+            hub_at = await asyncio.to_thread(hub.start)
+            node_at = await start_node(hub_at.port)
+            await until(lambda: len(usages(hub)) == 2 * CALLS)
+            await call(client, node_at, caller, CALLS)
+            node.kill()  # with some of them not shipped, perhaps
+            await start_node(hub_at.port)
+            await until(lambda: len(usages(hub)) == 3 * CALLS)
+            assert usages(hub) == usages(node)
+            sent = document("ship", "status", "--data", node.folder.path)["ships"]
+            assert (sent["node"], sent["waiting"]) == ("edge-7", 0)
+            [received] = document("ship", "status", "--data", hub.folder.path)["received"]
+            assert (received["node"], received["records"]) == ("edge-7", 3 * CALLS)
+            assert "edge-7" in run("ship", "status", "--data", hub.folder.path).output
+            assert node.stop() == hub.stop() == 0
+            assert "Traceback" not in hub.log(), hub.log()
+        client.close()
+
+    with_upstream(act)
+    assert_hub_books(hub_folder / "data")
+
+
+async def check_rights(client: HttpClient, hub: Origin, ships: str, calls: str) -> None:
+    """A key that ships does nothing else, no other ships, and each is one node only."""
+    shipments, chat = "/v1/usage/shipments", "/v1/chat/completions"
+    run_of_other = Run("edge-8", "0" * 32)
+    start = beginning(run_of_other)
+    other = Shipment(SCHEMA_VERSION, run_of_other, start.at, start.digest, ())
+    body = msgspec.json.encode(other)
+    for path, key, data, code in (
+        (chat, ships, b"{}", b"shipping_key"),
+        (shipments, calls, body, b"not_a_shipping_key"),
+        (shipments, ships, body, b"node_not_allowed"),
+    ):
+        status, answered = await post(client, hub, path, key, data)
+        assert (status, code in answered) == (403, True), answered
+    status, answered = await post(client, hub, shipments, ships, b"[]")
+    assert status == 400, answered
+    status, _ = await post(client, hub, shipments, "iw_nobody", body)
+    assert status == 401
+
+
+def assert_hub_books(folder: Path) -> None:
+    """The hub's own commands count the node's calls."""
+    assert calls_told("--data", folder) == {"answered": 3 * CALLS}
+
+
+def calls_told(*where: object) -> dict[str, int]:
+    """The calls that `inferworks status` counts, of a gateway that does not run."""
+    result = invoke("status", "--since", "1h", "--json", *where)
+    assert result.exit_code == 1, result.output
+    found: dict[str, int] = json.loads(result.stdout)["calls"]
+    return found
+
+
+def test_two_nodes_archive_into_one_lake(tmp_path: Path) -> None:
+    """Both archive at once; any machine with the lake's URL has the calls of both, each once."""
+    lake = tmp_path / "lake"
+
+    async def act(upstream: int) -> None:
+        client = HttpClient()
+        folders = [tmp_path / name for name in ("fra-1", "fra-2")]
+        for folder in folders:
+            text = NODE.format(node=folder.name, upstream=upstream) + LAKE.format(lake=lake)
+            configured(folder, text)
+        with (
+            real_platform(folders[0] / "data", folders[0]) as one,
+            real_platform(folders[1] / "data", folders[1]) as other,
+        ):
+            keys = [one.key(), other.key()]
+            origins = [await asyncio.to_thread(node.start) for node in (one, other)]
+            for _ in range(2):
+                await asyncio.gather(
+                    *(call(client, at, key, 10) for at, key in zip(origins, keys, strict=True))
+                )
+                other.kill()
+                origins[1] = await asyncio.to_thread(other.start)
+            await until(lambda: not usages(one) and not usages(other))
+            assert one.stop() == other.stop() == 0
+        client.close()
+
+    with_upstream(act)
+    books = configured(tmp_path / "books", LAKE.format(lake=lake))  # of a third machine
+    for folder in (books, tmp_path / "fra-1"):
+        configuration = folder / "inferworks.toml"
+        where = ("--config", configuration, "--data", folder / "data")
+        assert calls_told(*where) == {"answered": 40}
+        verified = document("lake", "verify", *where)
+        assert verified["findings"] == []
+        assert document("lake", "status", *where)["tables"]["usage"]["rows"] == 40
