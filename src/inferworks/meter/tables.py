@@ -384,8 +384,15 @@ SHIPPING: Final = (
   checksum INTEGER NOT NULL,
   PRIMARY KEY (node, run)
 ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS sealed_retracted (
+  source TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (source, id)
+) WITHOUT ROWID""",
 )
-"""Tables of `shipping`: what a node has to send, and how far a hub has received each run of each node."""
+"""Tables of version 9: what a node has to ship, how far a hub has received each run of each node, and which
+retractions are in the lake.
+"""
 
 SCHEMA: Final = (
     _META,

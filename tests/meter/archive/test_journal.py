@@ -144,7 +144,7 @@ def test_archived_rows_leave(store: SqliteStore, journal: SealingJournal, tmp_pa
     for table in (USAGE, STEP, CAPACITY, ACTIVITY):
         for _ in range(2):
             journal.forget(table, keys[table.name])
-    assert counts(tmp_path / "journal.db") == dict.fromkeys(keys, 1)
+    assert counts(tmp_path / "journal.db") == {**dict.fromkeys(keys, 1), "retracted": 0}
     with UnsealedReader(tmp_path / "journal.db") as reader:
         assert [usage.call_id for usage in reader.usages(0, 99)] == ["at-6"]
         assert [one.id for one in reader.activities(0, 99)] == ["at-6"]
@@ -218,7 +218,7 @@ def test_a_journal_of_before_there_was_a_lake_is_read_and_prepared(
     with UnsealedReader(path) as reader:
         assert reader.seals() == Seals("", frozenset())
         assert len(list(reader.usages(0, 99))) == len(list(reader.activities(0, 99))) == 1
-        assert set(reader.unsealed_counts().values()) == {1}
+        assert sorted(reader.unsealed_counts().values()) == [0, 1, 1, 1, 1]
     with SealingJournal(path) as journal:
         assert journal.seals().journal
         assert len(journal.due(DAY_NS)) == 4

@@ -79,7 +79,7 @@ def test_every_call_of_every_journal_is_read_once_and_in_order(tmp_path: Path) -
     assert sorted(calls, key=lambda u: (u.opened_ns, u.call_id)) == list(before.usages)
     with JournalsReader(folder.journals()) as reader:
         assert reader.unsealed_counts() == dict.fromkeys(
-            ("usage", "step", "capacity", "activity"), 0
+            ("usage", "step", "capacity", "activity", "retracted"), 0
         )
 
 

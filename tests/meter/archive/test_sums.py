@@ -74,6 +74,7 @@ def test_kinds_belong_to_their_tables() -> None:
         "capacity": ["intervals"],
         "step": [],
         "activity": [],
+        "retracted": [],
     }
     assert [kind.name for kind in KINDS.values()] == list(KINDS)
 

@@ -4,8 +4,8 @@ An archived row leaves the journal, and with a usage the call's `opened` and `ch
 while its call is in an in-flight log: recovery would take it for one that never ended. Reports of others,
 activities and calls, stay and are marked as archived (`sealed_activity`, `sealed_usage`), since a used
 (source, id) must be known for ever (theorem 3). The call id of a reported call has a slash. Retracted
-reports are archived like the rest; the retractions themselves (`retracted`) never are: every reader finds
-them here.
+reports are archived like the rest. The retractions themselves are copied into the lake and stay, too
+(`sealed_retracted`): readers of this journal find them here, and those of other machines there.
 
 `sealed_segment` names the segments whose rows have all left. A segment that the manifest names and this
 table does not may still have rows here; readers of both leave those out by their keys.
@@ -39,20 +39,22 @@ from inferworks.meter.reader import (
     records,
     unclosed,
 )
-from inferworks.meter.tables import ACTIVITY, CAPACITY, SEALING, STEP, USAGE, Table
+from inferworks.meter.tables import ACTIVITY, CAPACITY, RETRACTED, SEALING, STEP, USAGE, Table
 from inferworks.meter.usage import Usage
 from inferworks.sqlite import connect, is_damage, transaction
 
 Key: TypeAlias = tuple[str | int, ...]
 
 _LOCK_TIMEOUT_S: Final = 30.0
+_RETRACTED_SINCE: Final = 9
+"""The version since which a journal records what it has archived of its retractions."""
 CHUNK: Final = 512
 """Rows that leave the journal in one transaction: a few milliseconds."""
 _TURN_S: Final = 0.002
 """Seconds for which the journal's own writer then has the file to itself."""
 
 _TABLES: Final[Mapping[str, Table[Any]]] = {
-    table.name: table for table in (USAGE, STEP, CAPACITY, ACTIVITY)
+    table.name: table for table in (USAGE, STEP, CAPACITY, ACTIVITY, RETRACTED)
 }
 
 _USAGE_NOT_SEALED: Final = (
@@ -62,6 +64,10 @@ _ACTIVITY_NOT_SEALED: Final = (
     "NOT EXISTS (SELECT 1 FROM sealed_activity AS sealed "
     "WHERE sealed.source = activity.source AND sealed.id = activity.id)"
 )
+_RETRACTED_NOT_SEALED: Final = (
+    "NOT EXISTS (SELECT 1 FROM sealed_retracted AS sealed "
+    "WHERE sealed.source = retracted.source AND sealed.id = retracted.id)"
+)
 _DUE: Final = {
     "usage": f"opened_ns < :before AND {_USAGE_NOT_SEALED} "
     "AND call_id NOT IN (SELECT value FROM json_each(:held))",
@@ -69,6 +75,7 @@ _DUE: Final = {
     "step": "end_ns <= :oldest_open",
     "capacity": "end_ns <= :before",
     "activity": f"end_ns <= :before AND {_ACTIVITY_NOT_SEALED}",
+    "retracted": f"end_ns <= :before AND {_RETRACTED_NOT_SEALED}",
 }
 _KEYS: Final = "SELECT {columns} FROM json_each(:keys)"
 _FORGET: Final = {
@@ -81,6 +88,7 @@ _FORGET: Final = {
     "step": ("DELETE FROM step WHERE (replica, start_ns, seq) IN ({keys})",),
     "capacity": ("DELETE FROM capacity WHERE (replica, start_ns, state) IN ({keys})",),
     "activity": ("INSERT OR IGNORE INTO sealed_activity {keys}",),
+    "retracted": ("INSERT OR IGNORE INTO sealed_retracted {keys}",),
 }
 _ORDER: Final = {"usage": "opened_ns, call_id"}
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
@@ -129,7 +137,8 @@ class SealingJournal:
             self._database = connect(path, "rw", _LOCK_TIMEOUT_S, check_same_thread=False)
         try:
             with self._told():
-                check_version(self._database, self._path)
+                version = check_version(self._database, self._path)
+                self._has_retracted = version >= _RETRACTED_SINCE
                 self._database.execute("PRAGMA synchronous = FULL")
                 if not _seals(
                     self._database
@@ -157,6 +166,8 @@ class SealingJournal:
         with self._told():
             limits, due = self._limits(before_ns), list[Due]()
             for table in _TABLES:
+                if table == "retracted" and not self._has_retracted:
+                    continue
                 column = "opened_ns" if table == "usage" else "start_ns"
                 day = f"({column} - ((({column} % {DAY_NS}) + {DAY_NS}) % {DAY_NS})) / {DAY_NS}"
                 query = (
@@ -275,7 +286,8 @@ class UnsealedReader(JournalReader):
         """The number of rows that were not sealed, by table."""
         counts = {name: self.counts()[name] for name in _TABLES}
         if self.seals().journal:
-            for name in ("activity", "usage"):
+            marked = ("activity", "usage", "retracted")
+            for name in (one for one in marked if self._has_table(f"sealed_{one}")):
                 with reading(self._path):
                     query = f"SELECT count(*) FROM sealed_{name}"
                     [sealed] = self._database.execute(query).fetchone()

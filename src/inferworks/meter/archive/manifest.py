@@ -40,7 +40,7 @@ from inferworks.meter.lakes.base import LakeStore
 MANIFEST_FOLDER: Final = "manifest"
 """Folder of the commits."""
 _COMPLETE_EVERY: Final = 32
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Raised by one when an older program could misread a commit, or break the chain by its own."""
 _UNCHECKED: Final = 1
 """The format of commits without checksums."""

@@ -55,6 +55,7 @@ from inferworks.meter.facts import (
     ordered,
 )
 from inferworks.meter.lakes.base import LakeStore
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import Usage
 
 F = TypeVar("F", bound=Fact)
@@ -68,7 +69,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     sums: Mapping[str, tuple[Sums, ...]]
     """Files of sums named by the manifest, by the name of their segment."""
     unsealed: Facts
-    """Rows of the interval that are in none of the segments, and all retractions."""
+    """Rows of the interval that are in none of the segments, and all retractions, archived or not."""
 
 
 class LakeReader:
@@ -127,9 +128,9 @@ class LakeReader:
             steps=_less(unsealed.steps, LAKE_TABLES["step"], keys),
             capacity=_less(unsealed.capacity, LAKE_TABLES["capacity"], keys),
             activities=_less(unsealed.activities, LAKE_TABLES["activity"], keys),
-            retracted=unsealed.retracted,
+            retracted=self._retracted(unsealed, segments, start_ns, end_ns),
         )
-        return Snapshot(segments, sums, unsealed)
+        return Snapshot({**segments, "retracted": ()}, sums, unsealed)
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Return the facts of the interval `[start_ns, end_ns)`, archived or not, as `JournalReader.facts`.
@@ -172,6 +173,7 @@ class LakeReader:
             steps=ordered(found["step"], by_replica),
             capacity=ordered(found["capacity"], by_state),
             activities=ordered(found["activity"], by_id),
+            retracted=ordered(found["retracted"], by_id),
         )
 
     def check(self, segment: Segment) -> None:
@@ -196,6 +198,17 @@ class LakeReader:
         for seals in journals:
             check_lake(seals, manifest, self._lake.url)
         return [segment for seals in journals for segment in unsettled(seals, manifest)]
+
+    def _retracted(
+        self,
+        unsealed: Facts,
+        segments: Mapping[str, tuple[Segment, ...]],
+        start_ns: int,
+        end_ns: int,
+    ) -> tuple[Retracted, ...]:
+        """Return the retractions of the interval: of our journals, which keep theirs, and of others."""
+        sealed = self.sealed(segments["retracted"], start_ns, end_ns).retracted
+        return ordered({by_id(one): one for one in (*sealed, *unsealed.retracted)}.values(), by_id)
 
     def _sealed(self, segment: Segment, start_ns: int, end_ns: int) -> Iterator[Fact]:
         """The facts of the interval in `segment`."""

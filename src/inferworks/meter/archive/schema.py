@@ -31,6 +31,7 @@ import msgspec
 from inferworks.arrow import compute, pa
 from inferworks.meter.capacity import Activity, Capacity, Step
 from inferworks.meter.fields import fields_of
+from inferworks.meter.record import Retracted
 from inferworks.meter.usage import (
     COUNT_COLUMNS,
     ITEM_UNITS,
@@ -42,7 +43,7 @@ from inferworks.meter.usage import (
     Usage,
 )
 
-Fact: TypeAlias = Usage | Step | Capacity | Activity
+Fact: TypeAlias = Usage | Step | Capacity | Activity | Retracted
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 """A UTC day; leap seconds are not counted, as everywhere in Unix time."""
@@ -311,6 +312,7 @@ _TABLES: Final = (
     LakeTable("step", layout_of(Step), ("replica", "start_ns", "seq"), "start_ns"),
     LakeTable("capacity", layout_of(Capacity), ("replica", "start_ns", "state"), "start_ns"),
     LakeTable("activity", _ACTIVITY, ("source", "id"), "start_ns", 1),
+    LakeTable("retracted", layout_of(Retracted), ("source", "id"), "start_ns"),
 )
 LAKE_TABLES: Final[Mapping[str, LakeTable]] = {table.name: table for table in _TABLES}
 """The tables by name."""
