@@ -31,7 +31,7 @@ _LOOKS = 20
 _LOOK_S = 0.01
 _OURS = (
     "accounts.db", "accounts.pepper", "journal.db", "journal-", "books.db", "ledger.db",
-    "instance.json", "spool", "lake", "price-books", "transcripts", "first-key",
+    "limits.db", "slices", "instance.json", "spool", "lake", "price-books", "transcripts", "first-key",
 )  # fmt: skip
 """Prefixes of the names of the files that we keep."""
 _WORKER_JOURNAL = re.compile(r"journal-([1-9][0-9]*)\.db")
@@ -68,6 +68,8 @@ class DataFolder:
         self.journal = path / "journal.db"
         self.books = path / "books.db"
         self.ledger = path / "ledger.db"
+        self.limits = path / "limits.db"
+        self.slices = path / "slices"
         self.spool = path / "spool"
         self.lake = path / LAKE_FOLDER
         self.price_books = path / "price-books"

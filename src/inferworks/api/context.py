@@ -8,6 +8,7 @@ from typing import Protocol
 
 from inferworks.accounts.keyring import KeyRing
 from inferworks.api.admission import ConcurrencyLimiter
+from inferworks.api.call_limits import NO_LIMITS, CallLimits, NoLimits
 from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
 from inferworks.api.pricing import PricingTable
@@ -60,6 +61,8 @@ class AppContext:
     """Metrics; None when none are kept."""
     tariffs: PricingTable | None = None
     """Prices of calls for their callers; None when unknown."""
+    limits: CallLimits | NoLimits = NO_LIMITS
+    """Limits of keys, projects, customers and organisations."""
     traces: Traces | None = None
     """Source of the spans of calls; None when none are made."""
     transcripts: Transcripts | None = None

@@ -18,6 +18,7 @@ import msgspec
 
 from inferworks.accounts.key import Key
 from inferworks.api.admission import PURPOSE, authenticate, check_scope, no_model, purpose_of
+from inferworks.api.call_limits import NO_HOLD, AnyHold
 from inferworks.api.coded import CODED, decode_body
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
@@ -63,6 +64,7 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
         if context.traces is not None:
             context.traces.begin(arrived.call_id, headers.get(b"traceparent"))
         request, purpose = _NOT_READ, key.purpose
+        hold: AnyHold = NO_HOLD
         # JSON, whatever the header says, where no form is accepted
         content_type = _JSON if form.fields is None else headers.get(b"content-type", _JSON)
         try:
@@ -105,8 +107,10 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
                 session=headers.get(_SESSION) or request.session.encode(),
             )
             offers = _offers(context, call, key)
+            hold, call = await context.limits.hold(key, opened, request, call, offers)
             context.limiter.admit(key.id)
         except CallError as error:
+            hold.release()
             named = redacted(request.model)  # which may be a key that was put into the wrong field
             refused = arrived.opened(form, msgspec.structs.replace(request, model=named), purpose)
             await context.meter.refuse(refused, error.status, error.code)
@@ -116,10 +120,12 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
             if key.log_content and context.transcripts is not None:
                 transcript = context.transcripts.begin(opened, exchange.body)
             async with context.meter.open(opened, clock) as recorder:
-                writer = ResponseWriter(form, exchange, context, call, recorder, transcript)
+                recorder.on_end = hold.end
+                writer = ResponseWriter(form, exchange, context, call, recorder, transcript, hold)
                 await writer.run(offers)
         finally:
             context.limiter.leave(key.id)
+            hold.release()  # of a call that could not even be opened
             if transcript is not None:
                 transcript.end()
 

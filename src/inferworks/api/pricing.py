@@ -19,7 +19,7 @@ gateway takes for the whole call).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from math import lcm
@@ -33,7 +33,7 @@ from inferworks.accounts.stores.base import PriceReads
 from inferworks.books.revenue.rating import EARNING
 from inferworks.books.token_buckets import buckets, counted
 from inferworks.catalog.prices import ListPrice
-from inferworks.catalog.units import BILLABLE, DIRECTIONS, PRICED_BY
+from inferworks.catalog.units import BILLABLE, DIRECTIONS, INPUT, OUTPUT, PRICED_BY
 from inferworks.errors import BooksError
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
@@ -76,6 +76,18 @@ class Rates(msgspec.Struct, frozen=True):
     rates: Mapping[Unit, int]
     text: _Text | None
     """The same for text, which is all that most calls use; None when not all of it has a price."""
+    dearest: Mapping[str, int]
+    """The dearest token of each side."""
+
+
+class Most(NamedTuple):
+    """Most that a call can cost, in picounits of `currency`."""
+
+    currency: str
+    fixed_pico: int
+    """Cost of all but the output."""
+    output_pico: int
+    """Cost of a token of output."""
 
 
 class _Text(NamedTuple):
@@ -128,6 +140,20 @@ class CallPricing(msgspec.Struct, frozen=True):
             if scaled is not None:
                 return scaled if self.denominator == 1 else self._rounded(scaled)
         return self._total(step, tokens, items)
+
+    def most(self, input_tokens: int, items: Items) -> Most:
+        """Return the most that a call can cost: at most `input_tokens`, and `items` where they are sold."""
+        fixed = output = 0
+        for step in self.steps:
+            counted_items = zip(ITEM_UNITS, msgspec.structs.astuple(items), strict=True)
+            other = sum(count * step.rates.get(unit, 0) for unit, count in counted_items)
+            other += step.rates.get(Unit.REQUESTS, 0)
+            fixed = max(fixed, input_tokens * step.dearest.get(INPUT, 0) + other)
+            output = max(output, step.dearest.get(OUTPUT, 0))
+        up = self.denominator - 1
+        return Most(
+            self.currency, (fixed + up) // self.denominator, (output + up) // self.denominator
+        )
 
     def cost(self, tokens: Tokens, items: Items = NO_ITEMS) -> Cost | None:
         """The same, and what it is made of; None when something that it used has no price."""
@@ -233,6 +259,24 @@ class PricingTable:
         tariff = kept.tariff if kept.planned else self._list_of(opened, seller)
         return None if tariff is None else tariff.cost(reported.tokens, reported.items)
 
+    def most(
+        self, opened: Opened, sellers: Iterable[str], input_tokens: int, items: Items
+    ) -> Most | None:
+        """Return the most that a call can cost its caller at any of `sellers`; None when unknown at one."""
+        kept = self._plan_of(opened)
+        if kept.planned:
+            if kept.tariff is None:
+                return None
+            if opened.purpose not in EARNING:
+                return Most(kept.tariff.currency, 0, 0)
+            return kept.tariff.most(input_tokens, items)
+        found = [self._list_of(opened, seller) for seller in sellers]
+        if not found or None in found:
+            return None
+        every = [tariff.most(input_tokens, items) for tariff in found if tariff is not None]
+        fixed, output = max(one.fixed_pico for one in every), max(one.output_pico for one in every)
+        return Most(_LIST_CURRENCY, fixed, output)
+
     def _plan_of(self, opened: Opened | Usage) -> _Kept:
         """The tariff of the plan that is in force for a call, if one is."""
         key, at_ns = (opened.customer, opened.model), opened.opened_ns
@@ -308,10 +352,15 @@ def list_pricing(price: ListPrice) -> CallPricing:
 
 
 def _rates(above: int, rates: Mapping[Unit, int]) -> Rates:
+    dearest: dict[str, int] = {}
+    for unit, rate in rates.items():
+        if unit in DIRECTIONS:
+            side = DIRECTIONS[unit]
+            dearest[side] = max(rate, dearest.get(side, 0))
     found = [rates[unit] for unit in _TEXT if unit in rates]
     if len(found) < len(_TEXT):
-        return Rates(above, rates, None)
-    return Rates(above, rates, _Text._make([*found, rates.get(Unit.REQUESTS, 0)]))
+        return Rates(above, rates, None, dearest)
+    return Rates(above, rates, _Text._make([*found, rates.get(Unit.REQUESTS, 0)]), dearest)
 
 
 def _used(tokens: Tokens, items: Items) -> list[tuple[Unit, int]] | None:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from inferworks.api.call_limits import AnyHold
 from inferworks.api.context import AppContext
 from inferworks.api.cost_disclosure import CostDisclosure, decimal
 from inferworks.api.drain import Drain
@@ -57,6 +58,7 @@ class ResponseWriter:
         call: Call,
         recorder: CallRecorder,
         transcript: Transcript | None,
+        hold: AnyHold,
     ) -> None:
         self._form = form
         self._exchange = exchange
@@ -64,6 +66,8 @@ class ResponseWriter:
         self._call = call
         self._recorder = recorder
         self._transcript = transcript
+        self._hold = hold
+        """Amounts held of the caller's limits."""
         self._disclosure: CostDisclosure | None = None
         """Cost in the answer's body, where the client asked for it."""
         self._streamed: tuple[Reply, StreamUsage] | None = None
@@ -140,14 +144,11 @@ class ResponseWriter:
             while not chunk.last and self._drain is None:
                 usage.see(chunk)
                 recorder.progress(usage.reported, usage.confidence)
+                if self._hold.lacks(usage.reported) and await self._is_cut(chunk, usage):
+                    return
                 data = chunk.data
                 if data:
-                    if self._disclosure is not None:
-                        data = await self._with_cost(data, usage.reported)
-                    recorder.sent(len(data))
-                    if self._transcript is not None:
-                        self._transcript.heard(data)
-                    await exchange.send(data)
+                    await self._pass_on(data, usage.reported)
                 chunk = await anext(reply.rest)
         except ClientGone:
             task = asyncio.current_task()
@@ -177,6 +178,31 @@ class ResponseWriter:
         if self._transcript is not None:
             self._transcript.heard(data)
         await exchange.end(data)
+
+    async def _pass_on(self, data: bytes, reported: ReportedUsage) -> None:
+        """Send events of a stream to the client."""
+        if self._disclosure is not None:
+            data = await self._with_cost(data, reported)
+        self._recorder.sent(len(data))
+        if self._transcript is not None:
+            self._transcript.heard(data)
+        await self._exchange.send(data)
+
+    async def _is_cut(self, chunk: Chunk, usage: StreamUsage) -> bool:
+        """Hold the next step of the answer; where a limit is reached, end it here and return True."""
+        limit = await self._hold.extend()
+        if limit is None:
+            return False
+        recorder, form, data = self._recorder, self._form, chunk.data
+        if form.cut is None:
+            last = data + form.errors.event(limit, self._call.id)
+        else:
+            tokens = usage.reported.tokens if self._call.wants_usage else None
+            last = data + form.cut(limit, data, tokens)
+        recorder.leg_ended(Outcome.CANCELLED, 200, usage.reported, usage.confidence)
+        await recorder.close(Outcome.ANSWERED, 200, limit.code, last_bytes=len(last))
+        await self._exchange.end(last)
+        return True
 
     async def _with_cost(self, events: bytes, reported: ReportedUsage) -> bytes:
         """Return one or more events of a stream with the cost so far, if the client wants it."""
@@ -252,6 +278,10 @@ class ResponseWriter:
         if not context.answer_headers:
             return headers
         headers += reply.forwarded
+        own = self._hold.headers()
+        if own:  # in place of the upstream's, which are limits of ours there
+            names = {name for name, _ in own}
+            headers = [*own, *(one for one in headers if one[0].lower() not in names)]
         since_ns = recorder.clock.now_ns() - recorder.opened.opened_ns
         overhead_us = max(0, since_ns - self._upstream_ns) // 1000
         headers.append((b"x-inferworks-provider", destination.provider.encode()))

@@ -630,7 +630,9 @@ def _used(account: _Account, used: Amounts) -> int:
         return used.money_pico
     if account.measure is Measure.TOKENS:
         return used.tokens
-    return used.requests if account.measure is Measure.REQUESTS else 0
+    if account.measure is Measure.REQUESTS:  # which a rate counts whatever became of it
+        return 1 if account.refill_ns else used.requests
+    return 0
 
 
 def _sums(parts: Sequence[tuple[_Account, _Slice, int]]) -> list[tuple[int, int]]:

@@ -130,6 +130,8 @@ class CallRecorder:
         self._legs: list[Leg] = []
         self._open: list[RunningLeg] = []
         self._closed = False
+        self.on_end: Watch | None = None
+        """Told of the call's Usage as it goes to the journal, as `watch` is."""
 
     async def __aenter__(self) -> CallRecorder:
         """Put on record that it is opened; JournalError when that fails, and then nothing may be served."""
@@ -332,11 +334,12 @@ class CallRecorder:
             items=items,
             end_user=opened.end_user,
         )
-        if self._watch is not None:
-            try:
-                self._watch(usage)
-            except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
-                _log.exception("a call that ended was not counted")
+        for watch in (self._watch, self.on_end):
+            if watch is not None:
+                try:
+                    watch(usage)
+                except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
+                    _log.exception("a call that ended was not counted")
         return usage
 
     def _check_open(self) -> None:

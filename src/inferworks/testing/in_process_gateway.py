@@ -25,6 +25,7 @@ from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.app import admit, app
+from inferworks.api.call_limits import NO_LIMITS, CallLimits
 from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusals
@@ -221,6 +222,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     calls_at_once: int = 1000
     calls_per_key: int = 0
     limits: Limits | None = None
+    call_limits: Callable[[PricingTable], CallLimits] | None = None
     policy: RoutePolicy | None = None
     lists: Lists | None = None
     traces: Traces | None = None
@@ -251,6 +253,7 @@ async def open_gateway_over(
     ]
     catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
+    pricing = PricingTable(accounts, lambda: its.lists)
     context = AppContext(
         keyring=KeyRing(accounts, A_PEPPER),
         limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key),
@@ -261,7 +264,8 @@ async def open_gateway_over(
         router=Router(Health(clock.carried()), lambda _: routing),
         clock=clock,
         board=Registry(clock.now_ns(), Gauges, calls),
-        tariffs=PricingTable(accounts, lambda: its.lists),
+        tariffs=pricing,
+        limits=NO_LIMITS if its.call_limits is None else its.call_limits(pricing),
         traces=its.traces,
         transcripts=its.transcripts,
         answer_headers=its.answer_headers,

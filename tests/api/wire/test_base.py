@@ -31,6 +31,8 @@ def read(path: Path) -> bytes:
     form = door_of(path)
     try:
         asked = msgspec.structs.asdict(form.decode(path.read_bytes(), b"application/json"))
+        if asked["choices"] == 1:
+            del asked["choices"]
         return msgspec.json.encode({name: value for name, value in asked.items() if value})
     except CallError as error:
         return form.errors.body(error, "")

@@ -36,6 +36,8 @@ def read(path: Path) -> bytes:
     form = DOORS[path.name.removesuffix(".in.form").removesuffix(".wrong")]
     try:
         asked = msgspec.structs.asdict(form.decode(path.read_bytes(), TYPE))
+        if asked["choices"] == 1:
+            del asked["choices"]
         return msgspec.json.encode({name: value for name, value in asked.items() if value})
     except CallError as error:
         return form.errors.body(error, "")

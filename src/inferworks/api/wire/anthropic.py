@@ -12,6 +12,7 @@ import msgspec
 
 from inferworks.api.wire.anthropic_errors import ANTHROPIC_ERRORS
 from inferworks.api.wire.base import EndpointSpec, RequestInfo
+from inferworks.api.wire.cut import cut_messages
 from inferworks.api.wire.decoding import decode_json
 from inferworks.cloud.operation import Operation
 from inferworks.dialects.anthropic_messages import CountRequest, MessagesRequest
@@ -28,6 +29,7 @@ def decode_messages(body: bytes, _content_type: bytes = b"") -> RequestInfo:
         stream=bool(request.stream),
         wants_usage=True,  # it is in every stream of this dialect
         end_user=(request.metadata and request.metadata.user_id) or "",
+        most_output=request.max_tokens,
     )
 
 
@@ -39,7 +41,12 @@ def decode_count(body: bytes, _content_type: bytes = b"") -> RequestInfo:
 _FORWARDED = frozenset({b"anthropic-version", b"anthropic-beta"})
 
 MESSAGES = EndpointSpec(
-    Operation.MESSAGES, decode_messages, ANTHROPIC_ERRORS, _FORWARDED, request=MessagesRequest
+    Operation.MESSAGES,
+    decode_messages,
+    ANTHROPIC_ERRORS,
+    _FORWARDED,
+    request=MessagesRequest,
+    cut=cut_messages,
 )
 COUNT_TOKENS = EndpointSpec(
     Operation.COUNT_TOKENS, decode_count, ANTHROPIC_ERRORS, _FORWARDED, request=CountRequest

@@ -9,6 +9,7 @@ import msgspec
 
 from inferworks.cloud.operation import Operation
 from inferworks.errors import CallError
+from inferworks.meter.usage import Tokens
 
 
 class RequestInfo(msgspec.Struct, frozen=True):
@@ -25,6 +26,10 @@ class RequestInfo(msgspec.Struct, frozen=True):
     """
     end_user: str = ""
     """End user, in the caller's own words (OpenAI's `user`, Anthropic's `metadata.user_id`)."""
+    most_output: int | None = None
+    """Tokens that each choice of the answer may have; None where the request sets no limit."""
+    choices: int = 1
+    """Answers that were asked for, or images."""
     session: str = ""
     """Key that requests of one conversation share (`prompt_cache_key`, ...); empty when not given."""
 
@@ -57,4 +62,9 @@ class EndpointSpec:
     """Type that a JSON body is checked against, for the OpenAPI document; None where it is no JSON."""
     fields: type[msgspec.Struct] | None = None
     """Type that a form with files is checked against, for the OpenAPI document; None where it is no form.
+    """
+    cut: Callable[[CallError, bytes, Tokens | None], bytes] | None = None
+    """Encode the end of a stream in which a limit is reached, after its last events and with its usage.
+
+    None where the dialect has no such end, and the stream ends with an error.
     """

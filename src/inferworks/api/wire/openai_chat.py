@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from inferworks.api.wire.base import EndpointSpec, RequestInfo
+from inferworks.api.wire.cut import cut_chat
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
 from inferworks.cloud.operation import Operation
@@ -45,6 +46,8 @@ def decode_chat(body: bytes, _content_type: bytes = b"") -> RequestInfo:
         end_user=request.safety_identifier or request.user or "",
         session=request.prompt_cache_key or "",
         wants_cost=wants_cost,
+        most_output=request.max_completion_tokens or request.max_tokens,
+        choices=request.n or 1,
     )
 
 
@@ -69,4 +72,5 @@ CHAT = EndpointSpec(
     OPENAI_ERRORS,
     frozenset({b"openai-beta"}),
     request=ChatRequest,
+    cut=cut_chat,
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from inferworks.api.wire.base import EndpointSpec, RequestInfo
+from inferworks.api.wire.cut import cut_completion
 from inferworks.api.wire.decoding import decode_json
 from inferworks.api.wire.openai_chat import stream_wishes
 from inferworks.api.wire.openai_errors import OPENAI_ERRORS
@@ -18,6 +19,8 @@ from inferworks.cloud.operation import Operation
 from inferworks.dialects.openai_completions import CompletionsRequest
 from inferworks.errors import CallError
 
+_USUAL_OUTPUT = 16
+"""Tokens of an answer whose request sets no limit."""
 _decode = msgspec.json.Decoder(CompletionsRequest).decode
 
 
@@ -40,9 +43,20 @@ def decode_completions(body: bytes, _content_type: bytes = b"") -> RequestInfo:
         wants_usage=wants_usage,
         wants_running_usage=running,
         end_user=request.user or "",
+        most_output=_USUAL_OUTPUT if request.max_tokens is None else request.max_tokens,
+        choices=(best_of or request.n or 1) * _prompts(request.prompt),
     )
 
 
+def _prompts(prompt: str | list[str | int | list[int]]) -> int:
+    """Count the prompts of a request: a list of tokens is one."""
+    return 1 if isinstance(prompt, str) or isinstance(prompt[0], int) else len(prompt)
+
+
 COMPLETIONS = EndpointSpec(
-    Operation.COMPLETIONS, decode_completions, OPENAI_ERRORS, request=CompletionsRequest
+    Operation.COMPLETIONS,
+    decode_completions,
+    OPENAI_ERRORS,
+    request=CompletionsRequest,
+    cut=cut_completion,
 )

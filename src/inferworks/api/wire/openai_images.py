@@ -26,7 +26,8 @@ def decode_images(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     """The request in `body`; CallError 400 when it is wrong."""
     request = decode_json(body, _decode)
     end_user = request.safety_identifier or request.user or ""
-    return RequestInfo(request.model, stream=bool(request.stream), end_user=end_user)
+    stream, choices = bool(request.stream), request.n or 1
+    return RequestInfo(request.model, stream=stream, end_user=end_user, choices=choices)
 
 
 def decode_image_edit(body: bytes, content_type: bytes) -> RequestInfo:
@@ -35,7 +36,7 @@ def decode_image_edit(body: bytes, content_type: bytes) -> RequestInfo:
         return decode_images(body)
     fields = decode_form(body, content_type, ImageEditFields, file=_PICTURES)
     end_user = fields.safety_identifier or fields.user
-    return RequestInfo(fields.model, stream=fields.stream, end_user=end_user)
+    return RequestInfo(fields.model, stream=fields.stream, end_user=end_user, choices=fields.n)
 
 
 IMAGES = EndpointSpec(Operation.IMAGES, decode_images, OPENAI_ERRORS, request=ImagesRequest)

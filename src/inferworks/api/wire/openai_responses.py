@@ -39,6 +39,7 @@ def decode_responses(body: bytes, _content_type: bytes = b"") -> RequestInfo:
         wants_usage=True,  # it is in every stream of this dialect
         end_user=request.safety_identifier or request.user or "",
         session=request.prompt_cache_key or request.previous_response_id or "",
+        most_output=request.max_output_tokens,
     )
 
 

@@ -50,6 +50,10 @@ _PICTURES: Final = {
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_=-"
 _PIECE_BYTES: Final = 128
 _MOST_PIECES: Final = 1024
+_BYTES_PER_HEARD_TOKEN: Final = 20
+"""Bytes per token of sound: 32 tokens a second, at 6 kbit/s."""
+_ENVELOPE_TOKENS: Final = 1024
+"""Tokens that a template may add around the messages of a chat."""
 _SMALL_TEXT_BYTES: Final = 2048
 """A smaller text is no medium to speak of."""
 _SMALL_BYTES: Final = 16 * 1024
@@ -88,6 +92,20 @@ def prompt_tokens(call: Call) -> int:
     schemas = sum(len(msgspec.json.encode(fields[name])) for name in _SCHEMAS & fields.keys())
     pictures = _pictures_in([fields[name] for name in fields if name in _ASKED], kind)
     return _as_tokens(words + schemas) + pictures * _TOKENS_PER_PICTURE
+
+
+def most_prompt_tokens(call: Call) -> int:
+    """Return a bound on the tokens of the prompt of `call`: a token of text has a byte at least.
+
+    Nothing bounds what lies behind a URL. A picture is taken for four of a common size, and a sound that
+    comes as a file for one of the lowest rate that carries speech.
+    """
+    size = len(call.body)
+    if b"json" not in call.content_type.lower():
+        return size // _BYTES_PER_HEARD_TOKEN + _ENVELOPE_TOKENS
+    if size < _SMALL_BYTES and b'"image' not in call.body and b'"input_image' not in call.body:
+        return size
+    return min(size, _BYTES_PER_TOKEN * prompt_tokens(call) + _ENVELOPE_TOKENS)
 
 
 def whole_usage(call: Call, answer: Chunk, content_type: bytes) -> tuple[ReportedUsage, Confidence]:

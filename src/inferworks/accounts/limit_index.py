@@ -1,0 +1,46 @@
+"""Limits by what they are set on: those of a key in one look into four dictionaries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit, Scope, ScopeKind
+
+
+class LimitIndex:
+    """Limits in force. Made anew when one of them changes."""
+
+    def __init__(self, limits: Iterable[Limit]) -> None:
+        """Withdrawn limits are left out; of two values of one limit the newer counts."""
+        newest: dict[str, Limit] = {}
+        for limit in limits:
+            known = newest.get(limit.id)
+            if known is None or known.revision < limit.revision:
+                newest[limit.id] = limit
+        self._of: dict[Scope, list[Limit]] = defaultdict(list)
+        for limit in newest.values():
+            if limit.withdrawn_ns is None:
+                self._of[limit.scope].append(limit)
+
+    def of(self, key: Key, organisation: str = "") -> tuple[Limit, ...]:
+        """Return the limits of a call with `key`, the narrowest first."""
+        of = self._of
+        if not of:
+            return ()
+        found: list[Limit] = []
+        for scope in scopes_of(key, organisation):
+            if scope in of:
+                found += of[scope]
+        return tuple(found)
+
+
+def scopes_of(key: Key, organisation: str = "") -> tuple[Scope, ...]:
+    """Return what a call with `key` counts for, the narrowest first."""
+    scopes = (
+        Scope(ScopeKind.KEY, key.id),
+        Scope(ScopeKind.PROJECT, f"{key.customer}/{key.project}"),
+        Scope(ScopeKind.CUSTOMER, key.customer),
+    )
+    return (*scopes, Scope(ScopeKind.ORGANISATION, organisation)) if organisation else scopes
