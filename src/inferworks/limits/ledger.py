@@ -27,16 +27,23 @@ was held for it (its upstream did not keep to the limit that it was sent); a sto
 it has confirmed. Each is by an amount that `settle` returns or the row shows.
 
 *Calls at once* are a budget of which nothing is used up (`returns`): settling and forfeiting free all of
-it.
+it. A gateway that was believed dead and is not has calls under way that no longer count: one slice of them.
 
 A *rate* refills, so what is granted needs no settling: a bucket leaks `cap` in `refill_ns` and a grant
 fills it (the generic cell rate algorithm, with a burst of the whole cap). Time is the store's. Units that
 were granted in advance are used within `AHEAD_NS` or lost, so in any time t at most cap + cap x (t +
-AHEAD_NS) / refill_ns are used.
+AHEAD_NS) / refill_ns are used. A clock of the store that is set forward refills by as much; one that is set
+back refills nothing, and goes on from there.
 
 *No false refusal.* Before a draw is refused for good, what others hold and do not need is called back: the
 budget's `recall` is raised, each gateway shrinks its slices to what they have spent or reserved and notes
-that it has (`recalled`). Only when all have is a refusal final.
+that it has (`recalled`). Meanwhile nobody is granted more than its call needs, or the others would draw
+ahead of whoever waits. Only when all have answered, or could not give enough, is a refusal final. Forfeited
+slices are called back like open ones: a gateway that comes back after it was believed dead answers too.
+
+*Order of locks.* Each function locks its accounts before it reads their slices. Who changes several in one
+transaction locks all of their accounts first, so that no two wait for each other; the rows of gateways come
+last.
 
 Rejected. A row per call (a round trip per call, and none while the store is away); leases that end by a
 clock (a paused process spends money that was given to another); counters that are added up later (99 spent
@@ -51,6 +58,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from inferworks.errors import LimitsError
 from inferworks.units import NS_PER_SECOND
 
 AHEAD_NS: Final = NS_PER_SECOND
@@ -59,6 +67,10 @@ DEAD_NS: Final = 30 * NS_PER_SECOND
 """Silence of a gateway, by the store's clock, after which its slices are forfeited."""
 SILENT_NS: Final = 3 * NS_PER_SECOND
 """Silence after which a refusal no longer waits for it to answer a recall."""
+
+
+NO_RECALL: Final = -1
+"""Number for a draw that may as well be refused: nobody is asked to give anything back for it."""
 
 
 class SliceState(StrEnum):
@@ -82,6 +94,8 @@ class Budget(msgspec.Struct, frozen=True):
     settled: int = 0
     recall: int = 0
     """Number of the newest recall."""
+    recalled_ns: int = 0
+    """Moment of it."""
 
     @property
     def free(self) -> int:
@@ -121,7 +135,11 @@ class Rate(msgspec.Struct, frozen=True):
         """Return the rate as it is at `now_ns`; a clock that was set back refills nothing."""
         passed_ns = max(0, now_ns - self.level_ns)
         level = max(0, self.level - self.cap * passed_ns)
-        return msgspec.structs.replace(self, level=level, level_ns=self.level_ns + passed_ns)
+        if (
+            self.level_ns - now_ns < AHEAD_NS
+        ):  # else it was set, and would refill nothing for as long
+            now_ns = max(now_ns, self.level_ns)
+        return msgspec.structs.replace(self, level=level, level_ns=now_ns)
 
     @property
     def free(self) -> int:
@@ -129,7 +147,9 @@ class Rate(msgspec.Struct, frozen=True):
         return (self.cap * self.refill_ns - self.level) // self.refill_ns
 
     def wait_ns(self, least: int) -> int:
-        """Return the nanoseconds from `level_ns` until `least` may be granted."""
+        """Return the nanoseconds from `level_ns` until `least` may be granted; 0 where it never may."""
+        if least > self.cap:
+            return 0
         missing = least * self.refill_ns - (self.cap * self.refill_ns - self.level)
         return max(0, -(-missing // self.cap))
 
@@ -158,7 +178,7 @@ class Want(NamedTuple):
     least: int
     most: int
     recall: int = 0
-    """Recall that an earlier try has raised; 0 at first."""
+    """Recall that an earlier try has raised; 0 at first, `NO_RECALL` where none is worth it."""
 
 
 class Grant(NamedTuple):
@@ -173,7 +193,7 @@ class Grant(NamedTuple):
     recall: int = 0
     """Recall to wait for before trying again; 0 when the refusal is final."""
     wait_ns: int = 0
-    """Nanoseconds until a rate has enough, where it lacks."""
+    """Nanoseconds until a rate has enough, where it lacks; 0 where it never will."""
 
 
 class Settlement(NamedTuple):
@@ -200,16 +220,16 @@ class Rows(Protocol):
         """Slices with these ids."""
         ...
 
-    def open_slices(self, budget: str) -> Sequence[Slice]:
-        """Open slices of a budget."""
+    def slices_in(self, budget: str) -> Sequence[Slice]:
+        """Slices of a budget that are not closed."""
         ...
 
-    def slices_of(self, place: str) -> Sequence[Slice]:
-        """Slices of a place that are not closed, of whichever run."""
+    def slices_of(self, run: str) -> Sequence[Slice]:
+        """Slices of a run that are not closed."""
         ...
 
     def recalled(self, run: str) -> Mapping[str, int]:
-        """Newest recall of each budget of which `run` has a slice and that it has not answered.
+        """Newest recall of each budget of which `run` has an unclosed slice that has not answered it.
 
         Locks nothing.
         """
@@ -228,42 +248,53 @@ class Rows(Protocol):
         ...
 
 
-def draw(rows: Rows, run: str, place: str, wants: Sequence[Want]) -> tuple[Grant, ...]:
+def draw(rows: Rows, owner: Gateway, wants: Sequence[Want]) -> tuple[Grant, ...]:
     """Grant all of `wants`, or none of them. A draw that is repeated returns what it was granted."""
+    found = rows.accounts([want.id for want in wants])
     known = rows.slices([want.slice_id for want in wants])
-    accounts = dict(rows.accounts([want.id for want in wants]))
     now_ns = rows.now_ns()
+    accounts: dict[str, Budget | Rate] = {}
     for want in wants:
-        accounts[want.id] = _current(accounts.get(want.id), want, now_ns)
+        account = accounts[want.id] = _current(found.get(want.id), want, now_ns)
+        if _is_news(account, found.get(want.id)):
+            rows.put(account)  # also where the draw is refused
     if known:  # the answer to it was lost
+        still = {one.id: one.granted for one in known.values() if one.state is SliceState.OPEN}
         return tuple(
-            Grant(want.id, known[want.slice_id].granted if want.slice_id in known else 0,
-                  accounts[want.id].free)
-            for want in wants
-        )  # fmt: skip
-    alive = [one for one in rows.gateways() if now_ns - one.seen_ns < DEAD_NS]
+            Grant(want.id, still.get(want.slice_id, 0), accounts[want.id].free) for want in wants
+        )
+    gateways = rows.gateways()
+    alive = [one for one in gateways if now_ns - one.seen_ns < DEAD_NS]
     share = 2 * max(1, len(alive))
     if any(accounts[want.id].free < want.least for want in wants):
-        silent = {one.run for one in alive if now_ns - one.seen_ns < SILENT_NS}
-        return tuple(_refused(rows, run, silent, want, accounts[want.id]) for want in wants)
+        talking = {one.run for one in alive if now_ns - one.seen_ns < SILENT_NS} - {owner.run}
+        return tuple(_refused(rows, talking, want, accounts[want.id], now_ns) for want in wants)
     grants = []
     for want in wants:
         account = accounts[want.id]
-        granted = min(want.most, max(want.least, account.free // share), account.free)
+        most = want.most
+        if isinstance(account, Budget) and account.recall:
+            others_wait = 0 <= now_ns - account.recalled_ns < SILENT_NS
+            most = want.least if others_wait else most
+        granted = min(most, max(want.least, account.free // share), account.free)
         if isinstance(account, Budget):
             account = msgspec.structs.replace(account, held=account.held + granted)
-            rows.put(Slice(want.slice_id, want.id, place, run, granted, now_ns,
+            rows.put(Slice(want.slice_id, want.id, owner.place, owner.run, granted, now_ns,
                            recalled=account.recall))  # fmt: skip
         else:
             level = account.level + granted * account.refill_ns
             account = msgspec.structs.replace(account, level=level)
         rows.put(account)
         grants.append(Grant(want.id, granted, account.free))
+    if all(one.run != owner.run for one in gateways):  # or nobody would notice its death
+        rows.put(msgspec.structs.replace(owner, seen_ns=now_ns))
     return tuple(grants)
 
 
 def _current(found: Budget | Rate | None, want: Want, now_ns: int) -> Budget | Rate:
     """Return the account of `want` as it is now, made or changed as the newest revision says."""
+    if found is not None and isinstance(found, Rate) != bool(want.refill_ns):
+        raise LimitsError(f"{want.id} is a {'rate' if isinstance(found, Rate) else 'budget'}")
     if want.refill_ns:
         rate = found if isinstance(found, Rate) else Rate(want.id, want.cap, want.refill_ns)
         rate = rate.at(now_ns)
@@ -274,35 +305,48 @@ def _current(found: Budget | Rate | None, want: Want, now_ns: int) -> Budget | R
     if not isinstance(found, Budget):
         return Budget(want.id, want.cap, want.revision, want.returns)
     if want.revision > found.revision:
-        return msgspec.structs.replace(found, cap=want.cap, revision=want.revision)
+        return msgspec.structs.replace(
+            found, cap=want.cap, revision=want.revision, returns=want.returns
+        )
     return found
 
 
-def _refused(rows: Rows, run: str, alive: set[str], want: Want, account: Budget | Rate) -> Grant:
+def _is_news(account: Budget | Rate, found: Budget | Rate | None) -> bool:
+    """Return whether the store must know `account`: others may have a higher cap, or a later clock."""
+    if found is None or account.revision > found.revision:
+        return True
+    return isinstance(account, Rate) and account.level_ns < found.level_ns  # type: ignore[union-attr]
+
+
+def _refused(
+    rows: Rows, talking: set[str], want: Want, account: Budget | Rate, now_ns: int
+) -> Grant:
     """Return the refusal of `want`, with a recall raised where others may hold what they do not need."""
     if account.free >= want.least:
         return Grant(want.id, 0, account.free)
     if isinstance(account, Rate):
         return Grant(want.id, 0, account.free, lacks=True, wait_ns=account.wait_ns(want.least))
-    others = [one for one in rows.open_slices(want.id) if one.run != run and one.run in alive]
+    refusal = Grant(want.id, 0, account.free, lacks=True)
+    others = [one for one in rows.slices_in(want.id) if one.run in talking]
+    if want.recall == NO_RECALL or account.free + sum(one.granted for one in others) < want.least:
+        return refusal
     recall = want.recall
-    if not recall and others:
+    if not recall:
         recall = account.recall
         if all(one.recalled >= recall for one in others):  # or join one that is not answered yet
             recall += 1
-            rows.put(msgspec.structs.replace(account, recall=recall))
+            rows.put(msgspec.structs.replace(account, recall=recall, recalled_ns=now_ns))
     waits = any(one.recalled < recall for one in others)
-    return Grant(want.id, 0, account.free, lacks=True, recall=recall if waits else 0)
+    return refusal._replace(recall=recall if waits else 0)
 
 
-def shrink(rows: Rows, slice_id: str, granted: int, recalled: int = 0) -> None:
+def shrink(rows: Rows, budget_id: str, slice_id: str, granted: int, recalled: int = 0) -> None:
     """Give back what a slice has beyond `granted`, which bounds all that is spent or reserved of it."""
-    found = rows.slices([slice_id]).get(slice_id)
-    if found is None or found.state is not SliceState.OPEN:
+    budget, found = _locked(rows, budget_id, slice_id)
+    if found is None or found.state is SliceState.CLOSED:
         return
-    budget = _budget(rows, found.budget)
     less = max(0, found.granted - granted)
-    rows.put(msgspec.structs.replace(budget, held=budget.held - less))
+    rows.put(_moved(budget, found, -less, 0))
     rows.put(
         msgspec.structs.replace(
             found, granted=found.granted - less, recalled=max(found.recalled, recalled)
@@ -313,42 +357,60 @@ def shrink(rows: Rows, slice_id: str, granted: int, recalled: int = 0) -> None:
 def settle(rows: Rows, owner: Gateway, settlement: Settlement) -> int:
     """Close a slice at what was spent of it, and return the amount by which that is over its grant.
 
-    A slice that the store does not know was drawn before it lost its newest changes: what was spent counts.
+    A slice that the store does not know is closed as well: it was drawn before the store lost its newest
+    changes, or a draw of it may still come, which is then granted nothing.
     """
-    found = rows.slices([settlement.slice_id]).get(settlement.slice_id)
+    budget, found = _locked(rows, settlement.budget, settlement.slice_id)
     if found is None:
         found = Slice(
             settlement.slice_id, settlement.budget, owner.place, owner.run, 0, rows.now_ns()
         )
     if found.state is SliceState.CLOSED:
         return 0
-    budget = _budget(rows, found.budget)
     spent = 0 if budget.returns else settlement.spent
-    held, settled = budget.held, budget.settled
-    if found.state is SliceState.OPEN:
-        held, settled = held - found.granted, settled + spent
-    elif not budget.returns:
-        settled += spent - found.granted
-    rows.put(msgspec.structs.replace(budget, held=held, settled=settled))
+    rows.put(_moved(budget, found, -found.granted, spent))
     rows.put(msgspec.structs.replace(found, state=SliceState.CLOSED, spent=spent))
     return max(0, spent - settlement.granted)
 
 
-def forfeit(rows: Rows, slice_id: str) -> None:
+def forfeit(rows: Rows, budget_id: str, slice_id: str) -> None:
     """Count an open slice as spent, since its owner is believed dead; safe even when that is wrong."""
-    found = rows.slices([slice_id]).get(slice_id)
+    budget, found = _locked(rows, budget_id, slice_id)
     if found is None or found.state is not SliceState.OPEN:
         return
-    budget = _budget(rows, found.budget)
-    settled = budget.settled + (0 if budget.returns else found.granted)
-    rows.put(msgspec.structs.replace(budget, held=budget.held - found.granted, settled=settled))
+    rows.put(_moved(budget, found, -found.granted, 0 if budget.returns else found.granted))
     rows.put(msgspec.structs.replace(found, state=SliceState.FORFEITED))
 
 
-def give_back(rows: Rows, rate_id: str, units: int, taken_ns: int) -> None:
+def _moved(budget: Budget, part: Slice, granted: int, settled: int) -> Budget:
+    """Return `budget` with `granted` more in `part`, wherever it counts, and `settled` more spent."""
+    if part.state is SliceState.OPEN:
+        return msgspec.structs.replace(
+            budget, held=budget.held + granted, settled=budget.settled + settled
+        )
+    settled += 0 if budget.returns else granted  # a forfeited slice of calls at once counts nowhere
+    return msgspec.structs.replace(budget, settled=budget.settled + settled)
+
+
+def _locked(rows: Rows, budget_id: str, slice_id: str) -> tuple[Budget, Slice | None]:
+    """Return a slice and its budget, which is locked first; of an unknown slice, the budget named.
+
+    LimitsError where the budget is a rate, or the slice is one of another budget.
+    """
+    account = rows.accounts([budget_id]).get(budget_id, Budget(budget_id, 0))
+    found = rows.slices([slice_id]).get(slice_id)
+    if isinstance(account, Rate):
+        raise LimitsError(f"{budget_id} is a rate, of which there are no slices")
+    if found is not None and found.budget != budget_id:
+        raise LimitsError(f"{slice_id} is a slice of {found.budget}, not of {budget_id}")
+    return account, found
+
+
+def give_back(rows: Rows, rate_id: str, units: int, taken_ns: int, age_ns: int = 0) -> None:
     """Give back units of a rate that were taken at `taken_ns` and not used; negative for more that were.
 
-    What has refilled since is taken to be these units: so nothing that others used is forgotten.
+    What has refilled since is taken to be these units: so nothing that others used is forgotten. `age_ns`
+    is how long ago it was by the gateway's clock, should the store's have been set back since.
     """
     found = rows.accounts([rate_id]).get(rate_id)
     if not isinstance(found, Rate):
@@ -356,27 +418,33 @@ def give_back(rows: Rows, rate_id: str, units: int, taken_ns: int) -> None:
     rate = found.at(rows.now_ns())
     back = units * rate.refill_ns
     if units > 0:
-        back = max(0, back - rate.cap * max(0, rate.level_ns - taken_ns))
+        back = max(0, back - rate.cap * max(age_ns, rate.level_ns - taken_ns))
     rows.put(msgspec.structs.replace(rate, level=max(0, rate.level - back)))
 
 
 def live(rows: Rows, gateway: Gateway) -> Mapping[str, int]:
-    """Record that `gateway` lives, forfeit what others that do not have left open, and return its recalls.
-
-    They are by budget, to be answered by `shrink`.
-    """
+    """Record that `gateway` lives, and return its recalls, by budget, to be answered by `shrink`."""
     now_ns = rows.now_ns()
     rows.put(msgspec.structs.replace(gateway, seen_ns=now_ns))
     for other in rows.gateways():
-        if other.run != gateway.run and now_ns - other.seen_ns >= DEAD_NS:
-            left = [one for one in rows.slices_of(other.place) if one.run == other.run]
-            rows.accounts({one.budget for one in left})  # all locks in the order of ids
-            for one in left:
-                forfeit(rows, one.id)
-            rows.remove(other)
+        if (
+            other.seen_ns - now_ns >= DEAD_NS
+        ):  # the clock was set back; it would seem alive for as long
+            rows.put(msgspec.structs.replace(other, seen_ns=now_ns))
     return rows.recalled(gateway.run)
 
 
-def _budget(rows: Rows, budget_id: str) -> Budget:
-    found = rows.accounts([budget_id]).get(budget_id)
-    return found if isinstance(found, Budget) else Budget(budget_id, 0)
+def silent(rows: Rows) -> list[Gateway]:
+    """Return the gateways that are believed dead."""
+    now_ns = rows.now_ns()
+    return [one for one in rows.gateways() if now_ns - one.seen_ns >= DEAD_NS]
+
+
+def bury(rows: Rows, run: str) -> None:
+    """Forfeit what a run that is believed dead has left open, and forget it, unless it has come back."""
+    left = rows.slices_of(run)
+    rows.accounts({one.budget for one in left})
+    for gateway in [one for one in silent(rows) if one.run == run]:
+        for one in left:
+            forfeit(rows, one.budget, one.id)
+        rows.remove(gateway)

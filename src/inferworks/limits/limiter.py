@@ -5,6 +5,10 @@ it draws from the store, in one transaction for all that lack; when a limit has 
 the other gateways have given back what they do not need, and only then refuses. `Hold.extend` takes more
 for a call that goes on, `Hold.end` says what the call has used.
 
+One draw runs at a time. A caller that leaves while it waits for one leaves nothing behind: a slice that it
+may have been granted is settled at nothing at the next beat, and so is every other draw whose outcome is
+not known. What the store confirms is in hand before anybody else runs.
+
 A slice is drawn for as many calls as came in the last second, and ahead of time when half of it is gone. It
 is used for ten minutes at most, or until it is recalled; then it is settled as soon as no call holds of it,
 and until then shrunk to what is spent or held. Units of a rate are used within a second or given back.
@@ -17,8 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure
@@ -27,19 +32,22 @@ from inferworks.errors import InferworksError, LimitsError
 from inferworks.ids import CallId, new_id
 from inferworks.limits.ledger import (
     AHEAD_NS,
+    NO_RECALL,
     Gateway,
     Grant,
     Rows,
     Settlement,
     Want,
+    bury,
     draw,
     forfeit,
     give_back,
     live,
     settle,
     shrink,
+    silent,
 )
-from inferworks.limits.slice_log import LeftLog, SliceLog
+from inferworks.limits.slice_log import LeftLog, LeftSlice, SliceLog
 from inferworks.limits.stores.base import LimitsStore
 from inferworks.units import NS_PER_SECOND
 
@@ -95,10 +103,26 @@ class LeftInWindow(NamedTuple):
     """Nanoseconds until all of it is there again; 0 where that is not known."""
 
 
+def account_id(limit: Limit, start_ns: int) -> str:
+    """Return the id in the store of `limit` in its window from `start_ns`.
+
+    A limit that is changed to another measure, currency or window begins anew: amounts of two kinds do not
+    add up.
+    """
+    measure = f"{limit.measure}{limit.currency and '-'}{limit.currency}"
+    return f"{limit.id}/{measure}/{limit.window}@{start_ns // NS_PER_SECOND}"
+
+
+def _measure_of(account: str) -> str:
+    """Return the measure of the account with this id."""
+    return account.split("/")[-2].partition("-")[0]
+
+
 class _Slice:
     """A slice of a budget, or units of a rate, in the hands of this gateway."""
 
     __slots__ = (
+        "account",
         "drawn_ns",
         "ended",
         "granted",
@@ -106,14 +130,20 @@ class _Slice:
         "is_retired",
         "number",
         "reserved",
+        "stored",
         "used_ns",
     )
 
-    def __init__(self, slice_id: str, number: int, granted: int, drawn_ns: int) -> None:
+    def __init__(
+        self, account: _Account, slice_id: str, number: int, granted: int, drawn_ns: int
+    ) -> None:
+        self.account = account
         self.id = slice_id
         self.number = number
         """Number in the log; 0 for units of a rate, which nobody settles."""
         self.granted = granted
+        self.stored = granted
+        """Most that the store may still have granted of it."""
         self.ended = 0
         self.reserved = 0
         self.drawn_ns = drawn_ns
@@ -131,7 +161,7 @@ class _Account:
     def __init__(self, limit: Limit, window_ns: tuple[int, int], now_ns: int) -> None:
         start_ns, until_ns = window_ns
         self.limit = limit
-        self.id = f"{limit.id}@{start_ns // NS_PER_SECOND}"
+        self.id = account_id(limit, start_ns)
         self.until_ns = until_ns
         self.measure = limit.measure
         self.refill_ns = limit.refill_ns
@@ -206,9 +236,11 @@ class Limiter:
         """A clock that is never set."""
         self._thread = ThreadPoolExecutor(1, "limits")
         self._accounts: dict[str, _Account] = {}
+        self._slices: dict[str, _Slice] = {}
+        """All that are in hand, also of accounts that are forgotten."""
         self._turn = asyncio.Lock()
         self._back: list[tuple[str, int, int]] = []
-        """Units of rates to give back, with the moment at which they were taken, by the store's clock."""
+        """Units of rates to give back, with the moment at which they were taken, by our own clock."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._doubtful: list[tuple[str, str]] = []
         """Slices that may have been granted by a draw that was not confirmed, with their budgets."""
@@ -227,7 +259,7 @@ class Limiter:
         found = []
         for limit in limits:
             window_ns = limit.window_ns(at_ns)
-            account = self._accounts.get(f"{limit.id}@{window_ns[0] // NS_PER_SECOND}")
+            account = self._accounts.get(account_id(limit, window_ns[0]))
             if account is None:
                 account = _Account(limit, window_ns, self._now_ns())
                 self._accounts[account.id] = account
@@ -243,27 +275,39 @@ class Limiter:
         """
         hold = Hold(self, call, accounts)
         if not self._took(hold, most):
-            await self.take(hold, most, is_new=True)
+            await self._draw_for(hold, most, is_new=True)
         return hold
 
-    async def take(self, hold: Hold, more: Amounts, *, is_new: bool = False) -> None:
+    async def take(self, hold: Hold, more: Amounts) -> None:
+        """Take `more` for `hold`."""
+        if not self._took(hold, more, is_new=False):
+            await self._draw_for(hold, more, is_new=False)
+
+    async def _draw_for(self, hold: Hold, more: Amounts, *, is_new: bool) -> None:
         """Take `more` for `hold`, drawing what lacks."""
         until_ns = self._now_ns() + round(_RECALL_WAIT_S * NS_PER_SECOND)
         recalls: dict[str, int] = {}
         try:
-            while not self._took(hold, more, is_new=is_new):
+            while True:
                 async with self._turn:
+                    is_late = self._now_ns() > until_ns
                     lacking = self._lacking(hold, more, is_new=is_new)
                     others_wait = any(a.waits for a, _ in lacking if a.id not in recalls)
-                    if lacking and not others_wait:
+                    waits = bool(lacking) and others_wait and not is_late
+                    if lacking and not waits:
                         grants = await self._draw(lacking, recalls)
-                        self._refuse(lacking, grants, waited=self._now_ns() > until_ns)
                         for (account, _), grant in zip(lacking, grants, strict=True):
                             account.waits = grant.recall > 0
                             recalls |= {grant.id: grant.recall} if grant.recall else {}
+                            waits = waits or account.waits
                             if not grant.lacks:
                                 recalls.pop(grant.id, None)
-                if self._lacking(hold, more, is_new=is_new):
+                        self._refuse(lacking, grants, waited=is_late)
+                    if self._took(hold, more, is_new=is_new, again=True):
+                        return
+                if is_late:
+                    raise LimitsError("the store of limits answers too slowly")
+                if waits:
                     await self._clock.sleep(_ASK_AGAIN_S)
         finally:
             for account in hold.accounts:
@@ -286,7 +330,7 @@ class Limiter:
                 lines.append((part.number, spent))
             elif part.is_retired or spent > amount:
                 part.ended -= max(0, spent - amount)
-                self._back.append((account.id, amount - spent, part.drawn_ns + self._offset_ns))
+                self._back.append((account.id, amount - spent, part.drawn_ns))
         if lines:
             self._log.ended(hold.call, lines)
         hold._parts = []  # noqa: SLF001
@@ -297,7 +341,8 @@ class Limiter:
         for account in hold.accounts:
             limit = account.limit
             in_hand = sum(one.left for one in account.slices.values())
-            left = max(0, min(limit.amount, account.free + in_hand))
+            left = account.free + in_hand - (0 if limit.is_hard else _UNLIMITED - limit.amount)
+            left = max(0, min(limit.amount, left))
             full_ns = 0
             if account.refill_ns:
                 left = min(limit.amount, left + self._refilled(account))
@@ -309,7 +354,7 @@ class Limiter:
 
     # --- taking
 
-    def _took(self, hold: Hold, more: Amounts, *, is_new: bool = True) -> bool:
+    def _took(self, hold: Hold, more: Amounts, *, is_new: bool = True, again: bool = False) -> bool:
         """Take `more` out of the slices in hand; False, and nothing is taken, when they do not suffice."""
         now_ns = self._now_ns()
         found: list[tuple[_Account, _Slice, int]] = []
@@ -317,7 +362,8 @@ class Limiter:
             amount = _amount(account, more) if is_new else _more(account, more)
             if not amount:
                 continue
-            account.asked += amount
+            if not again:
+                account.asked += amount
             part = account.current
             if part is None or part.granted - part.ended - part.reserved < amount:
                 return False
@@ -356,16 +402,17 @@ class Limiter:
         LimitReachedError where one was refused as much a moment ago: a limit that is used up does not
         cost a draw for each call that comes.
         """
-        if not self.is_reachable:
-            raise LimitsError("the store of limits cannot be reached")
+        now_ns = self._now_ns()
         found = []
         for account in hold.accounts:
             amount = _amount(account, more) if is_new else _more(account, more)
             part = account.current
             if amount and (part is None or part.left < amount):
-                if amount >= account.refused and self._now_ns() < account.refused_until_ns:
-                    raise self._refusal(account, account.refused_until_ns - self._now_ns())
+                if amount >= account.refused and now_ns < account.refused_until_ns:
+                    raise self._refusal(account, account.refused_until_ns - now_ns)
                 found.append((account, amount))
+        if found and not self.is_reachable:
+            raise LimitsError("the store of limits cannot be reached")
         return found
 
     def _draw_ahead(self, account: _Account, least: int) -> None:
@@ -394,42 +441,41 @@ class Limiter:
         """Draw in one transaction. Slices in hand that are too small are given back with it."""
         now_ns = self._now_ns()
         wants = [
-            account.want(least, now_ns, recalls.get(account.id, 0)) for account, least in lacking
+            account.want(least, now_ns, NO_RECALL if is_ahead else recalls.get(account.id, 0))
+            for account, least in lacking
         ]
         for account, _ in () if is_ahead else lacking:
             self._retire(account)
-        returns = self._returns([account for account, _ in lacking])
-        run, place = self._gateway.run, self._gateway.place
+        returns = self._returns([part for a, _ in lacking for part in a.slices.values()])
+        gateway = self._gateway
 
         def work(rows: Rows) -> tuple[tuple[Grant, ...], int]:
             rows.accounts([want.id for want in wants])
-            for slice_id, granted in returns:
-                shrink(rows, slice_id, granted)
-            return draw(rows, run, place, wants), rows.now_ns()
+            for part, granted in returns:
+                shrink(rows, part.account.id, part.id, granted)
+            return draw(rows, gateway, wants), rows.now_ns()
 
         drawn = [(want.slice_id, want.id) for want in wants if not want.refill_ns]
         try:
             grants, store_ns = await self._in_store(work)
+            self._offset_ns = store_ns - self._now_ns()
+            self.draws += 1
+            for (account, _), want, grant in zip(lacking, wants, grants, strict=True):
+                account.free, account.free_ns = grant.free, now_ns
+                if grant.granted:
+                    self._put(account, want.slice_id, grant.granted, now_ns)
         except BaseException:  # also a caller that leaves: what was granted is nobody's
-            self._doubtful += drawn
+            self._doubtful += [one for one in drawn if one[0] not in self._slices]
             raise
-        self._offset_ns = store_ns - self._now_ns()
-        self.draws += 1
-        for (account, _), want, grant in zip(lacking, wants, grants, strict=True):
-            account.free, account.free_ns = grant.free, now_ns
-            if grant.granted:
-                self._put(account, want.slice_id, grant.granted, now_ns)
+        for part, granted in returns:
+            part.stored = min(part.stored, granted)
         return grants
 
     def _put(self, account: _Account, slice_id: str, granted: int, now_ns: int) -> None:
-        try:
-            number = 0 if account.refill_ns else self._log.drawn(slice_id, account.id, granted)
-        except LimitsError:
-            self._doubtful.append((slice_id, account.id))
-            raise
+        number = 0 if account.refill_ns else self._log.drawn(slice_id, account.id, granted)
         self._retire(account)
-        part = _Slice(slice_id, number, granted, now_ns)
-        account.current = account.slices[slice_id] = part
+        part = _Slice(account, slice_id, number, granted, now_ns)
+        account.current = account.slices[slice_id] = self._slices[slice_id] = part
         account.asked, account.asked_since_ns = 0, now_ns
 
     def _retire(self, account: _Account) -> None:
@@ -440,17 +486,20 @@ class Limiter:
         part.is_retired = True
         if not part.number:  # a rate: what nobody took is given back now, the rest as calls end
             if part.left:
-                self._back.append((account.id, part.left, part.drawn_ns + self._offset_ns))
-            del account.slices[part.id]
+                self._back.append((account.id, part.left, part.drawn_ns))
+            self._drop(part)
 
-    def _returns(self, accounts: Sequence[_Account]) -> list[tuple[str, int]]:
-        """Return the retired slices of `accounts` that can be shrunk, with what they still need."""
+    def _drop(self, part: _Slice) -> None:
+        del self._slices[part.id], part.account.slices[part.id]
+
+    def _returns(self, parts: Iterable[_Slice]) -> list[tuple[_Slice, int]]:
+        """Return the retired slices of `parts` that can be shrunk, with what they still need."""
         found = []
-        for account in accounts:
-            for part in account.slices.values():
-                if part.is_retired and part.number and part.left > 0:
-                    part.granted = part.ended + part.reserved
-                    found.append((part.id, part.granted))
+        for part in parts:
+            if part.is_retired and part.number:
+                part.granted = min(part.granted, part.ended + part.reserved)
+                if part.granted < part.stored:
+                    found.append((part, part.granted))
         return found
 
     def _refuse(
@@ -480,46 +529,48 @@ class Limiter:
     async def beat(self) -> None:
         """Say that this gateway lives, answer recalls, settle what is over. LimitsError when that fails."""
         self._look_at_slices()
-        over = [
-            (account, part)
-            for account in self._accounts.values()
-            for part in account.slices.values()
-            if part.is_retired and not part.reserved
-        ]
-        settlements = [Settlement(p.id, a.id, p.granted, p.ended) for a, p in over]
+        over = [part for part in self._slices.values() if part.is_retired and not part.reserved]
+        settlements = [Settlement(p.id, p.account.id, p.granted, p.ended) for p in over]
         doubtful, self._doubtful = self._doubtful, []
         settlements += [Settlement(slice_id, budget, 0, 0) for slice_id, budget in doubtful]
+        returns = self._returns([part for part in self._slices.values() if part.reserved])
         back, self._back = self._back, []
-        gateway = self._gateway
+        gateway, now_ns, offset_ns = self._gateway, self._now_ns(), self._offset_ns
 
-        def work(rows: Rows) -> tuple[Mapping[str, int], list[int]]:
-            rows.accounts({*(one.budget for one in settlements), *(rate for rate, _, _ in back)})
+        def work(rows: Rows) -> tuple[Mapping[str, int], list[int], list[Gateway]]:
+            budgets = {*(one.budget for one in settlements), *(p.account.id for p, _ in returns)}
+            rows.accounts(budgets | {rate for rate, _, _ in back})
             for rate, units, taken_ns in back:
-                give_back(rows, rate, units, taken_ns)
+                give_back(rows, rate, units, taken_ns + offset_ns, now_ns - taken_ns)
+            for part, granted in returns:
+                shrink(rows, part.account.id, part.id, granted)
             exceeded = [settle(rows, gateway, one) for one in settlements]
-            return live(rows, gateway), exceeded
+            return live(rows, gateway), exceeded, silent(rows)
 
         try:
-            recalls, exceeded = await self._in_store(work)
-        except LimitsError:
-            self._back += back
+            recalls, exceeded, dead = await self._in_store(work)
+        except BaseException:
             self._doubtful += doubtful
+            # what was given back perhaps is not given back twice; what was used beyond a grant is counted
+            self._back += [one for one in back if one[1] < 0]
             raise
         self.exceeded += sum(exceeded)
-        for account, part in over:
+        for part in over:
             self._log.settled(part.number)
-            account.slices.pop(part.id, None)
+            self._drop(part)
+        for part, granted in returns:
+            part.stored = min(part.stored, granted)
         if recalls:
             await self._answer(recalls)
+        for other in dead:
+            await self._in_store(partial(bury, run=other.run))
         self._forget()
 
     def _look_at_slices(self) -> None:
         """Retire slices that are old, idle or of a window that is over."""
         now_ns, wall_ns = self._now_ns(), self._clock.now_ns()
-        for account in self._accounts.values():
-            part = account.current
-            if part is None:
-                continue
+        for part in [one for one in self._slices.values() if not one.is_retired]:
+            account = part.account
             is_old = now_ns - part.drawn_ns > _LONGEST_USE_NS or now_ns - part.used_ns > _IDLE_NS
             if account.refill_ns:
                 is_old = now_ns - part.drawn_ns > AHEAD_NS
@@ -528,22 +579,21 @@ class Limiter:
 
     async def _answer(self, recalls: Mapping[str, int]) -> None:
         """Give back what calls do not hold of the budgets that are recalled."""
-        answers: list[tuple[str, int, int]] = []
-        for budget, recall in recalls.items():
-            account = self._accounts.get(budget)
-            if account is None:
-                continue
-            self._retire(account)
-            for part in account.slices.values():
-                part.granted = max(part.ended + part.reserved, 0)
-                answers.append((part.id, part.granted, recall))
+        recalled = [one for one in self._slices.values() if one.account.id in recalls]
+        for part in recalled:
+            if not part.is_retired:
+                self._retire(part.account)
+            part.granted = min(part.granted, part.ended + part.reserved)
+        answers = [(part, part.granted, recalls[part.account.id]) for part in recalled]
 
         def work(rows: Rows) -> None:
             rows.accounts(recalls)
-            for slice_id, granted, recall in answers:
-                shrink(rows, slice_id, granted, recall)
+            for part, granted, recall in answers:
+                shrink(rows, part.account.id, part.id, granted, recall)
 
         await self._in_store(work)
+        for part, granted, _ in answers:
+            part.stored = min(part.stored, granted)
 
     def _forget(self) -> None:
         """Forget accounts without slices that were not used for a while, or whose window is over."""
@@ -556,37 +606,42 @@ class Limiter:
         """Settle what earlier runs left, and return the number of slices.
 
         Calls in `spent` have used so much; others that had not ended count as all that they held. Where the
-        machine has been started since, newest lines may be lost: then slices are forfeited.
+        machine has been started since, newest lines may be lost: then slices are forfeited. Slices that the
+        store knows and the log does not were granted to a process that died before it heard of them.
         """
         count = 0
         for log in logs:
             owner = Gateway(log.run, self._gateway.place, log.boot, 0)
-            whole = log.boot == self._gateway.boot
+            settlements = [] if log.boot != self._gateway.boot else _settlements(log, spent)
 
             def work(
-                rows: Rows, log: LeftLog = log, owner: Gateway = owner, whole: bool = whole
-            ) -> None:
-                rows.accounts({one.budget for one in log.slices})
-                for one in log.slices:
-                    if whole:
-                        settle(rows, owner, Settlement(one.id, one.budget, one.granted, one.spent))
+                rows: Rows, owner: Gateway = owner, settled: Sequence[Settlement] = settlements
+            ) -> int:
+                left = rows.slices_of(owner.run)
+                rows.accounts({one.budget for one in left} | {one.budget for one in settled})
+                for settlement in settled:
+                    settle(rows, owner, settlement)
+                for one in rows.slices_of(owner.run):
+                    if owner.boot == self._gateway.boot:
+                        settle(rows, owner, Settlement(one.id, one.budget, one.granted, 0))
                     else:
-                        forfeit(rows, one.id)
+                        forfeit(rows, one.budget, one.id)
                 rows.remove(owner)
+                return len({one.id for one in left} | {one.slice_id for one in settled})
 
-            await self._in_store(work)
+            count += await self._in_store(work)
             log.remove()
-            count += len(log.slices)
         return count
 
     async def close(self) -> None:
         """Settle all that can be, and say that this gateway has ended."""
-        for account in self._accounts.values():
-            self._retire(account)
+        for part in [one for one in self._slices.values() if not one.is_retired]:
+            self._retire(part.account)
         gateway = self._gateway
         try:
             await self.beat()
-            await self._in_store(lambda rows: rows.remove(gateway))
+            if not self._slices:  # else its silence says so, where its log is lost
+                await self._in_store(lambda rows: rows.remove(gateway))
         except LimitsError as error:
             _log.warning("slices were not settled; the next start will: %s", error)
         self._thread.shutdown()
@@ -644,3 +699,23 @@ def _sums(parts: Sequence[tuple[_Account, _Slice, int]]) -> list[tuple[int, int]
         if part.number:
             sums[part.number] = sums.get(part.number, 0) + amount
     return list(sums.items())
+
+
+def _settlements(log: LeftLog, spent: Mapping[CallId, Amounts]) -> list[Settlement]:
+    """Return what each slice of `log` has spent, where calls in `spent` have used so much."""
+    ended = {one.id: one.ended for one in log.slices}
+    held: dict[tuple[CallId, str], list[tuple[LeftSlice, int]]] = {}
+    for one in log.slices:
+        for call, amount in one.lost.items():
+            held.setdefault((call, one.budget), []).append((one, amount))
+    for (call, budget), parts in held.items():
+        rest = sum(amount for _, amount in parts)
+        if call in spent:
+            used = spent[call]
+            of = {"money": used.money_pico, "tokens": used.tokens, "requests": used.requests}
+            rest = of.get(_measure_of(budget), 0)
+        for part, amount in parts[:-1]:
+            ended[part.id] += min(amount, rest)
+            rest -= min(amount, rest)
+        ended[parts[-1][0].id] += rest
+    return [Settlement(one.id, one.budget, one.granted, ended[one.id]) for one in log.slices]

@@ -10,9 +10,12 @@ Of the calls of the process that died, those with a second line have spent what 
 all that they held. Nothing is synced: after the death of the *machine* (another boot id) the newest lines
 may be lost, and the slices are forfeited instead.
 
-A line is a checksum, a kind and decimal numbers; one without its right checksum is cut off by the end.
-Slices have short numbers within a file. A file that has grown is written anew with the slices that are
-open. Its owner holds a lock on it: a file without one was left by a process that died.
+A line is a checksum, a kind and decimal numbers; one without its right checksum is cut off by the end. A
+line of which the disk took a part is cut off before the next is written. Slices have short numbers within
+a file. A file that has grown is written anew with the slices that are open.
+
+Its owner holds a lock on it: a file without one was left by a process that died. It is locked and has its
+first line before it has its name, so nobody takes a file that is being made for one that was left.
 
 Rejected. To keep what a call holds in the journal's records: the journal archives calls that ended, and
 a slice may be older than that; what is spent would also be a row per call and limit, and it is read once.
@@ -20,6 +23,7 @@ a slice may be older than that; what is spent would also be a row per call and l
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +37,8 @@ from inferworks.ids import CallId
 _LARGE_BYTES: Final = 1 << 20
 """Size from which a file is written anew, if it has also doubled since."""
 _SUFFIX: Final = ".slices"
+_NEW_SUFFIX: Final = ".new"
+"""Suffix of a file that is being written."""
 
 
 class LeftSlice(NamedTuple):
@@ -87,14 +93,14 @@ class SliceLog:
         self._header = f"= {run} {boot}"
         self._open: dict[int, _Open] = {}
         self._newest = 0
-        self._size = 0
+        self._is_torn = False
+        """True while part of a line may stand at the end."""
         self._large = _LARGE_BYTES
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            self._file = _locked(self._path)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file, self._size = self._made()
         except OSError as error:
             raise DataFolderError(f"cannot make {self._path}: {error.strerror}") from error
-        self._write(self._header)
 
     def drawn(self, slice_id: str, budget: str, granted: int) -> int:
         """Record a slice before any of it is held, and return its number. LimitsError when that fails."""
@@ -131,17 +137,20 @@ class SliceLog:
         """Close the file; delete it when no slice is open."""
         if not self._open:
             self._path.unlink(missing_ok=True)
-        os.close(self._file)
+        file, self._file = self._file, -1  # a number that another file may have soon
+        os.close(file)
 
     def _write(self, text: str) -> None:
         line = _line(text)
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
+            if self._is_torn:
                 os.ftruncate(self._file, self._size)
-                raise LimitsError(f"cannot write {self._path}: the disk is full")
+            self._is_torn = True
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise LimitsError(f"cannot write {self._path}: {error.strerror}") from error
+        self._is_torn = False
         self._size += len(line)
 
     def _try(self, text: str) -> None:
@@ -152,21 +161,30 @@ class SliceLog:
 
     def _rewrite(self) -> None:
         """Write the open slices into a new file in place of this one; where that fails, it is kept."""
-        beside = self._path.with_suffix(".new")
         try:
-            fresh = _locked(beside)
-            lines = b"".join(_line(text) for text in (self._header, *self._texts()))
-            complete = os.write(fresh, lines) == len(lines)
+            fresh, size = self._made()
         except OSError:
+            self._large = 2 * self._size
             return
-        if not complete:
-            os.close(fresh)
-            beside.unlink(missing_ok=True)
-            return
-        beside.replace(self._path)
         os.close(self._file)
-        self._file, self._size = fresh, len(lines)
-        self._large = max(_LARGE_BYTES, 2 * self._size)
+        self._file, self._size, self._is_torn = fresh, size, False
+        self._large = max(_LARGE_BYTES, 2 * size)
+
+    def _made(self) -> tuple[int, int]:
+        """Put a file with the open slices in place, and return it, locked, with its size."""
+        beside = self._path.with_suffix(_NEW_SUFFIX)
+        lines = b"".join(_line(text) for text in (self._header, *self._texts()))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        file = os.open(beside, flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.write(file, lines) < len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            beside.replace(self._path)
+        except OSError:
+            os.close(file)
+            raise
+        return file, len(lines)
 
     def _texts(self) -> Iterator[str]:
         for number, one in self._open.items():
@@ -182,24 +200,34 @@ def left_logs(folder: Path) -> list[LeftLog]:
     found = []
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
+            data = _unowned(path)
         except OSError as error:
             raise DataFolderError(f"cannot read {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found.append(_read(path, path.read_bytes()))
-        except BlockingIOError:
-            continue  # its owner lives
-        finally:
-            os.close(descriptor)
+        if data is not None:
+            found.append(_read(path, data))
     return found
+
+
+def _unowned(path: Path) -> bytes | None:
+    """Return the content of a file that its owner has left; None while it lives."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(file, "rb") as reader:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        # A living owner may have written it anew between the two, and let go of this one.
+        if not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
+            return None
+        return reader.read()
 
 
 def _read(path: Path, data: bytes) -> LeftLog:
     """Return the log in `data`. The first line that is damaged is its end: lines are only ever appended."""
-    run = boot = ""
+    run, boot = path.stem, ""  # where even the first line is lost
     slices: dict[str, _Open] = {}
     for text in _texts_in(data):
         kind, *words = text.split(" ")
@@ -238,11 +266,3 @@ def _texts_in(data: bytes) -> Iterable[str]:
 def _line(text: str) -> bytes:
     data = text.encode()
     return b"%08x %s\n" % (crc32(data), data)
-
-
-def _locked(path: Path) -> int:
-    """Return a new file at `path`, locked for as long as this process lives."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor

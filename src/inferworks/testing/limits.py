@@ -32,6 +32,7 @@ from inferworks.limits.stores.stub import MemoryLedger, MemoryLimits
 _LARGE: Final = 10**24
 """A budget of a trillion dollars in picounits: more than 63 bits."""
 _RUNS: Final = 3
+_ONE: Final = Gateway("run-1", "place-1", "boot", 0)
 
 
 class _GaveUp(Exception):
@@ -74,16 +75,19 @@ def _check_all_or_nothing(first: LimitsStore, second: LimitsStore) -> None:
         return rows.accounts(["first", "none"]), rows.slices(["slice", "none"])
 
     assert second.transact(read) == ({"first": budget}, {"slice": part})
-    assert second.transact(lambda rows: list(rows.open_slices("first"))) == [part]
-    assert second.transact(lambda rows: list(rows.slices_of("place"))) == [part]
+    for state in (SliceState.OPEN, SliceState.FORFEITED):
+        left = replace(part, state=state)
+        second.transact(lambda rows, left=left: rows.put(left))  # type: ignore[misc]
+        assert second.transact(lambda rows: list(rows.slices_in("first"))) == [left]
+        assert second.transact(lambda rows: list(rows.slices_of("run"))) == [left]
 
     def close(rows: Rows) -> None:
         rows.accounts(["first"])
         rows.put(replace(part, state=SliceState.CLOSED, spent=_LARGE))
 
     second.transact(close)
-    assert first.transact(lambda rows: list(rows.open_slices("first"))) == []
-    assert first.transact(lambda rows: list(rows.slices_of("place"))) == []
+    assert first.transact(lambda rows: list(rows.slices_in("first"))) == []
+    assert first.transact(lambda rows: list(rows.slices_of("run"))) == []
     assert first.transact(lambda rows: rows.slices(["slice"])["slice"].spent) == _LARGE
 
 
@@ -93,7 +97,7 @@ def _check_rates(first: LimitsStore, second: LimitsStore) -> None:
 
     def take(store: LimitsStore, name: str, least: int) -> Grant:
         want = Want("rate", 100, 1, hour_ns, False, name, least, least)
-        return store.transact(lambda rows: draw(rows, "run", "place", [want])[0])
+        return store.transact(lambda rows: draw(rows, _ONE, [want])[0])
 
     before_ns = first.transact(lambda rows: rows.now_ns())
     assert take(first, "r1", 60).granted == 60
@@ -109,28 +113,27 @@ def _check_rates(first: LimitsStore, second: LimitsStore) -> None:
 
 def _check_gateways(first: LimitsStore, second: LimitsStore) -> None:
     """A gateway that lives is told which of its budgets are recalled, once."""
-    one, other = Gateway("run-1", "place-1", "boot", 0), Gateway("run-2", "place-2", "boot", 0)
+    one, other = _ONE, Gateway("run-2", "place-2", "boot", 0)
     assert dict(first.transact(lambda rows: live(rows, one))) == {}
     assert dict(second.transact(lambda rows: live(rows, other))) == {}
     assert [g.run for g in first.transact(lambda rows: list(rows.gateways()))] == ["run-1", "run-2"]
     want = Want("recalled", 10, 1, 0, False, "s1", 10, 10)
-    [grant] = first.transact(lambda rows: draw(rows, "run-1", "place-1", [want]))
+    [grant] = first.transact(lambda rows: draw(rows, one, [want]))
     assert grant.granted == 10
     [refused] = second.transact(
-        lambda rows: draw(rows, "run-2", "place-2", [want._replace(slice_id="s2", least=1)])
+        lambda rows: draw(rows, other, [want._replace(slice_id="s2", least=1)])
     )
     assert (refused.granted, refused.recall) == (0, 1), "the other may have what it does not need"
     assert dict(first.transact(lambda rows: live(rows, one))) == {"recalled": 1}
-    first.transact(lambda rows: shrink(rows, "s1", 9, 1))
+    first.transact(lambda rows: shrink(rows, "recalled", "s1", 9, 1))
     assert dict(first.transact(lambda rows: live(rows, one))) == {}
     [got] = second.transact(
-        lambda rows: draw(
-            rows, "run-2", "place-2", [want._replace(slice_id="s3", least=1, recall=1)]
-        )
+        lambda rows: draw(rows, other, [want._replace(slice_id="s3", least=1, recall=1)])
     )
     assert got.granted == 1
     first.transact(lambda rows: rows.remove(one))
     assert [g.run for g in second.transact(lambda rows: list(rows.gateways()))] == ["run-2"]
+    second.transact(lambda rows: rows.remove(other))
 
 
 def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
@@ -139,7 +142,8 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
     memory = MemoryLimits(MemoryLedger())
     granted: list[tuple[str, str, int]] = []
     for number in range(400):
-        store, run = stores[number % _RUNS], f"run{number % _RUNS}"
+        store = stores[number % _RUNS]
+        owner = Gateway(f"run{number % _RUNS}", "place", "boot", 0)
         deed = chance.randrange(4)
         if deed == 0 or not granted:
             least = chance.randrange(1, 50) * 10**18
@@ -148,8 +152,10 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
                 for n in range(2)
             ]
 
-            def work(rows: Rows, run: str = run, wants: list[Want] = wants) -> tuple[Grant, ...]:
-                return draw(rows, run, "p", wants)
+            def work(
+                rows: Rows, owner: Gateway = owner, wants: list[Want] = wants
+            ) -> tuple[Grant, ...]:
+                return draw(rows, owner, wants)
 
             grants = store.transact(work)
             assert grants == memory.transact(work)
@@ -159,16 +165,21 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
         slice_id, budget, least = granted[chance.randrange(len(granted))]
         if deed == 1:
             end = Settlement(slice_id, budget, least, chance.randrange(least))
-            gateway = Gateway(run, "p", "boot", 0)
-            _same(store, memory, lambda rows, g=gateway, e=end: settle(rows, g, e))  # type: ignore[misc]
+            _same(store, memory, lambda rows, g=owner, e=end: settle(rows, g, e))  # type: ignore[misc]
         elif deed == 2:
-            _same(store, memory, lambda rows, s=slice_id: forfeit(rows, s))  # type: ignore[misc]
+            _same(store, memory, lambda rows, b=budget, s=slice_id: forfeit(rows, b, s))  # type: ignore[misc]
         else:
-            _same(store, memory, lambda rows, s=slice_id, n=least: shrink(rows, s, n))  # type: ignore[misc]
-        kept = store.transact(lambda rows: rows.accounts(["b0", "b1"]))
-        assert kept == memory.transact(lambda rows: rows.accounts(["b0", "b1"]))
-        assert all(isinstance(one, Budget) and one.free >= 0 for one in kept.values())
+            _same(store, memory, lambda rows, b=budget, s=slice_id, n=least: shrink(rows, b, s, n))  # type: ignore[misc]
+        kept = _budgets(store)
+        assert kept == _budgets(memory)
+        assert all(one.free >= 0 for one in kept)
 
 
 def _same(store: LimitsStore, memory: LimitsStore, work: Callable[[Rows], object]) -> None:
     assert store.transact(work) == memory.transact(work)
+
+
+def _budgets(store: LimitsStore) -> list[Budget]:
+    """Return the budgets of the random changes, but for the moments of recalls, by each store's clock."""
+    found = store.transact(lambda rows: rows.accounts(["b0", "b1"])).values()
+    return [replace(one, recalled_ns=0) for one in found if isinstance(one, Budget)]

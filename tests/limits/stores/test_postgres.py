@@ -9,7 +9,7 @@ import pytest
 from tests.support.postgres import PostgresServer, postgres_server
 
 from inferworks.errors import DataFolderError, LimitsError
-from inferworks.limits.ledger import Budget, Grant, Rows, Want, draw
+from inferworks.limits.ledger import Budget, Gateway, Grant, Rows, Want, draw
 from inferworks.limits.stores.postgres import PostgresLimits
 from inferworks.testing.limits import check_limits_store
 
@@ -43,7 +43,7 @@ def test_draws_at_once_are_one_after_the_other(server: PostgresServer) -> None:
             ]
 
             def work(rows: Rows, wants: list[Want] = wants) -> tuple[Grant, ...]:
-                return draw(rows, f"run{worker}", "place", wants)
+                return draw(rows, Gateway(f"run{worker}", "place", "boot", 0), wants)
 
             taken += all(grant.granted for grant in store.transact(work))
         store.close()

@@ -7,6 +7,10 @@ cannot be locked: it is inserted empty first. Time is the database's (`clock_tim
 `synchronous_commit` is on for every transaction, whatever the server's default says: a draw that is
 confirmed is on the disk. A standby that takes over must be synchronous, or draws of its last moments are
 granted twice.
+
+A gateway that is paused in the middle of a transaction holds its locks: the server ends such a session
+after five seconds, and its transaction has changed nothing. A connection whose other end is silent is given
+up as soon.
 """
 
 from __future__ import annotations
@@ -31,13 +35,12 @@ CREATE SCHEMA IF NOT EXISTS inferworks;
 CREATE TABLE IF NOT EXISTS inferworks.schema_version (part text PRIMARY KEY, version int NOT NULL);
 CREATE TABLE inferworks.account (id text PRIMARY KEY, refill_ns bigint NOT NULL, cap numeric NOT NULL,
   revision bigint NOT NULL, returns bool NOT NULL, held numeric NOT NULL, settled numeric NOT NULL,
-  recall bigint NOT NULL, level numeric NOT NULL, level_ns bigint NOT NULL);
+  recall bigint NOT NULL, recalled_ns bigint NOT NULL, level numeric NOT NULL, level_ns bigint NOT NULL);
 CREATE TABLE inferworks.slice (id text PRIMARY KEY, budget text NOT NULL, place text NOT NULL,
   run text NOT NULL, granted numeric NOT NULL, drawn_ns bigint NOT NULL, spent numeric NOT NULL,
   state text NOT NULL, recalled bigint NOT NULL);
-CREATE INDEX slice_of_budget ON inferworks.slice (budget) WHERE state = 'open';
-CREATE INDEX slice_of_place ON inferworks.slice (place) WHERE state <> 'closed';
-CREATE INDEX slice_of_run ON inferworks.slice (run) WHERE state = 'open';
+CREATE INDEX slice_in_budget ON inferworks.slice (budget) WHERE state <> 'closed';
+CREATE INDEX slice_of_run ON inferworks.slice (run) WHERE state <> 'closed';
 CREATE TABLE inferworks.gateway (run text PRIMARY KEY, place text NOT NULL, boot text NOT NULL,
   seen_ns bigint NOT NULL);
 INSERT INTO inferworks.schema_version VALUES ('limits', 1)
@@ -82,7 +85,12 @@ class PostgresLimits:
                 self._url,
                 autocommit=True,
                 connect_timeout=_TIMEOUT_S,
-                options=f"-c statement_timeout={_TIMEOUT_S}s -c synchronous_commit=on",
+                options=f"-c statement_timeout={_TIMEOUT_S}s -c synchronous_commit=on "
+                f"-c idle_in_transaction_session_timeout={_TIMEOUT_S}s",
+                tcp_user_timeout=_TIMEOUT_S * 1000,
+                keepalives_idle=_TIMEOUT_S,
+                keepalives_interval=1,
+                keepalives_count=3,
                 application_name="inferworks",
             )
             try:
@@ -113,7 +121,7 @@ class _PostgresRows:
         if not asked:
             return {}
         self._cursor.execute(
-            "INSERT INTO inferworks.account SELECT id, 0, 0, %s, false, 0, 0, 0, 0, 0 "
+            "INSERT INTO inferworks.account SELECT id, 0, 0, %s, false, 0, 0, 0, 0, 0, 0 "
             "FROM unnest(%s::text[]) AS id ORDER BY id ON CONFLICT DO NOTHING",
             (_NEW, asked),
         )
@@ -124,17 +132,18 @@ class _PostgresRows:
     def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
         return {one.id: one for one in self._slices("id = ANY(%s)", list(ids))}
 
-    def open_slices(self, budget: str) -> Sequence[Slice]:
-        return self._slices("budget = %s AND state = 'open'", budget)
+    def slices_in(self, budget: str) -> Sequence[Slice]:
+        return self._slices("budget = %s AND state <> 'closed'", budget)
 
-    def slices_of(self, place: str) -> Sequence[Slice]:
-        return self._slices("place = %s AND state <> 'closed'", place)
+    def slices_of(self, run: str) -> Sequence[Slice]:
+        return self._slices("run = %s AND state <> 'closed'", run)
 
     def recalled(self, run: str) -> Mapping[str, int]:
         query = (
             "SELECT account.id, max(account.recall) AS recall FROM inferworks.slice "
             "JOIN inferworks.account ON account.id = slice.budget "
-            "WHERE slice.state = 'open' AND slice.run = %s AND slice.recalled < account.recall GROUP BY 1"
+            "WHERE slice.state <> 'closed' AND slice.run = %s AND slice.recalled < account.recall "
+            "GROUP BY 1"
         )
         return {row["id"]: row["recall"] for row in self._cursor.execute(query, (run,))}
 

@@ -24,14 +24,14 @@ _VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE budget (id TEXT PRIMARY KEY, cap TEXT NOT NULL, revision INTEGER NOT NULL,
   returns INTEGER NOT NULL, held TEXT NOT NULL, settled TEXT NOT NULL,
-  recall INTEGER NOT NULL) WITHOUT ROWID;
+  recall INTEGER NOT NULL, recalled_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE rate (id TEXT PRIMARY KEY, cap TEXT NOT NULL, refill_ns INTEGER NOT NULL,
   revision INTEGER NOT NULL, level TEXT NOT NULL, level_ns INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE slice (id TEXT PRIMARY KEY, budget TEXT NOT NULL, place TEXT NOT NULL, run TEXT NOT NULL,
   granted TEXT NOT NULL, drawn_ns INTEGER NOT NULL, spent TEXT NOT NULL, state TEXT NOT NULL,
   recalled INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX slice_of_budget ON slice (budget) WHERE state = 'open';
-CREATE INDEX slice_of_place ON slice (place) WHERE state <> 'closed';
+CREATE INDEX slice_in_budget ON slice (budget) WHERE state <> 'closed';
+CREATE INDEX slice_of_run ON slice (run) WHERE state <> 'closed';
 CREATE TABLE gateway (run TEXT PRIMARY KEY, place TEXT NOT NULL, boot TEXT NOT NULL,
   seen_ns INTEGER NOT NULL) WITHOUT ROWID
 """
@@ -109,19 +109,18 @@ class _SqliteRows:
     def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
         return {one.id: one for slice_id in ids for one in self._found(Slice, "id = ?", slice_id)}
 
-    def open_slices(self, budget: str) -> Sequence[Slice]:
-        return self._found(Slice, "budget = ? AND state = 'open' ORDER BY id", budget)
+    def slices_in(self, budget: str) -> Sequence[Slice]:
+        return self._found(Slice, "budget = ? AND state <> 'closed' ORDER BY id", budget)
 
-    def slices_of(self, place: str) -> Sequence[Slice]:
-        return self._found(Slice, "place = ? AND state <> 'closed' ORDER BY id", place)
+    def slices_of(self, run: str) -> Sequence[Slice]:
+        return self._found(Slice, "run = ? AND state <> 'closed' ORDER BY id", run)
 
     def recalled(self, run: str) -> Mapping[str, int]:
         query = (
             "SELECT budget.id, budget.recall FROM slice JOIN budget ON budget.id = slice.budget "
-            "WHERE slice.state <> 'closed' AND state = 'open' AND slice.run = ? "
-            "AND slice.place IN (SELECT place FROM gateway WHERE run = ?) AND recalled < recall"
+            "WHERE state <> 'closed' AND run = ? AND recalled < recall"
         )
-        return dict(self._database.execute(query, (run, run)))
+        return dict(self._database.execute(query, (run,)))
 
     def gateways(self) -> Sequence[Gateway]:
         return self._found(Gateway, "1 ORDER BY run")

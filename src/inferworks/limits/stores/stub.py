@@ -86,17 +86,15 @@ class _MemoryRows:
         every = self._ledger.slices | self.new_slices
         return {one: every[one] for one in ids if one in every}
 
-    def open_slices(self, budget: str) -> Sequence[Slice]:
-        return [one for one in self._all() if one.budget == budget and one.state is SliceState.OPEN]
+    def slices_in(self, budget: str) -> Sequence[Slice]:
+        return [one for one in self._unclosed() if one.budget == budget]
 
-    def slices_of(self, place: str) -> Sequence[Slice]:
-        return [
-            one for one in self._all() if one.place == place and one.state is not SliceState.CLOSED
-        ]
+    def slices_of(self, run: str) -> Sequence[Slice]:
+        return [one for one in self._unclosed() if one.run == run]
 
     def recalled(self, run: str) -> Mapping[str, int]:
         accounts = self._ledger.accounts | self.new_accounts
-        own = [one for one in self._all() if one.run == run and one.state is SliceState.OPEN]
+        own = self.slices_of(run)
         newest = {one.budget: _recall(accounts.get(one.budget)) for one in own}
         return {one.budget: newest[one.budget] for one in own if one.recalled < newest[one.budget]}
 
@@ -120,10 +118,10 @@ class _MemoryRows:
         self._check()
         self.removed.add(gateway.run)
 
-    def _all(self) -> Sequence[Slice]:
+    def _unclosed(self) -> Sequence[Slice]:
         self._check()
         every = self._ledger.slices | self.new_slices
-        return [every[one] for one in sorted(every)]
+        return [every[one] for one in sorted(every) if every[one].state is not SliceState.CLOSED]
 
     def _check(self) -> None:
         if self.is_over:
