@@ -27,6 +27,7 @@ from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import rate
 from inferworks.books.token_buckets import buckets
 from inferworks.catalog.pins import ListPrices, list_prices
+from inferworks.catalog.units import BILLABLE
 from inferworks.ids import CustomerId, ModelId
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Items, Opened, Outcome, Tokens, Usage, usage_of
@@ -74,9 +75,7 @@ def all_tokens(draw: st.DrawFn) -> Tokens:
 
 
 PLAIN = st.builds(Tokens, st.integers(0, 10**6), st.integers(0, 10**6))
-UNITS = [Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS, Unit.CACHE_READ_TOKENS, Unit.REASONING_TOKENS,
-         Unit.REQUESTS, Unit.IMAGES]  # fmt: skip
-TERMS = st.sets(st.sampled_from(UNITS)).flatmap(
+TERMS = st.sets(st.sampled_from(sorted(BILLABLE))).flatmap(
     lambda units: st.builds(
         lambda picos: Terms("EUR", tuple(Price(u, PerUnit(p)) for u, p in picos.items())),
         st.fixed_dictionaries({unit: st.integers(0, 10**9) for unit in sorted(units)}),
@@ -84,13 +83,16 @@ TERMS = st.sets(st.sampled_from(UNITS)).flatmap(
 )
 
 
+ALL_ITEMS = st.builds(Items, *[st.integers(0, 3)] * len(Items.__struct_fields__))
+
+
 @pytest.mark.slow
-@given(TERMS, st.lists(all_tokens() | PLAIN, max_size=4), st.integers(0, 3))
+@given(TERMS, st.lists(all_tokens() | PLAIN, max_size=4), ALL_ITEMS)
 def test_charges_of_calls_add_up_to_the_books(
-    terms: Terms, calls: list[Tokens], images: int
+    terms: Terms, calls: list[Tokens], items: Items
 ) -> None:
-    """Amounts told of a month's calls sum up to the books' revenue; else nothing is told."""
-    tariffs, items = with_plan(terms), Items(images=images)
+    """Amounts told of a month's calls sum up to the books' revenue, whatever the plan has no price for."""
+    tariffs = with_plan(terms)
     usages = [
         ended(msgspec.structs.replace(OPENED, call_id=f"call_{n}"), tokens, items)
         for n, tokens in enumerate(calls)
@@ -98,13 +100,10 @@ def test_charges_of_calls_add_up_to_the_books(
     totals = [tariffs.total(OPENED, "openai", ReportedUsage(u.tokens, u.items)) for u in usages]
     plan = PricePlan(ACME, 1, terms)
     for usage, total in zip(usages, totals, strict=True):
-        revenue = rate([usage], [plan], MONTH, "EUR")
-        assert (total is None) == bool(revenue.unpriced_units)
-        if total is not None:
-            assert total == (revenue.amount_pico, "EUR")
-    if None not in totals:
-        whole = rate(usages, [plan], MONTH, "EUR").amount_pico
-        assert sum(total[0] for total in totals if total) == whole
+        earned_pico = rate([usage], [plan], MONTH, "EUR").amount_pico
+        assert total == (None if not terms.prices else (earned_pico, "EUR"))
+    whole = rate(usages, [plan], MONTH, "EUR").amount_pico
+    assert sum(total[0] for total in totals if total) == whole
 
 
 @pytest.mark.slow
@@ -136,6 +135,20 @@ def test_a_price_by_the_sum_of_a_month_has_no_amount_for_a_call(price: Price) ->
     told = ReportedUsage(Tokens(10, 10), cost_pico=5)
     assert tariffs.total(OPENED, "openai", told) is None
     assert tariffs.cost(OPENED, "openai", told) is None
+
+
+def test_what_a_plan_has_no_price_for_costs_nothing() -> None:
+    """A picture billed by its tokens costs those under a plan of tokens; no price at all is no amount."""
+    picture = ReportedUsage(Tokens(5, 11, output_image=11), Items(images=1))
+    by_tokens = with_plan(token_terms("USD", 5, 7))
+    assert by_tokens.total(OPENED, "openai", picture) == (5 * 5 + 11 * 7, "USD")
+    cost = by_tokens.cost(OPENED, "openai", picture)
+    assert cost is not None
+    assert cost.parts == ((Unit.INPUT_TOKENS, 25), (Unit.OUTPUT_IMAGE_TOKENS, 77))
+    of_another = Price(Unit.OUTPUT_TOKENS, PerUnit(7), models=(ModelId("another"),))
+    for terms in (Terms("USD"), Terms("USD", (of_another,))):
+        assert with_plan(terms).total(OPENED, "openai", picture) is None
+        assert with_plan(terms).cost(OPENED, "openai", picture) is None
 
 
 def test_what_is_not_charged_costs_nothing() -> None:

@@ -5,10 +5,11 @@ price of the call, or the cost that the provider itself reported. No customer is
 is the operator's margin.
 
 The amounts are those of the books, to the picounit: a plan's price per unit never rounds (theorem 1), so
-the charges of a month's calls add up to its usage in `books/revenue/rating.py`. Prices that a plan sets by
-the sum of a period (tiers, packages, included units) give no amount for one call, nor does usage without a
-known price. Then no amount is told, since an estimate would look like a price. Subscriptions, minimums and
-discounts are of the period and not in it.
+the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan has no price for
+earns nothing there, and costs nothing here. Prices that a plan sets by the sum of a period (tiers, packages,
+included units) give no amount for one call, nor does a plan without any price for the model, nor usage
+that no list prices. Then no amount is told, since an estimate would look like a price. Subscriptions,
+minimums and discounts are of the period and not in it.
 
 A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
 prices may change by the hour: what is left to do for a call are two multiplications of integers.
@@ -170,7 +171,7 @@ class CallPricing(msgspec.Struct, frozen=True):
         if used is None:
             return None
         scaled = 0
-        # the books let requests go unpriced; in lists, items beside tokens
+        # lists leave out what is free: requests, and items beside tokens
         are_items_free = self.basis is Basis.LIST and bool(tokens.input or tokens.output)
         for unit, quantity in used:
             rate = step.rates.get(unit)
@@ -327,13 +328,15 @@ def _total(
 def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
     """Return a plan's price for each unit of `model` that costs the same however much is used.
 
-    None when each call counts towards a price by the sum of a period: then no call has an amount.
+    What has no price there costs nothing. None when each call counts towards a price by the sum of a
+    period, or nothing of the model has a price: then no call has an amount.
     """
-    fixed = {unit: plan.terms.rate_of(unit, model) for unit in PRICED_BY}
-    rates = {unit: rate for unit, rate in fixed.items() if rate is not None}
-    if Unit.REQUESTS not in rates and plan.terms.price_of(Unit.REQUESTS, model):
+    priced = {unit for unit in PRICED_BY if plan.terms.price_of(unit, model)}
+    rates = {unit: plan.terms.rate_of(unit, model) if unit in priced else 0 for unit in PRICED_BY}
+    if not priced or rates[Unit.REQUESTS] is None:
         return None
-    return CallPricing(plan.currency, Basis.PLAN, (_rates(0, rates),))
+    fixed = {unit: rate for unit, rate in rates.items() if rate is not None}
+    return CallPricing(plan.currency, Basis.PLAN, (_rates(0, fixed),))
 
 
 def list_pricing(price: ListPrice) -> CallPricing:
