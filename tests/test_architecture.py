@@ -26,7 +26,7 @@ HOUSE = """
     catalog
     config
     http folder sqlite metering
-    money units purpose clock supervise ids secrets checksum choices
+    money units purpose clock supervise ids secrets checksum choices misfit
     errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage
 """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import inspect
 
 from inferworks.config import Config, Renamed, load
 from inferworks.errors import ConfigError
@@ -59,7 +61,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ("[[upstream]]\nname = 'x'\nmodels = [3]", r"upstream\[0\]\.models\[0\]: expected"),
         (
             "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = 0.1",
-            "input_price: expected str",
+            "input_price: expected str, got float",
         ),
         ("[meter]\ncheckpoint_s = inf", "meter.checkpoint_s: must be at most 1000000000"),
         (
@@ -68,7 +70,13 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ),
         (
             "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = '1e9'",
-            "input_price: expected str",
+            "input_price: expected an amount with at most six decimals, such as 0.50, got '1e9'",
+        ),
+        ("[books]\nengine = 'Auto'", "books.engine: 'Auto' is none of .*; did you mean auto"),
+        ("[books]\ncurrency = 'usd'", "books.currency: expected three capital .*, got 'usd'"),
+        (
+            "[[books.suppliers]]\nname = 'A'\naccrue = 'Mean'",
+            r"books.suppliers\[0\].accrue: expected last, average, .*, got 'Mean'",
         ),
     ],
 )
@@ -80,6 +88,26 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str
         load(path, {})
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_every_pattern_of_a_setting_says_its_form_in_words() -> None:
+    """No user is shown a regular expression."""
+    bare: list[str] = []
+
+    def look(kind: Any, place: str, has_form: bool = False) -> None:
+        if isinstance(kind, inspect.Metadata):
+            look(kind.type, place, "form" in (kind.extra or {}))
+        elif isinstance(kind, inspect.StrType) and kind.pattern and not has_form:
+            bare.append(place)
+        for field in getattr(kind, "fields", ()):
+            look(field.type, f"{place}.{field.name}")
+        for inner in getattr(kind, "types", ()):
+            look(inner, place)
+        if isinstance(kind, inspect.VarTupleType):
+            look(kind.item_type, place)
+
+    look(inspect.type_info(Config), "")
+    assert bare == []
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -96,7 +124,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         f"  {path}: unknown setting prot; see docs/configuration.md",
         f"  {path}: unknown setting gateway.prot; did you mean gateway.port?",
         f"  {path}: gateway.max_calls: expected int, got str",
-        f"  {path}: meter.checkpoint_s: expected float > 0.0",
+        f"  {path}: meter.checkpoint_s: expected float > 0.0, got -1",
         f"  {path}: upstream[0]: object missing required field models",
         f"  {path}: unknown setting upstream[1].models[1].as; see docs/configuration.md",
     ]

@@ -21,11 +21,16 @@ from msgspec.structs import FieldInfo
 
 from inferworks.errors import ConfigError, Mistakes
 from inferworks.files import TEXT_BYTES, read_bytes
+from inferworks.misfit import form, misfit
 from inferworks.redact import MASK, redacted
 from inferworks.secrets import parse_reference
 
 FILE_NAME = "inferworks.toml"
 ENVIRONMENT_PREFIX = "INFERWORKS_"
+
+
+_ADDRESS: Final = form("an address that begins with http:// or https://")
+_MONTH: Final = form("a month, such as 2026-11")
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,6 +166,7 @@ class Ship(Section, frozen=True):
         str,
         Meta(
             pattern="^(https?://.*)?$",
+            extra=_ADDRESS,
             description="Base URL of the hub, as `https://hub.example/v1`; empty: nothing is shipped.",
         ),
     ] = ""
@@ -248,6 +254,7 @@ class Observe(Section, frozen=True):
         str,
         Meta(
             pattern=r"^(.+:\d{1,5})?$",
+            extra=form("HOST:PORT, such as 127.0.0.1:9100"),
             description="`HOST:PORT` at which metrics are shown to anybody, without a key; empty: nowhere.",
         ),
     ] = ""
@@ -264,6 +271,7 @@ class Observe(Section, frozen=True):
         str,
         Meta(
             pattern="^(https?://.*)?$",
+            extra=_ADDRESS,
             description="The collector's address, `http://host:4318`; empty: as "
             "`OTEL_EXPORTER_OTLP_ENDPOINT` says.",
         ),
@@ -299,9 +307,15 @@ class Supplier(Section, frozen=True):
     """A supplier who bills every month: `{ name = "A Cloud", accrue = "average", since = "2026-11" }`."""
 
     name: Annotated[str, Meta(min_length=1)]
-    accrue: Annotated[str, Meta(pattern=r"^(last|average|never|\d{1,15}(\.\d{1,12})?)$")] = "last"
-    since: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""
-    until: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""
+    accrue: Annotated[
+        str,
+        Meta(
+            pattern=r"^(last|average|never|\d{1,15}(\.\d{1,12})?)$",
+            extra=form("last, average, never or an amount such as 1200.50"),
+        ),
+    ] = "last"
+    since: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$", extra=_MONTH)] = ""
+    until: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$", extra=_MONTH)] = ""
     department: str = ""
 
 
@@ -320,7 +334,12 @@ class Books(Section, frozen=True):
     """Rules by which bills and usage become a statement."""
 
     currency: Annotated[
-        str, Meta(pattern="^[A-Z]{3}$", description="Currency of prices, bills and statements.")
+        str,
+        Meta(
+            pattern="^[A-Z]{3}$",
+            extra=form("three capital letters, such as USD"),
+            description="Currency of prices, bills and statements.",
+        ),
     ] = "USD"
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
     departments: Annotated[
@@ -365,7 +384,13 @@ class Renamed(Section, frozen=True):
     upstream: Annotated[str, Meta(min_length=1)]
 
 
-Price = Annotated[str, Meta(pattern=r"^(\d+(\.\d{1,6})?)?$")]
+Price = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\d+(\.\d{1,6})?)?$",
+        extra=form("an amount with at most six decimals, such as 0.50"),
+    ),
+]
 """A price for a million tokens in US dollars, as exact text; empty for the list price."""
 
 
@@ -373,7 +398,12 @@ class Upstream(Section, frozen=True):
     """One `[[upstream]]` table: an account at a provider, or an engine somewhere."""
 
     name: Annotated[
-        str, Meta(pattern="^[a-z0-9-]{1,40}$", description="Its name in offers and logs.")
+        str,
+        Meta(
+            pattern="^[a-z0-9-]{1,40}$",
+            extra=form("at most 40 lower-case letters, digits and dashes"),
+            description="Its name in offers and logs.",
+        ),
     ]
     models: Annotated[
         tuple[str | Renamed, ...],
@@ -389,7 +419,9 @@ class Upstream(Section, frozen=True):
     url: Annotated[
         str,
         Meta(
-            pattern="^(https?://.*)?$", description="Base URL of its API; empty: as its row says."
+            pattern="^(https?://.*)?$",
+            extra=_ADDRESS,
+            description="Base URL of its API; empty: as its row says.",
         ),
     ] = ""
     key: Annotated[
@@ -684,7 +716,7 @@ def _label(kind: Any) -> str:
 
 
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.+?)`")
+_UNKNOWN: Final = re.compile(r"object contains unknown field (.+)")
 _PLACE: Final = re.compile(r"\[\d*\.*\]")
 """Index of a repeated table: `[0]` of `upstream[0].name`."""
 _MOST: Final = 1e9
@@ -767,16 +799,16 @@ def _fields(kind: type[msgspec.Struct]) -> dict[str, FieldInfo]:
 
 
 def _refused(value: Any, kind: Any, place: str, strict: bool) -> Iterator[str]:
-    """Yield msgspec's complaint where `value` is none of `kind`."""
+    """Yield the place and the words of a complaint where `value` is none of `kind`."""
     try:
         msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        text, _, inside = str(error).partition(" - at `$")
-        inside = inside.removesuffix("`")
-        if unknown := _UNKNOWN.fullmatch(text):
+        inside, words = misfit(error, value, kind)
+        inside = f".{inside}" if inside and not inside.startswith("[") else inside
+        if unknown := _UNKNOWN.fullmatch(words):
             yield _unknown(f"{place}{inside}.{unknown[1]}")
         else:
-            yield f"{place}{inside}: {text.replace('`', '').lower()}"
+            yield f"{place}{inside}: {words}"
 
 
 def _unknown(name: str) -> str:

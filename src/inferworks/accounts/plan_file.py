@@ -25,6 +25,7 @@ from inferworks.accounts.plan import (
 )
 from inferworks.errors import UserError
 from inferworks.ids import ModelId
+from inferworks.misfit import misfit
 from inferworks.money import Rate, parse_pico
 from inferworks.units import NS_PER_SECOND, Unit
 
@@ -97,9 +98,12 @@ def read_plan(
     an amount that is no exact decimal number.
     """
     try:
-        file = msgspec.convert(tomllib.loads(text), _PlanFile)
+        tables = tomllib.loads(text)
+        file = msgspec.convert(tables, _PlanFile)
         return PlanFile(terms_of(file), _moment_ns(file.effective, midnight_ns))
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UserError) as error:
+    except msgspec.ValidationError as error:
+        raise UserError(f"{name}: {misfit(error, tables, _PlanFile)}") from error
+    except (tomllib.TOMLDecodeError, UserError) as error:
         raise UserError(f"{name}: {error}") from error
 
 

@@ -5,11 +5,11 @@ price of the call, or the cost that the provider itself reported. No customer is
 is the operator's margin.
 
 The amounts are those of the books, to the picounit: a plan's price per unit never rounds (theorem 1), so
-the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan has no price for
-earns nothing there, and costs nothing here. Prices that a plan sets by the sum of a period (tiers, packages,
-included units) give no amount for one call, nor does a plan without any price for the model, nor usage
-that no list prices. Then no amount is told, since an estimate would look like a price. Subscriptions,
-minimums and discounts are of the period and not in it.
+the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan has no price
+for earns nothing there, and costs nothing here. Prices that a plan sets by the sum of a period (tiers,
+packages, included units) give no amount for one call, nor does a plan without any price for the model, nor
+usage that no list prices. Then no amount is told, since an estimate would look like a price.
+Subscriptions, minimums and discounts are of the period and not in it.
 
 A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
 prices may change by the hour: what is left to do for a call are two multiplications of integers.

@@ -25,6 +25,7 @@ from inferworks.books.allocation.drivers import Unused
 from inferworks.books.allocation.pools import Behaviour
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
 from inferworks.errors import ConfigError
+from inferworks.misfit import misfit
 from inferworks.purpose import Purpose
 
 Combination: TypeAlias = tuple[str, NaturalClass, Behaviour]
@@ -90,9 +91,12 @@ def read_policy(text: str, name: str) -> Policy:
     ConfigError when it does not parse, names an unknown use, or is not a total function.
     """
     try:
-        file = msgspec.convert(tomllib.loads(text), _PolicyFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        tables = tomllib.loads(text)
+        file = msgspec.convert(tables, _PolicyFile)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"policy {name}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"policy {name}: {misfit(error, tables, _PolicyFile)}") from error
     unknown_uses = {use for rule in file.rule for use in rule.uses} - set(USES)
     _refuse("names uses that do not exist", name, sorted(unknown_uses))
     functions: dict[Combination, Function] = {}

@@ -19,6 +19,7 @@ from inferworks.books.allocation.departments import Department
 from inferworks.books.charge import Charge, NaturalClass
 from inferworks.catalog.billing import Billing, shipped_billing
 from inferworks.errors import ConfigError
+from inferworks.misfit import misfit
 
 
 class DriverKind(StrEnum):
@@ -188,8 +189,10 @@ def read_pools(text: str, name: str) -> tuple[CostPool, ...]:
     try:
         tables = tomllib.loads(text)
         pools = msgspec.convert(tables, _PoolFile).pool
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {misfit(error, tables, _PoolFile)}") from error
     names = [pool.name for pool in pools]
     if len(set(names)) < len(names):
         raise ConfigError(f"{name}: two pools have the same name; rename one")

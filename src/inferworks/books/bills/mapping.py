@@ -48,6 +48,7 @@ import msgspec
 from inferworks.books.bills.columns import KINDS, Kind
 from inferworks.books.bills.spelling import Order, Sort
 from inferworks.errors import BillError
+from inferworks.misfit import misfit
 
 MONEY: Final = {"cents": -2, "millicents": -5, "micro": -6, "nano": -9, "pico": -12, "thousands": 3}
 """Units of numbers, as powers of ten."""
@@ -236,12 +237,13 @@ def load_mapping(path: Path) -> BillMapping:
 def read_mapping(name: str, text: str) -> BillMapping:
     """The mapping in `text`, called `name`; BillError with all that is wrong with it."""
     try:
-        found = msgspec.convert(tomllib.loads(text), BillMapping)
+        tables = tomllib.loads(text)
+        found = msgspec.convert(tables, BillMapping)
     except tomllib.TOMLDecodeError as error:
         raise BillError(f"{name}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
-        what, _, where = str(error).replace("`", "").partition(" - at $.")
-        raise BillError(f"{name}: {where or 'the mapping'}: {what}") from error
+        place, words = misfit(error, tables, BillMapping)
+        raise BillError(f"{name}: {place or 'the mapping'}: {words}") from error
     flaws = list(_flaws(found))
     if flaws:
         raise BillError("\n".join(f"{name}: {flaw}" for flaw in flaws))

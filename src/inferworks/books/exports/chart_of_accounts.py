@@ -23,6 +23,7 @@ from inferworks.books.accounting.entries import BALANCE_SHEET
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.revenue.rating import Item
 from inferworks.errors import ConfigError
+from inferworks.misfit import form, misfit
 
 ROUNDING: Final = "Expenses:Rounding"
 """Account of rounding differences; no entry of the books has it."""
@@ -34,7 +35,14 @@ _MOST_PATTERNS: Final = 2_000
 _LARGEST_BYTES: Final = 2**20
 
 Text = Annotated[str, Meta(min_length=1, max_length=100)]
-Number = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", max_length=20)]
+Number = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$",
+        max_length=20,
+        extra=form("letters and digits, with single dots or dashes between, such as 4000-10"),
+    ),
+]
 
 
 class Account(NamedTuple):
@@ -93,9 +101,12 @@ class Chart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 def read_chart(text: str, name: str) -> Chart:
     """The chart in the TOML `text` of the file `name`; ConfigError where it is wrong or not total."""
     try:
-        chart = msgspec.convert(tomllib.loads(text), Chart)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        tables = tomllib.loads(text)
+        chart = msgspec.convert(tables, Chart)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"chart of accounts {name}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"chart of accounts {name}: {misfit(error, tables, Chart)}") from error
     for fault in _faults(chart):
         raise ConfigError(f"chart of accounts {name}: {fault}")
     missing = [account for account in accounts() if chart.account_of(account) is None]
