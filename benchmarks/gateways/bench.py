@@ -16,7 +16,8 @@ from gateways import nginx
 from gateways.base import Peer, Place, Started
 from gateways.calls import SMALL_PROMPT, Target, is_whole
 from gateways.processes import Process, free_port, running
-from inferworks.meter.reader import JournalReader
+from inferworks.folder import DataFolder
+from inferworks.meter.archive.journals import JournalsReader
 
 
 @dataclass
@@ -55,8 +56,8 @@ class Bench:
         """The usage rows of the journal, where there is one; a note when they are not the calls."""
         if self.journal is None:
             return None
-        with JournalReader(self.journal) as journal:
-            records = journal.counts()["usage"]
+        with JournalsReader(DataFolder(self.journal.parent).written_journals()) as journals:
+            records = journals.counts()["usage"]
         if not self.calls <= records <= self.calls + self.broken_off:
             most = self.calls + self.broken_off
             self.notes.append(f"WRONG: {records} records of {self.calls} to {most} calls")

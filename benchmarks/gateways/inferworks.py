@@ -15,6 +15,7 @@ from inferworks.folder import DataFolder
 _CONFIG = """
 [gateway]
 max_calls = 10000
+workers = {workers}
 
 [engine]
 replicas = 0
@@ -26,9 +27,10 @@ models = ["{model}"]
 """
 
 
-def _start(place: Place) -> Started:
+def _start(place: Place, workers: int) -> Started:
     config, folder = place.scratch / "inferworks.toml", DataFolder(place.scratch / "data")
-    config.write_text(_CONFIG.format(upstream=place.upstream, model=MODEL), encoding="utf-8")
+    settings = _CONFIG.format(upstream=place.upstream, model=MODEL, workers=workers)
+    config.write_text(settings, encoding="utf-8")
     program = [sys.executable, "-m", "inferworks"]
     where = ["--config", str(config), "--data", str(folder.path)]
     secret = _key([*program, "keys", "create", "--json", *where])
@@ -49,4 +51,13 @@ def _install(_home: Path) -> None:
     """Do nothing: the gateway runs from this checkout."""
 
 
-PEER = Peer("inferworks", lambda _home: inferworks.__version__, _install, _start)
+def peer(workers: int) -> Peer:
+    """This gateway with so many workers."""
+
+    def start(place: Place) -> Started:
+        return _start(place, workers)
+
+    return Peer("inferworks", lambda _home: inferworks.__version__, _install, start)
+
+
+PEER = peer(1)

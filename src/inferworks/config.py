@@ -44,6 +44,15 @@ class Gateway(Section, frozen=True):
     port: Annotated[
         int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8080
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Processes that serve calls on the port, each with a journal of its own; "
+            "0: one for each core, at most 8.",
+        ),
+    ] = 1
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Largest request body accepted.")
     ] = 32 * 1024 * 1024  # OpenAI takes recordings of 25 MB

@@ -49,6 +49,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Base URL of the API; empty while the gateway is starting."""
     has_run: bool = False
     """True if a gateway has been ready on this folder before."""
+    workers: int = 0
+    """Most workers with a journal each that were ready on this folder at once, ever."""
 
 
 class DataFolder:
@@ -94,6 +96,10 @@ class DataFolder:
             if self._has_run():
                 self._check_not_gone(self.accounts, "customers and keys")
                 self._check_not_gone(self.journal, "what happened before")
+                before = self._read()
+                for number in range(1, 1 + (before.workers if before else 0)):
+                    journal = self.worker_journal(number)
+                    self._check_not_gone(journal, "what happened before")
         except OSError as error:
             raise _unusable(self.path, f"cannot be made: {error.strerror or error}") from error
 
@@ -129,8 +135,11 @@ class DataFolder:
         return False
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep every other instance out while the block runs."""
+    def hold(self) -> Iterator[int]:
+        """Keep every other instance out while the block runs; yield the lock's descriptor.
+
+        A process that inherits it keeps others out, too, until it ends.
+        """
         self.create()
         try:
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -149,7 +158,7 @@ class DataFolder:
                     "folder with --data"
                 )
             self.tell("")
-            yield
+            yield lock
         finally:
             os.close(lock)
 
@@ -181,11 +190,13 @@ class DataFolder:
             file.write(f"{secret}\n")
         return path
 
-    def tell(self, url: str) -> None:
-        """Write down the holder of the folder and its URL; DataFolderError on failure."""
+    def tell(self, url: str, workers: int = 0) -> None:
+        """Write down the holder of the folder, its URL and its workers; DataFolderError on failure."""
         try:
+            before = self._read()
             has_run = bool(url) or self._has_run()
-            data = msgspec.json.encode(Instance(os.getpid(), url, has_run))
+            workers = max(workers, before.workers if before else 0)
+            data = msgspec.json.encode(Instance(os.getpid(), url, has_run, workers))
             with self._lock.open("r+b") as file:  # its room is kept: the disk may be full meanwhile
                 file.write(data.ljust(_INSTANCE_BYTES))
                 file.truncate()

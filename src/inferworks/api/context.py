@@ -22,7 +22,7 @@ from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.observe.access import RefusedRequest
-from inferworks.observe.registry import Registry
+from inferworks.observe.registry import Board
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor
@@ -46,6 +46,21 @@ class ModelCatalog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Others:
+    """State of the other processes of this gateway, as they were last heard of."""
+
+    running_calls: int = 0
+    ended: tuple[str, ...] = ()
+    """Vital work that has ended."""
+    failing: tuple[str, ...] = ()
+    """Parts without which some calls cannot be served."""
+    ill: tuple[str, ...] = ()
+    """Other parts that fail."""
+    workers: Mapping[str, str] = field(default_factory=dict)
+    """The state of each worker; none where one process does everything."""
+
+
+@dataclass(frozen=True, slots=True)
 class AppContext:
     """Dependencies of every endpoint."""
 
@@ -57,7 +72,7 @@ class AppContext:
     providers: Mapping[str, Provider]
     router: Router
     clock: Clock
-    board: Registry | None = None
+    board: Board | None = None
     """Metrics; None when none are kept."""
     tariffs: PricingTable | None = None
     """Prices of calls for their callers; None when unknown."""
@@ -81,6 +96,10 @@ class AppContext:
     """Answers that are read on though their clients have left."""
     supervisor: Supervisor = field(default_factory=Supervisor)
     """Supervisor of the background work."""
+    reports: Journal | None = None
+    """Journal of the reports of others, where it is not that of the calls."""
+    others: Callable[[], Others] = Others
+    """Read the state of the other processes of this gateway."""
 
 
 Endpoint = Callable[[Exchange, AppContext], Awaitable[None]]

@@ -103,7 +103,7 @@ async def events(exchange: Exchange, context: AppContext) -> None:
             reports = await aside(_reports, decoded, key, context)
         else:
             reports = _reports(decoded, key, context)
-        received = await record_reported(context.journal, reports)
+        received = await record_reported(context.reports or context.journal, reports)
     elif all(takes_back):
         received = await _take_back(decoded, key, context)
     else:
@@ -159,7 +159,8 @@ async def _take_back(
     for place, event in decoded:
         data = _data(event, place, _decode_retraction)
         reasons.setdefault(data.reason, []).append((event.source, event.id))
-    found = await retract(context.journal, reasons, at_ns=context.clock.now_ns(), by=key.id)
+    journal = context.reports or context.journal
+    found = await retract(journal, reasons, at_ns=context.clock.now_ns(), by=key.id)
     if found.unknown:
         names = ", ".join(repr(id_) for _, id_ in found.unknown[:_NAMED])
         more = f" and {len(found.unknown) - _NAMED} more" if len(found.unknown) > _NAMED else ""

@@ -12,6 +12,10 @@ calls; one whose disk is full should get none either, and restarting it would no
 None of them waits for anything or reads a disk, so they answer when the journal hangs. A loop that stands
 answers nothing, which is what a probe's timeout is for. They tell nothing about customers: parts are
 called by our own names for them, and why they fail stands in the log.
+
+Where several workers serve one port, whichever answers speaks for all: a part that fails in another process
+is named with it, as `worker-2: journal`. A worker that is being replaced makes the gateway `degraded` and
+nothing more, for the others serve meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from inferworks.http.server import Exchange
 
 async def livez(exchange: Exchange, context: AppContext) -> None:
     """200 unless something has ended that only a restart brings back."""
-    ended = context.supervisor.ended()
+    ended = [*context.supervisor.ended(), *context.others().ended]
     await _answer(exchange, "failing" if ended else "ok", ended)
 
 
@@ -48,20 +52,29 @@ async def health(exchange: Exchange, context: AppContext) -> None:
     """200 while calls are served; `degraded` when something fails that they can do without."""
     failing = _failing(context)
     status = "failing" if failing else "ok" if _offers_all(context) else "starting"
-    parts = failing or [work.name for work in context.supervisor.ill()]
+    others = context.others()
+    parts = failing or [*(work.name for work in context.supervisor.ill()), *others.ill]
     if status == "ok" and parts:
         status = "degraded"
-    more = {"replicas": context.catalogue.status(), "running_calls": context.limiter.running}
+    running = context.limiter.running + others.running_calls
+    more: dict[str, object] = {"replicas": context.catalogue.status(), "running_calls": running}
+    if others.workers:
+        more["workers"] = others.workers
     await _answer(exchange, status, parts, more)
 
 
-def _failing(context: AppContext) -> list[str]:
-    """The parts without which no call can be served, and which do not work."""
+def failing_here(context: AppContext) -> list[str]:
+    """The parts of this process without which no call can be served, and which do not work."""
     parts = ["journal"] if context.journal.failed else []
     if not context.keyring.fresh:
         parts.append("keys")
     parts += [work.name for work in context.supervisor.ill() if work.needed]
     return list(dict.fromkeys(parts))
+
+
+def _failing(context: AppContext) -> list[str]:
+    """The parts that fail, those of the other processes too."""
+    return list(dict.fromkeys([*failing_here(context), *context.others().failing]))
 
 
 def _offers_all(context: AppContext) -> bool:

@@ -13,7 +13,7 @@ from inferworks.api.context import AppContext
 from inferworks.errors import CallError
 from inferworks.http.server import Exchange
 from inferworks.observe.exposition import CONTENT_TYPE
-from inferworks.observe.registry import Registry
+from inferworks.observe.registry import Board
 
 PATH = "/metrics"
 
@@ -26,6 +26,6 @@ async def metrics(exchange: Exchange, context: AppContext) -> None:
     await show(exchange, context.board)
 
 
-async def show(exchange: Exchange, board: Registry) -> None:
+async def show(exchange: Exchange, board: Board) -> None:
     """Answer with all that is on `board`."""
     await exchange.respond(200, await board.text(), CONTENT_TYPE)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import gc
 import logging
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -21,22 +18,13 @@ import uvloop
 
 from inferworks.cli.last_resort import GRACE_S, LastResort
 from inferworks.cli.options import config_option, data_option, read_config
+from inferworks.cli.process import is_full, settle, tune
 from inferworks.cli.show import say
 from inferworks.config import FILE_NAME, Config
 from inferworks.log import LogHandler, keep_log
 from inferworks.outlet import check_standard_streams, replace_standard_output
 from inferworks.supervise import ending
 from inferworks.wiring import ConfigSource, Platform, open_platform
-
-_SWITCH_INTERVAL_S = 0.001
-"""Seconds for which the event loop may keep the journal's writer waiting for the interpreter. At Python's
-5 ms the slowest hundredth of the commits took 96 ms under a saturated loop; at 1 ms, 5 ms.
-"""
-
-_COLLECT_AFTER = (20_000, 20, 20)
-"""Thresholds of Python's garbage collector. A call leaves no cycles, and Python's own (700, 10, 10) looked
-for them every few calls: a tenth of the CPU time of a small one.
-"""
 
 _TELL_S = 10.0
 """Seconds between log lines about the repeats in past minutes."""
@@ -80,6 +68,11 @@ _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configurat
     "--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8080]"
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    help="Processes that serve calls; 0: one for each core, at most 8.  [default: 1]",
+)
+@click.option(
     "--until-eof",
     is_flag=True,
     help="Stop when standard input ends, for instance with the parent process.",
@@ -89,6 +82,7 @@ _NO_MODELS = "none yet; name an [[upstream]] in inferworks.toml (docs/configurat
 def up(
     host: str | None,
     port: int | None,
+    workers: int | None,
     until_eof: bool,
     config_path: Path | None,
     data_path: Path | None,
@@ -104,10 +98,11 @@ def up(
     Examples:
       inferworks up
       inferworks up --port 9000 --data /var/lib/inferworks
+      inferworks up --workers 4
     """
     log = keep_log()
     replace_standard_output()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    tune()
 
     def read() -> Config:
         config = read_config(config_path, data_path)
@@ -115,6 +110,7 @@ def up(
             config.gateway,
             host=host or config.gateway.host,
             port=config.gateway.port if port is None else port,
+            workers=config.gateway.workers if workers is None else workers,
         )
         return msgspec.structs.replace(config, gateway=gateway)
 
@@ -155,8 +151,7 @@ async def _run(
             return ""
         loop.add_signal_handler(signal.SIGHUP, platform.reload)
         say(*_greeting(platform))
-        gc.freeze()  # what is here stays: a twelfth of a small call went into looking through it again
-        gc.set_threshold(*_COLLECT_AFTER)
+        settle()
         async with ending(platform.supervisor.every(_TELL_S, "log", partial(_see_to, log))):
             platform.supervisor.on_end = lambda _: loop.call_soon_threadsafe(stop)
             if not platform.supervisor.ended():
@@ -184,17 +179,6 @@ async def _opened(
     return None
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Return whether `error`, or its cause, is that a disk or a quota is full."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def _see_to(log: LogHandler) -> None:
     """Write the repeats of the log; TimeoutError when its reader takes nothing."""
     log.tell()
@@ -213,6 +197,7 @@ def _greeting(platform: Platform) -> list[str]:
         f"Inferworks is ready at {platform.url}",
         f"  models  {', '.join(platform.models) or _NO_MODELS}",
         f"  data    {platform.folder.path}",
+        *([f"  workers {platform.workers}"] if platform.workers > 1 else []),
         f"  pages   {platform.url.removesuffix('/v1')}/docs",
     ]
     if platform.first_key and _is_service_log(sys.stdout.fileno()):

@@ -66,6 +66,20 @@ class FleetSettings:
     """Time between two collections of step traces."""
 
 
+def own_offer(spec: ReplicaSpec, url: str, provider: str) -> Offer:
+    """Return the offer of the replica of `spec` that answers at `url` and that `provider` speaks to."""
+    return Offer(
+        id=OfferId(spec.replica),
+        model=spec.model,
+        provider=provider,
+        origin=Origin.parse(url),
+        replica=spec.replica,
+        region=spec.region,
+        chip=spec.chip,
+        facts=fact_catalog().facts(provider, spec.model, dt.date.max),
+    )
+
+
 class Fleet:
     """Keeps one replica running for each spec, and offers those that are ready."""
 
@@ -107,6 +121,19 @@ class Fleet:
     def status(self) -> Mapping[str, str]:
         """The state of each replica: starting, ready or down."""
         return self._states
+
+    def ready(self) -> list[tuple[ReplicaSpec, str]]:
+        """The replicas that are ready, with their URLs, for processes that make offers of them."""
+        running = [
+            (spec, self._running[spec.replica])
+            for spec in self._specs
+            if spec.replica in self._offers
+        ]
+        return [(spec, replica.url) for spec, replica in running]
+
+    async def collect(self) -> None:
+        """Take in the step traces as far as they are written."""
+        await self._collect_once()
 
     # --- its life
 
@@ -173,17 +200,7 @@ class Fleet:
         try:
             replica = await self._backend.start(spec, spool.path, self._settings.start_timeout_s)
             self._running[spec.replica] = replica
-            provider = self._settings.provider
-            self._offers[spec.replica] = Offer(
-                id=OfferId(spec.replica),
-                model=spec.model,
-                provider=provider,
-                origin=Origin.parse(replica.url),
-                replica=spec.replica,
-                region=spec.region,
-                chip=spec.chip,
-                facts=fact_catalog().facts(provider, spec.model, dt.date.max),
-            )
+            self._offers[spec.replica] = own_offer(spec, replica.url, self._settings.provider)
             self._states[spec.replica] = "ready"
             ready.set()
             work.succeeded()

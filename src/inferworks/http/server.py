@@ -68,8 +68,10 @@ _DEFAULT = Limits()
 _UNACCEPTED = 1024  # connections that may wait to be accepted
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket that holds `port` (0: a free one). OSError when it is taken.
+
+    With `shared` others of this user may bind it with `shared`, too, and each gets a share of the clients.
 
     OverflowError when the number is no port. The socket listens already, since a port that is only
     bound can still be taken by another; who connects before `HttpServer.listen` accepts is kept waiting.
@@ -78,6 +80,8 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
         bound.listen(_UNACCEPTED)
     except (OSError, OverflowError):
@@ -123,7 +127,7 @@ class HttpServer:
         )
         self._on_error = on_error
         self._sweep = sweep or Sweep(Supervisor())
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._ticking: asyncio.Task[None] | None = None
         self._end: asyncio.Future[None] | None = None
 
@@ -153,13 +157,25 @@ class HttpServer:
 
     async def listen(self, bound: socket.socket) -> int:
         """Listen on a socket that `bind` made. Returns its port."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._shared), sock=bound, backlog=_UNACCEPTED
-        )
+        await self.accept_from(bound)
         sweep = self._sweep
         self._ticking = sweep.supervisor.every(sweep.every_s, sweep.name, self._tick, needed=True)
         return int(bound.getsockname()[1])
+
+    async def accept_from(self, bound: socket.socket) -> Callable[[], None]:
+        """Take clients from one more socket that `bind` made; the result ends that, and closes it."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Connection(self._shared), sock=bound, backlog=_UNACCEPTED
+        )
+        self._servers.append(server)
+
+        def end() -> None:
+            if server in self._servers:  # else all was stopped before
+                self._servers.remove(server)
+                server.close()
+
+        return end
 
     async def stop(self, drain_s: float) -> int:
         """Stop listening, let running exchanges finish for `drain_s`, drop the rest.
@@ -169,8 +185,8 @@ class HttpServer:
         that goes on without its client is cut like the others.
         """
         self._shared.closing = True
-        if self._server is not None:
-            self._server.close()
+        while self._servers:
+            self._servers.pop().close()
         for connection in list(self.connections):
             connection.shut()
         with suppress(TimeoutError):

@@ -152,7 +152,7 @@ class InflightLog:
 
         Return whether to call again in a second, whatever happens until then.
         """
-        self._left = [path for path in self._left if not _is_done(path, are_ended)]
+        self.tidy(are_ended)
         file = self._file
         if file is not None:
             try:
@@ -161,6 +161,10 @@ class InflightLog:
                 self._is_doubtful = True
                 raise
         return bool(self._open or self._left)
+
+    def tidy(self, are_ended: AreEnded) -> None:
+        """Remove files that other processes have left and whose calls have ended."""
+        self._left = [path for path in self._left if not _is_done(path, are_ended)]
 
     def resume(self) -> None:
         """See whether lines can be written again, and have all that is needed written anew if in doubt.

@@ -82,29 +82,35 @@ class Worked(NamedTuple):
 
 
 async def recover(
-    journal: Journal, clock: Clock, leftover: Sequence[Spool], *, down_until_ns: int | None = None
+    journal: Journal,
+    clock: Clock,
+    leftover: Sequence[Spool],
+    *,
+    down_until_ns: int | None = None,
+    traced: Journal | None = None,
 ) -> Recovered:
     """Collect the spools of processes that are gone, then close every call left open.
 
     `leftover` is `spool.spools(folder)` at a start, when no replica runs yet; `down_until_ns` is for
-    `spool.finish_at`. Durable when this returns.
+    `spool.finish_at`. The steps are in the journal `traced` where that is another one. Durable when this
+    returns.
     """
     for spool in leftover:
         await SpoolReader(journal, spool).finish(down_until_ns)
-    usages = await asyncio.to_thread(_crashed, journal, clock.now_ns())
+    usages = await asyncio.to_thread(_crashed, journal, traced or journal, clock.now_ns())
     for begin in range(0, len(usages), _BATCH):
         await journal.commit_all(usages[begin : begin + _BATCH])
     return Recovered(tuple(usages), spools=len(leftover))
 
 
-def _crashed(journal: Journal, now_ns: int) -> list[Usage]:
+def _crashed(journal: Journal, traced: Journal, now_ns: int) -> list[Usage]:
     """The missing usages."""
-    with journal.reads() as reads:
+    with journal.reads() as reads, traced.reads() as traces:
         opened = list(reads.opened_unclosed())
         worked: Mapping[CallId, Sequence[Worked]] = {}
         if opened:  # from the step trace since the first of them
             since_ns = min(call.opened_ns for call in opened)
-            steps = reads.steps(None, since_ns, _END_OF_TIME_NS)
+            steps = traces.steps(None, since_ns, _END_OF_TIME_NS)
             worked = work_of({call.call_id for call in opened}, steps)
         return [
             crashed(call, now_ns, worked.get(call.call_id, ()), reads.checkpoint(call.call_id))

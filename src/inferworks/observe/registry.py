@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
 from inferworks.observe.gauges import Commits, Gauges, families, process_families
+from inferworks.observe.metric import Family
+
+
+class Board(Protocol):
+    """All metrics of a gateway, as text."""
+
+    async def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +32,15 @@ class Registry:
     calls: CallMetrics = field(default_factory=CallMetrics)
     commits: Commits = field(default_factory=Commits)
 
-    async def text(self) -> bytes:
-        """Everything, in Prometheus' text format; written in a thread, for it may take milliseconds."""
-        readings = self.read()
-        told = chain(
+    def families(self) -> Iterator[Family]:
+        """Yield everything, as it is now."""
+        return chain(
             self.calls.families(),
-            families(readings),
+            families(self.read()),
             self.commits.families(),
             process_families(self.started_ns),
         )
-        return await asyncio.to_thread(exposition, told)
+
+    async def text(self) -> bytes:
+        """Everything, in Prometheus' text format; written in a thread, for it may take milliseconds."""
+        return await asyncio.to_thread(exposition, self.families())

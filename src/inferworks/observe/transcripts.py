@@ -19,6 +19,7 @@ years, sealed and copied).
 from __future__ import annotations
 
 import base64
+import fcntl
 import logging
 import os
 import threading
@@ -92,6 +93,7 @@ class Transcripts:
         line = msgspec.json.encode(transcript.as_json(at)) + b"\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # other workers append, too
             size = os.fstat(file.fileno()).st_size
             try:
                 while line:

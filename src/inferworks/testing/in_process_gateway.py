@@ -364,7 +364,7 @@ def _check_nothing_is_left(
             usages = list(reads.usages(0, _END_OF_TIME_NS))
         served = sum("/" not in usage.call_id for usage in usages)  # the others were reported
         # the calls that the metrics count
-        assert context.board is not None, "every gateway of ours has one"
+        assert isinstance(context.board, Registry), "every gateway of ours has one"
         text = exposition(context.board.calls.families()).decode()
         assert int(parse_exposition(text or "\n").sum(CALLS.name)) == served, (
             "not every call on record is counted"

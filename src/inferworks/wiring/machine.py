@@ -83,6 +83,11 @@ def this_machine() -> Machine:
     return Machine(soft, now_open, memory_bytes())
 
 
+def divided(machine: Machine, workers: int) -> Machine:
+    """The part of `machine` of one of so many workers: memory is shared, descriptors are each its own."""
+    return machine._replace(memory_bytes=machine.memory_bytes // max(1, workers))
+
+
 def fit(gateway: Gateway, machine: Machine) -> Fit:
     """The limits of `gateway` as far as `machine` carries them; ConfigError when it carries none."""
     free = machine.descriptors - machine.open_now - _SPARE

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.cors import Cors
@@ -16,6 +17,7 @@ from inferworks.api.metrics import PATH, show
 from inferworks.api.pricing import PricingTable, cost_of
 from inferworks.api.wire.openai_errors import error_body
 from inferworks.clock import Clock
+from inferworks.cloud.fleet import Fleet
 from inferworks.cloud.routing.health import Health
 from inferworks.config import Log, Observe
 from inferworks.errors import CallError, ConfigError
@@ -36,7 +38,7 @@ from inferworks.meter.usage import Usage
 from inferworks.observe.access import AccessLog, RefusedRequest
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.gauges import Commits, Gauges
-from inferworks.observe.registry import Registry
+from inferworks.observe.registry import Board, Registry
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor
@@ -44,6 +46,41 @@ from inferworks.wiring.service import Service
 
 _FOR_METRICS = Limits(body_bytes=4096, connections=100)
 """Limits of the public address of the metrics."""
+
+
+class Readable(Protocol):
+    """Parts of a running process whose state can be read."""
+
+    def read(self) -> Gauges:
+        """Read the gauges now."""
+        ...
+
+    def models(self) -> Sequence[str]:
+        """The models that metrics may name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HolderParts:
+    """The parts of the process that holds the data folder of workers and serves no calls itself."""
+
+    journal: Journal
+    fleet: Fleet
+    supervisor: Supervisor
+
+    def read(self) -> Gauges:
+        """Read the gauges now."""
+        return Gauges(
+            replicas=self.fleet.status(),
+            journal_queue=self.journal.queued,
+            journal_failed=self.journal.failed,
+            loop_stood_ns=self.supervisor.stood_ns,
+            works=tuple(self.supervisor.works.values()),
+        )
+
+    def models(self) -> Sequence[str]:
+        """None: it counts no calls."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +109,10 @@ class Parts:
             works=tuple(self.supervisor.works.values()),
         )
 
+    def models(self) -> Sequence[str]:
+        """The models that metrics may name."""
+        return self.service.context.catalogue.models()
+
 
 class Observing:
     """Observers of a platform from its start on; `parts` are set once there are any."""
@@ -79,7 +120,7 @@ class Observing:
     def __init__(
         self, settings: Observe, clock: Clock, transcripts: Transcripts, traces: Traces | None
     ) -> None:
-        self.parts: Parts | None = None
+        self.parts: Readable | None = None
         self.transcripts = transcripts
         self.traces = traces
         self.access: AccessLog | None = None
@@ -113,7 +154,7 @@ class Observing:
                 watch(usage)
 
     def _models(self) -> Sequence[str]:
-        return self.parts.service.context.catalogue.models() if self.parts else ()
+        return self.parts.models() if self.parts else ()
 
     def _read(self) -> Gauges:
         readings = self.parts.read() if self.parts else Gauges()
@@ -201,7 +242,7 @@ def metrics_port(settings: Observe) -> Iterator[socket.socket | None]:
 @asynccontextmanager
 async def showing_metrics(
     bound: socket.socket | None,
-    board: Registry | None,
+    board: Board | None,
     on_error: Callable[[BaseException], None],
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:

@@ -26,12 +26,19 @@ class Planner:
 
     async def plan(self, config: Config) -> Plan:
         """The plan of `config`, with the engines found here if it wants them; ConfigError if wrong."""
+        whole = await self.with_found(config)
         day = dt.datetime.now(dt.UTC).date()
-        if config.gateway.discover:
-            found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
-            upstreams = (*config.upstream, *unknown_to(config.upstream, found))
-            config = msgspec.structs.replace(config, upstream=upstreams)
-        return await beside("plan", lambda: self.plan_offline(config, day))
+        return await beside("plan", lambda: self.plan_offline(whole, day))
+
+    async def with_found(self, config: Config) -> Config:
+        """`config` with the engines found here if it wants them, and not wanting them any more."""
+        if not config.gateway.discover:
+            return config
+        day = dt.datetime.now(dt.UTC).date()
+        found = await discover(self._catalog.rows(day), skip=[config.gateway.port])
+        upstreams = (*config.upstream, *unknown_to(config.upstream, found))
+        gateway = msgspec.structs.replace(config.gateway, discover=False)
+        return msgspec.structs.replace(config, gateway=gateway, upstream=upstreams)
 
     def plan_offline(self, config: Config, day: dt.date) -> Plan:
         """The plan of `config` as it stands."""

@@ -2,6 +2,7 @@
 
 `open_platform` reads from top to bottom as the start does; leaving it stops everything in the opposite
 order: first the server, so that running answers finish, then the fleet, the journal and the folder's lock.
+`open_worker` is the start of one of several processes that serve for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import threading
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
 from inferworks.api.admission import ConcurrencyLimiter
-from inferworks.api.context import AppContext
+from inferworks.api.context import AppContext, Others
 from inferworks.api.cors import Cors
 from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.pricing import PricingTable
@@ -38,19 +39,25 @@ from inferworks.config import Config
 from inferworks.errors import ConfigError, JournalError
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient
-from inferworks.http.server import HttpServer, Sweep, bind
+from inferworks.http.server import HttpServer, Sweep
 from inferworks.ids import ModelId
 from inferworks.meter.call_recorder import Meter
 from inferworks.meter.journal import Journal
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.shipping.receive import Receiver
+from inferworks.meter.stores.sqlite import SqliteStore
+from inferworks.meter.usage import Usage
+from inferworks.observe.registry import Board
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.accounts import pepper_of
-from inferworks.wiring.machine import fit, start_threads, this_machine
-from inferworks.wiring.model_catalog import Catalogue
+from inferworks.wiring.channel import Start
+from inferworks.wiring.holder import Holder
+from inferworks.wiring.machine import divided, fit, start_threads, this_machine
+from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.observing import (
+    HolderParts,
     Observing,
     Parts,
     access_log,
@@ -61,12 +68,15 @@ from inferworks.wiring.observing import (
 )
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.planner import Planner
-from inferworks.wiring.reload import ConfigSource, reloading
+from inferworks.wiring.reload import Apply, ConfigSource, reloading
 from inferworks.wiring.replicas import check_engine, new_token, own_provider, running_fleet
 from inferworks.wiring.scrub import scrubbing
 from inferworks.wiring.service import Service
+from inferworks.wiring.serving import Serving
+from inferworks.wiring.share import check_shares, workers_of
 from inferworks.wiring.shipping import node_of, shipping
-from inferworks.wiring.storage import close_left_open, open_journal, sealing
+from inferworks.wiring.storage import close_former, close_left_open, open_journal, sealing
+from inferworks.wiring.workers import Workers, listeners
 
 FIRST_CUSTOMER = "default"
 _LOOK_S = 1.0
@@ -88,6 +98,36 @@ class Platform:
     """Look at the configuration now, changed or not."""
     supervisor: Supervisor
     """Knows how the work beside the calls does."""
+    workers: int = 1
+    """Processes that serve calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """Parts of a process that serves calls, whether it is the whole gateway or one of its workers."""
+
+    config: Config
+    folder: DataFolder
+    clock: Clock
+    supervisor: Supervisor
+    planner: Planner
+    observing: Observing
+    board: Board | None
+    """Metrics of the whole gateway."""
+    journal: Journal
+    """Journal of its calls."""
+    reports: Journal
+    """First journal of the folder, which has the reports of others."""
+    receiver: Receiver
+    """Receiver of what nodes ship, into the first journal too."""
+    pepper: Pepper
+    replicas: OwnReplicas
+    token: str
+    """Token that our own replicas ask for."""
+    workers: int = 1
+    others: Callable[[], Others] = Others
+    spares: Sequence[socket.socket] = ()
+    """Listening sockets to be closed when no client is accepted any more."""
 
 
 @asynccontextmanager
@@ -96,67 +136,195 @@ async def open_platform(
 ) -> AsyncIterator[Platform]:
     """Run the platform while the block runs. UserError when it cannot start; nothing is then left.
 
-    With `source` its changes are taken up while it runs.
+    With `source` its changes are taken up while it runs. With several workers this process holds the data
+    folder, and they serve (`wiring.workers`).
     """
     check_engine(config)
+    workers = workers_of(config)
     folder = DataFolder(Path(config.data.folder))
     planner = Planner(environment, folder)
     plan = await planner.plan(config)
     node = node_of(config)
+    check_shares(config, workers)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     supervisor = Supervisor(clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(ending(supervisor.pulse(clock)))
-        gateway_socket = stack.enter_context(_port(config.gateway.host, config.gateway.port))
+        sockets = stack.enter_context(_ports(config.gateway.host, config.gateway.port, workers))
         metrics_socket = stack.enter_context(metrics_port(config.observe))
-        stack.enter_context(folder.hold())
+        lock = stack.enter_context(folder.hold())
         accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
-        traces = await stack.enter_async_context(tracing(config.observe, environment))
-        transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes, supervisor)
-        stack.enter_context(closing(transcripts))
-        observing = Observing(config.observe, clock, transcripts, traces)
+        observing = await stack.enter_async_context(
+            _observing(config, environment, folder, supervisor)
+        )
         journal = stack.enter_context(open_journal(folder, turn, observing.commits, node))
         writer = supervisor.task("journal", partial(_watch, journal), vital=True)
         await stack.enter_async_context(ending(writer))
         left_open = await close_left_open(journal, folder, clock)
+        left_open += await close_former(journal, folder, clock, workers if workers > 1 else 0)
         await stack.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
         ships = shipping(config.ship, environment, folder, (journal, turn), clock, supervisor)
         await stack.enter_async_context(ships)
         receiver = stack.enter_context(closing(Receiver(folder.journal, turn)))
         stack.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
-        client = stack.enter_context(closing(HttpClient()))
         token = new_token()
         fleet = await stack.enter_async_context(
             running_fleet(config, folder, journal, clock, supervisor, token)
         )
         pepper = pepper_of(accounts, folder, config, environment)
         first_key = _first_key(accounts, clock, pepper)
+        if workers > 1:
+            whole = await planner.with_found(config)
+            board = observing.board
+            crew = Workers(whole, sockets, fleet, token, board, supervisor)
+            observing.parts = HolderParts(journal, fleet, supervisor)
+            observing.tell(left_open)
+            shown = showing_metrics(metrics_socket, board and crew, _report, supervisor)
+            await stack.enter_async_context(shown)
+            port = int(sockets[0].getsockname()[1])
+            await stack.enter_async_context(crew.running(lock))
+
+            async def apply_to_all(changed: Config) -> None:
+                check_shares(changed, workers)
+                whole = await planner.with_found(changed)
+                _said(await planner.plan(whole))
+                await crew.configure(whole)
+
+            apply: Apply = apply_to_all
+        else:
+            process = Process(
+                config=config,
+                folder=folder,
+                clock=clock,
+                supervisor=supervisor,
+                planner=planner,
+                observing=observing,
+                board=observing.board,
+                journal=journal,
+                reports=journal,
+                receiver=receiver,
+                pepper=pepper,
+                replicas=fleet,
+                token=token,
+            )
+            serve = _serving(process, plan, sockets[0], metrics_socket, left_open)
+            served = await stack.enter_async_context(serve)
+            port, apply = served.port, served.apply
+        _said(plan)
+        reload = await stack.enter_async_context(reloading(source, config, apply, supervisor))
+        url = f"http://{_authority(config.gateway.host, port)}/v1"
+        folder.tell(url, workers if workers > 1 else 0)
+        models = Catalogue(plan, fleet).models()
+        yield Platform(url, models, folder, first_key, reload, supervisor, workers)
+
+
+@asynccontextmanager
+async def open_worker(
+    start: Start, sockets: Sequence[socket.socket], environment: Mapping[str, str], holder: Holder
+) -> AsyncIterator[Serving]:
+    """Serve as one of the workers of a gateway while the block runs, from the socket of its number.
+
+    First it closes the calls that its predecessor left open.
+    """
+    config, clock = start.config, SystemClock()
+    folder = DataFolder(Path(config.data.folder))
+    planner = Planner(environment, folder)
+    plan = await planner.plan(config)
+    supervisor = holder.supervisor
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(ending(supervisor.pulse(clock)))
+        observing = await stack.enter_async_context(
+            _observing(config, environment, folder, supervisor)
+        )
+        reports = Journal(SqliteStore(folder.journal))
+        reports.start()
+        stack.enter_context(closing(reports))
+        own = folder.worker_journal(start.number)
+        journal = stack.enter_context(
+            open_journal(folder, threading.Lock(), observing.commits, path=own)
+        )
+        for name, each in (("journal", journal), ("reports", reports)):
+            writer = supervisor.task(name, partial(_watch, each), vital=True)
+            await stack.enter_async_context(ending(writer))
+        left_open = await close_left_open(journal, folder, clock, reports)
+        receiver = stack.enter_context(closing(Receiver(folder.journal)))
+        with closing(SqliteAccounts(folder.accounts)) as accounts:
+            pepper = pepper_of(accounts, folder, config, environment)
+        process = Process(
+            config=config,
+            folder=folder,
+            clock=clock,
+            supervisor=supervisor,
+            planner=planner,
+            observing=observing,
+            board=holder if observing.board else None,
+            journal=journal,
+            reports=reports,
+            receiver=receiver,
+            pepper=pepper,
+            replicas=holder,
+            token=start.token,
+            workers=start.workers,
+            others=holder.others,
+            spares=sockets,
+        )
+        bound = sockets[start.number - 1].dup()
+        serving = await stack.enter_async_context(_serving(process, plan, bound, None, left_open))
+        holder.own = observing.board
+        yield serving
+
+
+@asynccontextmanager
+async def _observing(
+    config: Config, environment: Mapping[str, str], folder: DataFolder, supervisor: Supervisor
+) -> AsyncIterator[Observing]:
+    """The observers of a process while the block runs."""
+    async with AsyncExitStack() as stack:
+        traces = await stack.enter_async_context(tracing(config.observe, environment))
+        transcripts = Transcripts(folder.transcripts, config.observe.transcript_bytes, supervisor)
+        stack.enter_context(closing(transcripts))
+        yield Observing(config.observe, SystemClock(), transcripts, traces)
+
+
+@asynccontextmanager
+async def _serving(
+    process: Process,
+    plan: Plan,
+    bound: socket.socket,
+    metrics_socket: socket.socket | None,
+    left_open: list[Usage],
+) -> AsyncIterator[Serving]:
+    """Serve calls from the socket `bound` by `plan` while the block runs."""
+    config, folder, clock = process.config, process.folder, process.clock
+    supervisor, observing, journal = process.supervisor, process.observing, process.journal
+    async with AsyncExitStack() as stack:
+        client = stack.enter_context(closing(HttpClient()))
         followed, lookups = (
             stack.enter_context(closing(FollowedAccounts(folder.accounts))) for _ in range(2)
         )
-        keyring = KeyRing(followed, pepper, config.gateway.keys_stale_s, lookups=lookups)
+        keyring = KeyRing(followed, process.pepper, config.gateway.keys_stale_s, lookups=lookups)
         stack.enter_context(closing(keyring))
         await start_threads()
-        fitted = fit(config.gateway, this_machine())
+        fitted = fit(config.gateway, divided(this_machine(), process.workers))
         _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.text)
         most = fitted.calls
         of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
         limiter = ConcurrencyLimiter(most, of_a_key)
         leave = config.leave
         drains = Drains(DrainLimits(leave.drains, leave.drain_s, leave.drain_bytes))
-        tariffs = PricingTable(followed, lambda: planner.rates.newest)
+        tariffs = PricingTable(followed, lambda: process.planner.rates.newest)
         access = stack.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
         every_s, watch = config.meter.checkpoint_s, observing.watch
         meter = Meter(journal, clock, checkpoint_s=every_s, watch=watch)
         health = Health(clock.carried(), plan.breaker)
-        own = own_provider(client, token)
-        if traces is not None and config.observe.traces_to_replicas:
-            own = TracedProvider(own, traces.traceparent)
+        own = own_provider(client, process.token)
+        if observing.traces is not None and config.observe.traces_to_replicas:
+            own = TracedProvider(own, observing.traces.traceparent)
 
-        shipments = Shipments(receiver)
+        shipments = Shipments(process.receiver)
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
         def context(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
@@ -166,18 +334,20 @@ async def open_platform(
                 *parts,
                 shipments=shipments,
                 drains=drains,
-                board=observing.board,
+                board=process.board,
                 tariffs=tariffs,
-                traces=traces,
-                transcripts=transcripts,
+                traces=observing.traces,
+                transcripts=observing.transcripts,
                 cors=cors,
                 answer_headers=config.observe.answer_headers,
                 report_back_ns=round(config.meter.report_days * 86_400) * NS_PER_SECOND,
                 supervisor=supervisor,
                 on_refused=None if access is None else access.take,
+                reports=process.reports,
+                others=process.others,
             )
 
-        service = stack.enter_context(Service(plan, fleet, own, context))
+        service = stack.enter_context(Service(plan, process.replicas, own, context))
         server = HttpServer(
             service,
             limits=fitted.limits,
@@ -193,22 +363,17 @@ async def open_platform(
         looks = supervisor.every(_LOOK_S, "prices", partial(to_thread, tariffs.refresh))
         await stack.enter_async_context(ending(looks))
         await stack.enter_async_context(
-            showing_metrics(metrics_socket, observing.board, _report, supervisor)
+            showing_metrics(metrics_socket, process.board, _report, supervisor)
         )
-        port = await stack.enter_async_context(_listening(config, server, gateway_socket, limiter))
+        listen = _listening(config, server, bound, limiter, process.spares)
+        port = await stack.enter_async_context(listen)
 
         async def apply(changed: Config) -> None:
-            fresh = _said(await planner.plan(changed))
+            fresh = _said(await process.planner.plan(changed))
             service.put(fresh)
             health.use(fresh.breaker)
 
-        _said(plan)
-        reload = await stack.enter_async_context(reloading(source, config, apply, supervisor))
-        url = f"http://{_authority(config.gateway.host, port)}/v1"
-        folder.tell(url)
-        yield Platform(
-            url, service.context.catalogue.models(), folder, first_key, reload, supervisor
-        )
+        yield Serving(service, server, port, apply)
 
 
 def _said(plan: Plan) -> Plan:
@@ -227,17 +392,19 @@ async def _watch(journal: Journal, work: Work) -> None:
 
 
 @contextmanager
-def _port(host: str, port: int) -> Iterator[socket.socket]:
-    """The port to listen on, taken before anything is written."""
+def _ports(host: str, port: int, workers: int) -> Iterator[list[socket.socket]]:
+    """The port to listen on, taken before anything is written: a socket for each worker."""
     try:
-        bound = bind(host, port)
+        sockets = listeners(host, port, workers)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {_authority(host, port)}: {error.strerror}; stop what uses it or choose "
             "another with --port"
         ) from error
-    with closing(bound):
-        yield bound
+    with ExitStack() as stack:
+        for bound in sockets:
+            stack.enter_context(closing(bound))
+        yield sockets
 
 
 def _first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
@@ -255,7 +422,11 @@ def _first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
 
 @asynccontextmanager
 async def _listening(
-    config: Config, server: HttpServer, bound: socket.socket, limiter: ConcurrencyLimiter
+    config: Config,
+    server: HttpServer,
+    bound: socket.socket,
+    limiter: ConcurrencyLimiter,
+    spares: Sequence[socket.socket],
 ) -> AsyncIterator[int]:
     """Have `server` listen; leaving says so at `/readyz` for a while, then lets running answers finish."""
     port = await server.listen(bound)
@@ -264,6 +435,8 @@ async def _listening(
     finally:
         limiter.closing = True
         await asyncio.sleep(config.gateway.drain_wait_s)
+        for spare in spares:
+            spare.close()
         dropped = await server.stop(config.gateway.drain_s)
         if dropped:
             _log.warning("dropped %d calls that did not finish in time", dropped)

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
 
 from inferworks import arrow
 from inferworks.clock import Clock
@@ -33,19 +34,24 @@ _log = logging.getLogger("inferworks")
 
 @contextmanager
 def open_journal(
-    folder: DataFolder, turn: threading.Lock, commits: Commits, ships_as: str = ""
+    folder: DataFolder,
+    turn: threading.Lock,
+    commits: Commits,
+    ships_as: str = "",
+    path: Path | None = None,
 ) -> Iterator[Journal]:
-    """Open the journal of `folder` while the block runs; `commits` gets the duration of each commit.
+    """Open the journal of `folder`, or the one of a worker at `path`, while the block runs.
 
-    With `ships_as` its records are entered for shipping, as the node of that name.
-
-    DamagedError when it is damaged, as far as a start can see; LakeError when it is gone, and the lake
-    beside it is not.
+    `commits` gets the duration of each commit. With `ships_as` its records are entered for shipping, as the
+    node of that name. DamagedError when it is damaged, as far as a start can see; LakeError when the first
+    one is gone, and the lake beside it is not.
     """
-    check_journal(folder.journal, LocalLake(folder.lake))
-    check_start(folder.journal)
-    damaged = damaged_inflight_lines(folder.journal)
-    journal = Journal(SqliteStore(folder.journal, turn, ships_as=ships_as), committed=commits.take)
+    if path is None:
+        path = folder.journal
+        check_journal(path, LocalLake(folder.lake))
+    check_start(path)
+    damaged = damaged_inflight_lines(path)
+    journal = Journal(SqliteStore(path, turn, ships_as=ships_as), committed=commits.take)
     journal.start()
     with closing(journal):
         for line in damaged:
@@ -54,12 +60,34 @@ def open_journal(
         yield journal
 
 
-async def close_left_open(journal: Journal, folder: DataFolder, clock: Clock) -> list[Usage]:
-    """Close the calls that an earlier instance left open when it died, and return their usages."""
-    found = await recover(journal, clock, spools(folder.spool))
+async def close_left_open(
+    journal: Journal, folder: DataFolder, clock: Clock, traced: Journal | None = None
+) -> list[Usage]:
+    """Close the calls that an earlier instance left open when it died, and return their usages.
+
+    `journal` is the first one of `folder`, or a worker's, with the steps in `traced`.
+    """
+    leftover = spools(folder.spool) if traced is None else ()
+    found = await recover(journal, clock, leftover, traced=traced)
     if found.usages:
         _log.warning("closed %d calls that an earlier instance left open", len(found.usages))
     return list(found.usages)
+
+
+async def close_former(
+    journal: Journal, folder: DataFolder, clock: Clock, workers: int
+) -> list[Usage]:
+    """Close the calls that workers of higher numbers than there are now left open; return their usages.
+
+    Their journals stay: they are read with the others, and archived until they are empty.
+    """
+    usages: list[Usage] = []
+    present = {folder.worker_journal(number) for number in range(1, workers + 1)}
+    for path in folder.journals()[1:]:
+        if path not in present:
+            with open_journal(folder, threading.Lock(), Commits(), path=path) as former:
+                usages += await close_left_open(former, folder, clock, journal)
+    return usages
 
 
 def can_seal(settings: Lake, lake: LakeStore) -> bool:

@@ -197,6 +197,9 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the files."""
+        if self._database is not None and not self._is_doubtful:
+            with suppress(OSError, sqlite3.Error):  # else the next one to open the journal does it
+                self._openings.tidy(self._are_ended)
         self._openings.close()
         if self._database is not None:
             self._database.close()
