@@ -4,7 +4,7 @@
 
 `one_cpu_us` is a gateway that is one process (`gateway.workers = 1`), `two_cpu_us` the CPU time of the
 process that holds the data folder and of its two workers together, both per answered call of 0.5 kB under a
-saturating load. The two run in turns, and of each the calmest round counts: other load on the machine can
+saturating load of 32 connections for each worker. The two run in turns, and of each the calmest round counts: other load on the machine can
 only add to it. CPU time is taken from `/proc`, so neither the load generator nor the mock is in it, on
 whatever cores they run. docs/gateway-speed.md has the figures.
 """
@@ -47,18 +47,18 @@ def measure_workers(home: Path, seconds: float = 3.0, rounds: int = 3) -> Worker
     for _ in range(rounds):
         for workers, some in found.items():
             with bench(peer(workers), home, streams=False) as running:
-                _round(running, _WARM_S)
-                some.append(_round(running, seconds))
+                _round(running, _WARM_S, workers)
+                some.append(_round(running, seconds, workers))
     one, two = (min(some, key=lambda each: each.cpu_us) for some in found.values())
     fastest = [max(each.calls_per_s for each in some) for some in found.values()]
     return WorkersFigures(round(one.cpu_us, 1), round(two.cpu_us, 1), *map(round, fastest))
 
 
-def _round(running: Bench, seconds: float) -> _Round:
-    before_s = running.process.cpu_s()
-    load = saturate(running.target, SMALL_PROMPT, seconds, running.scratch)
+def _round(running: Bench, seconds: float, workers: int) -> _Round:
+    before_s, connections = running.process.cpu_s(), CONNECTIONS * workers
+    load = saturate(running.target, SMALL_PROMPT, seconds, running.scratch, connections)
     cpu_s = running.process.cpu_s() - before_s
-    running.count(load.calls, load.failed, CONNECTIONS)
+    running.count(load.calls, load.failed, connections)
     return _Round(cpu_s / max(1, load.calls) * 1e6, load.calls / load.duration_s)
 
 

@@ -59,20 +59,24 @@ class Saturation:
     """Calls that were refused, answered with something else, broken off, or not answered."""
 
 
-def saturate(target: Target, prompt: str, seconds: float, scratch: Path) -> Saturation:
-    """Call `target` for `seconds`."""
+def saturate(
+    target: Target, prompt: str, seconds: float, scratch: Path, connections: int = CONNECTIONS
+) -> Saturation:
+    """Call `target` for `seconds` over so many connections."""
     if shutil.which("wrk"):
-        return _wrk(target, prompt, seconds, scratch)
-    return uvloop.run(_own(target, prompt, seconds))
+        return _wrk(target, prompt, seconds, scratch, connections)
+    return uvloop.run(_own(target, prompt, seconds, connections))
 
 
-def _wrk(target: Target, prompt: str, seconds: float, scratch: Path) -> Saturation:
+def _wrk(
+    target: Target, prompt: str, seconds: float, scratch: Path, connections: int
+) -> Saturation:
     script = scratch / "calls.lua"
     fields = (field for field in target.fields() if field[0] != "host")  # wrk sends one itself
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in fields)
     text = _SCRIPT.format(body=target.body(prompt), headers=headers, content=CONTENT)
     script.write_text(text, encoding="utf-8")
-    options = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+    options = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
     command = ["wrk", *options, "-s", str(script), target.url]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return read_wrk(result.stdout)
@@ -90,10 +94,10 @@ def read_wrk(text: str) -> Saturation:
     )
 
 
-async def _own(target: Target, prompt: str, seconds: float) -> Saturation:
+async def _own(target: Target, prompt: str, seconds: float, connections: int) -> Saturation:
     request = target.request(prompt)
     begin = time.perf_counter()
-    ends = [await open_connection(target) for _ in range(CONNECTIONS)]
+    ends = [await open_connection(target) for _ in range(connections)]
     loops = (_asking(end, request, begin + seconds) for end in ends)
     times = [one for each in await asyncio.gather(*loops) for one in each]
     for end in ends:

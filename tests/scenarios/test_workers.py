@@ -116,9 +116,11 @@ async def health(origin: Origin) -> dict[str, object]:
     return msgspec.json.decode(await get(origin, "/health"), type=dict[str, object])
 
 
-async def until_healthy(origin: Origin) -> None:
-    """Wait until every worker is ready, and whoever is asked knows it."""
+async def until_replaced(platform: RealPlatform, origin: Origin, dead: int) -> None:
+    """Wait until another worker is there for the one that is dead, and all are ready."""
     async with asyncio.timeout(60):
+        while dead in workers_of(platform) or len(workers_of(platform)) < 2:
+            await asyncio.sleep(0.01)
         while (await health(origin))["status"] != "ok":
             await asyncio.sleep(0.05)
 
@@ -169,7 +171,7 @@ def test_a_killed_worker_is_replaced_and_its_calls_are_closed(platform: RealPlat
             os.kill(running[0], signal.SIGKILL)
             tasks += [asyncio.create_task(client.run(origin, key)) for client in later]
             await asyncio.gather(*tasks[-len(later) :])
-            await until_healthy(origin)
+            await until_replaced(platform, origin, running[0])
             replaced = workers_of(platform)
             assert len(replaced) == 2
             assert set(replaced) & set(running) == {running[1]}
@@ -272,9 +274,10 @@ def test_figures_reports_and_settings_are_of_all_workers(platform: RealPlatform)
             clients = [Client(SHORT, leaves=False) for _ in range(20)]
             await asyncio.gather(*(client.run(origin, key) for client in clients))
             assert [await counted() for _ in range(8)] == [20] * 8
-            os.kill(workers_of(platform)[1], signal.SIGKILL)
+            [_, dead] = workers_of(platform)
+            os.kill(dead, signal.SIGKILL)
             seen = [await counted() for _ in range(8)]
-            await until_healthy(origin)
+            await until_replaced(platform, origin, dead)
             assert {*seen, await counted()} == {20}
             assert set((await health(origin))["workers"].values()) == {"ready"}  # type: ignore[attr-defined]
             await check_reports(origin, platform)
@@ -287,7 +290,17 @@ def test_figures_reports_and_settings_are_of_all_workers(platform: RealPlatform)
 async def check_reports(origin: Origin, platform: RealPlatform) -> None:
     """The same report over many connections is accepted once."""
     created = run(
-        "keys", "create", "--report", "trainer", "--json", "--data", str(platform.folder.path)
+        *(
+            "keys",
+            "create",
+            "--report",
+            "trainer",
+            "--purpose",
+            "train-gradient",
+            "--ours",
+            "--json",
+        ),
+        *("--data", str(platform.folder.path)),
     )
     key = msgspec.json.decode(created.stdout)["key"]
     start_ns = time.time_ns() - 10**9
@@ -315,8 +328,9 @@ async def post(origin: Origin, path: str, key: str, body: bytes) -> dict[str, in
         f"content-type: application/cloudevents+json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-    _, _, answer = (await reader.read()).partition(b"\r\n\r\n")
+    said, _, answer = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
+    assert b" 200 " in said, answer
     return msgspec.json.decode(answer, type=dict[str, int])
 
 

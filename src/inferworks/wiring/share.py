@@ -2,7 +2,7 @@
 
 A limit is divided so that the shares of all workers come to it exactly; the first workers get what is left
 over. So no limit is exceeded, whatever worker a client is connected to. What it costs is that a worker may
-refuse a call while another has room: clients are spread over the workers by the kernel (decision 24), and a
+refuse a call while another has room: clients are spread over the workers by the kernel (decision 25), and a
 limit of few calls for each worker is felt.
 """
 

@@ -268,6 +268,7 @@ class Workers:
         worker.told = None
         if worker.applied is not None and not worker.applied.done():
             worker.applied.set_result("it has ended")
+        self._tell()
 
     async def _live(self, worker: _Worker, lock: int, work: Work) -> str:
         """One life of `worker`; says why it ended."""
@@ -313,6 +314,7 @@ class Workers:
                 worker.state = "ready"
                 work.succeeded()
                 self._cover(worker, covers=False)
+                self._tell()
                 if all(one.state == "ready" for one in self._workers):
                     self._all_ready.set()
             case Failed():
