@@ -4,9 +4,9 @@
 
 `one_cpu_us` is a gateway that is one process (`gateway.workers = 1`), `two_cpu_us` the CPU time of the
 process that holds the data folder and of its two workers together, both per answered call of 0.5 kB under a
-saturating load of 32 connections for each worker. The two run in turns, and of each the calmest round counts: other load on the machine can
-only add to it. CPU time is taken from `/proc`, so neither the load generator nor the mock is in it, on
-whatever cores they run. docs/gateway-speed.md has the figures.
+saturating load of 32 connections for each worker. The two run in turns, and of each the calmest round
+counts: other load on the machine can only add to it. CPU time is taken from `/proc`, so neither the load
+generator nor the mock is in it, on whatever cores they run. docs/gateway-speed.md has the figures.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_a_limit_smaller_than_the_workers_is_refused() -> None:
 
 
 def test_only_live_parts_of_a_changed_configuration_are_taken() -> None:
-    """What needs a restart stays as it was, in a worker that is started later, too."""
+    """Other settings stay as they were, in a worker that is started later, too."""
     changed = Config(
         gateway=Gateway(max_calls=1), breaker=Breaker(window_s=7.0), upstream=(UPSTREAM,)
     )
