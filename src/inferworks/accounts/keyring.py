@@ -6,9 +6,10 @@ all of them at the start and at each change takes seconds, gigabytes, and more o
 
 Decision. A key is looked up by its public id when it comes for the first time, by an index: about 0.1 ms,
 in the event loop. The keys found last (`_MOST_WARM`) stay *warm*, found by the whole secret in one look
-into a dictionary. `look` asks the store every second for the keys that changed since the version it knew,
-and forgets those; they are looked up again when they come again. What changed is taken up in the event
-loop, where look-ups run too: one that read the store before a change cannot put its key back after it.
+into a dictionary. `look` asks the store every half second for the keys that changed since the version it
+knew, and forgets those; they are looked up again when they come again. What changed is taken up in the
+event loop, where look-ups run too: one that read the store before a change cannot put its key back after
+it.
 
 A wrong key costs what a cold one costs and leaves nothing: of what is unknown nothing is kept, so that
 guesses fill no memory. A key of the right form has its hash computed whether or not there is one with its

@@ -80,6 +80,8 @@ from inferworks.wiring.workers import Workers, listeners
 
 FIRST_CUSTOMER = "default"
 _LOOK_S = 1.0
+_KEYS_S = 0.5
+"""Interval of looks at the keys: a revoked one is refused everywhere within a second."""
 
 _log = logging.getLogger("inferworks")
 
@@ -358,7 +360,7 @@ async def _serving(
         )
         observing.parts = Parts(limiter, health, journal, service, server, supervisor)
         observing.tell(left_open)
-        looks = supervisor.every(_LOOK_S, "keys", keyring.look)
+        looks = supervisor.every(_KEYS_S, "keys", keyring.look)
         await stack.enter_async_context(ending(looks))
         looks = supervisor.every(_LOOK_S, "prices", partial(to_thread, tariffs.refresh))
         await stack.enter_async_context(ending(looks))

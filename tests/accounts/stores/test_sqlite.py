@@ -397,3 +397,13 @@ def test_amounts_beyond_64_bits_are_kept(tmp_path: Path) -> None:
         accounts.add_credit(Credit("c", acme, 1, huge, "USD"))
         assert accounts.plans()[0].terms.minimum_pico == huge
         assert accounts.credits()[0].amount_pico == huge
+
+
+def test_rows_are_checked_in_pieces(tmp_path: Path) -> None:
+    """A gateway that reads a million keys again pauses between a few hundred of them."""
+    with closing(SqliteAccounts(tmp_path / "accounts.db")) as accounts:
+        accounts.add_customer(Customer(CustomerId("acme"), 1))
+        accounts.add_key(*(mint(CustomerId("acme"), 2, pepper=A_PEPPER)[0] for _ in range(450)))
+        pieces = list(accounts.check_pieces())
+        assert max(rows for rows, _ in pieces) == 200
+        assert (sum(rows for rows, _ in pieces), []) == accounts.check()

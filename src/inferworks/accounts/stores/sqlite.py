@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,6 +165,8 @@ PRAGMA user_version = {VERSION};
 """
 
 
+_PIECE: Final = 200
+"""Rows that are checked in one go: some milliseconds."""
 _MOST_CHANGED: Final = 10_000
 """Most keys that are named as changed."""
 
@@ -446,17 +449,27 @@ class SqliteAccounts(SqliteRegistry):
 
     def check(self) -> tuple[int, list[str]]:
         """Return the number of rows, and faults in any of them or in the file, a line each."""
-        count = 0
-        with self._database.translated():
-            findings = self._database.integrity()
-        for table in COLUMNS:
-            for row in self._rows(table):
-                count += 1
-                try:
-                    self._check(table, row)
-                except DamagedError as error:
-                    findings.append(str(error))
+        count, findings = 0, list[str]()
+        for rows, found in self.check_pieces():
+            count += rows
+            findings += found
         return count, findings
+
+    def check_pieces(self) -> Iterator[tuple[int, list[str]]]:
+        """Do the same in pieces of some rows, so that a running gateway can pause between them."""
+        with self._database.translated():
+            yield 0, self._database.integrity()
+        for table in COLUMNS:
+            rows = self._rows(table)
+            while piece := list(islice(rows, _PIECE)):
+                yield len(piece), list(self._damaged(table, piece))
+
+    def _damaged(self, table: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+        for row in rows:
+            try:
+                self._check(table, row)
+            except DamagedError as error:
+                yield str(error)
 
     def _key(self, row: tuple[Any, ...]) -> Key | None:
         """Return the key in `row`; None, and a line in the log, when it is damaged."""
