@@ -14,7 +14,6 @@ import msgspec
 import pytest
 import uvloop
 from tests.support.command_line import document, invoke, run
-from tests.support.leaks import until
 
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
@@ -80,6 +79,13 @@ async def post(
     bare = Origin(origin.host, origin.port, origin.tls, "")
     async with client.stream("POST", bare, path, headers, body) as response:
         return response.status, await response.read(10.0, 1 << 20)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until `holds`, which files show, however busy the machine is."""
+    async with asyncio.timeout(90):
+        while not holds():
+            await asyncio.sleep(0.1)
 
 
 def usages(platform: RealPlatform) -> dict[str, Usage]:
