@@ -101,6 +101,7 @@ def test_an_empty_journal_has_nothing(tmp_path: Path) -> None:
         assert reader.facts(0, FOREVER) == NO_FACTS
         assert reader.newest_row() == 0
         assert reader.latest_ns(5) == (0, 0)
+        assert reader.first_ns() is None
         assert reader.sources() == []
         assert list(reader.opened_unclosed()) == list(reader.quarantined()) == []
         assert reader.checkpoint(CallId("x")) is None
@@ -195,6 +196,7 @@ def test_the_latest_moment_is_that_of_what_has_begun(
     )
     with JournalReader(journal) as reader:
         assert reader.latest_ns(now_ns) == (happened_ns, 50)
+        assert reader.first_ns() == 5
 
 
 def test_reports_are_found_by_their_source(reader: JournalReader) -> None:

@@ -94,6 +94,11 @@ SELECT coalesce(max(CASE WHEN begun <= :now THEN min(at, :now) END), 0), coalesc
   SELECT opened_ns AS begun, max(closed_ns, opened_ns + 1) AS at FROM usage
   UNION ALL SELECT start_ns, end_ns FROM capacity UNION ALL SELECT start_ns, end_ns FROM activity)
 """
+_FIRST = """
+SELECT min(at) FROM (
+  SELECT min(opened_ns) AS at FROM usage
+  UNION ALL SELECT min(start_ns) FROM capacity UNION ALL SELECT min(start_ns) FROM activity)
+"""
 
 
 class JournalReader:
@@ -152,6 +157,12 @@ class JournalReader:
         with reading(self._path):
             happened, last = self._database.execute(_LATEST, {"now": now_ns}).fetchone()
         return int(happened), int(last)
+
+    def first_ns(self) -> int | None:
+        """Return the start of the first call, interval or activity; None without any."""
+        with reading(self._path):
+            [first] = self._database.execute(_FIRST).fetchone()
+        return None if first is None else int(first)
 
     def arrived(self, after_row: int, most: int) -> Iterator[Usage]:
         """The usages written after that row, in the order of writing: of more than `most`, the last."""

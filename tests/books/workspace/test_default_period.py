@@ -86,6 +86,37 @@ def test_the_month_of_the_last_call_while_no_newer_bill_is_over(
     assert told() == ("30.00", False)
 
 
+def test_dates_without_an_end_are_provisional_while_their_last_period_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The period of what happened last; the statement begins at the date that was given."""
+    assert told("--from", "2025-09-15") == ("61.00", True)
+    said = run("books", "statement", "--from", "2025-09-15").stdout
+    assert "2025-09-15 00:00:00 to 2025-12-01 00:00:00" in said
+    assert "Note: Provisional: it is not over until 2025-12-01 00:00:00.\n" in said
+    call("2025-11-15T23:59:59.999999999Z")
+    assert told("--from", "2025-11-01") == ("15.00", True)
+    at(monkeypatch, "2025-12-02")
+    assert told("--from", "2025-11-01") == ("30.00", False)
+    assert told("--from", "2025-12-01") == ("0.00", True)  # nothing of December, which runs
+
+
+def test_dates_that_meet_closed_periods_are_told_apart_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement between dates is of what is recorded now; a journal has the periods as sealed."""
+    at(monkeypatch, "2025-12-02")
+    run("books", "close", "2025-10", "--begin")
+    october = ("--from", "2025-10-01", "--to", "2025-11-01")
+    assert "Note: 2025-10 is closed; between dates" in run("books", "statement", *october).stderr
+    assert run("books", "statement", "--from", "2025-11-01").stderr == ""
+    assert "is closed" not in run("books", "export", "hledger", *october).stderr
+    run("books", "close", "2025-11")
+    assert (
+        "2025-10 to 2025-11 are closed" in run("books", "statement", "--from", "2025-09-01").stderr
+    )
+
+
 def test_what_is_recorded_for_a_time_to_come_moves_no_default() -> None:
     """A call of 2031 is told of, and stands in its own month; alone it is all there is to tell."""
     call("2031-01-15T04:00:00Z")

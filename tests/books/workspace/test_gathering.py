@@ -15,9 +15,10 @@ from tests.support.book_settings import (
     settings_of,
 )
 
+from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.directory import ALONE
-from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.plan import PricePlan, Terms
 from inferworks.books.allocation.departments import SHIPPED
 from inferworks.books.calendar.span import Span, Times
 from inferworks.books.repository.stored_lines import StoredLines
@@ -31,6 +32,7 @@ from inferworks.books.workspace.gathering import (
     customers_of,
     estimates_of,
     facts_of,
+    first_record_ns,
     in_bundles_from,
     inputs_between,
     open_store,
@@ -105,8 +107,10 @@ def test_a_query_without_ends_is_of_what_has_happened_so_far(folder: DataFolder)
 
 
 def test_a_query_with_one_end_is_cut_there(folder: DataFolder) -> None:
-    """The other end is that of what has happened."""
+    """The other end is that of what has happened; the one given counts, also where nothing is recorded."""
     settings = settings_of(folder, at_ns=100)
+    assert query_span(settings, 5, None, lines((10, 50)), Span(20, 80)) == Span(5, 80)
+    assert query_span(settings, None, 90, lines((10, 50)), Span(20, 80)) == Span(10, 90)
     assert query_span(settings, 30, None, lines((10, 50)), Span(20, 80)) == Span(30, 80)
     assert query_span(settings, None, 30, lines((10, 50)), Span(20, 80)) == Span(10, 30)
 
@@ -147,6 +151,24 @@ def test_the_span_of_a_folder_is_that_of_its_records(folder: DataFolder) -> None
     assert span_of(settings, None, None) == Span(NOVEMBER_NS, DECEMBER_NS + 11)
     assert span_of(settings, NOVEMBER_NS + 5, None) == Span(NOVEMBER_NS + 5, DECEMBER_NS + 11)
     assert span_of(settings, 3, 5) == Span(3, 5)
+
+
+def test_the_first_record_is_the_earliest_of_any_kind(folder: DataFolder) -> None:
+    """A bill line, a call, credit, or a plan with a fee; a plan of prices alone earns nothing by itself."""
+    settings = settings_of(folder)
+    assert first_record_ns(settings) is None
+    acme = CustomerId("acme")
+    with settings.change_accounts() as accounts:
+        accounts.add_customer(Customer(acme, 5), PricePlan.per_million(acme, 5, "USD", "1", "2"))
+        assert first_record_ns(settings) is None
+        enter(folder, "november", a_charge("a", "1", NOVEMBER))
+        assert first_record_ns(settings) == NOVEMBER_NS
+        record(folder, a_usage("call-1", opened_ns=NOVEMBER_NS - 10))
+        assert first_record_ns(settings) == NOVEMBER_NS - 10
+        accounts.add_credit(Credit("c", acme, NOVEMBER_NS - 20, 10**12, "USD"))
+        assert first_record_ns(settings) == NOVEMBER_NS - 20
+        accounts.add_plan(PricePlan(acme, NOVEMBER_NS - 30, Terms("USD", subscription_pico=1)))
+    assert first_record_ns(settings) == NOVEMBER_NS - 30
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -32,11 +32,17 @@ def periods(
     end: str,
     calendar: Periods | None = None,
     *,
-    first: bool = False,
-    last: bool = False,
+    first: str | None = "",
+    last: str | None = "",
 ) -> list[tuple[str, str, str, bool]]:
-    """Name, first and last day of each period, and whether it is whole."""
-    found = periods_in(calendar or Periods(), Span(at(start), at(end)), first, last)
+    """Name, first and last day of each period, and whether it is whole.
+
+    All from `start` to `end` is recorded; those are the dates, unless `first` and `last` are others.
+    """
+    dates = (
+        None if text is None else at(text or day) for text, day in ((first, start), (last, end))
+    )
+    found = periods_in(calendar or Periods(), Span(at(start), at(end)), *dates)
     return [
         (period.name, day(period.start_ns), day(period.end_ns), whole) for period, whole in found
     ]
@@ -50,7 +56,7 @@ def day(at_ns: int) -> str:
 def test_a_span_without_time_has_no_periods() -> None:
     """Also where no date was given."""
     assert periods("2026-11-01", "2026-11-01") == []
-    assert periods("2026-11-01", "2026-11-01", first=True, last=True) == []
+    assert periods("2026-11-01", "2026-11-01", first=None, last=None) == []
 
 
 def test_whole_months_are_whole() -> None:
@@ -74,13 +80,25 @@ def test_months_are_cut_where_dates_ask_for_a_part() -> None:
 def test_the_period_at_an_end_without_a_date_is_whole() -> None:
     """On that side alone."""
     span = "2026-11-16", "2026-12-09"
-    assert periods(*span, first=True) == [
+    assert periods(*span, first=None) == [
         ("2026-11", "2026-11-01", "2026-12-01", True),
         ("2026-12", "2026-12-01", "2026-12-09", False),
     ]
-    assert periods(*span, last=True)[-1] == ("2026-12", "2026-12-01", "2027-01-01", True)
-    assert periods("2026-11-05", "2026-11-09", first=True, last=True) == [
+    assert periods(*span, last=None)[-1] == ("2026-12", "2026-12-01", "2027-01-01", True)
+    assert periods("2026-11-05", "2026-11-09", first=None, last=None) == [
         ("2026-11", "2026-11-01", "2026-12-01", True)
+    ]
+
+
+def test_the_first_period_begins_at_its_date_and_not_with_the_first_record() -> None:
+    """From the date where it lies in the period, else whole; a month without records before it has none."""
+    recorded = "2026-11-16", "2026-11-20"
+    for asked in ("2020-01-01", "2026-10-03", "2026-11-01"):
+        assert periods(*recorded, first=asked, last=None) == [
+            ("2026-11", "2026-11-01", "2026-12-01", True)
+        ]
+    assert periods(*recorded, first="2026-11-04", last=None) == [
+        ("2026-11", "2026-11-04", "2026-12-01", False)
     ]
 
 

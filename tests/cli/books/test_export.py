@@ -140,6 +140,25 @@ def debits(*arguments: str | Path) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.parametrize("form", JOURNALS)
+def test_a_journal_since_long_ago_begins_with_the_month_of_the_first_record(
+    form: str, tmp_path: Path
+) -> None:
+    """A record that begins amid a day makes no part of a month; dates before all records have no entry."""
+    data, bill = ["--data", tmp_path / "data"], tmp_path / "bill.csv"
+    bill.write_text(BILL.replace("2026-11-01T00", "2026-11-03T09"))
+    assert run("import", bill, *data)[0] == 0
+    whole = run("export", form, "--period", "2026-11", *data)
+    assert whole[0] == 0
+    for since in ("1700-01-01", "2026-10-31", "2026-11-01"):
+        assert run("export", form, "--from", since, *data) == whole
+    code, text = run("export", form, "--from", "2020-01-01", "--to", "2020-03-01", *data)
+    assert (code, "12.50" in text) == (0, False)
+    code, text = run("export", form, "--from", "2026-11-02T10:00:00Z", *data)
+    assert code != 0
+    assert "a journal has whole days; give days without a time" in text
+
+
 def test_a_journal_of_any_span_is_cut_into_periods(tmp_path: Path) -> None:
     """Closed ones as sealed, the first open one with its corrections; a part of one where dates say so."""
     bill = BILL.replace("2026-12-01", "2024-02-01").replace("2026-11-01", "2024-01-01")

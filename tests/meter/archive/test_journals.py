@@ -67,6 +67,7 @@ def test_every_call_of_every_journal_is_read_once_and_in_order(tmp_path: Path) -
         assert [u for u in reader.usages(*FOREVER) if own_call(u)] == usages
         assert reader.counts()["usage"] == len(list(reader.usages(*FOREVER)))
         assert reader.latest_ns(FOREVER[1])[0] >= usages[-1].closed_ns
+        assert reader.first_ns() == usages[0].opened_ns
         before = reader.facts(*FOREVER)
     assert list(before.usages) == sorted(before.usages, key=lambda u: (u.opened_ns, u.call_id))
     assert facts_of(folder, lake) == before
@@ -145,3 +146,4 @@ def test_facts_of_none_are_none() -> None:
     with JournalsReader([]) as reader:
         assert reader.facts(*FOREVER) == joined() == Facts((), (), (), ())
         assert (reader.counts(), reader.seals(), reader.latest_ns(1)) == ({}, [], (0, 0))
+        assert reader.first_ns() is None

@@ -229,8 +229,8 @@ def _dated(statement: Statement, form: JournalForm) -> Iterator[tuple[Entry, dt.
         local = _local(moment_ns, form.zone)
         if moment_ns % NS_PER_SECOND or local.time() != dt.time():
             raise UserError(
-                f"{local:%Y-%m-%dT%H:%M:%S%z} is not midnight in {form.zone}, so the period has no whole "
-                "days there; name the time zone of its periods with --zone (zone)"
+                f"{local:%Y-%m-%dT%H:%M:%S%z} is not midnight in {form.zone}, and a journal has whole "
+                "days; give days without a time, or name the zone of the periods with --zone (zone)"
             )
     for entry in statement.entries:
         yield entry, form.day(booked_within(entry, statement.start_ns, statement.end_ns))

@@ -17,11 +17,13 @@ made); the running month by the clock alone (empty for old books, other figures 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from inferworks.books.calendar.moments import utc_text
 from inferworks.books.period import Period, Periods, Status, span_name
 from inferworks.books.repository.store import BookStore
+from inferworks.books.workspace.gathering import wanted_span
 from inferworks.books.workspace.ledgers import open_ledger
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import UserError
@@ -49,13 +51,21 @@ def select_period(
 ) -> SelectedPeriod:
     """Return the period called `name`, dates, or else the newest period with records, with a note.
 
-    With `whole` a running period is meant to its end: the entries of a journal stand on its days.
+    With `whole` a running period is meant to its end: the entries of a journal stand on its days. A note
+    says so where dates meet closed periods, which a journal has as they were sealed.
     """
     now_ns = settings.clock.now_ns()
-    if start_ns is not None or end_ns is not None:
-        return SelectedPeriod(None, _provisional(end_ns or 0, now_ns))
     with open_ledger(settings, read_only=True) as ledger:
         calendar = ledger.periods()
+    if start_ns is not None or end_ns is not None:
+        text = (
+            _provisional(end_ns, now_ns)
+            if end_ns is not None
+            else _unless_closed(calendar, _last_since(settings, calendar, start_ns or 0), now_ns)
+        )
+        asked = wanted_span(start_ns, end_ns)
+        sealed = [one.name for one in calendar.closed if one.span.meet(*asked).length_ns]
+        return SelectedPeriod(None, text, () if whole else _beside_seals(sealed))
     if name is not None:
         return SelectedPeriod(name, _unless_closed(calendar, calendar.named(name), now_ns))
     last = _newest(settings, now_ns)
@@ -72,6 +82,25 @@ def select_period(
     if text and last.used_ns and not whole:
         return SelectedPeriod(span_name(period.start_ns, last.at_ns), text, notes)
     return SelectedPeriod(period.name, text, notes)
+
+
+def _last_since(settings: Settings, calendar: Periods, start_ns: int) -> Period:
+    """The period in which a time without an end ends: that of what happened last, else of now."""
+    now_ns = settings.clock.now_ns()
+    last = _newest(settings, now_ns)
+    return calendar.holding(now_ns if last is None or last.at_ns <= start_ns else last.at_ns - 1)
+
+
+def _beside_seals(sealed: Sequence[str]) -> tuple[str, ...]:
+    """A note that a statement of dates is none of the sealed ones, where the dates meet closed periods."""
+    if not sealed:
+        return ()
+    which = f"{sealed[0]} is" if len(sealed) == 1 else f"{sealed[0]} to {sealed[-1]} are"
+    note = (
+        f"{which} closed; between dates all is computed from what is recorded now, and --period NAME "
+        "(period) has a closed period as it was sealed"
+    )
+    return (note,)
 
 
 class Running(NamedTuple):

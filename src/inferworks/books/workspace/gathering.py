@@ -42,7 +42,8 @@ from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError, UserError
 from inferworks.folder import DataFolder
-from inferworks.meter.archive.manifest import Segment
+from inferworks.meter.archive.journals import JournalsReader
+from inferworks.meter.archive.manifest import Segment, read_manifest
 from inferworks.meter.archive.reader import LakeReader
 from inferworks.meter.facts import Facts, in_force
 from inferworks.meter.usage import Usage
@@ -129,6 +130,24 @@ def span_of(settings: Settings, start_ns: int | None, end_ns: int | None) -> Spa
     return wanted
 
 
+def first_record_ns(settings: Settings) -> int | None:
+    """Return the first moment of which a statement can have figures; None where nothing is recorded.
+
+    That is of a bill line, a call, a machine, credit, or a price plan that earns without use.
+    """
+    folder = settings.folder
+    starts = [line.period_start_ns for line in BillLines(folder, _ALWAYS, "").times]
+    starts += [segment.start_ns for segment in read_manifest(settings.lake()).segments]
+    with JournalsReader(folder.written_journals()) as reader:
+        used_ns = reader.first_ns()
+    starts += [] if used_ns is None else [used_ns]
+    starts += [plan.effective_ns for plan in plans_of(settings) if not plan.terms.is_plain]
+    if folder.accounts.exists():
+        with settings.accounts() as accounts:
+            starts += [credit.bought_ns for credit in accounts.credits()]
+    return min(starts, default=None)
+
+
 def computation_of(inputs: Inputs) -> Computation:
     """Return the validated computation of `inputs` that have all their facts in memory."""
     with refusals():
@@ -168,16 +187,19 @@ def query_span(
     charges: Sequence[Timed],
     used: Span,
 ) -> Span:
-    """Return the span of a query; an end that is None is that of what has happened so far.
+    """Return the span of a query: an end that was given, else that of what has happened so far.
 
     UserError when nothing can have happened on that side of the end that was given.
     """
-    wanted = wanted_span(start_ns, end_ns)
-    if None not in (start_ns, end_ns):
-        return wanted
+    if start_ns is not None and end_ns is not None:
+        return Span(start_ns, end_ns)
     now_ns = settings.clock.now_ns()
-    span = wanted.meet(*elapsed_span(charges, used, now_ns))
-    if span.length_ns:
+    elapsed = elapsed_span(charges, used, now_ns)
+    span = Span(
+        elapsed.start_ns if start_ns is None else start_ns,
+        elapsed.end_ns if end_ns is None else end_ns,
+    )
+    if elapsed.length_ns and span.length_ns:
         return span
     if end_ns is not None:
         raise UserError(f"nothing is recorded before {utc_text(end_ns)}; give --from as well")

@@ -55,18 +55,19 @@ def journal_files(
 
 
 def periods_in(
-    calendar: Periods, span: Span, from_the_first: bool, to_the_last: bool
+    calendar: Periods, recorded: Span, start_ns: int | None, end_ns: int | None
 ) -> Iterator[tuple[Period, bool]]:
-    """Yield the periods that meet `span`, cut to it where dates ask for a part, and whether each is whole.
+    """Yield the periods that meet `recorded`, cut where dates ask for a part, and whether each is whole.
 
     Where no date was given on a side, the period there is whole.
     """
-    at_ns = span.start_ns
-    while at_ns < span.end_ns:
+    at_ns = recorded.start_ns
+    while at_ns < recorded.end_ns:
         period = calendar.holding(at_ns)
-        first = at_ns == span.start_ns and not from_the_first
-        start_ns = max(period.start_ns, span.start_ns) if first else period.start_ns
-        end_ns = period.end_ns if to_the_last else min(period.end_ns, span.end_ns)
-        whole = (start_ns, end_ns) == tuple(period.span)
-        yield (period if whole else Period(start_ns, end_ns, period.name)), whole
+        part = Period(
+            period.start_ns if start_ns is None else max(period.start_ns, start_ns),
+            period.end_ns if end_ns is None else min(period.end_ns, end_ns),
+            period.name,
+        )
+        yield part, part == period
         at_ns = period.end_ns

@@ -68,6 +68,7 @@ from inferworks.books.workspace.gathering import (
     computation_of,
     customers_of,
     estimates_of,
+    first_record_ns,
     open_store,
     policy_of,
     singles_of,
@@ -590,13 +591,14 @@ class Workspace(Statements):
         if query.period is not None:
             return (self._defined(whole, None),)
         span = span_of(self.settings, query.start_ns, query.end_ns)
+        first_ns = first_record_ns(self.settings)
+        recorded = span.meet(span.end_ns if first_ns is None else first_ns, span.end_ns)
         calendar = self.periods()
-        cut = periods_in(calendar, span, query.start_ns is None, query.end_ns is None)
         statements = [
             self._defined(whole._replace(period=period.name), None)
             if is_whole
             else self._defined(whole, period.span)
-            for period, is_whole in cut
+            for period, is_whole in periods_in(calendar, recorded, query.start_ns, query.end_ns)
         ]
         if (
             query.end_ns is None
@@ -606,4 +608,5 @@ class Workspace(Statements):
             following = calendar.first_open(statements[-1].end_ns)
             booking = self._defined(whole._replace(period=following.name), None)
             statements += [booking] if booking.corrections else []
-        return tuple(statements) or (self._defined(whole, span),)
+        nothing = Span(span.start_ns, span.start_ns)
+        return tuple(statements) or (self._defined(whole, nothing),)

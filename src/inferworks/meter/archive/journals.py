@@ -74,6 +74,11 @@ class JournalsReader:
         ends = [reader.latest_ns(now_ns) for reader in self._readers]
         return max((one for one, _ in ends), default=0), max((one for _, one in ends), default=0)
 
+    def first_ns(self) -> int | None:
+        """Return the start of the first call, interval or activity; None without any."""
+        firsts = (reader.first_ns() for reader in self._readers)
+        return min((one for one in firsts if one is not None), default=None)
+
     def opened_unclosed(self) -> list[Opened]:
         """Return the calls that were opened and have no usage yet, by call_id."""
         found = chain.from_iterable(reader.opened_unclosed() for reader in self._readers)
