@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.files import read_bytes
+from inferworks.errors import ConfigError
+from inferworks.files import read_bytes, text_of
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
@@ -34,6 +35,24 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
         with pytest.raises(OSError, match="it is not a regular file"):
             read_bytes(path, 100)
+
+
+def test_the_text_of_a_file_or_one_line_about_it(tmp_path: Path) -> None:
+    """UTF-8, without its mark; else a refusal of the caller's kind that names the file and why."""
+    path = tmp_path / "pools.toml"
+    path.write_bytes(b"\xef\xbb\xbf\xc3\xbc = 1")
+    assert text_of(path, "pools file") == "ü = 1"
+    path.write_bytes(b"ab\xff")
+    os.mkfifo(tmp_path / "pipe")
+    for name, text in {
+        "pools.toml": f"the pools file {path} is not UTF-8 text, at byte 2",
+        "none": f"cannot read the pools file {tmp_path}/none: No such file or directory",
+        "pipe": f"cannot read the pools file {tmp_path}/pipe: it is not a regular file; "
+        "save what it has in one",
+    }.items():
+        with pytest.raises(ConfigError) as refused:
+            text_of(tmp_path / name, "pools file", ConfigError)
+        assert str(refused.value) == text
 
 
 def test_a_link_leads_to_its_file(tmp_path: Path) -> None:

@@ -898,7 +898,8 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
             raise ConfigError(f"{path}: no such configuration file") from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 

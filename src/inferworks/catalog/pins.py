@@ -59,7 +59,10 @@ def list_prices(folder: Path) -> ListPrices:
         try:
             book = msgspec.json.decode(path.read_bytes(), type=PriceBook)
         except (OSError, msgspec.DecodeError) as error:
-            raise UserError(f"{path}: cannot be read: {error}; restore it from a backup") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"{path}: cannot be read: {reason}; restore it from a backup"
+            ) from error
         if book.sha256 != pin.sha256:
             raise UserError(f"{path}: was altered since it was pinned; restore it from a backup")
         kept.append((pin.effective_ns, PriceList(book)))

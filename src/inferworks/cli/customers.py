@@ -47,6 +47,7 @@ from inferworks.cli.show import print_json, print_table, say
 from inferworks.cli.wallets import list_wallets
 from inferworks.clock import SystemClock
 from inferworks.errors import MoneyError, UserError
+from inferworks.files import text_of
 from inferworks.folder import DataFolder
 from inferworks.ids import ModelId
 from inferworks.money import Rate, parse_pico
@@ -328,11 +329,7 @@ def _plan(
         case None, None, None:
             return None
         case None, None, Path() as path:
-            try:
-                text = path.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"cannot read the plan file {path}: {error}") from error
-            file = read_plan(text, path.name, calendar.begins_ns)
+            file = read_plan(text_of(path, "plan file"), path.name, calendar.begins_ns)
             begins_ns = customer.created_ns if file.effective_ns is None else file.effective_ns
             terms, currency = file.terms, paid_in(begins_ns)
             if terms.currency != currency:

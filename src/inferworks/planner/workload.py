@@ -13,6 +13,7 @@ tail is what makes a workload hard).
 from __future__ import annotations
 
 import csv
+import io
 import random
 from collections.abc import Sequence
 from fractions import Fraction
@@ -22,6 +23,7 @@ import msgspec
 
 from inferworks.books.calendar.moments import parse_moment_ns
 from inferworks.errors import UserError
+from inferworks.files import regular_file
 from inferworks.units import NS_PER_SECOND
 
 TIME, INPUT, OUTPUT = "TIMESTAMP", "ContextTokens", "GeneratedTokens"
@@ -56,7 +58,8 @@ def read_trace(path: Path) -> Workload:
     UserError, naming file, line and column, when anything in it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular_file(path) as raw:
+            file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             missing = [name for name in (TIME, INPUT, OUTPUT) if name not in header]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -178,8 +179,9 @@ def test_blank_lines_and_a_byte_order_mark_are_no_matter() -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
-    """Missing, or a folder."""
-    for path in (tmp_path / "none.csv", tmp_path):
+    """Missing, a folder, or a pipe or device, of which a read has no end."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "none.csv", tmp_path, tmp_path / "pipe.csv", Path("/dev/zero")):
         with pytest.raises(BillError, match=f"cannot read {path}"):
             open_bill(path)
 

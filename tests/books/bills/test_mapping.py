@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -225,13 +226,15 @@ def test_what_is_wrong_with_a_mapping(text: str, flaw: str) -> None:
 
 
 def test_a_mapping_that_cannot_be_read(tmp_path: Path) -> None:
-    """One line."""
+    """One line, also for a pipe, which would be waited for."""
+    os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "latin.toml").write_bytes(b'title = "\xfc"')
     (tmp_path / "long.toml").write_bytes(b"#" * 300_000)
     for name, flaw in (
         ("none", "cannot read"),
         ("latin", "not UTF-8"),
-        ("long", "at most 256 KiB"),
+        ("pipe", "not a regular file"),
+        ("long", "more than 262,144 bytes"),
     ):
         with pytest.raises(BillError, match=flaw):
             load_mapping(tmp_path / f"{name}.toml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,26 @@ def test_usage_comes_in_the_same_forms() -> None:
     )
     for command in ("usage", "books"):
         run(command, "import", "spend.jsonl")
+
+
+def test_what_is_no_file_is_refused_where_it_is_named_and_left_out_where_it_is_not() -> None:
+    """A pipe would be waited for and a device read without an end; standard input has no name."""
+    Path("bills").mkdir()
+    Path("bills/a.csv").write_text(bill("a"))
+    os.mkfifo("bills/pipe.csv")
+    Path("bills/zero.csv").symlink_to("/dev/zero")
+    said = told("bills")
+    assert names(said) == ["a.csv"]
+    left_out = "left out, it is no regular file"
+    assert said["notes"] == [f"bills/pipe.csv: {left_out}", f"bills/zero.csv: {left_out}"]
+    assert said["refused"] == []
+    for word in ("bills/pipe.csv", "bills/z*.csv"):
+        assert "it is not a regular file; save what it has in one" in refusal(
+            "books", "import", word
+        )
+    assert "standard input is not read" in refusal("books", "import", "-")
+    assert "it is not a regular file" in refusal("usage", "import", "bills/pipe.csv")
+    assert "it is not a regular file" in refusal("books", "statement", "--budget", "bills/pipe.csv")
 
 
 def test_an_empty_name_is_refused_and_stands_for_no_folder() -> None:

@@ -25,6 +25,7 @@ from inferworks.books.allocation.drivers import Unused
 from inferworks.books.allocation.pools import Behaviour
 from inferworks.books.charge import COST_OF_REVENUE, Function, NaturalClass
 from inferworks.errors import ConfigError
+from inferworks.files import text_of
 from inferworks.misfit import misfit
 from inferworks.purpose import Purpose
 
@@ -129,14 +130,12 @@ def load_policy(name: str, folder: Path | None = None) -> Policy:
         return _shipped_policy(name)
     beside = folder / f"{name}.toml" if folder is not None else None
     path = beside if beside is not None and beside.is_file() else Path(name)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    if not path.exists():
         raise ConfigError(
             f"policy {name!r} not found: choose {', '.join(shipped_policies())}, or the path of a policy "
             "file (TOML)"
-        ) from error
-    return _faithful(read_policy(text, name))
+        )
+    return _faithful(read_policy(text_of(path, "policy", ConfigError), name))
 
 
 def completed(policy: Policy) -> Policy:

@@ -10,6 +10,7 @@ numbers and days in one form.
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -37,6 +38,7 @@ from inferworks.books.currency import NO_RATES, NoRateError, Rates, converted
 from inferworks.books.deliveries.arriving import ArrivingLines
 from inferworks.books.deliveries.canonical import numbered
 from inferworks.errors import BillError, MoneyError, NoBillError
+from inferworks.files import regular_file
 from inferworks.money import parse_pico, rounded_pico
 
 _NOTHING = frozenset({"", "NULL", "null"})
@@ -307,9 +309,12 @@ def open_bill(path: Path) -> BillFile:
 
 
 def bytes_of(path: Path) -> bytes:
-    """The bytes of the file at `path`; BillError when it cannot be read."""
+    """The bytes of the file at `path`; BillError when it cannot be read, or is a pipe or device."""
     try:
-        return path.read_bytes()
+        with regular_file(path) as file:
+            if os.fstat(file.fileno()).st_size > forms.MOST_BYTES:
+                raise BillError(f"{path}: has more than {forms.MOST_BYTES >> 30} GiB; split it")
+            return file.read()
     except OSError as error:
         raise BillError(f"cannot read {path}: {error.strerror}") from error
 

@@ -48,6 +48,7 @@ import msgspec
 from inferworks.books.bills.columns import KINDS, Kind
 from inferworks.books.bills.spelling import Order, Sort
 from inferworks.errors import BillError
+from inferworks.files import text_of
 from inferworks.misfit import misfit
 
 MONEY: Final = {"cents": -2, "millicents": -5, "micro": -6, "nano": -9, "pico": -12, "thousands": 3}
@@ -221,17 +222,7 @@ class Names:
 
 def load_mapping(path: Path) -> BillMapping:
     """The mapping in a file; BillError with all that is wrong with it."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BillError(f"cannot read {path}: {error.strerror}") from error
-    if len(raw) > _LONGEST:
-        raise BillError(f"{path.name}: a mapping is at most {_LONGEST // 1024} KiB long")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BillError(f"{path.name}: not UTF-8 text at byte {error.start}") from error
-    return read_mapping(path.name, text)
+    return read_mapping(path.name, text_of(path, "mapping", BillError, _LONGEST))
 
 
 def read_mapping(name: str, text: str) -> BillMapping:

@@ -23,6 +23,7 @@ from inferworks.books.accounting.entries import BALANCE_SHEET
 from inferworks.books.charge import Function, NaturalClass
 from inferworks.books.revenue.rating import Item
 from inferworks.errors import ConfigError
+from inferworks.files import text_of
 from inferworks.misfit import form, misfit
 
 ROUNDING: Final = "Expenses:Rounding"
@@ -123,19 +124,7 @@ def load_chart(path: Path | None = None) -> Chart:
     """The chart in the file at `path`, else the one that ships. ConfigError when it cannot be used."""
     if path is None:
         return read_chart(shipped_chart(), "chart.toml")
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST_BYTES + 1)
-        text = raw.decode()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the chart of accounts {path}: {error.strerror or error}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the chart of accounts {path} is not UTF-8 text: {error}") from error
-    if len(raw) > _LARGEST_BYTES:
-        raise ConfigError(f"the chart of accounts {path} is larger than {_LARGEST_BYTES} bytes")
-    return read_chart(text, path.name)
+    return read_chart(text_of(path, "chart of accounts", ConfigError, _LARGEST_BYTES), path.name)
 
 
 def shipped_chart() -> str:

@@ -41,6 +41,7 @@ from inferworks.books.workspace.prepaid import prepaid_of
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
 from inferworks.errors import BooksError, UserError
+from inferworks.files import text_of
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.archive.manifest import Segment, read_manifest
@@ -310,8 +311,5 @@ def rules_of(settings: Settings, pools_path: Path | None) -> Rules:
     )
     if pools_path is None:
         return rules
-    try:
-        text = pools_path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the pools file {pools_path}: {error}") from error
-    return msgspec.structs.replace(rules, pools=read_pools(text, pools_path.name))
+    pools = read_pools(text_of(pools_path, "pools file"), pools_path.name)
+    return msgspec.structs.replace(rules, pools=pools)

@@ -93,6 +93,8 @@ def _files_of(word: str, cache: Path, open_store: OpenStore, data: DataFolder) -
         )
     if "://" in word and not word.startswith("file://"):
         return _in_store(word, cache, open_store)
+    if word == "-":
+        raise BillError("-: standard input is not read; save what it has in a file, and name that")
     path = Path(word.removeprefix("file://"))
     if path.is_dir():
         return _in_folder(path, data)
@@ -120,7 +122,7 @@ def _files_of(word: str, cache: Path, open_store: OpenStore, data: DataFolder) -
     files += [
         _local(match.name, match, named=True)
         for match in matches
-        if match.is_file() and not data.is_ours(match)
+        if not match.is_dir() and not data.is_ours(match)
     ]
     return Sources(
         sorted(files, key=lambda file: str(file.path)),
@@ -134,9 +136,9 @@ def _local(name: str, path: Path, *, named: bool, part: Delivered | None = None)
 
 
 def _in_folder(folder: Path, data: DataFolder) -> Sources:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    paths = sorted(path for path in found if not data.is_ours(path))
-    _check_count(str(folder), len(paths))
+    found = sorted(path for path in folder.rglob("*") if not (path.is_dir() or data.is_ours(path)))
+    _check_count(str(folder), len(found))
+    paths = [path for path in found if path.is_file()]
     by_name = {path.relative_to(folder).as_posix(): path for path in paths}
     which = chosen(
         list(by_name),
@@ -149,7 +151,10 @@ def _in_folder(folder: Path, data: DataFolder) -> Sources:
             for name, path in by_name.items()
             if name not in which.left_out
         ],
-        _left_out(which),
+        [
+            *_left_out(which),
+            *(f"{path}: left out, it is no regular file" for path in found if not path.is_file()),
+        ],
         which.problems,
     )
 

@@ -34,6 +34,7 @@ from inferworks.cli.litellm.tables import Notes, Table
 from inferworks.config import Breaker, Config, Gateway, Model, Renamed, Upstream
 from inferworks.errors import UserError
 from inferworks.extras import install
+from inferworks.files import text_of
 
 Number = TypeVar("Number", int, Decimal)
 
@@ -68,9 +69,7 @@ def read_litellm(path: Path, environment: Mapping[str, str]) -> Imported:
     except ModuleNotFoundError:
         raise UserError(f"reading YAML needs the package pyyaml: {install('migrate')}") from None
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+        document = yaml.safe_load(text_of(path, "configuration"))
     except yaml.YAMLError as error:
         mark = getattr(
             error, "problem_mark", None
