@@ -61,12 +61,15 @@ class Gateway(Section, frozen=True):
         Meta(
             ge=1,
             le=100_000,
-            description="Calls served at once; more are refused with 429. Fewer where files are.",
+            description="Calls served at once; more wait (`fairness`). Fewer where files are.",
         ),
     ] = 512
     max_calls_per_key: Annotated[
         int,
-        Meta(ge=0, description="Calls of one key served at once; 0: three quarters of max_calls."),
+        Meta(
+            ge=0,
+            description="Calls of one key that wait or are served; more are refused with 429. 0: any.",
+        ),
     ] = 0
     max_header_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 20, description="Largest head of a request accepted.")
@@ -124,6 +127,42 @@ class Gateway(Section, frozen=True):
         bool,
         Meta(description="Offer the engines found on this machine's usual ports at the start."),
     ] = False
+
+
+class Fairness(Section, frozen=True):
+    """Queues of calls that wait, one for each customer, who share what is served at once by weight."""
+
+    weights: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[^=]+=\d{1,6}(\.\d{1,6})?$")], ...],
+        Meta(description="Weights of customers: `acme=4`."),
+    ] = ()
+    default_weight: Annotated[
+        float, Meta(gt=0, le=1e6, description="Weight of a customer without one.")
+    ] = 1.0
+    queue_per_customer: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Calls of one customer that may wait; more are refused with 429. 0: none waits.",
+        ),
+    ] = 128
+    queue_calls: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Calls that may wait; more are refused with 503."),
+    ] = 1024
+    queue_wait_s: Annotated[
+        float,
+        Meta(ge=0, description="Longest time that a call waits; it is then refused with 503."),
+    ] = 10.0
+    customer_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of `gateway.max_calls` that one customer's calls may take; the rest wait.",
+        ),
+    ] = 0.75
 
 
 class Data(Section, frozen=True):
@@ -664,6 +703,7 @@ class Config(Section, frozen=True):
     """Everything that can be configured."""
 
     gateway: Gateway = Gateway()
+    fairness: Fairness = Fairness()
     data: Data = Data()
     meter: Meter = Meter()
     lake: Lake = Lake()

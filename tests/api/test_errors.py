@@ -444,7 +444,9 @@ def test_a_bug_of_ours_is_no_stack_trace(run: Run, caplog: pytest.LogCaptureFixt
     async def main() -> None:
         async with open_gateway_over(StubProvider()) as gateway:
             object.__setattr__(
-                gateway.context, "router", SimpleNamespace(health=gateway.context.router.health)
+                gateway.context,
+                "router",
+                SimpleNamespace(health=gateway.context.router.health, slots=lambda *_: None),
             )
             answer = await gateway.chat(GOOD)
             assert answer.status == 500

@@ -516,7 +516,9 @@ def test_keys_and_prompts_are_kept_nowhere(run: Run, caplog: pytest.LogCaptureFi
             await gateway.chat({**WHOLE, "model": gateway.secret})  # put into the wrong field
             await gateway.chat({**WHOLE, "user": gateway.secret})
             object.__setattr__(
-                gateway.context, "router", SimpleNamespace(health=gateway.context.router.health)
+                gateway.context,
+                "router",
+                SimpleNamespace(health=gateway.context.router.health, slots=lambda *_: None),
             )
             assert (await gateway.chat(WHOLE)).status == 500
             assert len(await gateway.usages()) == 12

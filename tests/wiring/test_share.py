@@ -35,6 +35,7 @@ def test_every_limit_of_the_whole_is_divided() -> None:
     assert (first.gateway.max_calls, second.gateway.max_calls) == (257, 256)
     assert (first.gateway.max_connections, second.gateway.max_connections) == (501, 500)
     assert (first.gateway.max_calls_per_key, second.gateway.max_held_bytes) == (0, 0)
+    assert (first.fairness.queue_calls, second.fairness.queue_per_customer) == (512, 64)
     assert (first.leave.drains, second.leave.drains) == (32, 32)
     assert [one.upstream[0].max_calls for one in (first, second)] == [3, 2]
     assert first.gateway.drain_s == config.gateway.drain_s

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inferworks.accounts.keyring import KeyRing
-from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.call_limits import NO_LIMITS, CallLimits, NoLimits
+from inferworks.api.concurrency import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
 from inferworks.api.pricing import PricingTable

@@ -2,6 +2,7 @@
 
     x-inferworks-provider, -region     provider that served it and its region, as the books name them
     x-inferworks-overhead-us           time spent in the gateway, in microseconds
+    x-inferworks-queued-us             time for which it waited for its turn, in microseconds, where it did
     x-inferworks-cost, -currency       exact cost of the call to its caller; whole answers only
 
 A stream's head leaves before its cost is known. A client that wants the cost in the answer itself, streams
@@ -11,7 +12,8 @@ floats; every other byte of the answer stays what the upstream sent.
 
 The overhead is the time from when the request was read to when its first attempt began, between attempts,
 and from when the answer (of a stream: its first chunk) was read to when its head is handed to the socket;
-the commit of a whole answer's record is in it. Opening a connection to an upstream is the upstream's time.
+the commit of a whole answer's record is in it. Waiting for a turn is not: it is told by itself. Opening a
+connection to an upstream is the upstream's time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Every operation that is charged for: one call, from its bytes to its one Usage.
 
-    authenticate -> decode -> admit -> opened -> serve -> deliver
+    authenticate -> decode -> admit, perhaps wait -> opened -> serve -> deliver
 
-Each step adds one thing. A request that is refused before `opened` leaves one refused Usage; from `opened`
-on there is one way out, the recorder's block, which writes exactly one Usage whatever happens inside.
+Each step adds one thing. A request that is refused before `opened` leaves one refused Usage, one whose
+client leaves while it waits a cancelled one. From `opened` on there is one way out, the recorder's block,
+which writes exactly one Usage whatever happens inside.
 
 The dialects differ in how a request is read and an error is written (their `EndpointSpec`), and in nothing
 else.
@@ -11,6 +12,7 @@ else.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -20,6 +22,7 @@ from inferworks.accounts.key import Key
 from inferworks.api.admission import PURPOSE, authenticate, check_scope, no_model, purpose_of
 from inferworks.api.call_limits import NO_HOLD, AnyHold
 from inferworks.api.coded import CODED, decode_body
+from inferworks.api.concurrency import Permit
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.cost_disclosure import INCLUDE, asks_for_cost
 from inferworks.api.response_writer import ResponseWriter
@@ -108,7 +111,7 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
             )
             offers = _offers(context, call, key)
             hold, call = await context.limits.hold(key, opened, request, call, offers)
-            context.limiter.admit(key.id)
+            permit, offers = await _admitted(context, call, key, opened, offers, hold)
         except CallError as error:
             hold.release()
             named = redacted(request.model)  # which may be a key that was put into the wrong field
@@ -122,9 +125,10 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
             async with context.meter.open(opened, clock) as recorder:
                 recorder.on_end = hold.end
                 writer = ResponseWriter(form, exchange, context, call, recorder, transcript, hold)
+                writer.queued_ns = permit.queued_ns
                 await writer.run(offers)
         finally:
-            context.limiter.leave(key.id)
+            permit.leave()
             hold.release()  # of a call that could not even be opened
             if transcript is not None:
                 transcript.end()
@@ -172,6 +176,30 @@ def _with_model(body: bytes, content_type: bytes, model: str) -> bytes:
     if is_form(content_type):
         return with_field(body, content_type, "model", model)
     return with_model(body, model)
+
+
+async def _admitted(
+    context: AppContext, call: Call, key: Key, opened: Opened, offers: list[Offer], hold: AnyHold
+) -> tuple[Permit, list[Offer]]:
+    """Let `call` in, perhaps after a wait; its permit, and the offers that could serve it then.
+
+    CallError when it cannot be let in. If its client leaves, that is recorded, and `hold` released.
+    """
+    slots = context.router.slots(call.model, offers, key.regions)
+    try:
+        permit = await context.limiter.admit(key, slots)
+    except asyncio.CancelledError:
+        hold.release()
+        context.meter.left(opened)
+        raise
+    if permit.queued_ns:
+        try:
+            # a replica may have ended meanwhile, another begun
+            offers = _offers(context, call, key)
+        except CallError:
+            permit.leave()
+            raise
+    return permit, offers
 
 
 def _offers(context: AppContext, call: Call, key: Key) -> list[Offer]:

@@ -71,6 +71,8 @@ class ResponseWriter:
         self._disclosure: CostDisclosure | None = None
         """Cost in the answer's body, where the client asked for it."""
         self._streamed: tuple[Reply, StreamUsage] | None = None
+        self.queued_ns = 0
+        """Nanoseconds for which the call waited for its turn, which are no overhead."""
         self._drain: Drain | None = None
         """Drain that began when the client left and its answer is read on; None before."""
 
@@ -283,9 +285,11 @@ class ResponseWriter:
             names = {name for name, _ in own}
             headers = [*own, *(one for one in headers if one[0].lower() not in names)]
         since_ns = recorder.clock.now_ns() - recorder.opened.opened_ns
-        overhead_us = max(0, since_ns - self._upstream_ns) // 1000
+        overhead_us = max(0, since_ns - self._upstream_ns - self.queued_ns) // 1000
         headers.append((b"x-inferworks-provider", destination.provider.encode()))
         headers.append((b"x-inferworks-overhead-us", b"%d" % overhead_us))
+        if self.queued_ns:
+            headers.append((b"x-inferworks-queued-us", b"%d" % (self.queued_ns // 1000)))
         if destination.region:
             headers.append((b"x-inferworks-region", destination.region.encode()))
         if reported is not None and context.tariffs is not None:

@@ -60,7 +60,7 @@ async def _run(ours: socket.socket, sockets: Sequence[socket.socket], log: LogHa
     gateway = start.config.gateway
     resort = LastResort(gateway.drain_wait_s + gateway.drain_s + GRACE_S)
     supervisor = Supervisor()
-    holder = Holder(channel, supervisor)
+    holder = Holder(channel, supervisor, start.number, start.workers)
     holder.take(start.state)
     try:
         async with open_worker(start, sockets, os.environ, holder) as serving:

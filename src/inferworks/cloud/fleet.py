@@ -76,6 +76,7 @@ def own_offer(spec: ReplicaSpec, url: str, provider: str) -> Offer:
         replica=spec.replica,
         region=spec.region,
         chip=spec.chip,
+        slots=spec.slots,
         facts=fact_catalog().facts(provider, spec.model, dt.date.max),
     )
 

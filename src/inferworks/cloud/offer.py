@@ -47,6 +47,8 @@ class Offer(msgspec.Struct, frozen=True):
     """Share of the calls beside other offers of its priority; 0 when it is for emergencies only."""
     capacity: int | None = None
     """Calls it may run at once; None for no limit of ours."""
+    slots: int | None = None
+    """Calls that it works on at once, where further ones wait there; None when unknown."""
     seller: str = ""
     """Seller that is paid, as records and price lists name it; empty when it is the provider."""
     on_leave: str = "cancel"

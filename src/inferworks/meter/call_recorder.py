@@ -86,16 +86,26 @@ class Meter:
 
         `status` is the HTTP status the client is given. It needs no Opened row: nothing can be lost.
         """
+        await self._journal.commit(self._turned_away(opened, Outcome.REFUSED, status, error_code))
+
+    def left(self, opened: Opened) -> None:
+        """Queue the record of a call whose client left before any work, and wait for nothing."""
+        self._journal.append(self._turned_away(opened, Outcome.CANCELLED, 0, None))
+
+    def _turned_away(
+        self, opened: Opened, outcome: Outcome, status: int, error_code: str | None
+    ) -> Usage:
+        """Return the Usage of a call that ends before any work, counted."""
         now_ns = max(
             self._clock.now_ns(), opened.opened_ns
         )  # the clock may have been set meanwhile
-        usage = usage_of(opened, now_ns, Outcome.REFUSED, status=status, error_code=error_code)
+        usage = usage_of(opened, now_ns, outcome, status=status, error_code=error_code)
         if self._watch is not None:
             try:
                 self._watch(usage)
             except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
-                _log.exception("a call that was refused was not counted")
-        await self._journal.commit(usage)
+                _log.exception("a call that was turned away was not counted")
+        return usage
 
 
 class CallRecorder:

@@ -18,6 +18,7 @@ from inferworks.observe.table import (
     ATTEMPTS_RUNNING,
     BREAKERS,
     BUILD,
+    CALLS_QUEUED,
     CALLS_RUNNING,
     CONNECTIONS,
     CPU,
@@ -30,6 +31,7 @@ from inferworks.observe.table import (
     LOOP_STOOD,
     MEMORY,
     MOST_FILES,
+    QUEUE_WAIT,
     REPLICAS,
     STARTED,
     TRANSCRIPTS_DROPPED,
@@ -47,6 +49,9 @@ class Gauges:
     """State of the parts of the gateway, read at one moment."""
 
     calls_running: int = 0
+    calls_queued: int = 0
+    queue_waits: Sequence[tuple[str, Histogram]] = ()
+    """Times for which calls waited for their turn, by how the wait ended."""
     connections: int = 0
     drains: int = 0
     attempts_running: Mapping[OfferId, int] = field(default_factory=dict)
@@ -84,6 +89,9 @@ class Commits:
 def families(readings: Gauges) -> Iterator[Family]:
     """`readings` as metrics."""
     yield _one(CALLS_RUNNING, readings.calls_running)
+    yield _one(CALLS_QUEUED, readings.calls_queued)
+    waits = readings.queue_waits
+    yield Family(QUEUE_WAIT, [Sample((outcome,), times) for outcome, times in waits])
     yield _one(CONNECTIONS, readings.connections)
     yield _one(DRAINS, readings.drains)
     running = readings.attempts_running

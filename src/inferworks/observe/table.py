@@ -89,6 +89,17 @@ RETRIES: Final = Metric(
     (_OPERATION, _MODEL),
 )
 CALLS_RUNNING: Final = Metric("inferworks_calls_running", Kind.GAUGE, "Calls being served.")
+CALLS_QUEUED: Final = Metric(
+    "inferworks_calls_queued", Kind.GAUGE, "Calls that wait for their customer's turn to be served."
+)
+QUEUE_WAIT: Final = Metric(
+    "inferworks_queue_wait_seconds",
+    Kind.HISTOGRAM,
+    "Time for which a call waited for its turn, by how the wait ended: admitted, expired, evicted, left.",
+    ("outcome",),
+    bounds=FIRST_TOKEN_NS,
+    scale=NS_PER_SECOND,
+)
 CONNECTIONS: Final = Metric(
     "inferworks_connections", Kind.GAUGE, "Connections of clients that are open."
 )
@@ -197,6 +208,8 @@ METRICS: Final = (
     TOKEN_PARTS,
     RETRIES,
     CALLS_RUNNING,
+    CALLS_QUEUED,
+    QUEUE_WAIT,
     CONNECTIONS,
     DRAINS,
     ATTEMPTS_RUNNING,

@@ -23,9 +23,9 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import ANY_SOURCE, Grant, mint
 from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.admission import ConcurrencyLimiter
 from inferworks.api.app import admit, app
 from inferworks.api.call_limits import NO_LIMITS, CallLimits
+from inferworks.api.concurrency import REFUSE_AT_ONCE, ConcurrencyLimiter, Fairness
 from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusals
@@ -221,6 +221,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     store: MemoryStore | None = None
     calls_at_once: int = 1000
     calls_per_key: int = 0
+    fairness: Fairness = REFUSE_AT_ONCE
     limits: Limits | None = None
     call_limits: Callable[[PricingTable], CallLimits] | None = None
     policy: RoutePolicy | None = None
@@ -256,7 +257,7 @@ async def open_gateway_over(
     pricing = PricingTable(accounts, lambda: its.lists)
     context = AppContext(
         keyring=KeyRing(accounts, A_PEPPER),
-        limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key),
+        limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key, its.fairness),
         meter=Meter(journal, clock, checkpoint_s=0.01, watch=_both(calls, its.traces)),
         journal=journal,
         catalogue=catalogue,

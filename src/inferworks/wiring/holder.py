@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from inferworks.api.context import Others
 from inferworks.api.health import failing_here
 from inferworks.cloud.fleet import own_offer
@@ -36,6 +38,7 @@ from inferworks.wiring.channel import (
 )
 from inferworks.wiring.plan import OWN
 from inferworks.wiring.serving import Serving
+from inferworks.wiring.share import share
 
 _PATIENCE_S: Final = 5.0
 _UNKNOWN: Final = "The metrics of all workers cannot be had now; try again."
@@ -44,12 +47,21 @@ _UNKNOWN: Final = "The metrics of all workers cannot be had now; try again."
 class Holder:
     """The holder at the other end of a channel: `OwnReplicas`, `Board` and `Others` of a worker."""
 
-    def __init__(self, channel: Channel[ToWorker], supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        channel: Channel[ToWorker],
+        supervisor: Supervisor,
+        number: int = 1,
+        workers: int = 1,
+    ) -> None:
+        """`number` is that of this worker among so many, who share the slots of the replicas."""
         self.supervisor = supervisor
         """Supervisor of this worker's own work."""
         self.own: Registry | None = None
         """Metrics of this worker."""
         self._channel = channel
+        self._number = number
+        self._workers = workers
         self._state = State()
         self._offers: dict[ModelId, list[Offer]] = {}
         self._waiting: deque[asyncio.Future[bytes]] = deque()
@@ -61,7 +73,9 @@ class Holder:
         self._state = state
         self._offers = {}
         for spec, url in state.ready:
-            self._offers.setdefault(spec.model, []).append(own_offer(spec, url, OWN))
+            slots = max(1, share(spec.slots, self._number, self._workers))
+            offer = own_offer(msgspec.structs.replace(spec, slots=slots), url, OWN)
+            self._offers.setdefault(spec.model, []).append(offer)
 
     def offers(self, model: ModelId) -> Sequence[Offer]:
         """The replicas of `model` that are ready."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from inferworks.api.admission import ConcurrencyLimiter
+from inferworks.api.concurrency import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusal, refusals
 from inferworks.api.metrics import PATH, show
@@ -98,6 +98,8 @@ class Parts:
         """Read the gauges now."""
         return Gauges(
             calls_running=self.limiter.running,
+            calls_queued=self.limiter.queued,
+            queue_waits=tuple(self.limiter.waits.items()),
             connections=len(self.server.connections),
             drains=len(self.service.context.drains),
             attempts_running=self.health.loads(),

@@ -20,6 +20,7 @@ from decimal import Decimal
 
 import msgspec
 
+from inferworks.api.concurrency import NO_WEIGHTS, Fairness
 from inferworks.catalog.facts import fact_catalog
 from inferworks.catalog.providers import ProviderCatalog, ProviderRow
 from inferworks.cloud.offer import Offer, Rates
@@ -29,6 +30,7 @@ from inferworks.errors import ConfigError, Mistakes
 from inferworks.ids import ModelId, OfferId
 from inferworks.money import PICO
 from inferworks.wiring.drivers import check_driver
+from inferworks.wiring.fairness import fairness_of
 from inferworks.wiring.upstreams import Account, account_of, is_exposed
 
 EMBEDDED_MODEL = ModelId("inferworks-tiny")
@@ -60,6 +62,7 @@ class Plan:
     policies: Mapping[ModelId, RoutePolicy]
     """Routing policies of models with a `[[model]]` table."""
     breaker: BreakerPolicy
+    fairness: Fairness = NO_WEIGHTS
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -121,8 +124,10 @@ def make_plan(
             policies[ModelId(model.name)] = policy_of(model)
     with mistakes.noted():
         breaker = breaker_of(config.breaker)
+    with mistakes.noted():
+        fairness = fairness_of(config.fairness)
     mistakes.refuse()
-    return Plan(tuple(accounts), routed, policies, breaker)
+    return Plan(tuple(accounts), routed, policies, breaker, fairness)
 
 
 def policy_of(model: Model) -> RoutePolicy:

@@ -24,7 +24,7 @@ from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SqliteAccounts
-from inferworks.api.admission import ConcurrencyLimiter
+from inferworks.api.concurrency import ConcurrencyLimiter
 from inferworks.api.context import AppContext, Others
 from inferworks.api.cors import Cors
 from inferworks.api.drain import DrainLimits, Drains
@@ -311,9 +311,9 @@ async def _serving(
         await start_threads()
         fitted = fit(config.gateway, divided(this_machine(), process.workers))
         _log.log(logging.WARNING if fitted.lowered else logging.INFO, "limits fit %s", fitted.text)
-        most = fitted.calls
-        of_a_key = config.gateway.max_calls_per_key or most - most // 4  # leave room for the others
-        limiter = ConcurrencyLimiter(most, of_a_key)
+        limiter = ConcurrencyLimiter(
+            fitted.calls, config.gateway.max_calls_per_key, plan.fairness, clock
+        )
         leave = config.leave
         drains = Drains(DrainLimits(leave.drains, leave.drain_s, leave.drain_bytes))
         tariffs = PricingTable(followed, lambda: process.planner.rates.newest)
@@ -374,6 +374,7 @@ async def _serving(
             fresh = _said(await process.planner.plan(changed))
             service.put(fresh)
             health.use(fresh.breaker)
+            limiter.use(fresh.fairness)
 
         yield Serving(service, server, port, apply)
 

@@ -27,7 +27,7 @@ from inferworks.supervise import Supervisor, Work, beside, ending
 _EVERY_S = 1.0
 _READ_S = 10.0
 """Seconds that reading the configured files may take before the delay is logged."""
-_LIVE = frozenset({*REPEATED, "breaker"})
+_LIVE = frozenset({*REPEATED, "breaker", "fairness"})
 """Sections that take effect without a restart."""
 
 _log = logging.getLogger("inferworks.config")

@@ -37,6 +37,8 @@ def check_shares(config: Config, workers: int) -> None:
     }
     limits["gateway.max_calls"] = config.gateway.max_calls
     limits["gateway.max_calls_per_key"] = config.gateway.max_calls_per_key
+    limits["fairness.queue_calls"] = config.fairness.queue_calls
+    limits["fairness.queue_per_customer"] = config.fairness.queue_per_customer
     for name, limit in limits.items():
         if 0 < limit < workers:
             raise ConfigError(
@@ -56,6 +58,7 @@ def share_of(config: Config, number: int, workers: int) -> Config:
     return msgspec.structs.replace(
         config,
         gateway=divided(config.gateway, *limits),
+        fairness=divided(config.fairness, "queue_calls", "queue_per_customer"),
         leave=divided(config.leave, "drains"),
         upstream=tuple(divided(upstream, "max_calls") for upstream in config.upstream),
     )
@@ -68,5 +71,5 @@ def share(limit: int, number: int, workers: int) -> int:
 
 def with_live(config: Config, changed: Config) -> Config:
     """Return `config` with the parts of `changed` that take effect without a restart."""
-    live = {name: getattr(changed, name) for name in (*REPEATED, "breaker")}
+    live = {name: getattr(changed, name) for name in (*REPEATED, "breaker", "fairness")}
     return msgspec.structs.replace(config, **live)

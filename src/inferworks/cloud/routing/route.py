@@ -56,10 +56,11 @@ import msgspec
 
 from inferworks.cloud.call import Call
 from inferworks.cloud.offer import Offer, Rates
-from inferworks.cloud.routing.filters import eligible, in_reserve
+from inferworks.cloud.routing.filters import eligible, in_regions, in_reserve
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import RoutePolicy
 from inferworks.cloud.routing.routing_state import CallFacts, RoutingState
+from inferworks.cloud.routing.slots import SlotPool, slot_pool
 from inferworks.cloud.routing.strategies import in_order
 from inferworks.ids import ModelId, OfferId
 from inferworks.units import NS_PER_SECOND
@@ -390,6 +391,22 @@ class Router:
         self.health = health
         self._policy_of = policy_of
         self._budgets: dict[ModelId, HedgeBudget] = {}
+
+    def slots(
+        self, model: ModelId, offers: Sequence[Offer], only: Sequence[str] = ()
+    ) -> SlotPool | None:
+        """Return the slots that calls of `model` share at those of `offers` where they may run.
+
+        `only` are the regions that the caller keeps to, whose offers these are. Calls that may not run
+        everywhere have a pool of their own, since the slots elsewhere are of no use to them.
+        """
+        regions = self._policy_of(model).regions
+        if regions:
+            offers = [offer for offer in offers if in_regions(offer, regions)]
+        pool = slot_pool(offers)
+        if pool is None or not (regions or only):
+            return pool
+        return SlotPool(f"{pool.name} {','.join(regions)} {','.join(only)}", pool.permits)
 
     def route(
         self, call: Call, offers: Sequence[Offer], began_ns: int, price: Rates | None = None
