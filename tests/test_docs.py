@@ -15,7 +15,7 @@ import pytest
 from click.shell_completion import get_completion_class
 
 from inferworks.cli.main import COMMANDS, cli
-from inferworks.config import Gateway
+from inferworks.config import Admin, Gateway
 from inferworks.extras import install
 
 ROOT = Path(__file__).parent.parent
@@ -125,6 +125,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
 
 
 METRICS_PORT, GRAFANA_PORT = "9464", "3000"
+ADMIN_PORT = str(Admin().port)
 
 
 def test_documented_ports_are_the_default_one() -> None:
@@ -138,7 +139,9 @@ def test_documented_ports_are_the_default_one() -> None:
         )
         found = re.findall(r"(?:127\.0\.0\.1|localhost|\[::1\]|gateway\.internal):(\d{2,5})", text)
         found += re.findall(r"path: /\w+, port: (\d+)", text)
-        assert set(found) <= {str(Gateway().port), METRICS_PORT, GRAFANA_PORT}, path.name
+        assert set(found) <= {str(Gateway().port), METRICS_PORT, GRAFANA_PORT, ADMIN_PORT}, (
+            path.name
+        )
 
 
 def test_what_documents_install_is_there() -> None:

@@ -37,7 +37,7 @@ from inferworks.observe.table import METRICS
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(
-    r"<!-- (settings|providers|facts|leaving|metrics|setups|api|help)( [a-z ]+)? -->\n.*?<!-- end -->",
+    r"<!-- (settings|providers|facts|leaving|metrics|setups|api|help)( [a-z -]+?)? -->\n.*?<!-- end -->",
     re.DOTALL,
 )
 

@@ -165,6 +165,22 @@ class Fairness(Section, frozen=True):
     ] = 0.75
 
 
+class Admin(Section, frozen=True):
+    """The admin API, for members with tokens (docs/admin-api.md)."""
+
+    enabled: Annotated[bool, Meta(description="Serve it.")] = False
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ] = 8081
+    names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names that it goes by, of a proxy in front; requests for another are refused."
+        ),
+    ] = ()
+
+
 class Data(Section, frozen=True):
     """Location of everything durable."""
 
@@ -703,6 +719,7 @@ class Config(Section, frozen=True):
     """Everything that can be configured."""
 
     gateway: Gateway = Gateway()
+    admin: Admin = Admin()
     fairness: Fairness = Fairness()
     data: Data = Data()
     meter: Meter = Meter()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -40,6 +40,7 @@ from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
+from inferworks.wiring.accounts import change_accounts, read_accounts
 
 _reason = click.option(
     "--reason",
@@ -91,7 +92,7 @@ def rename(
         display_name=None if name is None else written_name(name),
         legal_name=None if legal_name is None else written_name(legal_name),
     )
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         accounts.add_fact(fact)
     known = name or legal_name or customer
     say(f"{customer} is called {known} from {utc_text(effective_ns)} UTC.")
@@ -136,7 +137,7 @@ def set_facts(
     config = read_config(config_path, data_path)
     folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
     wanted, until_ns = customer_id(customer), calendar_of(folder).closed_until_ns
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         known = [fact for fact in accounts.facts() if fact.customer == wanted]
         known.sort(key=lambda fact: fact.effective_ns)
         clock = zone_at(known, now_ns) if zone is None else zone_name(zone)
@@ -237,7 +238,7 @@ def merge(
     if effective_ns % DAY_NS:
         raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
     _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         directory = directory_of(accounts.facts())
         now = directory.into(merged, effective_ns)
         if survivor == now:
@@ -285,7 +286,7 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
     """
     config, wanted = read_config(config_path, data_path), customer_id(customer)
     folder, currency = DataFolder(Path(config.data.folder)), config.books.currency
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(folder) as accounts:
         if not accounts.has_customer(wanted):
             raise UserError(f"there is no customer {customer}; see: inferworks customers list")
         facts = accounts.facts()

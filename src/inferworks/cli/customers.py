@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -19,7 +19,6 @@ from inferworks.accounts.customer import (
 from inferworks.accounts.directory import directory_of
 from inferworks.accounts.plan import PricePlan, Terms, plan_at
 from inferworks.accounts.plan_file import read_plan
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import UTC, zone_name
 from inferworks.books.calendar.calendars import Calendar, calendars_of
 from inferworks.books.calendar.moments import utc_text
@@ -52,6 +51,7 @@ from inferworks.folder import DataFolder
 from inferworks.ids import ModelId
 from inferworks.money import Rate, parse_pico
 from inferworks.units import Unit
+from inferworks.wiring.accounts import change_accounts, read_accounts
 
 
 @click.group()
@@ -126,7 +126,7 @@ def create(
     paid_in = currency or config.books.currency
     plan = _plan(customer, lambda _: paid_in, calendar, input_price, output_price, plan_path)
     folder.create()
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         accounts.add_customer(customer, plan)
         for fact in facts:
             accounts.add_fact(fact)
@@ -163,7 +163,7 @@ def price(
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
     customer = Customer(customer_id(name), now_ns)
-    with closing(SqliteAccounts(DataFolder(Path(config.data.folder)).accounts)) as accounts:
+    with change_accounts(DataFolder(Path(config.data.folder)), os.environ) as accounts:
         facts, usual = accounts.facts(), config.books.currency
         calendar = calendars_of(directory_of(facts)).of(customer.id)
         plan = _plan(
@@ -208,7 +208,7 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
       inferworks customers withdraw acme --from 2026-12-01
     """
     folder = data_folder(config_path, data_path)
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         calendar = calendars_of(directory_of(accounts.facts())).of(customer_id(name))
         try:  # a date begins by the customer's calendar, as it does in the file of a plan
             begun_ns = calendar.begins_ns(dt.date.fromisoformat(effective))
@@ -226,7 +226,7 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
 def list_customers(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List customers and their current prices."""
     folder = data_folder(config_path, data_path)
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(folder) as accounts:
         found, plans, facts = accounts.customers(), accounts.plans(), accounts.facts()
     now_ns = SystemClock().now_ns()
     directory = directory_of(facts)
@@ -277,7 +277,7 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
 def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List every price plan a customer has had, with the hash its amounts carry."""
     folder = data_folder(config_path, data_path)
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(folder) as accounts:
         found: list[tuple[PricePlan, int | None]] = [(plan, None) for plan in accounts.plans()]
         found += [(one.plan, one.withdrawn_ns) for one in accounts.withdrawn_plans()]
     own = [pair for pair in found if pair[0].customer == customer_id(name)]

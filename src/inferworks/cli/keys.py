@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import msgspec
 
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, NODE_SOURCE, Grant, Key, mint
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.options import (
     config_option,
     data_folder,
@@ -31,7 +29,7 @@ from inferworks.ids import KeyId, ProjectId
 from inferworks.meter.events import LONGEST_EVENT_NAME
 from inferworks.meter.shipping.shipment import NODE_NAME
 from inferworks.purpose import Purpose
-from inferworks.wiring.accounts import pepper_of
+from inferworks.wiring.accounts import change_accounts, pepper_of, read_accounts
 
 _purpose = click.Choice([str(purpose) for purpose in Purpose])
 _operation = click.Choice([str(one) for one in Operation if one is not Operation.CONVERSE])
@@ -163,7 +161,7 @@ def create(
     folder.create()
     now_ns = SystemClock().now_ns()
     expires_ns = None if expires is None else end_ns(expires, "--expires", now_ns)
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         if customer == "default" and not accounts.has_customer(customer_id(customer)):
             accounts.add_customer(Customer(customer_id(customer), now_ns))
         key, secret = mint(
@@ -206,7 +204,7 @@ def list_keys(
     """List the keys; secrets are not kept, only their last four characters (KEY)."""
     folder = data_folder(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(folder) as accounts:
         found = accounts.keys(None if customer is None else customer_id(customer))
     if as_json:
         print_json([_as_json(key) for key in found])
@@ -240,7 +238,7 @@ def show(key_id: str, config_path: Path | None, data_path: Path | None, as_json:
       inferworks keys show key_mfrggzdfmztwq2lk --json
     """
     folder = data_folder(config_path, data_path)
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(folder) as accounts:
         key = accounts.key(KeyId(key_id))
     if key is None:
         raise UserError(f"{key_id}: no such key; see: inferworks keys list")
@@ -291,7 +289,7 @@ def rotate(
     folder = DataFolder(Path(config.data.folder))
     now_ns = SystemClock().now_ns()
     until_ns = None if overlap is None else now_ns + duration_ns(overlap, "--overlap")
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         old = accounts.key(KeyId(key_id))
         if old is None or _state(old, now_ns) in {"revoked", "expired"}:
             state = "no such key" if old is None else f"{_state(old, now_ns)} already"
@@ -339,7 +337,7 @@ def revoke(
         raise click.UsageError("name one key, or --customer")
     folder = data_folder(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    with change_accounts(folder, os.environ) as accounts:
         if key_id is not None:
             ids = [key_id]
         else:

@@ -36,6 +36,22 @@ COMMANDS = {
         "inferworks.cli.customers:customers",
         "Create, rename and merge customers; set clocks and prices.",
     ),
+    "organisations": (
+        "inferworks.cli.organisations:organisations",
+        "Create organisations, and put customers into them.",
+    ),
+    "projects": (
+        "inferworks.cli.projects:projects",
+        "Record the projects of customers, and close them.",
+    ),
+    "members": (
+        "inferworks.cli.members:members",
+        "Create members with roles, and make tokens for the admin API.",
+    ),
+    "audit": (
+        "inferworks.cli.audit:audit",
+        "Show who changed which account, and check that the log is whole.",
+    ),
     "prices": ("inferworks.cli.prices:prices", "Show providers' list prices, and pin them."),
     "usage": (
         "inferworks.cli.usage:usage",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import click
@@ -55,6 +56,11 @@ def clear_screen() -> None:
 def counted(number: int, noun: str) -> str:
     """`1 key`, `2 keys`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def iso(at_ns: int) -> str:
+    """`2026-12-01T09:00:00+00:00`, to the second."""
+    return datetime.fromtimestamp(at_ns // 10**9, UTC).isoformat()
 
 
 def print_json(value: Any) -> None:

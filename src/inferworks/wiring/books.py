@@ -21,6 +21,7 @@ from inferworks.config import Config, Supplier, load
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
+from inferworks.wiring.accounts import change_accounts
 from inferworks.wiring.billing import billing_table
 from inferworks.wiring.usage_reports import record_usage
 
@@ -71,7 +72,7 @@ def book_settings(config: Config) -> Settings:
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
         accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
-        change_accounts=lambda: closing(SqliteAccounts(folder.accounts)),
+        change_accounts=lambda: change_accounts(folder, os.environ),
         object_store=lake_at,
         record_usage=lambda reports: record_usage(reports, folder),
         clock=SystemClock(),

@@ -155,6 +155,10 @@ async def open_platform(
         await stack.enter_async_context(ending(supervisor.pulse(clock)))
         sockets = stack.enter_context(_ports(config.gateway.host, config.gateway.port, workers))
         metrics_socket = stack.enter_context(metrics_port(config.observe))
+        own = config.admin
+        admin_sockets = (
+            stack.enter_context(_ports(own.host, own.port, 1, "admin.port")) if own.enabled else ()
+        )
         lock = stack.enter_context(folder.hold())
         accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts)))
         turn = threading.Lock()
@@ -177,6 +181,11 @@ async def open_platform(
         )
         pepper = pepper_of(accounts, folder, config, environment)
         first_key = _first_key(accounts, clock, pepper)
+        for bound in admin_sockets:
+            from inferworks.wiring.admin import administering  # loads the books
+
+            admin = administering(bound, config, pepper, clock, _report, supervisor)
+            await stack.enter_async_context(admin)
         if workers > 1:
             whole = await planner.with_found(config)
             board = observing.board
@@ -395,14 +404,19 @@ async def _watch(journal: Journal, work: Work) -> None:
 
 
 @contextmanager
-def _ports(host: str, port: int, workers: int) -> Iterator[list[socket.socket]]:
-    """The port to listen on, taken before anything is written: a socket for each worker."""
+def _ports(
+    host: str, port: int, workers: int, setting: str = "--port"
+) -> Iterator[list[socket.socket]]:
+    """The port to listen on, which `setting` chooses, taken before anything is written.
+
+    A socket for each worker.
+    """
     try:
         sockets = listeners(host, port, workers)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {_authority(host, port)}: {error.strerror}; stop what uses it or choose "
-            "another with --port"
+            f"another with {setting}"
         ) from error
     with ExitStack() as stack:
         for bound in sockets:

@@ -46,6 +46,10 @@ class Changes:
         `subject` is where the thing lies; None: with the customer of `event`, or the whole installation.
         """
         self.check(action, event, subject)
+        return self.note(event)
+
+    def note(self, event: Event) -> Change:
+        """Begin a change that is part of whatever its author may do."""
         self._flush()
         change = Change()
         self._last = event, change

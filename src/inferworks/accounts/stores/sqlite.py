@@ -295,7 +295,7 @@ class SqliteAccounts(SqliteRegistry):
     def bind_pepper(self, pepper_id: str) -> None:
         """Record the pepper, once and for ever."""
         with self._change() as changes:
-            change = changes.of(Action.CHANGE_KEYS, Event("keys pepper", f"pepper {pepper_id}"))
+            change = changes.note(Event("keys pepper", f"pepper {pepper_id}"))
             recorded = self.pepper_id()
             if recorded not in {"", pepper_id}:
                 raise other_pepper()

@@ -213,7 +213,7 @@ class StubAccounts(StubRegistry):
     def bind_pepper(self, pepper_id: str) -> None:
         """Record the pepper, once and for ever."""
         with self._change() as changes:
-            change = changes.of(Action.CHANGE_KEYS, Event("keys pepper", f"pepper {pepper_id}"))
+            change = changes.note(Event("keys pepper", f"pepper {pepper_id}"))
             if self._pepper_id not in {"", pepper_id}:
                 raise other_pepper()
             if not self._pepper_id:
