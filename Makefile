@@ -61,8 +61,10 @@ coverage: .venv/.installed-coverage  ## Measure which branches the tests run; ON
 fuzz: .venv/.installed-dev  ## Explore the properties at random for MINUTES=n (10)
 	$(BIN)/python tools/fuzz.py $(or $(MINUTES),10)
 
-simulate: .venv/.installed-dev  ## Live through SEEDS=n (200) of the simulated gateway, or one SEED=n again
-	$(BIN)/python -m inferworks.simulation $(or $(SEED),1-$(or $(SEEDS),200))
+simulate: .venv/.installed-dev  ## Live through SEEDS=n (200) of the simulated gateway and 5n of limits, or one SEED=n or LIMITS_SEED=n
+	$(if $(LIMITS_SEED),,$(BIN)/python -m inferworks.simulation $(or $(SEED),1-$(or $(SEEDS),200)))
+	$(if $(SEED),,$(BIN)/python -m inferworks.simulation.limits \
+		$(or $(LIMITS_SEED),1-$(if $(SEEDS),$(shell expr 5 \* $(SEEDS)),1000)))
 
 clients: .venv/.installed-dev  ## Have the clients that people use do their jobs; ONLY=names, CLIENTS=folder
 	@$(BIN)/python tools/clients.py $(if $(ONLY),--only $(ONLY)) $(if $(CLIENTS),--folder $(CLIENTS)) $(OPTIONS)

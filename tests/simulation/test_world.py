@@ -14,13 +14,13 @@ pytestmark = pytest.mark.slow
 _SEEDS = 200
 
 
-def simulate(*arguments: str, hash_seed: int = 0) -> str:
-    """Output of `python -m inferworks.simulation`; AssertionError when a promise was broken.
+def simulate(*arguments: str, of: str = "inferworks.simulation", hash_seed: int = 0) -> str:
+    """Output of `python -m inferworks.simulation`, or of another; AssertionError for a broken promise.
 
     In a process of its own, since there the simulation stands in for the whole system.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "inferworks.simulation", *arguments],
+        [sys.executable, "-m", of, *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -635,6 +635,10 @@ class Limiter:
 
     async def close(self) -> None:
         """Settle all that can be, and say that this gateway has ended."""
+        ahead = list(self._tasks)
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
         for part in [one for one in self._slices.values() if not one.is_retired]:
             self._retire(part.account)
         gateway = self._gateway

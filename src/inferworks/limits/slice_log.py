@@ -211,16 +211,16 @@ def left_logs(folder: Path) -> list[LeftLog]:
 def _unowned(path: Path) -> bytes | None:
     """Return the content of a file that its owner has left; None while it lives."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        reader = path.open("rb")
     except FileNotFoundError:
         return None
-    with os.fdopen(file, "rb") as reader:
+    with reader:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(reader, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
         # A living owner may have written it anew between the two, and let go of this one.
-        if not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
+        if not path.exists() or not os.path.samestat(os.fstat(reader.fileno()), path.stat()):
             return None
         return reader.read()
 

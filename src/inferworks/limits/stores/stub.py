@@ -25,6 +25,8 @@ class MemoryLedger:
         self.turn = threading.Lock()
         self.accounts: dict[str, Budget | Rate] = {}
         self.slices: dict[str, Slice] = {}
+        self.unclosed: dict[str, Slice] = {}
+        """Slices of them that are not closed."""
         self.gateways: dict[str, Gateway] = {}
 
 
@@ -48,6 +50,10 @@ class MemoryLimits:
             rows.is_over = True
             ledger.accounts |= rows.new_accounts
             ledger.slices |= rows.new_slices
+            for part in rows.new_slices.values():
+                ledger.unclosed[part.id] = part
+                if part.state is SliceState.CLOSED:
+                    del ledger.unclosed[part.id]
             ledger.gateways |= rows.new_gateways
             for run in rows.removed:
                 ledger.gateways.pop(run, None)
@@ -76,15 +82,19 @@ class _MemoryRows:
 
     def accounts(self, ids: Iterable[str]) -> Mapping[str, Budget | Rate]:
         self._check()
-        every = self._ledger.accounts | self.new_accounts
         asked = set(ids)
         self._locked |= asked
-        return {one: every[one] for one in sorted(asked) if one in every}
+        found = {}
+        for one in sorted(asked):
+            account = self.new_accounts.get(one) or self._ledger.accounts.get(one)
+            if account is not None:
+                found[one] = account
+        return found
 
     def slices(self, ids: Iterable[str]) -> Mapping[str, Slice]:
         self._check()
-        every = self._ledger.slices | self.new_slices
-        return {one: every[one] for one in ids if one in every}
+        found = {one: self.new_slices.get(one) or self._ledger.slices.get(one) for one in ids}
+        return {one: part for one, part in found.items() if part is not None}
 
     def slices_in(self, budget: str) -> Sequence[Slice]:
         return [one for one in self._unclosed() if one.budget == budget]
@@ -93,8 +103,8 @@ class _MemoryRows:
         return [one for one in self._unclosed() if one.run == run]
 
     def recalled(self, run: str) -> Mapping[str, int]:
-        accounts = self._ledger.accounts | self.new_accounts
         own = self.slices_of(run)
+        accounts = self._ledger.accounts | self.new_accounts
         newest = {one.budget: _recall(accounts.get(one.budget)) for one in own}
         return {one.budget: newest[one.budget] for one in own if one.recalled < newest[one.budget]}
 
@@ -120,8 +130,8 @@ class _MemoryRows:
 
     def _unclosed(self) -> Sequence[Slice]:
         self._check()
-        every = self._ledger.slices | self.new_slices
-        return [every[one] for one in sorted(every) if every[one].state is not SliceState.CLOSED]
+        every = self._ledger.unclosed | self.new_slices
+        return [one for _, one in sorted(every.items()) if one.state is not SliceState.CLOSED]
 
     def _check(self) -> None:
         if self.is_over:
