@@ -152,7 +152,7 @@ def pytest_make_collect_report(
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest; when exploring, somewhere else each time."""
-    items.sort(key=lambda item: item.location[0])  # the same in each worker
+    items.sort(key=file_of)  # the same in each worker
     for item in items:
         if VARYING.search(item.nodeid):  # each process would collect another test
             raise pytest.UsageError(f"{item.nodeid}: an address or a time in its name; give it ids")
@@ -161,10 +161,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--hypothesis-profile") == "fuzz":
         Random(config.getoption("--hypothesis-seed")).shuffle(items)
         return
-    files = [item.location[0] for item in items]
-    slow = {item.location[0] for item in items if item.get_closest_marker("slow")}
+    files = [file_of(item) for item in items]
+    slow = {file_of(item) for item in items if item.get_closest_marker("slow")}
     order = {file: place for place, file in enumerate([*LONGEST, *sorted(slow), *files][::-1])}
-    items.sort(key=lambda item: -order[item.location[0]])
+    items.sort(key=lambda item: -order[file_of(item)])
+
+
+def file_of(item: pytest.Item) -> str:
+    """Return the file of a test; a state machine's `location` is Hypothesis's own."""
+    return item.nodeid.partition("::")[0]
 
 
 def open_files() -> dict[str, str]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
@@ -186,6 +186,10 @@ class _Account:
         passed_ns = max(now_ns - self.asked_since_ns, NS_PER_SECOND // 20)
         ahead = min(self.asked * NS_PER_SECOND // passed_ns, _CALLS_AHEAD * least)
         most = least if self.refill_ns and ahead < 2 * least else max(least, ahead)
+        self.asked, self.asked_since_ns = (
+            0,
+            now_ns,
+        )  # calls that come while it is drawn ask for the next
         cap = limit.amount if limit.is_hard else _UNLIMITED
         returns = limit.measure is Measure.CALLS
         return Want(self.id, cap, limit.revision, self.refill_ns, returns, new_id("slice", now_ns),
@@ -447,10 +451,13 @@ class Limiter:
         for account, _ in () if is_ahead else lacking:
             self._retire(account)
         returns = self._returns([part for a, _ in lacking for part in a.slices.values()])
-        gateway = self._gateway
+        gateway, offset_ns = self._gateway, self._offset_ns
+        back = self._taken_back({want.id for want in wants})
 
         def work(rows: Rows) -> tuple[tuple[Grant, ...], int]:
             rows.accounts([want.id for want in wants])
+            for rate, units, taken_ns in back:
+                give_back(rows, rate, units, taken_ns + offset_ns, now_ns - taken_ns)
             for part, granted in returns:
                 shrink(rows, part.account.id, part.id, granted)
             return draw(rows, gateway, wants), rows.now_ns()
@@ -466,6 +473,7 @@ class Limiter:
                     self._put(account, want.slice_id, grant.granted, now_ns)
         except BaseException:  # also a caller that leaves: what was granted is nobody's
             self._doubtful += [one for one in drawn if one[0] not in self._slices]
+            self._keep(back)
             raise
         for part, granted in returns:
             part.stored = min(part.stored, granted)
@@ -476,7 +484,6 @@ class Limiter:
         self._retire(account)
         part = _Slice(account, slice_id, number, granted, now_ns)
         account.current = account.slices[slice_id] = self._slices[slice_id] = part
-        account.asked, account.asked_since_ns = 0, now_ns
 
     def _retire(self, account: _Account) -> None:
         """Take no more from the slice in hand."""
@@ -488,6 +495,16 @@ class Limiter:
             if part.left:
                 self._back.append((account.id, part.left, part.drawn_ns))
             self._drop(part)
+
+    def _taken_back(self, rates: Container[str]) -> list[tuple[str, int, int]]:
+        """Return the units of `rates` to give back now."""
+        back = [one for one in self._back if one[0] in rates]
+        self._back = [one for one in self._back if one[0] not in rates]
+        return back
+
+    def _keep(self, back: Sequence[tuple[str, int, int]]) -> None:
+        """Keep units that were used beyond a grant; those that came back perhaps must not do so twice."""
+        self._back += [one for one in back if one[1] < 0]
 
     def _drop(self, part: _Slice) -> None:
         del self._slices[part.id], part.account.slices[part.id]
@@ -551,8 +568,7 @@ class Limiter:
             recalls, exceeded, dead = await self._in_store(work)
         except BaseException:
             self._doubtful += doubtful
-            # what was given back perhaps is not given back twice; what was used beyond a grant is counted
-            self._back += [one for one in back if one[1] < 0]
+            self._keep(back)
             raise
         self.exceeded += sum(exceeded)
         for part in over:
