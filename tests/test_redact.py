@@ -15,6 +15,7 @@ from inferworks.redact import redacted
         ("http://me:pass@host:1/v1", "http://***@host:1/v1"),
         ("http://me:p@ss@host/v1", "http://***@host/v1"),
         ("to 'https://u:p@h/x?sig=abc#f', and s3://k:s@b", "to 'https://***@h/x?***', and s3://***@b"),
+        ("chart s3:/key:secret@b/c?d", "chart s3:/***@b/c?***"),
         ("postgres://me:pass@host/books", "postgres://***@host/books"),
         ("sk-proj-abcdefghijkl", "***"),
         ("unknown model 'sk-ant-api03-abcdefgh'; choose another", "unknown model '***'; choose another"),

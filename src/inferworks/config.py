@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -30,7 +31,10 @@ ENVIRONMENT_PREFIX = "INFERWORKS_"
 
 
 _ADDRESS: Final = form("an address that begins with http:// or https://")
+_PORT: Final = r"\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
 _MONTH: Final = form("a month, such as 2026-11")
+Name = Annotated[str, Meta(pattern=r"\S", extra=form("a text that is not blank"))]
+"""One of several names. A blank one would stand for all of them, or for none."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,7 +79,7 @@ class Gateway(Section, frozen=True):
         int, Meta(ge=1024, le=1 << 20, description="Largest head of a request accepted.")
     ] = 64 * 1024
     cors_origins: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Web pages that may call, as `https://app.example`; `*` for any. None unless named."
         ),
@@ -317,8 +321,8 @@ class Observe(Section, frozen=True):
     metrics_listen: Annotated[
         str,
         Meta(
-            pattern=r"^(.+:\d{1,5})?$",
-            extra=form("HOST:PORT, such as 127.0.0.1:9100"),
+            pattern=rf"^(.+:({_PORT}))?$",
+            extra=form("HOST:PORT with a port up to 65535, such as 127.0.0.1:9100"),
             description="`HOST:PORT` at which metrics are shown to anybody, without a key; empty: nowhere.",
         ),
     ] = ""
@@ -407,20 +411,20 @@ class Books(Section, frozen=True):
     ] = "USD"
     policy: Annotated[str, Meta(description="Accounting policy of a statement.")] = "gaap"
     departments: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(description="Your own departments, each after one of ours: `growth=marketing`."),
     ] = ()
     department_tags: Annotated[
-        tuple[str, ...], Meta(description="Keys of a bill's tags that name a line's department.")
+        tuple[Name, ...], Meta(description="Keys of a bill's tags that name a line's department.")
     ] = ()
     recoverable_taxes: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Taxes you get back, by name (`[]`: none; `*`: all): no cost but a receivable."
         ),
     ] = VALUE_ADDED_TAXES
     suppliers: Annotated[
-        tuple[str | Supplier, ...],
+        tuple[Name | Supplier, ...],
         Meta(
             description="Suppliers whose FOCUS bills every month must have; accrued until they come: "
             "names, or "
@@ -437,7 +441,12 @@ class Books(Section, frozen=True):
     ] = 2.5
     threads: Annotated[int, Meta(ge=1, description="Threads of the engine `duckdb`.")] = 2
     spark_master: Annotated[
-        str, Meta(description="Master of the engine `spark`: `local[2]`, `spark://host:7077`.")
+        str,
+        Meta(
+            pattern=r"^(local(\[(\d+|\*)(, ?\d+)?\])?|yarn|(spark|k8s|mesos)://\S+)$",
+            extra=form("local, local[2], local[*], yarn or an address such as spark://host:7077"),
+            description="Master of the engine `spark`: `local[2]`, `spark://host:7077`.",
+        ),
     ] = "local[2]"
 
 
@@ -470,7 +479,7 @@ class Upstream(Section, frozen=True):
         ),
     ]
     models: Annotated[
-        tuple[str | Renamed, ...],
+        tuple[Name | Renamed, ...],
         Meta(
             min_length=1,
             description="The models it serves: names, or `{ name, upstream }` where callers use another.",
@@ -571,7 +580,7 @@ class Upstream(Section, frozen=True):
         Meta(description="Action when a client leaves its stream; empty: as its row says."),
     ] = ""
     billed_by: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Billers of its calls, as bills name providers or issuers; see `[[billed]]`."
         ),
@@ -583,11 +592,11 @@ class Model(Section, frozen=True):
 
     name: Annotated[str, Meta(min_length=1, description="The model as customers name it.")]
     offers: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(description="`UPSTREAM/MODEL`, in order; empty: every upstream that serves the name."),
     ] = ()
     fallbacks: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(description="Models whose offers are tried after all of these failed."),
     ] = ()
     strategy: Annotated[
@@ -598,7 +607,7 @@ class Model(Section, frozen=True):
         ),
     ] = "least_loaded"
     regions: Annotated[
-        tuple[str, ...], Meta(description="Regions where its calls may run, by prefix: `eu-`.")
+        tuple[Name, ...], Meta(description="Regions where its calls may run, by prefix: `eu-`.")
     ] = ()
     attempts: Annotated[
         int,
@@ -656,14 +665,14 @@ class Billed(Section, frozen=True):
     """One `[[billed]]` table: the provider of a bill's calls, where only you know the bill's names."""
 
     names: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Providers or issuers as the bill has them; empty: any that bills `services`."
         ),
     ] = ()
-    services: Annotated[tuple[str, ...], Meta(description="Its services; empty: any.")] = ()
+    services: Annotated[tuple[Name, ...], Meta(description="Its services; empty: any.")] = ()
     providers: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Providers of the calls, as `books estimates` names them: `openai`, `aws`, ..."
         ),
@@ -775,7 +784,7 @@ def _label(kind: Any) -> str:
     """A type in the words of the documentation."""
     if get_origin(kind) is tuple:
         of = get_args(kind)[0]
-        return {str: "list of texts", Renamed: "list of tables"}.get(of, "list of texts or tables")
+        return {Name: "list of texts", Renamed: "list of tables"}.get(of, "list of texts or tables")
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
     return str(kind.__name__)
@@ -783,6 +792,7 @@ def _label(kind: Any) -> str:
 
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
 _UNKNOWN: Final = re.compile(r"object contains unknown field (.+)")
+_NUMERIC: Final = re.compile(r"[\d.]+|.*:.*")
 _PLACE: Final = re.compile(r"\[\d*\.*\]")
 """Index of a repeated table: `[0]` of `upstream[0].name`."""
 _MOST: Final = 1e9
@@ -814,6 +824,12 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
                 f"gateway.cors_origins: {origin!r} is no origin; write it as browsers do, as "
                 "https://app.example without a path or a slash at its end, or * for any"
             )
+    listen = whole.observe.metrics_listen.rpartition(":")[0]
+    for setting, host in (("gateway.host", whole.gateway.host), ("observe.metrics_listen", listen)):
+        if not _is_host(host):
+            mistakes.texts.append(
+                f"{setting}: {host!r} is no address; give one, as 127.0.0.1, or a name"
+            )
     for upstream in whole.upstream:
         with mistakes.noted():
             _check_key(upstream, source)
@@ -821,6 +837,17 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
         _check_ship(whole, source)
     mistakes.refuse()
     return whole
+
+
+def _is_host(host: str) -> bool:
+    """Return False for what looks like an IP address and is none. Names are looked up at a start."""
+    if not _NUMERIC.fullmatch(host):
+        return True
+    try:
+        socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return False
+    return True
 
 
 def _mistyped(values: Mapping[str, Any], *, strict: bool = True) -> Iterator[str]:

@@ -59,12 +59,12 @@ class Mistakes:
         self.texts: list[str] = []
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Go on after the block where a ConfigError ends it."""
+    def noted(self, setting: str = "") -> Iterator[None]:
+        """Go on after the block where a ConfigError ends it; it is about `setting`, if one is named."""
         try:
             yield
         except ConfigError as error:
-            self.texts.append(str(error))
+            self.texts.append(f"{setting}: {error}" if setting else str(error))
 
     def refuse(self) -> None:
         """ConfigError where there are any: one in one line, several in a line each below their number."""

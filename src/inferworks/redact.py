@@ -16,7 +16,8 @@ from typing import Final
 
 MASK: Final = "***"
 
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?P<rest>[^\s'\"`<>\\]*)")
+# an address that was taken for a path has lost a slash
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,20}://?)(?P<rest>[^\s'\"`<>\\]*)")
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])"
     r"(?:(?:sk|pk|rk|iw|hf|gsk|xai|nvapi|pplx|r8|fw|ghp|gho|ghs|github_pat|glpat|xox[abprs]|whsec|SG)[-_.]"

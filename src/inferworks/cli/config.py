@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,7 @@ from inferworks.cli.options import Command, FilePath, json_option, read_config
 from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.config import FILE_NAME, shown
 from inferworks.errors import UserError
-from inferworks.folder import DataFolder
-from inferworks.wiring import Planner
+from inferworks.wiring.check import checked
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.probe import Probed, probe_all
 
@@ -44,7 +42,7 @@ def config() -> None:
 @click.option("--probe", "wants_probe", is_flag=True, help="Ask each upstream for its models.")
 @json_option
 def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
-    """Check the whole configuration as a start would, and find its keys without showing them.
+    """Check the whole configuration as a start and the books would; find its keys, and show none.
 
     The exit status is 1 when a probed upstream fails.
 
@@ -54,8 +52,7 @@ def check(config_path: Path | None, wants_probe: bool, as_json: bool) -> None:
       inferworks config check --file production.toml --probe
     """
     held = read_config(config_path)
-    planner = Planner(os.environ, DataFolder(Path(held.data.folder)))
-    plan = planner.plan_offline(held, dt.datetime.now(dt.UTC).date())
+    plan = checked(held, os.environ)
     probed = asyncio.run(probe_all(plan)) if wants_probe else []
     if as_json:
         upstreams = [

@@ -5,6 +5,7 @@ storage     the journal, and the archiving of old rows
 replicas    our own replicas, and their provider
 observing   metrics, traces and transcripts of a running platform
 planner     a configuration -> its plan on this machine
+check       all that a start or the books would refuse
 plan        upstreams and models -> offers and policies, checked, before anything is opened
 upstreams   one `[[upstream]]` table -> an account: address, secret, time limits
 identity    our identity at a cloud

@@ -413,6 +413,8 @@ def _ports(
     """
     try:
         sockets = listeners(host, port, workers)
+    except socket.gaierror as error:
+        raise ConfigError(f"gateway.host: {host!r} cannot be found: {error.strerror}") from error
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {_authority(host, port)}: {error.strerror}; stop what uses it or choose "

@@ -7,15 +7,21 @@ put (`If-None-Match: *`). Credentials are those of the environment, as the cloud
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from inferworks.errors import ConfigError, LakeError
 from inferworks.extras import install
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+
+_KNOWN: Final = re.compile(
+    r"(s3|s3a|gs|az|adl|azure|abfs|abfss|https?)://[^/\s]+|memory://", re.IGNORECASE
+)
+"""Addresses that obstore reads."""
 
 
 class ObjectLake:
@@ -75,8 +81,7 @@ class ObjectLake:
         try:
             yield
         except (BaseError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise LakeError(f"{name}: {what} in the lake {self.url}: {reason}") from error
+            raise LakeError(f"{name}: {what} in the lake {self.url}: {_reason(error)}") from error
 
 
 def object_lake(url: str) -> ObjectLake:
@@ -88,8 +93,16 @@ def object_lake(url: str) -> ObjectLake:
         raise ConfigError(
             f"lake.url: {url} needs obstore; install it with: {install('objects')}"
         ) from error
+    if not _KNOWN.match(url):
+        raise ConfigError(
+            f"lake.url: {url} is no lake; give a folder, or s3://, gs:// or az:// with a bucket"
+        )
     try:
         return ObjectLake(from_url(url), url)
     except (BaseError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"lake.url: {url} cannot be used: {reason}") from error
+        raise ConfigError(f"lake.url: {url} cannot be used: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error of obstore says in its first sentence: its state follows, as Rust prints it."""
+    return " ".join(str(error).partition("Debug source:")[0].split())
