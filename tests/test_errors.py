@@ -141,16 +141,17 @@ def test_a_failure_says_whether_it_may_have_cost(sent: bool) -> None:
     """A failed attempt knows if its upstream may have begun; nothing else is supposed."""
     error = UpstreamError("reset", sent=sent)
     assert (error.sent, str(error)) == (sent, "reset")
-    flags = (error.worked, error.gave_up, error.unread, error.ours)
-    assert flags == (False, False, False, False)
+    flags = (error.worked, error.gave_up, error.unread, error.ours, error.answered)
+    assert not any(flags)
     assert error.reported is None
 
 
-@pytest.mark.parametrize("flag", ["gave_up", "unread", "ours"])
+@pytest.mark.parametrize("flag", ["gave_up", "unread", "ours", "answered"])
 def test_a_failure_carries_what_is_known_of_it(flag: str) -> None:
     """Each of the flags stands for itself."""
     error = UpstreamError("reset", sent=False, **{flag: True})
-    assert [name for name in ("gave_up", "unread", "ours") if getattr(error, name)] == [flag]
+    flags = ("gave_up", "unread", "ours", "answered")
+    assert [name for name in flags if getattr(error, name)] == [flag]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_failure_carries_what_is_known_of_it(flag: str) -> None:
 def test_an_upstream_that_answered_has_worked(error: UpstreamError, text: str) -> None:
     """An answer that nobody can use has cost all the same."""
     assert str(error) == text
-    assert (error.sent, error.worked) == (True, True)
+    assert (error.sent, error.worked, error.answered) == (True, True, True)
 
 
 def test_an_error_where_an_answer_should_be() -> None:

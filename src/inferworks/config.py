@@ -137,7 +137,16 @@ class Fairness(Section, frozen=True):
     """Queues of calls that wait, one for each customer, who share what is served at once by weight."""
 
     weights: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[^=]+=\d{1,6}(\.\d{1,6})?$")], ...],
+        tuple[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^[^=]+=\d{1,6}(\.\d{1,6})?$",
+                    extra=form("a customer and its weight, such as acme=4"),
+                ),
+            ],
+            ...,
+        ],
         Meta(description="Weights of customers: `acme=4`."),
     ] = ()
     default_weight: Annotated[

@@ -153,12 +153,14 @@ class UpstreamError(InferworksError):
         gave_up: bool = False,
         unread: bool = False,
         ours: bool = False,
+        answered: bool = False,
     ) -> None:
         """`sent` is true when the upstream may have begun the work, so that it may have cost.
 
         `gave_up` is true when nothing failed: it took too long, and may still be at work. `unread` is true
         when it has most likely read nothing: a kept connection ended just as it was used again. `ours` is
         true when it was never tried, since this machine has no descriptor, port or memory left for it.
+        `answered` is true when an answer came, or the beginning of one, that cannot be used.
         """
         super().__init__(message)
         self.sent = sent
@@ -167,6 +169,7 @@ class UpstreamError(InferworksError):
         self.gave_up = gave_up
         self.unread = unread
         self.ours = ours
+        self.answered = answered
         self.reported: Any = None
         """Usage reported before the failure (a `meter.reported_usage.ReportedUsage`); None if none was."""
 
@@ -175,7 +178,7 @@ class UnreadableError(UpstreamError):
     """An upstream has answered, so it has done the work, and the answer cannot be read."""
 
     def __init__(self, why: object) -> None:
-        super().__init__(f"the answer cannot be read: {why}", sent=True)
+        super().__init__(f"the answer cannot be read: {why}", sent=True, answered=True)
         self.worked = True
 
 
@@ -199,7 +202,7 @@ class UntranslatableError(UpstreamError):
     """An upstream has answered, and we cannot put that in the words of its caller: a failure of ours."""
 
     def __init__(self, why: object) -> None:
-        super().__init__(f"the answer cannot be translated: {why}", sent=True)
+        super().__init__(f"the answer cannot be translated: {why}", sent=True, answered=True)
         self.worked = True
 
 

@@ -443,3 +443,55 @@ def test_an_end_alone_is_no_answer(run: Run, path: str) -> None:
             assert (usage.outcome, usage.tokens) == (Outcome.FAILED, Tokens())
 
     run(main())
+
+
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_a_refusal_without_words_is_given_some(run: Run, path: str, body: bytes) -> None:
+    """The caller reads in its own dialect that it was refused, and with which status."""
+
+    async def main() -> None:
+        async with answering(body, b"422 Unprocessable Content") as (gateway, asked):
+            request = json.dumps({"model": A_MODEL, **ASKED[path]}).encode()
+            answer = await gateway.ask("POST", path, request)
+            assert (answer.status, asked()) == (422, 1)
+            assert answer.headers["content-type"] == "application/json"
+            error = answer.json["error"]
+            assert error["message"] == "The model's server refused the request with status 422."
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_a_whole_answer_to_a_stream_cannot_be_parsed(run: Run, path: str) -> None:
+    """The upstream has been reached, and the usage that it told is on record."""
+
+    async def main() -> None:
+        async with answering(whole({"content": "Hi"}, usage=USAGE)) as (gateway, _):
+            request = json.dumps({"model": A_MODEL, "stream": True, **ASKED[path]}).encode()
+            answer = await gateway.ask("POST", path, request)
+            assert answer.status == 502
+            words = "The model's server sent an answer that cannot be parsed."
+            assert answer.json["error"]["message"] == words
+            (usage,) = await gateway.usages()
+            assert (usage.error_code, usage.legs[0].tokens) == ("upstream_failed", USED)
+
+    run(main())
+
+
+def test_an_error_amid_a_translated_response_has_the_next_number(run: Run) -> None:
+    """The numbers of a response's events go on to the error that ends them."""
+
+    async def main() -> None:
+        body = events(HI, chunk({"content": ' "sequence_number":77 '}), end="")
+        async with answering(body) as (gateway, _):
+            request = {"model": A_MODEL, "stream": True, "input": "hi"}
+            answer = await gateway.ask("POST", "/v1/responses", json.dumps(request).encode())
+            told = [
+                json.loads(event.partition(b"data: ")[2])
+                for event in answer.body.split(b"\n\n")[:-1]
+            ]
+            assert told[-1]["type"] == "error"
+            assert [event["sequence_number"] for event in told] == list(range(len(told)))
+
+    run(main())

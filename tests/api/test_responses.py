@@ -107,10 +107,12 @@ def test_faults_amid_a_stream(run: Run, fault: Fault) -> None:
         async with open_gateway(Answer(fault=fault, fault_after=5)) as (gateway, _):
             body = {"model": A_MODEL, "input": "Hi", "stream": True}
             got = await gateway.ask("POST", PATH, json.dumps(body).encode())
-            *_, last = got.body.strip().split(b"\n\n")
-            name, data = last.split(b"\n")
-            assert name == b"event: error"
-            assert json.loads(data[6:])["code"] == "upstream_failed"
+            events = got.body.strip().split(b"\n\n")
+            assert events[-1].startswith(b"event: error\n")
+            told = [json.loads(event.partition(b"data: ")[2]) for event in events]
+            assert told[-1]["code"] == "upstream_failed"
+            numbers = [one["sequence_number"] for one in told if "sequence_number" in one]
+            assert numbers == list(range(len(numbers)))
             (usage,) = await gateway.usages()
             assert usage.outcome is Outcome.FAILED
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from tests.support.command_line import invoke
 
 from inferworks.cli.chat import _converse, _Talk
-from inferworks.errors import InferworksError, UpstreamError, UserError
+from inferworks.errors import UpstreamError, UserError
 from inferworks.testing.in_process_gateway import InProcessGateway, open_gateway
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer, Fault
@@ -133,9 +133,13 @@ def test_refusals_and_broken_answers_are_one_line(run: Run) -> None:
             assert isinstance(result.exception, UserError)
             assert "refused with 404: The model `nobody's` does not exist" in str(result.exception)
             result = await chat(gateway, A_MODEL, "hi")
-            assert isinstance(result.exception, InferworksError)
+            assert isinstance(result.exception, UpstreamError)
             assert "broke off" in str(result.exception)
             url = gateway.url
+        async with open_gateway(Answer(fault=Fault.RESET)) as (gateway, _):
+            result = await chat(gateway, A_MODEL, "hi")
+            assert isinstance(result.exception, UpstreamError)
+            assert "failed with 502: The model's server" in str(result.exception)
         result = invoke(
             "chat", A_MODEL, "hi", "--url", url, environment={"INFERWORKS_API_KEY": "iw_x"}
         )

@@ -213,8 +213,21 @@ def test_what_is_not_believed(data: bytes, why: str) -> None:
     async def test(line: Line) -> None:
         line.asked(data)
         assert line.is_closing()
-        assert str(failure(line)) == why
+        failed = failure(line)
+        assert (str(failed), failed.answered) == (why, True)
         assert not line.connection.usable
+
+    on_a_line(test)
+
+
+@pytest.mark.parametrize(("data", "answered"), [(b"", False), (OK, False), (WHOLE[:-1], True)])
+def test_an_answer_that_breaks_off_came(data: bytes, answered: bool) -> None:
+    """An end after the head of an answer is not one of an upstream that cannot be reached."""
+
+    async def test(line: Line) -> None:
+        line.asked(data)
+        line.ends()
+        assert failure(line).answered == answered
 
     on_a_line(test)
 
@@ -306,7 +319,7 @@ def test_a_body_is_read_up_to_its_limit() -> None:
         assert response.status == 200
         assert response.plain is line.connection
         assert await response.read(1, 2) == b"hi"
-        with pytest.raises(UpstreamError, match="answer larger than 1 bytes"):
+        with pytest.raises(UnreadableError, match="it is larger than 1 bytes"):
             await Response(line.asked(WHOLE)).read(1, 1)
 
     on_a_line(test)
@@ -321,7 +334,7 @@ def test_a_coded_body_is_decoded_as_it_is_read() -> None:
         response = Response(line.asked(head + body))
         assert response.plain is None
         assert await response.read(1, 1000) == b"x" * 1000
-        with pytest.raises(UpstreamError, match="answer larger than 999 bytes"):
+        with pytest.raises(UnreadableError, match="it is larger than 999 bytes"):
             await Response(line.asked(head + body)).read(1, 999)
 
     on_a_line(test)

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+import msgspec
 
 from inferworks.api.call_limits import AnyHold
 from inferworks.api.context import AppContext
@@ -37,6 +40,8 @@ from inferworks.observe.transcripts import Transcript
 _log = logging.getLogger("inferworks.serve")
 _SEEN = Chunk(b"")
 """Placeholder of a chunk that was counted already."""
+_KEPT: Final = 4
+"""Number of pieces of a stream that an error after them may count on from."""
 LEFT_OUT: Final = b"x-inferworks-left-out"
 """Header with the fields of the request that the upstream could not be sent."""
 
@@ -119,6 +124,10 @@ class ResponseWriter:
             reported = None
             recorder.leg_ended(Outcome.REFUSED, status, NOTHING_REPORTED, Confidence.COUNTED)
             await recorder.close(Outcome.REFUSED, status, "upstream_refused")
+            if not data.strip():
+                refusal = f"The model's server refused the request with status {status}."
+                data = self._form.errors.body(CallError(status, refusal), self._call.id)
+                reply = msgspec.structs.replace(reply, content_type=b"application/json")
             named = self._form.errors.named
             data = data if named is None else named(data, self._call.id)
         else:
@@ -141,6 +150,7 @@ class ResponseWriter:
         await exchange.start(status, [*fields, *self._head(reply)])
         usage = StreamUsage(self._call)
         self._streamed = reply, usage
+        newest: deque[bytes] = deque(maxlen=_KEPT)
         try:
             chunk = reply.first
             while not chunk.last and self._drain is None:
@@ -151,6 +161,8 @@ class ResponseWriter:
                 data = chunk.data
                 if data:
                     await self._pass_on(data, usage.reported)
+                    if not data.startswith(b":"):
+                        newest.append(data)
                 chunk = await anext(reply.rest)
         except ClientGone:
             task = asyncio.current_task()
@@ -168,7 +180,9 @@ class ResponseWriter:
             _log.warning("call %s: broken off: %s", self._call.id, error)
             await recorder.close(Outcome.FAILED, status, failure.code)
             if reply.content_type.startswith(b"text/event-stream"):
-                await exchange.end(self._form.errors.event(failure, self._call.id))
+                await exchange.end(
+                    self._form.errors.event(failure, self._call.id, b"".join(newest))
+                )
             return  # sound has no words for an error: the server cuts what is not finished
         if self._drain is not None:
             await self._read_on(reply, chunk, usage)
@@ -197,7 +211,7 @@ class ResponseWriter:
             return False
         recorder, form, data = self._recorder, self._form, chunk.data
         if form.cut is None:
-            last = data + form.errors.event(limit, self._call.id)
+            last = data + form.errors.event(limit, self._call.id, data)
         else:
             tokens = usage.reported.tokens if self._call.wants_usage else None
             last = data + form.cut(limit, data, tokens)

@@ -121,9 +121,8 @@ class _Talk:
         body["stream_options"] = {"include_usage": True}
         for event in _events(self.url, self.key, body, answer):
             if isinstance(event.get("error"), dict):
-                raise UserError(
-                    f"the answer broke off: {event['error'].get('message', 'no reason')}"
-                )
+                why = event["error"].get("message", "no reason")
+                raise UpstreamError(f"the answer broke off: {why}", sent=True)
             answer.usage = event.get("usage") or answer.usage
             for choice in event.get("choices") or ():
                 answer.finish = choice.get("finish_reason") or answer.finish
@@ -138,7 +137,10 @@ class _Talk:
 
 
 def _events(url: str, key: str, body: object, answer: _AnswerFacts) -> Iterator[dict[str, Any]]:
-    """The events of a streamed answer. UpstreamError when the gateway cannot be reached."""
+    """The events of a streamed answer.
+
+    UpstreamError when the gateway cannot be reached or an upstream failed, UserError when it refuses.
+    """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -161,6 +163,8 @@ def _events(url: str, key: str, body: object, answer: _AnswerFacts) -> Iterator[
                     words = str(json.loads(refusal)["error"]["message"])
                 except (ValueError, KeyError, TypeError):
                     words = refusal[:200].decode("utf-8", "replace")
+                if response.status >= 500:
+                    raise UpstreamError(f"failed with {response.status}: {words}", sent=True)
                 raise UserError(f"refused with {response.status}: {words}")
             while line := response.readline(_LONGEST_LINE):
                 data = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""

@@ -101,7 +101,7 @@ class Response:
         return piece
 
     async def read(self, timeout_s: float, limit_bytes: int) -> bytes:
-        """The whole body; UpstreamError when larger than `limit_bytes`."""
+        """The whole body; UnreadableError when larger than `limit_bytes`."""
         connection = self._connection
         if self._coding is not None:
             whole = BytesIO()
@@ -122,8 +122,8 @@ class Response:
             await connection.more(timeout_s)
 
 
-def _too_large(limit_bytes: int) -> UpstreamError:
-    return UpstreamError(f"answer larger than {limit_bytes} bytes", sent=True)
+def _too_large(limit_bytes: int) -> UnreadableError:
+    return UnreadableError(f"it is larger than {limit_bytes} bytes")
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -148,6 +148,8 @@ class UpstreamConnection(asyncio.Protocol):
     _parser: httptools.HttpResponseParser | None
     """Parser from the first byte to the end: it and the connection hold each other, but no longer."""
     _late: bool
+    _garbled: bool
+    """True when what came is no head of an answer."""
     _until_close: bool
     _reusable: bool
     _untouched: bool
@@ -219,10 +221,12 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._garbled = self._error is None
             self._fail(f"{self._where} sent something that is not HTTP/1.1")
         if not self.status:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES:
+                self._garbled = self._error is None
                 self._fail(f"{self._where} sent headers larger than {_HEAD_BYTES} bytes")
         if self.buffered_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
@@ -321,7 +325,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self._error is None and self._transport is None:
             self._error = f"{self._where} closed the connection"
         if self._error is not None:
-            raise UpstreamError(self._error, sent=True, gave_up=self._late, unread=self.unread)
+            raise UpstreamError(
+                self._error,
+                sent=True,
+                gave_up=self._late,
+                unread=self.unread,
+                answered=self._garbled or (bool(self.status) and not self._late),
+            )
         self._waiter = waiter = self._loop.create_future()
         if timeout_s is None:
             return waiter
@@ -369,6 +379,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = 0
         self._error = None
         self._late = False
+        self._garbled = False
         self._until_close = False
         self._reusable = False
         self._untouched = True

@@ -33,7 +33,7 @@ def error_body(error: CallError, request_id: str) -> bytes:
     return msgspec.json.encode(AnthropicError("error", fields, request_id or None))
 
 
-def error_event(error: CallError, request_id: str) -> bytes:
+def error_event(error: CallError, request_id: str, _before: bytes = b"") -> bytes:
     """An error inside a stream that has begun."""
     return b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
 

@@ -40,8 +40,10 @@ class ErrorStyle:
 
     body: Callable[[CallError, str], bytes]
     """Encode the whole body of a refusal of the request of that id."""
-    event: Callable[[CallError, str], bytes]
-    """Encode the last event of a stream that broke off, in the answer to the request of that id."""
+    event: Callable[[CallError, str, bytes], bytes]
+    """Encode the last event of a stream that broke off after the events given, in the answer to the request
+    of that id.
+    """
     named: Callable[[bytes, str], bytes] | None = None
     """Put the id of the request into an upstream's error body, if its place there is empty."""
     id_header: bytes = b"x-request-id"

@@ -15,7 +15,7 @@ def error_body(error: CallError, _request_id: str = "") -> bytes:
     return msgspec.json.encode(OpenAIError(fields))
 
 
-def error_event(error: CallError, _request_id: str = "") -> bytes:
+def error_event(error: CallError, _request_id: str = "", _before: bytes = b"") -> bytes:
     """An error inside a stream that has begun."""
     return b"data: " + error_body(error) + b"\n\n"
 

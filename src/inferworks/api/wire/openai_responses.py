@@ -9,6 +9,8 @@ Sources: https://platform.openai.com/docs/api-reference/responses/create, https:
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from inferworks.api.wire.base import EndpointSpec, ErrorStyle, RequestInfo
@@ -20,6 +22,9 @@ from inferworks.errors import CallError
 
 _decode = msgspec.json.Decoder(ResponsesRequest).decode
 _decode_count = msgspec.json.Decoder(InputTokensRequest).decode
+
+_NUMBER = re.compile(rb'(?<!\\)"sequence_number"\s*:\s*(\d{1,15})')
+"""Number of an event; in a text of an answer, the quotes are escaped."""
 
 
 def decode_responses(body: bytes, _content_type: bytes = b"") -> RequestInfo:
@@ -48,18 +53,19 @@ def decode_input_tokens(body: bytes, _content_type: bytes = b"") -> RequestInfo:
     return RequestInfo(decode_json(body, _decode_count).model)
 
 
-def error_event(error: CallError, _request_id: str = "") -> bytes:
-    """An error inside a stream that has begun; how many events came before it is not known here.
+def error_event(error: CallError, _request_id: str = "", before: bytes = b"") -> bytes:
+    """An error inside a stream that has begun, numbered after the last of the events `before` it.
 
     The fields are said twice: at the top, where the reference has them, and in `error`, where OpenAI's own
     clients look to raise an exception.
     """
+    numbers = _NUMBER.findall(before)
     fields = {
         "type": "error",
         "code": error.code,
         "message": error.message,
         "param": error.param,
-        "sequence_number": 0,
+        "sequence_number": int(numbers[-1]) + 1 if numbers else 0,
         "error": {
             "type": error.kind,
             "code": error.code,

@@ -38,7 +38,7 @@ def error_body(error: CallError, request_id: str) -> bytes:
     return msgspec.json.encode(StabilityError(request_id, name, [error.message]))
 
 
-STABILITY_ERRORS = ErrorStyle(error_body, error_body)
+STABILITY_ERRORS = ErrorStyle(error_body, lambda error, id_, _before: error_body(error, id_))
 
 STABLE_IMAGE_CORE, STABLE_IMAGE_ULTRA, STABLE_IMAGE_SD3 = (
     EndpointSpec(

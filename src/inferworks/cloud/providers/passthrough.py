@@ -30,7 +30,7 @@ from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.forwarded_headers import USUAL, forwarded_headers
 from inferworks.cloud.routing.retry_after import retry_after_ns
 from inferworks.cloud.usage_parsers.base import PieceReader, PieceReaderOf, Reader, ReaderOf
-from inferworks.errors import RefusalError, UpstreamError
+from inferworks.errors import RefusalError, UnreadableError, UpstreamError
 from inferworks.http.client import HttpClient, Origin, Response
 from inferworks.http.sse import EventSplitter
 
@@ -205,6 +205,8 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             again_ns, forwarded = retry_after_ns(came), forwarded_headers(came)
             return Reply(error.status, _JSON, first, Nothing(), again_ns, forwarded=forwarded)
         except BaseException as error:
+            if isinstance(error, UpstreamError):  # of whatever is wrong with what has come
+                error.answered = error.sent and not error.gave_up
             await self._asking.__aexit__(type(error), error, error.__traceback__)
             raise
 
@@ -247,7 +249,7 @@ class _Sending(AbstractAsyncContextManager[Reply]):
             return Reply(response.status, content_type, first, Nothing(), forwarded=forwarded)
         if spec.pieces is None or content_type.lower().startswith(_WORDS):
             whole = await self._whole(spec, reader)  # which raises if it is an error after all
-            error = UpstreamError("a stream was requested and something else was sent", sent=True)
+            error = UnreadableError("a stream was requested and something else was sent")
             error.reported = whole.reported
             raise error
         self._events = pieces = _Pieces(response, between_bytes_s, spec.pieces(self._call))

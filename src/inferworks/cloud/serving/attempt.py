@@ -246,7 +246,7 @@ def failure_of(answer: Reply | UpstreamError, retry_after_ns: int | None) -> Cal
                          kind="server_error", code="no_room")  # fmt: skip
     if isinstance(answer, UntranslatableError):
         return untranslatable()
-    if isinstance(answer, UpstreamError) and answer.worked:
+    if isinstance(answer, UpstreamError) and answer.answered:
         return CallError(502, "The model's server sent an answer that cannot be parsed.",
                          kind="server_error", code="upstream_failed")  # fmt: skip
     if isinstance(answer, UpstreamError):
