@@ -15,9 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from inferworks.catalog import prices
-from inferworks.catalog.units import BILLABLE
+from inferworks.catalog.units import BILLABLE, BillableUnit
 from inferworks.on_demand import OnDemand
-from inferworks.units import NS_PER_SECOND, Unit
+from inferworks.units import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from genai_prices import data, data_units, types
@@ -53,17 +53,8 @@ def _model(model: types.ModelInfo) -> prices.ListedModel:
 
 
 def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
-    rates: dict[Unit, prices.ListRate] = {}
-    for unit in BILLABLE.values():
-        for name in unit.listed:  # the first of its names that has a price
-            listed = getattr(price.prices, data_units.unit_data[name]["price_key"])
-            if listed is not None:
-                per = data_units.unit_data[name]["per"] * unit.per_listed
-                is_flat = isinstance(listed, Decimal)
-                base, above = (listed, ()) if is_flat else (listed.base, listed.tiers)
-                tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in above)
-                rates[unit.name] = prices.ListRate(str(base), per, tiers)
-                break
+    listed = {unit.name: _listed(unit, price.prices) for unit in BILLABLE.values()}
+    rates = {name: rate for name, rate in listed.items() if rate is not None}
     match price.constraint:
         case None:
             return prices.DatedRates(rates)
@@ -72,6 +63,19 @@ def _dated(price: types.ConditionalPrice) -> prices.DatedRates:
         case types.TimeOfDateConstraint(start_time=start_time, end_time=end_time):
             return prices.DatedRates(rates, daily_ns=(_time_ns(start_time), _time_ns(end_time)))
     raise TypeError(f"a price constraint of a new kind: {price.constraint!r}")
+
+
+def _listed(unit: BillableUnit, listed: types.ModelPrice) -> prices.ListRate | None:
+    """The rate of `unit`: of the first of its names that has a price."""
+    for name in unit.listed:
+        facts = data_units.unit_data[name]
+        price = getattr(listed, facts["price_key"])
+        if price is None:
+            continue
+        base, above = (price, ()) if isinstance(price, Decimal) else (price.base, price.tiers)
+        tiers = tuple(prices.ListTier(tier.start, str(tier.price)) for tier in above)
+        return prices.ListRate(str(base), facts["per"] * unit.per_listed, tiers)
+    return None
 
 
 def _pattern(match: types.MatchLogic) -> prices.Pattern:

@@ -225,9 +225,9 @@ def accruals(
         method_text = (
             f"as in the bill for {names}" if is_last else f"average of the bills for {names}"
         )
+    of_bill = _Bill(billed.issuer, expected.department, method_text, month, open_part)
     for shape, pico in left.items():
-        of_bill = billed.issuer, expected.department, month, open_part
-        charge = _accrual(shape, pico, method_text, *of_bill)
+        charge = _accrual(shape, pico, of_bill)
         if charge.amount_pico:
             yield charge
 
@@ -479,16 +479,24 @@ def _key(shape: Charge) -> str:
     return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()[:16]
 
 
-def _accrual(
-    shape: Charge,
-    amount_pico: int,
-    how: str,
-    issuer: str,
-    department: str,
-    month: Period,
-    part: Span,
-) -> Charge:
-    """The charge of one shape of an expected bill, for a `part` of its month."""
+class _Bill(NamedTuple):
+    """A bill that is expected, or a part of it."""
+
+    issuer: str
+    department: str
+    """Department that bears the cost where its lines name none; empty for none."""
+    how: str
+    month: Period
+    part: Span
+    """The time of the month that is accrued."""
+
+
+def _accrual(shape: Charge, amount_pico: int, bill: _Bill) -> Charge:
+    """The charge of one shape of a bill, of which the month costs `amount_pico`.
+
+    Its id comes of the shape as it is in the bills before, so that it stays when a department is named.
+    """
+    issuer, department, how, month, part = bill
     invoice, line = f"{_INVOICE}{month.name}", _key(shape)
     if part != month.span:
         amount_pico = part.part_of(amount_pico, *month.span)
