@@ -93,9 +93,16 @@ def test_a_list_has_every_entry_with_its_end() -> None:
 
 
 def test_who_bought_none_has_an_empty_list() -> None:
-    """No currency is named, for there is no amount."""
+    """A sentence says so; a customer that there is not is refused, as everywhere."""
     assert document("customers", "credits", "acme") == []
-    assert run("customers", "credits", "acme").stdout.splitlines()[-1] == "Amounts in -."
+    assert run("customers", "credits", "acme").stdout == "acme has no prepaid credit.\n"
+    for command in ("credits", "plans", "show"):
+        text = "there is no customer nobody; see: inferworks customers list"
+        assert text in refusal("customers", command, "nobody")
+        assert text in refusal("customers", command, "nobody", "--json")
+    run("customers", "create", "free")
+    assert "free has no price plan" in run("customers", "plans", "free").stdout
+    assert document("customers", "plans", "free") == []
 
 
 def test_credit_ends_by_the_customer_s_own_clock() -> None:

@@ -123,6 +123,9 @@ def test_what_was_never_reported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         result = invoke("usage", "retract", "--reason", "x", "--source", *asked)
         assert "never reported" in str(result.exception)
     assert invoke("usage", "retract", "--source", "b", "--reason", "x").exit_code == 2
+    for which in (("--id", "1"), ("--since", "2020-01-01"), ("--until", "2030-01-01")):
+        asked = ("--source", "b", "--reason", "x", "--all", *which)
+        assert invoke("usage", "retract", *asked).exit_code == 2
     assert invoke("usage", "retract", "--source", "b", "--all", "--reason", " ").exit_code == 2
     assert [one["retracted"] for one in document("usage", "list")] == [0, 0]
 

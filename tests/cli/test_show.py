@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.command_line import invoke, run
 
+from inferworks.cli.show import print_columns
 from inferworks.log import VisibleFormatter
 
 CLI = Path(__file__).parents[2] / "src" / "inferworks" / "cli"
@@ -150,3 +151,9 @@ def test_commands_speak_through_one_module(path: Path) -> None:
         for name in called
         if name in ("click.echo", "click.secho", "print", "Console", "Table.add_row")
     }
+
+
+def test_a_line_of_a_table_ends_with_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """No blanks after it, which a file or a mail would keep; columns may share a name."""
+    print_columns([("A", "left"), ("A", "right"), ("B", "left")], [("x", "1", ""), ("", "22", "y")])
+    assert capsys.readouterr().out == "A   A  B\nx   1\n   22  y\n"

@@ -189,7 +189,7 @@ def test_a_conflict_is_quarantined_with_both_bodies_and_said() -> None:
     Path("other.csv").write_text(CALLS.replace("812", "813"))
     result = invoke("usage", "import", "other.csv")
     assert isinstance(result.exception, UserError)
-    assert "1 of the rows are on record already" in str(result.exception)
+    assert "1 row is on record already" in str(result.exception)
     assert [usage.tokens.input for usage in facts().usages] == [812, 10]
     (kept,) = quarantined()
     assert '"input":813' in kept.body

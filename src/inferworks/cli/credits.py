@@ -103,13 +103,16 @@ def list_credits(
             ]
         )
         return
+    if not own:
+        say(f"{name} has no prepaid credit.")
+        return
     rows = []
     for one in own:
         until = "-" if one.expires_ns is None else calendar.date(one.expires_ns).isoformat()
         ends = until if one.voided_ns is None else "voided"
         rows.append((one.id, utc_day(one.bought_ns), format_pico(one.amount_pico), ends))
     print_table(("CREDIT", "PAID", "AMOUNT", "EXPIRES"), rows, right="AMOUNT")
-    say("", f"Amounts in {', '.join(sorted({one.currency for one in own})) or '-'}.")
+    say("", f"Amounts in {', '.join(sorted({one.currency for one in own}))}.")
 
 
 @click.command()

@@ -278,6 +278,8 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
     """List every price plan a customer has had, with the hash its amounts carry."""
     folder = data_folder(config_path, data_path)
     with read_accounts(folder) as accounts:
+        if not accounts.has_customer(customer_id(name)):
+            raise UserError(f"there is no customer {name}; see: inferworks customers list")
         found: list[tuple[PricePlan, int | None]] = [(plan, None) for plan in accounts.plans()]
         found += [(one.plan, one.withdrawn_ns) for one in accounts.withdrawn_plans()]
     own = [pair for pair in found if pair[0].customer == customer_id(name)]
@@ -295,6 +297,9 @@ def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_j
                 for plan, at_ns in own
             ]
         )
+        return
+    if not own:
+        say(f"{name} has no price plan; give it one with: inferworks customers price {name}")
         return
     rows = [
         (

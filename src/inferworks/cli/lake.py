@@ -13,7 +13,7 @@ from inferworks.books.closing.inputs import SEGMENTS
 from inferworks.books.closing.ledger import Ledger
 from inferworks.books.closing.seal import Close
 from inferworks.cli.options import config_option, data_option, json_option, read_config
-from inferworks.cli.show import print_json, print_table, say
+from inferworks.cli.show import counted, print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.config import Config
 from inferworks.errors import DataFolderError
@@ -141,15 +141,19 @@ def verify(sums: bool, config_path: Path | None, data_path: Path | None, as_json
         print_json(found)
     else:
         say(
-            f"{found.commits:,} commits, {found.segments:,} segments, {found.rows:,} rows, "
-            f"{found.sums:,} files of sums, {found.bytes:,} bytes read"
+            f"{counted(found.commits, 'commit')}, {counted(found.segments, 'segment')}, "
+            f"{counted(found.rows, 'row')}, sums in {counted(found.sums, 'file')}, "
+            f"{counted(found.bytes, 'byte')} read"
         )
         if found.unchecked:
-            say(f"{found.unchecked:,} commits are of before there were checksums")
+            say(
+                f"Without a checksum, as of before there were any: {counted(found.unchecked, 'commit')}"
+            )
         for finding in found.findings:
             say(f"WRONG {finding.what}")
         if found.unnamed:
-            say(f"{len(found.unnamed)} files that belong to nothing (harmless; see --json)")
+            files = counted(len(found.unnamed), "file")
+            say(f"{files} of no commit (harmless; see --json)")
         if not found.findings:
             say("everything is as it was sealed")
     if found.findings:

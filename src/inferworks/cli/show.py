@@ -7,7 +7,7 @@ Every command prints here and nowhere else, so that text from outside is always 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -81,15 +81,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     be copied and searched for. A table that has too many of them is wider than its terminal.
     """
     names = right.split()
-    print_columns({name: "right" if name in names else "left" for name in columns}, rows)
+    print_columns([(name, "right" if name in names else "left") for name in columns], rows)
 
 
-def print_columns(columns: Mapping[str, Side], rows: Iterable[Sequence[str]]) -> None:
-    """A table of columns that stand on these sides."""
+def print_columns(columns: Sequence[tuple[str, Side]], rows: Iterable[Sequence[str]]) -> None:
+    """A table of columns, which may share a name, that stand on these sides."""
     cells = [[visible(cell) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", show_header=any(name for name, _ in columns)
+    )
     needed = -1
-    for number, (name, side) in enumerate(columns.items()):
+    for number, (name, side) in enumerate(columns):
         texts = [row[number] for row in cells]
         has_ids = any(map(_ID.search, texts))
         longest = max([cell_len(name), *map(cell_len, texts)])
@@ -101,7 +103,9 @@ def print_columns(columns: Mapping[str, Side], rows: Iterable[Sequence[str]]) ->
     for row in cells:
         table.add_row(*map(Text, row))
     console = _console()
-    console.print(table, width=max(console.width, needed), crop=False)
+    with console.capture() as printed:
+        console.print(table, width=max(console.width, needed), crop=False)
+    click.echo("\n".join(map(str.rstrip, printed.get().splitlines())))
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:

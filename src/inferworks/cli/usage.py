@@ -159,6 +159,8 @@ def retract_usage(
     """
     if not (ids or since or until or everything):
         raise click.UsageError("say what: --id, --since, --until or --all")
+    if everything and (ids or since or until):
+        raise click.UsageError("--all is every report of the source; give it, or which ones")
     if not 0 < len(reason.strip()) <= LONGEST_REASON:
         raise click.BadParameter(f"1 to {LONGEST_REASON} characters", param_hint="--reason")
     start_ns, end_ns = moments(since, until)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.csv_bills import SHIFT, billed, csv_file, read
 
-from inferworks.books.bills.base import BillReader, bill_file, open_bill
+from inferworks.books.bills.base import BillReader, Problem, bill_file, open_bill, refuse
 from inferworks.books.bills.focus import FocusBillReader
 from inferworks.books.bills.timesheet import TimesheetReader
 from inferworks.books.charge import Charge, NaturalClass, charge_id
@@ -184,6 +184,15 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path, tmp_path / "pipe.csv", Path("/dev/zero")):
         with pytest.raises(BillError, match=f"cannot read {path}"):
             open_bill(path)
+
+
+def test_a_bad_cell_is_told_once() -> None:
+    """Also where two of our columns are made of it: the start of a charge, and its end."""
+    bad = Problem("a.csv", 3, "Tag", "1/32", "no such day", "line")
+    other = bad._replace(line=2)
+    with pytest.raises(BillError) as refused:
+        refuse([bad, other, bad])
+    assert str(refused.value) == f"{other}\n{bad}"
 
 
 names = st.text(max_size=6)

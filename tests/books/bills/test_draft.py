@@ -31,6 +31,24 @@ def test_a_draft_is_a_mapping_once_it_is_completed() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("Day;Kosten", ["01.11.2026;1180,80", "02.11.2026;319,80"]),
+        ("Tag;Stunden;Kosten", ["01.11.2026;24;1.180,80", "02.11.2026;6,5;319,80"]),
+        ("Tag;Kosten", ["20261101;1.180,80", "20261102;319,80"]),
+        ("Kosten;Tag", ["1,180.80;11/01/26", "319.80;11/02/26"]),
+    ],
+)
+def test_a_day_is_no_amount(header: str, cells: list[str]) -> None:
+    """Although digits between points could be a number; of several numbers the last is the amount."""
+    names = header.split(";")
+    rows = [dict(zip(names, line.split(";"), strict=True)) for line in cells]
+    text = draft("bill.csv", names, rows)
+    assert 'BilledCost = "Kosten"  #' in text
+    assert f'ChargePeriodStart = "{names[0] if names[0] != "Kosten" else names[1]}"  #' in text
+
+
 def test_a_draft_is_valid_whatever_the_columns_are_called() -> None:
     """Nothing in it is an escape to a terminal, and its names are those of the file."""
     odd = 'cost "\\\x1b[2J\u202e\x7f'

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import io
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -206,3 +207,12 @@ def test_a_parquet_with_any_bytes_changed(data: st.DataObject) -> None:
         raw[data.draw(st.integers(4, len(raw) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(BillError):
         read(bill_file("bill.parquet", bytes(raw)))
+
+
+def test_a_cell_without_an_end_is_one_line_about_the_cell() -> None:
+    """In the header as below it: a file of another form, or a quote that is not closed."""
+    long, text = "x" * 200_000, "a cell has more than 131,072 characters; is it CSV?"
+    with pytest.raises(BillError, match=f"a.csv, line 1: {re.escape(text)}"):
+        open_table("a.csv", f"{long},b\n1,2\n".encode(), Form())
+    [row] = open_table("a.csv", f"BilledCost,b\n1,{long}\n".encode(), Form()).rows
+    assert (row.number, row.problems) == (2, {"": text})

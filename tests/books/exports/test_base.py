@@ -64,6 +64,9 @@ def test_a_failed_export_leaves_what_was_there(tmp_path: Path) -> None:
         write_files(files, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+    with pytest.raises(UserError, match="No space left"):
+        write_files(files, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(books: Books, tmp_path: Path) -> None:

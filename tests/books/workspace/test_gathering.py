@@ -256,7 +256,7 @@ def test_a_file_of_pools_that_cannot_be_read_is_refused(folder: DataFolder) -> N
     with pytest.raises(UserError, match=f"cannot read the pools file {path}: "):
         rules_of(settings, path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match=f"cannot read the pools file {path}: "):
+    with pytest.raises(UserError, match=f"the pools file {path} is not UTF-8 text"):
         rules_of(settings, path)
     path.write_text("pool = []")
     with pytest.raises(ConfigError, match=r"pools\.toml"):

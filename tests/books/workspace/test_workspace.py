@@ -25,6 +25,7 @@ from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.lakes.stub import MemoryLake
+from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.money import parse_pico
 from inferworks.testing.books import a_charge
 from inferworks.wiring.usage_reports import record_usage
@@ -104,7 +105,8 @@ def test_close_export_verify_and_reopen(folder: DataFolder) -> None:
     assert workspace.statement(workspace.query("2026-12")).billed_pico == parse_pico("3.25")
     _, files = workspace.export_journal("hledger", workspace.query("2026-12"))
     assert len(files) == 1
-    assert workspace.verify(head=sha256) == ([], 1)
+    assert workspace.verify(head=sha256) == workspace.verify(head=sha256[:12]) == ([], 1)
+    assert workspace.verify(head=f"{sha256[:63]}{'1' if sha256[63] == '0' else '0'}").findings
     assert workspace.verify(head="0" * 64).findings
     workspace.reopen("2026-11", "the bill came late")
     assert workspace.statement(query).billed_pico == parse_pico("15.75")
@@ -236,3 +238,22 @@ def test_no_command_line_is_needed() -> None:
     )
     loaded = {name for name in done.stdout.split() if name.startswith(("inferworks.cli", "click"))}
     assert not loaded
+
+
+def test_a_folder_in_which_nothing_was_imported_has_no_imports(tmp_path: Path) -> None:
+    """A journal alone is a data folder: it has no import and no question, and none can be settled."""
+    folder = DataFolder(tmp_path / "data")
+    folder.create()
+    with closing(SqliteStore(folder.journal)) as store:
+        store.open()
+    workspace = workspace_of(folder, [])
+    assert workspace.imports(every=True) == workspace.questions(settled=True) == []
+    with pytest.raises(UserError, match="there is no import 1"):
+        workspace.import_of(1)
+    for change in (workspace.settle, workspace.void_import):
+        with pytest.raises(UserError, match=r"nothing was imported into .* yet; begin with"):
+            change(1, "a reason")
+    none = workspace_of(DataFolder(tmp_path / "none"), [])
+    for ask in (none.imports, none.questions):
+        with pytest.raises(DataFolderError, match="no data folder"):
+            ask()

@@ -57,7 +57,7 @@ def test_from_close_to_correction_to_close(tmp_path: Path) -> None:
     }  # fmt: skip
     rows = document("books", "periods")
     assert [row["status"] for row in rows] == ["Closed", "Closed", "Open"]
-    assert rows[0]["sha256"] == sealed["sha256"][:12]
+    assert (rows[0]["sha256"], rows[0]["closed_ns"]) == (sealed["sha256"], sealed["closed_ns"])
 
 
 def test_a_statement_says_that_its_period_is_closed() -> None:
@@ -274,7 +274,11 @@ def test_a_changed_charge_is_found_and_the_exit_status_tells(tmp_path: Path) -> 
     found = invoke("books", "verify", "2026-11")
     assert found.exit_code == 1
     assert "amount_pico is 12500000000001, sealed as 12500000000000" in found.output
-    assert "no record with the hash abc" in refusal("books", "verify", "--head", "abc")
+    assert "no record with the hash abcabcabcabc" in refusal(
+        "books", "verify", "--head", "abcabcabcabc"
+    )
+    for head in ("abc", "", "g" * 64, "0" * 65):
+        assert "is no hash" in refusal("books", "verify", "--head", head)
 
 
 def test_declared_periods(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from tests.support.views import document
+from tests.support.views import books, document
 
 pytestmark = pytest.mark.usefixtures("november")
 
@@ -31,3 +31,10 @@ def test_ones_own_policy_in_the_data_folder_is_compared_by_name() -> None:
     Path("inferworks-data/policies/ours.toml").write_text(text.replace('"gaap"', '"ours"'))
     assert document("compare", "gaap", "ours")["moved"] == []
     assert document("statement", "--policy", "ours")["statement"]["policy"] == "ours"
+
+
+def test_a_policy_beside_itself_has_two_columns() -> None:
+    """Columns may share a name: each stays, under its own head."""
+    lines = books("compare", "gaap", "gaap").stdout.splitlines()
+    assert lines[2].split() == ["GAAP", "GAAP", "DIFFERENCE"]
+    assert lines[3].split() == ["cost-of-revenue", "5.000000", "5.000000", "0.000000"]

@@ -89,10 +89,13 @@ def test_what_was_entered_as_a_voucher_is_set_beside_its_invoice_too() -> None:
 
 
 def test_nothing_to_compare_agrees() -> None:
-    """No bill is expected before the first one; the table then has no rows."""
+    """No bill is expected before the first one; a sentence says so, and no table without rows."""
     document("books", "import", a_bill("bill.csv", (9, "1.00")))
     assert reconciled("--period", "2026-10") == (0, [])
-    assert "A Cloud" not in run("books", "reconcile", "--period", "2026-10").stdout
+    said = run("books", "reconcile", "--period", "2026-10").stdout
+    assert said == "There is nothing to compare: no bill is here, and none is expected.\n"
+    document("books", "imports", "void", "1", "--reason", "a slip")
+    assert run("books", "imports", "list").stdout == "No import is in force.\n"
 
 
 def test_the_table_has_the_amounts_with_their_currency() -> None:

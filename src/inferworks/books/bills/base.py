@@ -419,9 +419,10 @@ def misshapen(name: str, table: Table, batch: Batch) -> Iterator[Problem]:
 
 
 def refuse(problems: list[Problem]) -> None:
-    """BillError with all `problems`, in the order of the file, when there are any."""
-    if problems:
-        raise BillError("\n".join(map(str, sorted(problems, key=lambda problem: problem.line))))
+    """BillError with all `problems`, each once and in the order of the file, when there are any."""
+    if problems:  # a cell that two columns are made of is bad twice
+        texts = map(str, sorted(problems, key=lambda problem: problem.line))
+        raise BillError("\n".join(dict.fromkeys(texts)))
 
 
 def finished(

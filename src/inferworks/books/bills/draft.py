@@ -97,6 +97,8 @@ class Column(NamedTuple):
         """Return True if its cells could be of this sort, also as seconds since 1970 or durations."""
         if (sort is Sort.MOMENT and self.epoch) or (sort is Sort.NUMBER and self.is_duration):
             return True
+        if sort is Sort.NUMBER and self.is_a(Sort.MOMENT):
+            return False  # 01.11.2026 could be a number, too
         return self.is_a(sort)
 
     @property
@@ -169,7 +171,8 @@ def _mapped_columns(
                 yield _line(target, start, sort, plus="1 day") + "  # or the column that says it"
                 continue
         if column is None and target in needed and sort in (Sort.NUMBER, Sort.MOMENT):
-            column = next(iter(free), None)
+            # an amount usually stands last, and the day that a line is for first
+            column = next(reversed(free) if sort is Sort.NUMBER else iter(free), None)
             if column is not None:
                 used.add(column.name)
                 yield f"{_line(target, column, sort)}: by what is in it; is it this?"

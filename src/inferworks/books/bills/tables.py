@@ -195,7 +195,7 @@ def _csv(name: str, lines: Iterator[str], form: Form) -> Table:
     try:
         columns = [column.strip() for column in next(reader, [])]
     except csv.Error as error:
-        raise BillError(f"{name}, line {form.skip + 1}: not CSV: {error}") from error
+        raise BillError(f"{name}, line {form.skip + 1}: {_not_csv(error)}") from error
     named = len(columns)
     while named > 1 and not columns[named - 1]:
         named -= 1
@@ -207,6 +207,12 @@ def _csv(name: str, lines: Iterator[str], form: Form) -> Table:
             above.setdefault(cells[0], cells[1])
     batches = _csv_batches(reader, header, len(columns), form.skip)
     return Table(header, batches, "line", above=above)
+
+
+def _not_csv(error: csv.Error) -> str:
+    if "field limit" in str(error):
+        return f"a cell has more than {csv.field_size_limit():,} characters; is it CSV?"
+    return f"not CSV: {error}"
 
 
 def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int) -> Iterator[Batch]:
@@ -234,7 +240,7 @@ def _csv_batches(reader: Any, header: tuple[str, ...], width: int, skipped: int)
                     is_over = False
                     break
         except csv.Error as error:
-            misshapen.append(RawRow(reader.line_num + skipped, None, {"": f"not CSV: {error}"}))
+            misshapen.append(RawRow(reader.line_num + skipped, None, {"": _not_csv(error)}))
         columns = dict(zip(header, zip(*rows, strict=True), strict=False))
         yield Batch(numbers, columns, tuple(misshapen))
 

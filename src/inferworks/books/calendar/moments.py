@@ -20,18 +20,24 @@ _DAY_NS = 86_400 * NS_PER_SECOND
 def parse_moment_ns(text: str) -> int:
     """Nanoseconds since 1970-01-01 UTC of an ISO 8601 moment; UTC unless it names an offset.
 
+    24:00 is the end of its day.
+
     ValueError with a reason when `text` is no such moment.
     """
     match = MOMENT.fullmatch(text.strip())
     if not match:
         raise ValueError("not a moment; write 2026-11-21T09:00:00Z")
     date, time, fraction, zone = match.groups()
+    is_end = bool(time) and re.fullmatch("24:00(:00)?", time) and not int(fraction or 0)
     try:
-        moment = dt.datetime.fromisoformat(f"{date}T{time or '00:00'}{zone or 'Z'}")
+        moment = dt.datetime.fromisoformat(
+            f"{date}T{'00:00' if is_end else time or '00:00'}{zone or 'Z'}"
+        )
     except ValueError:
         raise ValueError("no such date or time") from None
     seconds = (moment - _EPOCH) // dt.timedelta(seconds=1)
     moment_ns = seconds * NS_PER_SECOND + int((fraction or "0").ljust(9, "0"))
+    moment_ns += _DAY_NS if is_end else 0
     if abs(moment_ns) >= 2**63:
         raise ValueError("must lie between the years 1678 and 2262")
     return moment_ns

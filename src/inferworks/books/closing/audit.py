@@ -117,8 +117,8 @@ def audit_kept(ledger: Ledger) -> Iterator[Finding]:
 
 
 def contains(ledger: Ledger, sha256: str) -> bool:
-    """Return True if the chain has a record with the hash `sha256`."""
-    return any(sha256 == sha256_of(raw) for _, raw in ledger.chain())
+    """Return True if the chain has a record whose hash is `sha256`, or begins so."""
+    return any(sha256_of(raw).startswith(sha256) for _, raw in ledger.chain())
 
 
 def closes_of(records: Iterable[Record], period: Period | None) -> list[Close]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -122,9 +123,16 @@ def write_files(files: Sequence[ExportFile], out: Path) -> tuple[Path, ...]:
     try:
         if len(files) == 1 and not out.is_dir():
             return _write_all({out: files[0].write})
+        is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         writers = {out / file.name: file.write for file in files}
-        return _write_all(writers, out / SUMS if len(files) > 1 else None)
+        try:
+            return _write_all(writers, out / SUMS if len(files) > 1 else None)
+        except BaseException:
+            if is_new:
+                with suppress(OSError):  # somebody else has put something into it
+                    out.rmdir()
+            raise
     except OSError as error:
         raise UserError(f"cannot write the export to {out}: {error.strerror or error}") from error
 

@@ -36,7 +36,7 @@ from inferworks.books.statement.statement import (
 from inferworks.books.workspace.accruing import unbilled
 from inferworks.books.workspace.bill_lines import BillLines
 from inferworks.books.workspace.estimating import estimated
-from inferworks.books.workspace.ledgers import check_folder, no_folder
+from inferworks.books.workspace.ledgers import check_folder
 from inferworks.books.workspace.prepaid import prepaid_of
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.settings import Settings
@@ -212,9 +212,13 @@ def query_span(
 
 
 def open_store(folder: DataFolder, *, read_only: bool) -> BookStore:
-    """The books in `folder`; DataFolderError when there are none."""
+    """The books in `folder`; DataFolderError without a data folder, UserError when it has none yet."""
+    check_folder(folder)
     if not folder.books.exists():
-        raise no_folder(folder)
+        raise UserError(
+            f"nothing was imported into {folder.path} yet; begin with: inferworks books import FILE "
+            "(import_bills)"
+        )
     return BookStore(folder.books, read_only=read_only)
 
 

@@ -121,9 +121,12 @@ def change_of(outcome: DeliveryOutcome) -> Change:
 
 def conflict_text(conflicts: int) -> str:
     """Return the error for rows whose id is on record with other values."""
+    rows, they = (
+        ("1 row is", "it was") if conflicts == 1 else (f"{conflicts} rows are", "they were")
+    )
     return (
-        f"{conflicts} of the rows are on record already with other values; they were not counted, and "
-        "both versions are in quarantine. Give a correction an id of its own"
+        f"{rows} on record already with other values; {they} not counted, and both versions are in "
+        "quarantine. Give a correction an id of its own"
     )
 
 

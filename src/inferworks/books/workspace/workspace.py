@@ -9,6 +9,7 @@ is a note: a sentence, given to the function that the workspace was opened with.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,6 +78,7 @@ from inferworks.books.workspace.gathering import (
 from inferworks.books.workspace.import_options import ImportOptions
 from inferworks.books.workspace.journals import CENTS, journal_files, periods_in
 from inferworks.books.workspace.late_lines import calendar_of, closed_time
+from inferworks.books.workspace.ledgers import check_folder
 from inferworks.books.workspace.query import Query
 from inferworks.books.workspace.recorded import RecordedSource
 from inferworks.books.workspace.statements import NOW, Statements, with_provisional_note
@@ -91,6 +93,9 @@ if TYPE_CHECKING:  # the readers of bills take their time to load
 
 SELLER = "Inferworks"
 """The issuer of customers' bills, where none is named."""
+
+
+_HASH = re.compile("[0-9a-f]{12,64}")
 
 
 class Verified(NamedTuple):
@@ -220,8 +225,10 @@ class Workspace(Statements):
     def imports(self, *, every: bool = False) -> list[Import]:
         """Return the imports in force; with `every` those too that were superseded, voided or copies.
 
-        DataFolderError before anything was imported.
+        DataFolderError when there is no data folder.
         """
+        if not self._has_books():
+            return []
         with open_store(self.settings.folder, read_only=True) as store:
             return [one for one in store.imports() if every or one.state is State.IN_FORCE]
 
@@ -253,7 +260,12 @@ class Workspace(Statements):
         return Voided(one, changed.gone, late_texts(changed.late, calendar))
 
     def questions(self, *, settled: bool = False) -> list[QuarantineQuestion]:
-        """Return the questions of files in quarantine; with `settled` the answered ones too."""
+        """Return the questions of files in quarantine; with `settled` the answered ones too.
+
+        DataFolderError when there is no data folder.
+        """
+        if not self._has_books():
+            return []
         with open_store(self.settings.folder, read_only=True) as store:
             return store.questions(settled=settled)
 
@@ -296,10 +308,16 @@ class Workspace(Statements):
         return wallets_of(self.settings, self.settings.clock.now_ns() if at_ns is None else at_ns)
 
     def credits(self, customer: str) -> list[Credit]:
-        """Return a customer's purchases and refunds of credit by date, voided ones too."""
+        """Return a customer's purchases and refunds of credit by date, voided ones too.
+
+        UserError when there is no such customer.
+        """
+        name = customer_id(customer)
         with self.settings.accounts() as accounts:
+            if not accounts.has_customer(name):
+                raise UserError(f"there is no customer {name}; see: inferworks customers list")
             found = [*accounts.credits(), *accounts.voided_credits()]
-        own = (one for one in found if one.customer == customer_id(customer))
+        own = (one for one in found if one.customer == name)
         return sorted(own, key=lambda one: (one.bought_ns, one.id))
 
     def enter_credit(
@@ -483,9 +501,14 @@ class Workspace(Statements):
     def verify(self, period: str | None = None, head: str | None = None) -> Verified:
         """Check the chain of closes, and recompute every closed period, or one.
 
-        `head` is a hash noted earlier, which must be in the chain. UserError when the period was never
-        closed.
+        `head` is a hash noted earlier, or its first digits, 12 or more; it must be in the chain. UserError
+        when it is none, and when the period was never closed.
         """
+        noted = None if head is None else head.strip().lower()
+        if noted is not None and not _HASH.fullmatch(noted):
+            raise UserError(
+                f"head: {head!r} is no hash; give the 64 digits of one, or the first 12 or more"
+            )
         with self._ledger() as ledger:
             source = RecordedSource(self.settings, validated=False)  # what is wrong is a finding
             wanted = ledger.periods().named(period) if period else None
@@ -493,7 +516,7 @@ class Workspace(Statements):
             closes = closes_of(ledger.records(), wanted)
             if wanted is not None and not found and not closes:
                 raise UserError(f"period {period} was never closed; there is nothing to verify")
-            if head and not contains(ledger, head.strip().lower()):
+            if noted is not None and not contains(ledger, noted):
                 found.append(f"the ledger has no record with the hash {head}")
             found = found or source.misread()
             count = 0 if found else len(closes_of(ledger.records(), None))
@@ -584,6 +607,11 @@ class Workspace(Statements):
     def customers(self) -> Directory:
         """Return the directory of customers: their names, and those merged into others."""
         return customers_of(self.settings)
+
+    def _has_books(self) -> bool:
+        """Return True if anything was imported; DataFolderError when there is no data folder."""
+        check_folder(self.settings.folder)
+        return self.settings.folder.books.exists()
 
     def _statements(self, query: Query) -> tuple[Statement, ...]:
         """Return the statements of a period, or of all periods between two dates."""

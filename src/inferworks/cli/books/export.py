@@ -48,7 +48,7 @@ _CENTS = 2
 @click.option("--zone", metavar="NAME", help="Time zone of a journal's days.  [default: UTC]")
 @compare_option
 @budget_option
-@query_options(pools=False, json=False)
+@query_options(json=False)
 def export(
     form: str,
     out: Path | None,

@@ -17,7 +17,7 @@ def print_figures(
 ) -> None:
     """Print a table of amounts, aligned right; the first column and those in `words` are text."""
     left = {*columns[:1], *words}
-    print_columns({name: "left" if name in left else "right" for name in columns}, rows)
+    print_columns([(name, "left" if name in left else "right") for name in columns], rows)
     say()
 
 

@@ -40,6 +40,9 @@ def list_imports(
     if as_json:
         print_json({"imports": list(map(_as_json, found))})
         return
+    if not found:
+        say("Nothing was imported." if every else "No import is in force.")
+        return
     columns = ("NUMBER", "DELIVERY", "FILE", "STATE", "LINES", "AMOUNT")
     rows = [
         (

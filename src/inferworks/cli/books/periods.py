@@ -47,16 +47,28 @@ def periods(
     closes = {close.period: (close, sha256) for close, sha256 in workspace.closes()}
     rows = []
     for period in workspace.known_periods():
-        status, closed = Status.OPEN, ("", "", "")
+        row: dict[str, str | int | None] = {
+            "period": period.name,
+            "from": utc_day(period.start_ns),
+            "to": utc_day(period.end_ns),
+            "status": Status.OPEN.value,
+            "closed": "",
+            "closed_ns": None,
+            "by": "",
+            "sha256": "",
+        }
         if period in closes:
             close, sha256 = closes[period]
-            status, closed = Status.CLOSED, (utc_day(close.at_ns), close.by, sha256[:12])
-        days = (utc_day(period.start_ns), utc_day(period.end_ns))
-        rows.append((period.name, *days, status.value, *closed))
+            row |= {"status": Status.CLOSED.value, "closed": utc_day(close.at_ns)}
+            row |= {"closed_ns": close.at_ns, "by": close.by, "sha256": sha256}
+        rows.append(row)
     if as_json:
-        print_json([dict(zip(_COLUMNS, row, strict=True)) for row in rows])
+        print_json(rows)
     else:
-        print_table([column.upper() for column in _COLUMNS], rows)
+        table = [tuple(str(row[name])[: _SHOWN.get(name)] for name in _COLUMNS) for row in rows]
+        print_table([column.upper() for column in _COLUMNS], table)
 
 
 _COLUMNS = ("period", "from", "to", "status", "closed", "by", "sha256")
+_SHOWN = {"sha256": 12}
+"""Characters of a column that a table shows; JSON has all of them."""

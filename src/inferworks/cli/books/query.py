@@ -42,7 +42,7 @@ class QueryOptions(NamedTuple):
 
 
 def query_options(
-    *, policy: bool = True, pools: bool = True, json: bool = True
+    *, policy: bool = True, json: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options to a command, which gets them as `options`, and `--json` as `as_json`."""
 
@@ -57,7 +57,7 @@ def query_options(
             [
                 *_SPAN,
                 *([_POLICY] if policy else []),
-                *([_POOLS] if pools else []),
+                _POOLS,
                 config_option,
                 data_option,
                 *([json_option] if json else []),

@@ -71,7 +71,10 @@ def reconcile(
             )
             for one in checks
         ]
-        print_table(columns, rows, right="BILLED INVOICED DIFFERENCE")
+        if rows:
+            print_table(columns, rows, right="BILLED INVOICED DIFFERENCE")
+        else:
+            say("There is nothing to compare: no bill is here, and none is expected.")
         if accruals:
             say()
             heads = ("ACCRUED FOR", "MONTH", "ACCRUED", "BILLED", "TRUE-UP")

@@ -22,7 +22,7 @@ from inferworks.cli.options import DEFAULT_REPORT, FilePath, free_place
 )
 @compare_option
 @budget_option
-@query_options(pools=False, json=False)
+@query_options(json=False)
 def report(
     out: Path | None,
     options: QueryOptions,

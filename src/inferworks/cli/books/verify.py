@@ -15,7 +15,11 @@ _SHOWN = 20
 
 @click.command()
 @click.argument("period", required=False)
-@click.option("--head", metavar="SHA256", help="Hash noted earlier; it must be in the chain.")
+@click.option(
+    "--head",
+    metavar="SHA256",
+    help="Hash noted earlier, or its first 12 digits or more; it must be in the chain.",
+)
 @config_option
 @data_option
 @json_option
