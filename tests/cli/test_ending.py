@@ -443,3 +443,17 @@ def test_whatever_is_written_is_for_its_user_alone(
         os.umask(before)
     written = [path for path in data.parent.rglob("*") if path.stat().st_mode & 0o077]
     assert not written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("early", ["click", "msgspec"])
+def test_an_interrupt_while_the_program_loads_is_no_traceback(early: str, tmp_path: Path) -> None:
+    """The exit status is that of an interrupt, whichever module was being loaded."""
+    (tmp_path / f"{early}.py").write_text("raise KeyboardInterrupt\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "inferworks", "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"")

@@ -6,11 +6,14 @@ import logging
 import os
 import sys
 
-import click
+try:
+    import click
 
-from inferworks import __version__
-from inferworks.cli.ending import end, let_go_of_output
-from inferworks.cli.lazy import LazyGroup
+    from inferworks import __version__
+    from inferworks.cli.ending import end, let_go_of_output
+    from inferworks.cli.lazy import LazyGroup
+except KeyboardInterrupt:  # Ctrl-C before there is anything that could handle it
+    sys.exit(130)
 
 COMMANDS = {
     "init": ("inferworks.cli.init:init", "Write a configuration file to begin with."),

@@ -108,6 +108,21 @@ def test_several_files_need_a_folder(data: Path) -> None:
     assert "name a folder for them with --out" in text
 
 
+@pytest.mark.parametrize("verb", [("export", "json"), ("report", "--out", "report.html")])
+def test_rules_for_pools_can_be_given(
+    verb: tuple[str, ...], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As to a statement: what is exported is drawn under them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pools.toml").write_text('[[pool]]\nname = "all-of-it"\ndriver = "none"\n')
+    code, text = run(*verb, "--data", data, "--pools", "pools.toml")
+    assert code == 0, text
+    assert "all-of-it" in (text if verb[0] == "export" else Path("report.html").read_text())
+    code, text = run(*verb, "--data", data, "--pools", "none.toml")
+    assert code != 0
+    assert "cannot read the pools file none.toml" in text
+
+
 def test_a_period_and_dates_contradict(data: Path) -> None:
     """Only one of them can be meant."""
     code, text = run(
