@@ -200,6 +200,17 @@ class Data(Section, frozen=True):
     folder: Annotated[str, Meta(min_length=1, description="The data folder.")] = "./inferworks-data"
 
 
+class Store(Section, frozen=True):
+    """Place of what several gateways share."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="`postgresql://...` for limits that several gateways share; empty: the data folder."
+        ),
+    ] = ""
+
+
 class Meter(Section, frozen=True):
     """The journal of calls and capacity."""
 
@@ -741,6 +752,7 @@ class Config(Section, frozen=True):
     fairness: Fairness = Fairness()
     data: Data = Data()
     meter: Meter = Meter()
+    store: Store = Store()
     lake: Lake = Lake()
     ship: Ship = Ship()
     scrub: Scrub = Scrub()

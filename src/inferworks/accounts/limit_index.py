@@ -24,6 +24,10 @@ class LimitIndex:
             if limit.withdrawn_ns is None:
                 self._of[limit.scope].append(limit)
 
+    def __bool__(self) -> bool:
+        """Return True if anything is limited."""
+        return bool(self._of)
+
     def of(self, key: Key, organisation: str = "") -> tuple[Limit, ...]:
         """Return the limits of a call with `key`, the narrowest first."""
         of = self._of

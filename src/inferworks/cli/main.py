@@ -35,6 +35,10 @@ COMMANDS = {
         "List the models that are served, and those that could be.",
     ),
     "keys": ("inferworks.cli.keys:keys", "Make, list and revoke API keys."),
+    "limits": (
+        "inferworks.cli.limits:limits",
+        "Limit money, tokens, requests and calls at once.",
+    ),
     "customers": (
         "inferworks.cli.customers:customers",
         "Create, rename and merge customers; set clocks and prices.",

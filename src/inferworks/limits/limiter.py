@@ -179,6 +179,8 @@ class _Account:
         self.refused = 0
         self.refused_until_ns = 0
         """Amount that was refused, and until when nobody asks again."""
+        self.enough_ns = 0
+        """Moment at which a rate has so much again."""
 
     def want(self, least: int, now_ns: int, recall: int) -> Want:
         """Return the draw of at least `least`, and of what calls will ask for in the next second."""
@@ -255,6 +257,11 @@ class Limiter:
         """Draws from the store so far."""
         self.exceeded = 0
         """Sum of what slices have spent beyond their grants, by measure's unit."""
+
+    @property
+    def is_in_use(self) -> bool:
+        """True while there are slices or units to settle or to give back."""
+        return bool(self._accounts or self._back or self._doubtful)
 
     # --- calls
 
@@ -413,7 +420,7 @@ class Limiter:
             part = account.current
             if amount and (part is None or part.left < amount):
                 if amount >= account.refused and now_ns < account.refused_until_ns:
-                    raise self._refusal(account, account.refused_until_ns - now_ns)
+                    raise self._refusal(account, max(0, account.enough_ns - now_ns))
                 found.append((account, amount))
         if found and not self.is_reachable:
             raise LimitsError("the store of limits cannot be reached")
@@ -525,7 +532,9 @@ class Limiter:
         """LimitReachedError where a draw is refused for good, or nobody has answered its recall in time."""
         for (account, least), grant in zip(lacking, grants, strict=True):
             if grant.lacks and (waited or not grant.recall):
-                account.refused, account.refused_until_ns = least, self._now_ns() + _REFUSED_NS
+                now_ns = self._now_ns()
+                account.refused, account.refused_until_ns = least, now_ns + _REFUSED_NS
+                account.enough_ns = now_ns + grant.wait_ns
                 raise self._refusal(account, grant.wait_ns)
 
     def _refusal(self, account: _Account, wait_ns: int) -> LimitReachedError:

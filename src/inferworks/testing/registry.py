@@ -15,6 +15,8 @@ from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Grant, mint
+from inferworks.accounts.limit import Limit, Measure, ScopeKind, Window
+from inferworks.accounts.limit import Scope as LimitScope
 from inferworks.accounts.member import Member, MemberToken, mint_token
 from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan
@@ -49,6 +51,7 @@ def check_registry(accounts: Accounts) -> None:
         accounts.add_customer(Customer(name, 1))
     _check_organisations(accounts)
     _check_projects(accounts)
+    _check_limits(accounts)
     _check_members(accounts)
     _check_pages(accounts)
     _check_answers(accounts)
@@ -84,6 +87,45 @@ def _check_organisations(accounts: Accounts) -> None:
         accounts.place_customer(INSIDE, nothing)
     with pytest.raises(UserError, match="no organisation nothing"):
         accounts.change_organisation(Organisation(nothing, 1))
+
+
+def _check_limits(accounts: Accounts) -> None:
+    """Limits are kept by revision, of what there is, and counted as prices are."""
+    limit = Limit(
+        id="limit_a",
+        scope=LimitScope(ScopeKind.CUSTOMER, INSIDE),
+        measure=Measure.MONEY,
+        window=Window.MONTH,
+        amount=10**20,
+        currency="EUR",
+        created_ns=5,
+    )
+    before = accounts.prices_version()
+    accounts.add_limit(limit)
+    assert accounts.limits() == [limit]
+    assert accounts.prices_version() != before
+    assert accounts.placed_customers() == {INSIDE: GROUP}
+    for scope, said in (
+        (LimitScope(ScopeKind.KEY, "key_none"), "no key key_none"),
+        (LimitScope(ScopeKind.PROJECT, "nobody-here/x"), "no customer nobody-here"),
+        (LimitScope(ScopeKind.CUSTOMER, "nobody-here"), "no customer nobody-here"),
+        (LimitScope(ScopeKind.ORGANISATION, "nothing"), "no organisation nothing"),
+    ):
+        with pytest.raises(UserError, match=said):
+            accounts.add_limit(replace(limit, id="limit_b", scope=scope))
+    raised = replace(limit, amount=2 * 10**20, revision=2)
+    accounts.change_limit(raised)
+    assert accounts.limits() == [raised]
+    for wrong, said in (
+        (raised, "was changed meanwhile"),
+        (replace(limit, id="limit_b", revision=2), "no limit limit_b is in force"),
+        (replace(raised, revision=3, zone="Europe/Berlin"), "cannot become another"),
+    ):
+        with pytest.raises(UserError, match=said):
+            accounts.change_limit(wrong)
+    accounts.change_limit(replace(raised, revision=3, withdrawn_ns=9))
+    with pytest.raises(UserError, match="no limit limit_a is in force"):
+        accounts.change_limit(replace(raised, revision=4))
 
 
 def _check_projects(accounts: Accounts) -> None:

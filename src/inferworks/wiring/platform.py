@@ -54,6 +54,7 @@ from inferworks.units import NS_PER_SECOND
 from inferworks.wiring.accounts import pepper_of
 from inferworks.wiring.channel import Start
 from inferworks.wiring.holder import Holder
+from inferworks.wiring.limits import Left, limiting
 from inferworks.wiring.machine import divided, fit, start_threads, this_machine
 from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.observing import (
@@ -126,6 +127,8 @@ class Process:
     replicas: OwnReplicas
     token: str
     """Token that our own replicas ask for."""
+    number: int = 0
+    """Number of the worker that it is, from 1; 0 where one process is all."""
     workers: int = 1
     others: Callable[[], Others] = Others
     spares: Sequence[socket.socket] = ()
@@ -277,6 +280,7 @@ async def open_worker(
             pepper=pepper,
             replicas=holder,
             token=start.token,
+            number=start.number,
             workers=start.workers,
             others=holder.others,
             spares=sockets,
@@ -326,6 +330,10 @@ async def _serving(
         leave = config.leave
         drains = Drains(DrainLimits(leave.drains, leave.drain_s, leave.drain_bytes))
         tariffs = PricingTable(followed, lambda: process.planner.rates.newest)
+        left = Left(left_open, process.number, process.workers)
+        limits = await stack.enter_async_context(
+            limiting(config.store, folder, (followed, tariffs), clock, supervisor, left)
+        )
         access = stack.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
         every_s, watch = config.meter.checkpoint_s, observing.watch
@@ -347,6 +355,7 @@ async def _serving(
                 drains=drains,
                 board=process.board,
                 tariffs=tariffs,
+                limits=limits,
                 traces=observing.traces,
                 transcripts=observing.transcripts,
                 cors=cors,

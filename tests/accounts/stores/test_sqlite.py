@@ -15,6 +15,7 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact, customer_id
 from inferworks.accounts.key import ANY_SOURCE, Grant, Key, fingerprint, mint
 from inferworks.accounts.keyring import KeyRing
+from inferworks.accounts.limit import Limit, Measure, Scope, ScopeKind, Window
 from inferworks.accounts.member import Member, mint_token
 from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan, Terms
@@ -113,7 +114,7 @@ def test_older_accounts_are_brought_up_to_date(tmp_path: Path) -> None:
 
 NEW_TABLES = (
     "customer_organisation", "organisation", "project", "member_token", "member", "kept_answer", "audit",
-    "audit_head",
+    "audit_head", "usage_limit",
 )  # fmt: skip
 """Tables since version 10."""
 
@@ -174,7 +175,7 @@ def test_keys_of_version_eight_go_on_working(tmp_path: Path) -> None:
         accounts.expire_key(plain.id, 9)
         assert accounts.changed_keys(version) == [plain.id]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (10,)
+        assert database.execute("PRAGMA user_version").fetchone() == (11,)
 
 
 def test_flags_are_added_to_the_keys_of_version_two(tmp_path: Path) -> None:
@@ -251,6 +252,10 @@ def filled(path: Path) -> Key:
         accounts.add_member(member)
         accounts.add_member_token(mint_token(member.id, 1)[0])
         accounts.keep_answer(KeptAnswer("t", "k", b"1", 200, b"2", 3), expired_ns=0, most=9)
+        scope = Scope(ScopeKind.KEY, key.id)
+        accounts.add_limit(
+            Limit(id="l", scope=scope, measure=Measure.CALLS, window=Window.TOTAL, amount=1)
+        )
     return key
 
 
@@ -293,7 +298,7 @@ def test_version_seven_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -
         accounts.add_fact(zone)
         assert accounts.facts() == [*facts, zone]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (10,)
+        assert database.execute("PRAGMA user_version").fetchone() == (11,)
 
 
 def test_version_nine_is_read_without_its_new_tables(tmp_path: Path) -> None:
@@ -379,6 +384,7 @@ def test_a_changed_row_is_noticed(table: str, column: str, tmp_path: Path) -> No
                 "kept_answer": lambda: [
                     accounts.kept_answer(*name) for name in (("t", "k"), ("t ", "k"), ("t", "k "))
                 ],
+                "usage_limit": accounts.limits,
                 "audit": lambda: verify(accounts.audit(), accounts.audit_head()),
                 "audit_head": accounts.audit_head,
             }

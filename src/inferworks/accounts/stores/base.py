@@ -15,6 +15,7 @@ from inferworks.accounts.author import Author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
@@ -88,7 +89,7 @@ class PriceReads(Protocol):
     """Queries of whoever prices calls."""
 
     def prices_version(self) -> object:
-        """Value that differs after any change of a plan or a fact, by any process."""
+        """Value that differs after any change of a plan, a fact or a limit, or of who is limited."""
         ...
 
     def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
@@ -97,6 +98,14 @@ class PriceReads(Protocol):
 
     def plans(self, customer: CustomerId | None = None) -> list[PricePlan]:
         """All price plans, or those of `customer`, by customer and effective date."""
+        ...
+
+    def limits(self) -> list[Limit]:
+        """All limits, by id, withdrawn ones included."""
+        ...
+
+    def placed_customers(self) -> dict[CustomerId, OrganisationId]:
+        """Return the organisation of each customer that has one."""
         ...
 
 
@@ -146,6 +155,17 @@ class Registry(Protocol):
 
     def close_project(self, customer: CustomerId, project: ProjectId, closed_ns: int) -> Project:
         """Close a project; UserError when there is none or a valid key names it. Twice changes nothing."""
+        ...
+
+    def add_limit(self, limit: Limit) -> None:
+        """Keep a new limit; UserError when what it is set on is unknown."""
+        ...
+
+    def change_limit(self, limit: Limit) -> None:
+        """Replace the record of a limit by its next revision, also to withdraw it.
+
+        UserError when it is not in force, was changed meanwhile, or would become another limit.
+        """
         ...
 
     def members(self) -> list[Member]:

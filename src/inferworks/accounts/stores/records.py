@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from inferworks.accounts.audit import AuditEntry, AuditHead, Change, Event, entry_after
 from inferworks.accounts.author import Author
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit, ScopeKind
 from inferworks.accounts.member import Member
 from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.roles import WHOLE, Action, Scope, check_change
@@ -98,6 +99,30 @@ def plan_event(verb: str, customer: CustomerId) -> Event:
     return Event(f"plans {verb}", f"plans of {customer}", customer)
 
 
+def limit_event(verb: str, limit: Limit) -> Event:
+    """Return the event of a change of a limit."""
+    customer = ""
+    if limit.scope.kind in (ScopeKind.CUSTOMER, ScopeKind.PROJECT):
+        customer = limit.scope.id.partition("/")[0]
+    return Event(f"limits {verb}", f"limit {limit.id}", customer)
+
+
+def refuse_revision(old: Limit | None, new: Limit) -> None:
+    """UserError when `new` is not the next revision of a limit in force, on the same."""
+    if old is None or old.withdrawn_ns is not None:
+        raise no_limit(new.id)
+    if new.revision != old.revision + 1:
+        raise UserError(f"limit {new.id} was changed meanwhile; look at it again and repeat")
+    parts = ("scope", "measure", "window", "currency", "zone", "created_ns")
+    if any(getattr(old, part) != getattr(new, part) for part in parts):
+        raise UserError(f"limit {new.id} cannot become another; withdraw it and create one")
+
+
+def no_limit(name: str) -> UserError:
+    """The error of naming a limit that is not in force."""
+    return UserError(f"no limit {name[:80]} is in force; list them with: inferworks limits list")
+
+
 def refuse_taken_email(member: Member, members: Iterable[Member]) -> None:
     """UserError when another member has the address of `member`."""
     for other in members:
@@ -119,6 +144,11 @@ def refuse_closed(organisation: Organisation) -> None:
 def no_customer(name: str) -> UserError:
     """The error of naming a customer that is not there."""
     return UserError(f"no customer {name}; create it with: inferworks customers create {name}")
+
+
+def no_key(key_id: str) -> UserError:
+    """The error of naming a key that is not there."""
+    return UserError(f"no key {key_id}; list them with: inferworks keys list")
 
 
 def organisation_taken(organisation: Organisation) -> UserError:

@@ -26,15 +26,17 @@ from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import ANY_SOURCE, NO_HASH, Key
+from inferworks.accounts.limit import Limit
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
 from inferworks.accounts.scopes import Scopes
-from inferworks.accounts.stores.records import plan_event
+from inferworks.accounts.stores.records import no_key, plan_event
 from inferworks.accounts.stores.sqlite_registry import REGISTRY, SqliteRegistry
 from inferworks.accounts.stores.sqlite_tables import (
     COLUMNS,
     FLAT_PLANS,
     NO_CHECKSUMS,
+    NO_LIMITS,
     NO_MEMBERS,
     NO_MONITORS,
     NO_SOURCES,
@@ -47,7 +49,6 @@ from inferworks.accounts.stores.sqlite_tables import (
 )
 from inferworks.accounts.stores.stub import (
     no_credit,
-    no_key,
     no_plan,
     other_pepper,
     plan_taken,
@@ -59,7 +60,7 @@ from inferworks.accounts.stores.stub import (
 from inferworks.checksum import row_checksum
 from inferworks.errors import DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
-from inferworks.ids import CustomerId, KeyId, ProjectId
+from inferworks.ids import CustomerId, KeyId, OrganisationId, ProjectId
 from inferworks.purpose import Purpose
 from inferworks.sqlite import Database, with_remedy
 
@@ -508,7 +509,7 @@ class SqliteAccounts(SqliteRegistry):
                 return
             if version not in OLDER:  # another process has brought it up to date meanwhile
                 return
-            if version == NO_MEMBERS:
+            if version in (NO_MEMBERS, NO_LIMITS):
                 for statement in (*REGISTRY, f"PRAGMA user_version = {VERSION}"):
                     self._database.execute(statement)
                 return
@@ -656,6 +657,16 @@ class FollowedAccounts:
         """All price plans, or those of `customer`, by customer and effective date."""
         with self._read() as accounts:
             return accounts.plans(customer)
+
+    def limits(self) -> list[Limit]:
+        """All limits, by id."""
+        with self._read() as accounts:
+            return accounts.limits()
+
+    def placed_customers(self) -> dict[CustomerId, OrganisationId]:
+        """Return the organisation of each customer that has one."""
+        with self._read() as accounts:
+            return accounts.placed_customers()
 
     def close(self) -> None:
         """Close the file for good, once no thread reads it."""

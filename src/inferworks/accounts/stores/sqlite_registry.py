@@ -13,12 +13,16 @@ import msgspec
 from inferworks.accounts.audit import Event
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit, ScopeKind
+from inferworks.accounts.limit import Scope as LimitScope
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation, Project, refuse_project
 from inferworks.accounts.roles import Action, Scope
 from inferworks.accounts.stores.base import KeptAnswer, Page
 from inferworks.accounts.stores.records import (
+    limit_event,
     no_customer,
+    no_key,
     no_member,
     no_organisation,
     no_project,
@@ -28,6 +32,7 @@ from inferworks.accounts.stores.records import (
     project_in_use,
     project_taken,
     refuse_closed,
+    refuse_revision,
     refuse_taken_email,
 )
 from inferworks.accounts.stores.sqlite_tables import Tables
@@ -123,6 +128,13 @@ REGISTRY: Final = (
     CREATE TRIGGER IF NOT EXISTS audit_is_kept BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'a row of the audit log is never deleted'); END
     """,
+    """
+    CREATE TABLE IF NOT EXISTS usage_limit (
+        id TEXT PRIMARY KEY,
+        body TEXT NOT NULL,
+        checksum INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 """Layout; each statement may be run again."""
 
@@ -170,7 +182,7 @@ class SqliteRegistry(Tables):
     def place_customer(self, customer: CustomerId, organisation: OrganisationId | None) -> None:
         """Put a customer into an organisation, or into none."""
         event = Event("organisations place", f"customer {customer}", customer)
-        with self._change() as changes:
+        with self._change(prices=True) as changes:
             change = changes.of(Action.CHANGE_ORGANISATIONS, event)
             self._known(customer)
             change.before, change.after = (
@@ -183,6 +195,32 @@ class SqliteRegistry(Tables):
             if organisation is not None:
                 refuse_closed(self._organisation(organisation))
                 self._insert("customer_organisation", (customer, organisation))
+
+    def placed_customers(self) -> dict[CustomerId, OrganisationId]:
+        """Return the organisation of each customer that has one."""
+        rows = self._checked("customer_organisation")
+        return {CustomerId(customer): OrganisationId(name) for customer, name in rows}
+
+    def limits(self) -> list[Limit]:
+        """All limits, by id."""
+        rows = self._checked("usage_limit", "ORDER BY id")
+        return [msgspec.json.decode(row[-1], type=Limit) for row in rows]
+
+    def add_limit(self, limit: Limit) -> None:
+        """Keep a new limit."""
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_LIMITS, limit_event("create", limit)).after = limit
+            self._check_scope(limit.scope)
+            self._insert("usage_limit", (limit.id, _json(limit)))
+
+    def change_limit(self, limit: Limit) -> None:
+        """Replace the record of a limit by its next revision."""
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_LIMITS, limit_event("change", limit))
+            change.before = old = next((one for one in self.limits() if one.id == limit.id), None)
+            change.after = limit
+            refuse_revision(old, limit)
+            self._replace("usage_limit", (limit.id, _json(limit)))
 
     def projects(self, customer: CustomerId | None = None) -> list[Project]:
         """The recorded projects of a customer, or all, by customer and id."""
@@ -358,6 +396,18 @@ class SqliteRegistry(Tables):
             names = "SELECT DISTINCT project FROM key WHERE customer = ?"
             rows = self._database.execute(names, (key.customer,))
             refuse_project(key.customer, key.project, recorded, (name for (name,) in rows))
+
+    def _check_scope(self, scope: LimitScope) -> None:
+        """UserError when what a limit is set on is not there."""
+        kind, name = scope
+        if kind is ScopeKind.ORGANISATION:
+            refuse_closed(self._organisation(OrganisationId(name)))
+        elif kind is ScopeKind.KEY:
+            query = "SELECT 1 FROM key WHERE id = ?"
+            if self._database.execute(query, (name,)).fetchone() is None:
+                raise no_key(name)
+        else:
+            self._known(name.partition("/")[0])
 
     def _check_member(self, member: Member) -> None:
         """UserError when the scope of `member` is not there, or its address is another's."""

@@ -18,7 +18,7 @@ from inferworks.checksum import row_checksum
 from inferworks.ids import CustomerId
 from inferworks.sqlite import Database, is_damage
 
-VERSION: Final = 10
+VERSION: Final = 11
 FLAT_PLANS = 1
 """The version in which a plan was two prices."""
 NO_MONITORS = 2
@@ -37,8 +37,10 @@ NO_SCOPES = 8
 """The version in which a key might use everything, and every one was read at each change."""
 NO_MEMBERS = 9
 """The version in which there were no organisations, projects, members, or audit log."""
+NO_LIMITS = 10
+"""The version in which nothing was limited but calls at once."""
 OLDER = frozenset(range(FLAT_PLANS, VERSION))
-READABLE = frozenset({NO_ZONES, NO_SCOPES, NO_MEMBERS, VERSION})
+READABLE = frozenset({NO_ZONES, NO_SCOPES, NO_MEMBERS, NO_LIMITS, VERSION})
 """The versions that can be read as they are: to customers and prices nothing was added since."""
 
 SCOPES = {
@@ -69,6 +71,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "kept_answer": ("token", "key", "request_sha256", "status", "body", "created_ns"),
     "audit": AuditEntry._fields,
     "audit_head": ("rows", "sha256"),
+    "usage_limit": ("id", "body"),
 }  # fmt: skip
 """Columns of each table that this program reads and writes, and of which its checksums are."""
 _WIDTHS = {"price_plan": 2, "withdrawn_plan": 3, "project": 2, "kept_answer": 2}
@@ -89,6 +92,7 @@ _SINCE: Final = {
         10,
     ),
     **dict.fromkeys(("audit", "audit_head"), 10),
+    "usage_limit": 11,
 }
 """Versions in which tables arrived; an older file is read as one without such rows."""
 OLD_KEY = len(COLUMNS["key"]) - len(SCOPES)
@@ -128,7 +132,7 @@ class Tables:
         return self._count("SELECT count FROM change")
 
     def prices_version(self) -> int:
-        """A number that differs after any change of a plan or a fact."""
+        """A number that differs after any change of a plan, a fact or a limit, or of who is limited."""
         is_counted = self._version > NO_SCOPES
         return self._count(f"SELECT {'prices' if is_counted else 'count'} FROM change")
 

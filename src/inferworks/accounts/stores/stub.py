@@ -13,7 +13,7 @@ from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import NO_HASH, Key
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
-from inferworks.accounts.stores.records import plan_event
+from inferworks.accounts.stores.records import no_key, plan_event
 from inferworks.accounts.stores.stub_registry import StubRegistry
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId, KeyId
@@ -303,8 +303,3 @@ def same_key(key: Key) -> UserError:
 def other_pepper() -> UserError:
     """The error of recording a second pepper."""
     return UserError("keys are hashed under another pepper than this already")
-
-
-def no_key(key_id: str) -> UserError:
-    """The error of naming a key that is not there."""
-    return UserError(f"no key {key_id}; list them with: inferworks keys list")

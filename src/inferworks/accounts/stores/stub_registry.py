@@ -14,13 +14,16 @@ from inferworks.accounts.audit import EMPTY, AuditEntry, AuditHead, Event
 from inferworks.accounts.author import Author
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit, ScopeKind
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation, Project, refuse_project
 from inferworks.accounts.roles import Action, Scope
 from inferworks.accounts.stores.base import KeptAnswer, Page
 from inferworks.accounts.stores.records import (
     Changes,
+    limit_event,
     no_customer,
+    no_key,
     no_member,
     no_organisation,
     no_project,
@@ -30,6 +33,7 @@ from inferworks.accounts.stores.records import (
     project_in_use,
     project_taken,
     refuse_closed,
+    refuse_revision,
     refuse_taken_email,
 )
 from inferworks.ids import CustomerId, KeyId, MemberId, OrganisationId, ProjectId
@@ -49,6 +53,7 @@ class StubRegistry:
         self._projects: dict[tuple[str, str], Project] = {}
         self._members: dict[str, Member] = {}
         self._tokens: dict[str, MemberToken] = {}
+        self._limits: dict[str, Limit] = {}
         self._answers: dict[tuple[str, str], KeptAnswer] = {}
         self._audit: list[AuditEntry] = []
         self._version = 0
@@ -96,7 +101,7 @@ class StubRegistry:
     def place_customer(self, customer: CustomerId, organisation: OrganisationId | None) -> None:
         """Put a customer into an organisation, or into none."""
         event = Event("organisations place", f"customer {customer}", customer)
-        with self._change() as changes:
+        with self._change(prices=True) as changes:
             change = changes.of(Action.CHANGE_ORGANISATIONS, event)
             self._known(customer)
             change.before, change.after = (
@@ -106,6 +111,35 @@ class StubRegistry:
             if organisation is not None:
                 refuse_closed(self._organisation(organisation))
                 self._placed[customer] = organisation
+
+    def placed_customers(self) -> dict[CustomerId, OrganisationId]:
+        """Return the organisation of each customer that has one."""
+        return {CustomerId(name): place for name, place in self._placed.items()}
+
+    def limits(self) -> list[Limit]:
+        """All limits, by id."""
+        return [self._limits[name] for name in sorted(self._limits)]
+
+    def add_limit(self, limit: Limit) -> None:
+        """Keep a new limit."""
+        with self._change(prices=True) as changes:
+            changes.of(Action.CHANGE_LIMITS, limit_event("create", limit)).after = limit
+            kind, name = limit.scope
+            if kind is ScopeKind.ORGANISATION:
+                refuse_closed(self._organisation(OrganisationId(name)))
+            elif kind is ScopeKind.KEY and name not in self._keys:
+                raise no_key(name)
+            elif kind is not ScopeKind.KEY:
+                self._known(name.partition("/")[0])
+            self._limits[limit.id] = limit
+
+    def change_limit(self, limit: Limit) -> None:
+        """Replace the record of a limit by its next revision."""
+        with self._change(prices=True) as changes:
+            change = changes.of(Action.CHANGE_LIMITS, limit_event("change", limit))
+            change.before, change.after = self._limits.get(limit.id), limit
+            refuse_revision(self._limits.get(limit.id), limit)
+            self._limits[limit.id] = limit
 
     def projects(self, customer: CustomerId | None = None) -> list[Project]:
         """The recorded projects of a customer, or all, by customer and id."""

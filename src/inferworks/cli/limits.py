@@ -1,0 +1,263 @@
+"""`inferworks limits`: what keys, projects, customers and organisations may use."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure, Scope, ScopeKind, Window
+from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.zone import zone_name
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
+from inferworks.cli.show import print_json, print_table, say
+from inferworks.clock import SystemClock
+from inferworks.errors import UserError
+from inferworks.ids import new_id
+from inferworks.limits.limiter import account_id
+from inferworks.money import format_pico, parse_pico
+from inferworks.wiring.limits import in_use, limits_store
+
+_COUNT = re.compile(r"([0-9][0-9_,]*)([kM]?)")
+_TIMES = {"": 1, "k": 1000, "M": 1_000_000}
+_PER = [window.value for window in Window]
+
+
+@click.group()
+def limits() -> None:
+    """Limit money, tokens, requests and calls at once."""
+
+
+@limits.command()
+@click.option("--key", metavar="ID", help="Limit one key.")
+@click.option("--project", metavar="CUSTOMER/NAME", help="Limit a project of a customer.")
+@click.option("--customer", metavar="NAME", help="Limit a customer.")
+@click.option("--organisation", metavar="NAME", help="Limit an organisation.")
+@click.option("--money", metavar="AMOUNT", help="Most that calls may cost their customer.")
+@click.option("--currency", default="USD", show_default=True, help="Currency of --money.")
+@click.option("--tokens", metavar="COUNT", help="Most tokens, of input and output; 200k, 5M.")
+@click.option("--requests", metavar="COUNT", help="Most calls.")
+@click.option("--calls", metavar="COUNT", help="Most calls at once.")
+@click.option(
+    "--per", type=click.Choice(_PER), default="total", show_default=True,
+    help="Window: a calendar day or month, or an hour or minute over which it refills.",
+)  # fmt: skip
+@click.option("--zone", default="UTC", show_default=True, help="Time zone of days and months.")
+@click.option("--soft", is_flag=True, help="Count and warn; refuse nothing.")
+@click.option(
+    "--warn", "warn_at", type=click.IntRange(1, 100), multiple=True, metavar="PERCENT",
+    help="Share at which it counts as nearly used; may be repeated.",
+)  # fmt: skip
+@config_option
+@data_option
+def create(config_path: Path | None, data_path: Path | None, **given: Any) -> None:
+    """Set a limit. A running gateway keeps it within a second.
+
+    A call counts towards every limit of its key, project, customer and organisation.
+
+    \b
+    Examples:
+      inferworks limits create --customer acme --money 100 --currency EUR --per month
+      inferworks limits create --customer acme --tokens 200k --per minute
+      inferworks limits create --key key_019a2f... --requests 60 --per minute
+      inferworks limits create --organisation group --calls 20
+    """
+    scopes = [Scope(kind, given[kind.value]) for kind in ScopeKind if given[kind.value] is not None]
+    measures = [measure for measure in Measure if given[measure.value] is not None]
+    if len(scopes) != 1 or len(measures) != 1:
+        raise click.UsageError(
+            "name one of --key, --project, --customer, --organisation, and one of --money, --tokens, "
+            "--requests, --calls"
+        )
+    [measure] = measures
+    text = given[measure.value]
+    is_money = measure is Measure.MONEY
+    now_ns = SystemClock().now_ns()
+    limit = Limit(
+        id=new_id("limit", now_ns),
+        scope=scopes[0],
+        measure=measure,
+        window=Window(given["per"]),
+        amount=parse_pico(text) if is_money else _count(text, f"--{measure}"),
+        currency=given["currency"] if is_money else "",
+        zone=zone_name(given["zone"]),
+        is_hard=not given["soft"],
+        warn_at=tuple(sorted(set(given["warn_at"]))),
+        created_ns=now_ns,
+    )
+    folder = data_folder(config_path, data_path)
+    folder.create()
+    with closing(SqliteAccounts(folder.accounts)) as accounts:
+        accounts.add_limit(limit)
+    say(f"{limit.id}: {_told(limit)}.")
+
+
+@limits.command("list")
+@click.option("--all", "with_withdrawn", is_flag=True, help="Withdrawn ones too.")
+@config_option
+@data_option
+@json_option
+def list_limits(
+    with_withdrawn: bool, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """List the limits, and what is left of each in the window of this moment.
+
+    USED is what calls have used and what running gateways have taken to give to calls.
+
+    \b
+    Examples:
+      inferworks limits list
+      inferworks limits list --json
+    """
+    found = _limits(config_path, data_path)
+    now_ns = SystemClock().now_ns()
+    names = {limit.id: account_id(limit, limit.window_ns(now_ns)[0]) for limit in found}
+    config = read_config(config_path, data_path)
+    with closing(limits_store(config.store, data_folder(config_path, data_path))) as store:
+        used = in_use(store, names.values())
+    rows = []
+    for limit in found:
+        if limit.withdrawn_ns is not None and not with_withdrawn:
+            continue
+        taken = min(used.get(names[limit.id], 0), limit.amount)
+        rows.append((limit, taken))
+    if as_json:
+        print_json([_as_json(limit, taken, now_ns) for limit, taken in rows])
+        return
+    if not rows:
+        say("Nothing is limited; see: inferworks limits create --help")
+        return
+    columns = ("LIMIT", "OF", "MOST", "USED", "LEFT", "PER")
+    print_table(
+        columns,
+        [
+            (
+                limit.id,
+                limit.scope.id,
+                f"{_amount(limit, limit.amount)} {limit.currency or limit.measure}",
+                _amount(limit, taken),
+                _amount(limit, limit.amount - taken) if limit.withdrawn_ns is None else "withdrawn",
+                limit.window if limit.is_hard else f"{limit.window}, soft",
+            )
+            for limit, taken in rows
+        ],
+        right="USED LEFT",
+    )
+
+
+@limits.command()
+@click.argument("limit_id", metavar="LIMIT")
+@click.option("--amount", metavar="AMOUNT", help="New amount of money, or new count.")
+@click.option("--hard/--soft", "is_hard", default=None, help="Refuse calls over it, or only count.")
+@config_option
+@data_option
+def change(
+    limit_id: str,
+    amount: str | None,
+    is_hard: bool | None,
+    config_path: Path | None,
+    data_path: Path | None,
+) -> None:
+    """Change the amount of a limit, or whether it refuses.
+
+    An amount below what is used already refuses the next call.
+
+    \b
+    Examples:
+      inferworks limits change limit_01a2f... --amount 250
+      inferworks limits change limit_01a2f... --soft
+    """
+    old = _one(_limits(config_path, data_path), limit_id)
+    new = old.amount
+    if amount is not None:
+        new = parse_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
+    hard = old.is_hard if is_hard is None else is_hard
+    limit = msgspec.structs.replace(old, amount=new, is_hard=hard, revision=old.revision + 1)
+    with closing(SqliteAccounts(data_folder(config_path, data_path).accounts)) as accounts:
+        accounts.change_limit(limit)
+    say(f"{limit.id}: {_told(limit)}.")
+
+
+@limits.command()
+@click.argument("limit_id", metavar="LIMIT")
+@config_option
+@data_option
+def withdraw(limit_id: str, config_path: Path | None, data_path: Path | None) -> None:
+    """Withdraw a limit. It stays on record and limits nothing from now on.
+
+    \b
+    Example:
+      inferworks limits withdraw limit_01a2f...
+    """
+    old = _one(_limits(config_path, data_path), limit_id)
+    now_ns = SystemClock().now_ns()
+    limit = msgspec.structs.replace(old, withdrawn_ns=now_ns, revision=old.revision + 1)
+    with closing(SqliteAccounts(data_folder(config_path, data_path).accounts)) as accounts:
+        accounts.change_limit(limit)
+    say(f"{limit.id} is withdrawn.")
+
+
+def _limits(config_path: Path | None, data_path: Path | None) -> list[Limit]:
+    folder = data_folder(config_path, data_path)
+    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        return accounts.limits()
+
+
+def _one(found: list[Limit], limit_id: str) -> Limit:
+    for limit in found:
+        if limit.id == limit_id and limit.withdrawn_ns is None:
+            return limit
+    raise UserError(f"no limit {limit_id[:80]} is in force; list them with: inferworks limits list")
+
+
+def _count(text: str, option: str) -> int:
+    """Return the count that `text` names: `60`, `200_000`, `200k`, `5M`."""
+    match = _COUNT.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(
+            f"{text[:80]!r} is no count; write 60, 200k or 5M", param_hint=option
+        )
+    return int(re.sub("[_,]", "", match[1])) * _TIMES[match[2]]
+
+
+def _amount(limit: Limit, amount: int) -> str:
+    return format_pico(amount) if limit.measure is Measure.MONEY else f"{amount:,}"
+
+
+def _told(limit: Limit) -> str:
+    """`limit` for people."""
+    what = limit.currency or ("calls at once" if limit.measure is Measure.CALLS else limit.measure)
+    per = "" if limit.window is Window.TOTAL else f" per {limit.window}"
+    zone = f" in {limit.zone}" if limit.window in (Window.DAY, Window.MONTH) else ""
+    may = "may use" if limit.is_hard else "is counted up to"
+    return f"{limit.scope.kind} {limit.scope.id} {may} {_amount(limit, limit.amount)} {what}{per}{zone}"
+
+
+def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
+    start_ns, until_ns = limit.window_ns(now_ns)
+    return {
+        "id": limit.id,
+        "scope": limit.scope.kind,
+        "of": limit.scope.id,
+        "measure": limit.measure,
+        "amount": _plain(limit, limit.amount),
+        "currency": limit.currency or None,
+        "window": limit.window,
+        "zone": limit.zone,
+        "window_start_ns": start_ns or None,
+        "window_end_ns": until_ns if until_ns < FOR_EVER_NS else None,
+        "used": _plain(limit, taken),
+        "left": _plain(limit, limit.amount - taken),
+        "hard": limit.is_hard,
+        "warn_at": limit.warn_at,
+        "revision": limit.revision,
+        "withdrawn_ns": limit.withdrawn_ns,
+    }
+
+
+def _plain(limit: Limit, amount: int) -> str | int:
+    return format_pico(amount) if limit.measure is Measure.MONEY else amount

@@ -1,0 +1,175 @@
+"""Limits of a running gateway: definitions from the accounts, and the ledger of what is used.
+
+The ledger is `limits.db` in the data folder, or a PostgreSQL database that several gateways share
+(`store.url`). What an earlier run of this gateway left open is settled first: a call that ended has spent
+what its log says, one that a crash cut off what its recovered record says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from inferworks.accounts.key import Key
+from inferworks.accounts.limit_index import LimitIndex
+from inferworks.accounts.stores.base import PriceReads
+from inferworks.api.call_limits import CallLimits
+from inferworks.api.pricing import PricingTable
+from inferworks.clock import Clock
+from inferworks.config import Store
+from inferworks.errors import ConfigError, LimitsError
+from inferworks.extras import required
+from inferworks.folder import DataFolder
+from inferworks.ids import new_id
+from inferworks.limits.ledger import Gateway, Rate, Rows
+from inferworks.limits.limiter import BEAT_S, Limiter
+from inferworks.limits.slice_log import LeftLog, SliceLog, left_logs
+from inferworks.limits.stores.base import LimitsStore
+from inferworks.limits.stores.sqlite import SqliteLimits
+from inferworks.meter.usage import Usage
+from inferworks.supervise import Supervisor, ending
+
+_LOOK_S = 1.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Definitions:
+    """Limits in force, read again when they change."""
+
+    def __init__(self, accounts: PriceReads) -> None:
+        self._accounts = accounts
+        self._version: object = None
+        self.index = LimitIndex(())
+        self._placed: dict[str, str] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the limits again if anything changed. When that fails, those that are known stay."""
+        version = self._accounts.prices_version()
+        if version != self._version:
+            placed = {str(name): str(of) for name, of in self._accounts.placed_customers().items()}
+            self.index, self._placed = LimitIndex(self._accounts.limits()), placed
+            self._version = version
+
+    def organisation_of(self, key: Key) -> str:
+        """Return the organisation that a key's customer is in; empty for none."""
+        return self._placed.get(key.customer, "")
+
+
+class Left(NamedTuple):
+    """Traces that earlier runs left, as far as one process is to settle them.
+
+    Each worker settles what its predecessor left, whose calls it has closed itself: so it knows what they
+    have used. The first one also settles what workers left that are no more; their calls count as all that
+    they held, which is the most they can have used.
+    """
+
+    recovered: Sequence[Usage]
+    """Records of calls that a crash cut off, and that this process has closed."""
+    number: int
+    """Number of the worker, from 1; 0 where one process is all."""
+    workers: int
+
+    def folder(self, slices: Path) -> Path:
+        """Return the folder of this process's log."""
+        return slices / str(self.number) if self.number else slices
+
+    def logs(self, slices: Path) -> list[LeftLog]:
+        """Return the logs that are for this process to settle."""
+        found = left_logs(self.folder(slices))
+        if self.number <= 1 and slices.exists():
+            running = range(1, self.workers + 1) if self.number else range(0)
+            others = [slices] if self.number else []
+            others += [path for path in slices.iterdir() if path.is_dir()]
+            for path in others:
+                if not (path.name.isdecimal() and int(path.name) in running):
+                    found += left_logs(path)
+        return found
+
+
+@asynccontextmanager
+async def limiting(
+    store: Store,
+    folder: DataFolder,
+    pricing: tuple[PriceReads, PricingTable],
+    clock: Clock,
+    supervisor: Supervisor,
+    left: Left,
+) -> AsyncIterator[CallLimits]:
+    """Keep limits while the block runs, and settle what earlier runs `left`."""
+    accounts, table = pricing
+    own = left.folder(folder.slices)
+    ledger = limits_store(store, folder)
+    with closing(ledger):
+        place = f"{socket.gethostname()}:{folder.path.absolute()}"
+        gateway = Gateway(new_id("run"), place, boot_id(), 0)
+        logs = await asyncio.to_thread(left.logs, folder.slices)
+        limiter = Limiter(ledger, SliceLog(own, gateway.run, gateway.boot), gateway, clock)
+        definitions = Definitions(accounts)
+        limits = CallLimits(limiter, lambda: definitions.index, table, definitions.organisation_of)
+        spent = {usage.call_id: limits.used(usage) for usage in left.recovered}
+
+        async def settle_left() -> None:
+            nonlocal logs
+            if logs:
+                await limiter.settle_left(logs, spent)
+                logs = []
+
+        async def beat() -> None:
+            await settle_left()
+            if definitions.index or limiter.is_in_use:
+                await limiter.beat()
+
+        with suppress(
+            LimitsError
+        ):  # it is away: calls without limits are served, and the beat goes on
+            await settle_left()
+        looks = supervisor.every(_LOOK_S, "limits", partial(asyncio.to_thread, definitions.refresh))
+        beats = supervisor.every(BEAT_S, "limits-store", beat)
+        async with ending(looks), ending(beats):
+            yield limits
+        await limiter.close()
+
+
+def boot_id() -> str:
+    """Return the id of this start of the machine; one that no other has where the system tells none.
+
+    Then what a dead run left is forfeited, as after a power failure.
+    """
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else uuid.uuid4().hex
+
+
+def limits_store(store: Store, folder: DataFolder) -> LimitsStore:
+    """Return the store of the ledger; ConfigError when it is none that there is."""
+    if not store.url:
+        return SqliteLimits(folder.limits)
+    if not store.url.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("store.url is a postgresql:// URL, or empty for the data folder")
+    if "@" in store.url.partition("://")[2] and ":" in store.url.partition("://")[2].split("@")[0]:
+        raise ConfigError(
+            "store.url must not hold a password: PostgreSQL takes it from PGPASSWORD or ~/.pgpass"
+        )
+    module = required("inferworks.limits.stores.postgres", "postgres", "store.url")
+    made: LimitsStore = module.PostgresLimits(store.url)
+    return made
+
+
+def in_use(store: LimitsStore, accounts: Iterable[str]) -> dict[str, int]:
+    """Return what is taken of each of `accounts`: used, or held by gateways; of rates, not refilled yet."""
+    names = list(accounts)
+
+    def work(rows: Rows) -> dict[str, int]:
+        now_ns = rows.now_ns()
+        found = rows.accounts(names)
+        return {
+            name: one.cap - (one.at(now_ns) if isinstance(one, Rate) else one).free
+            for name, one in found.items()
+        }
+
+    return store.transact(work)
