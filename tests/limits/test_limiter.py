@@ -545,6 +545,21 @@ def test_units_of_a_rate_are_used_within_a_second_or_given_back(tmp_path: Path) 
     lived(tmp_path, scenario)
 
 
+def test_units_of_a_rate_that_are_old_are_not_used(tmp_path: Path) -> None:
+    """Units of which more than a second has passed since they were asked for are drawn anew."""
+    of = limit(6000, Measure.REQUESTS, Window.MINUTE)
+
+    async def scenario(place: Place, clock: SimClock) -> None:
+        (await place.hold(ONE, of)).end(ONE)
+        (await place.hold(ONE, of)).end(ONE)
+        assert place.limiter.draws == 1
+        await clock.advance(1.1)
+        (await place.hold(ONE, of)).end(ONE)
+        assert place.limiter.draws == 2
+
+    lived(tmp_path, scenario)
+
+
 def test_units_that_may_have_come_back_are_not_given_back_again(tmp_path: Path) -> None:
     """A beat whose outcome is unknown is not repeated for rates: they would let through more."""
     of = limit(100, Measure.TOKENS, Window.HOUR)

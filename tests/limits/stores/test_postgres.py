@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from tests.support.postgres import PostgresServer, postgres_server
 
 from inferworks.errors import DataFolderError, LimitsError
 from inferworks.limits.ledger import Budget, Gateway, Grant, Rows, Want, draw
+from inferworks.limits.stores import postgres
 from inferworks.limits.stores.postgres import PostgresLimits
 from inferworks.testing.limits import check_limits_store
 
@@ -82,3 +85,34 @@ def test_tables_of_a_newer_version_are_refused(server: PostgresServer) -> None:
                "UPDATE inferworks.schema_version SET version = 99")  # fmt: skip
     with pytest.raises(DataFolderError, match="limits of version 99"):
         store.transact(lambda rows: rows.now_ns())
+
+
+def test_a_gateway_that_stops_in_a_transaction_holds_up_the_others_for_a_while(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends its session, and what it had not confirmed is as if it had never been."""
+    url = server.database()
+    monkeypatch.setattr(postgres, "_TIMEOUT_S", 1)
+    stopped, other = PostgresLimits(url), PostgresLimits(url)
+    has_locked = Event()
+
+    def work(rows: Rows) -> None:
+        rows.accounts(["a"])
+        rows.put(Budget("a", 1))
+        has_locked.set()
+        time.sleep(1.5)
+
+    stopped.transact(lambda rows: rows.now_ns())
+    monkeypatch.setattr(postgres, "_TIMEOUT_S", 10)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(stopped.transact, work)
+        assert has_locked.wait(10)
+        before_s = time.monotonic()
+        assert other.transact(lambda rows: dict(rows.accounts(["a"]))) == {}
+        assert time.monotonic() - before_s < 1.4
+        with pytest.raises(LimitsError, match="cannot use the store of limits"):
+            waiting.result()
+    assert other.transact(lambda rows: dict(rows.accounts(["a"]))) == {}
+    stopped.transact(lambda rows: rows.now_ns())
+    stopped.close()
+    other.close()
