@@ -1,16 +1,16 @@
 """One customer's storm, and the p99 of another beside it, through real gateways before a slow upstream.
 
-    python benchmarks/fairness.py [--json] [--seconds 30] [--only NAME,...]
+    python benchmarks/fairness.py [--json] [--seconds 60] [--only NAME,...]
 
 The quiet customer sends calls at a steady rate with one key, first alone, then beside a storm: another who
 sends fifty times as many with eight keys, which is two and a half times what can be served. Calls of both
 come at random (Poisson, seeded) and wait for nobody's answer. The quiet one tries again as OpenAI's client
-does: twice, after `retry-after`; its times are from the first try to the answer. The upstream takes 150 to
-250 ms for each call. The gateways:
+does: twice, after `retry-after`; its times are from the first try to the answer. The upstream takes 0.6 to
+1 s for each call. The gateways:
 
-    gateway   16 calls at once, shared by turns, a quarter kept for whoever comes next
-    slots     an upstream of `max_calls = 16`, shared by turns, all in use
-    at-once   16 calls at once, and whatever is beyond refused
+    gateway   32 calls at once, shared by turns, a quarter kept for whoever comes next
+    slots     an upstream of `max_calls = 32`, shared by turns, all in use
+    at-once   32 calls at once, and whatever is beyond refused
 
 The process of the gateway is its own, and so is the upstream's. On a busy machine compare the rows.
 """
@@ -43,8 +43,8 @@ from inferworks.ids import CustomerId
 from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.platform import real_platform
 
-AT_ONCE: Final = 16
-QUIET_PER_S: Final = 4.0
+AT_ONCE: Final = 32
+QUIET_PER_S: Final = 2.0
 STORM: Final = 50
 STORM_KEYS: Final = 8
 TRIES: Final = 3
@@ -71,11 +71,19 @@ class Calls:
     failed: int = 0
     """Calls without an answer after all tries."""
     times_ms: list[float] = field(default_factory=list)
+    queued_ms: list[float] = field(default_factory=list)
+    """Waits for a turn, as the gateway says; 0 for a call that did not wait."""
 
     def figures(self) -> dict[str, float]:
         """Return the counts, and the times as percentiles."""
-        counts = {k: v for k, v in asdict(self).items() if k != "times_ms"}
-        return {**counts, "p50_ms": _of(self.times_ms, 0.5), "p99_ms": _of(self.times_ms, 0.99)}
+        counts = {k: v for k, v in asdict(self).items() if not isinstance(v, list)}
+        return {
+            **counts,
+            "p50_ms": _of(self.times_ms, 0.5),
+            "p99_ms": _of(self.times_ms, 0.99),
+            "queued_p50_ms": _of(self.queued_ms, 0.5),
+            "queued_p99_ms": _of(self.queued_ms, 0.99),
+        }
 
 
 def _of(times_ms: Sequence[float], share: float) -> float:
@@ -91,7 +99,7 @@ async def upstream() -> None:
     rng, answer = random.Random(SEED), ANSWER.encode()
 
     async def handle(exchange: Exchange) -> None:
-        await asyncio.sleep(rng.uniform(0.15, 0.25))
+        await asyncio.sleep(rng.uniform(0.6, 1.0))
         await exchange.respond(200, answer)
 
     server = HttpServer(handle)
@@ -137,10 +145,12 @@ async def customer(
                     await response.read(60.0, 1_000_000)
                     status = response.status
                     again = response.headers.get(b"retry-after", b"1")
+                    queued_us = int(response.headers.get(b"x-inferworks-queued-us", b"0"))
             except UpstreamError:
                 break
             if status == 200:
                 calls.answered += 1
+                calls.queued_ms.append(queued_us / 1000)
                 calls.times_ms.append((time.monotonic() - began) * 1000)
                 return
             calls.refused += 1
@@ -219,7 +229,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
     parser.add_argument("--only", default=",".join(SETUPS), help="gateways to measure")
     parser.add_argument("--upstream", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -236,14 +246,18 @@ def main() -> None:
     if arguments.json:
         print(json.dumps({"gateways": found, "admission_cpu_us": idle_us}))
         return
-    print(f"{'':10}{'quiet alone':>14}{'beside storm':>14}{'moved':>8}{'refused':>9}{'failed':>8}")
+    print(
+        f"{'':10}{'quiet alone':>14}{'beside storm':>14}{'moved':>8}{'queued':>11}{'refused':>9}"
+        f"{'failed':>8}"
+    )
     for name, figures in found.items():
         alone, beside = figures["quiet_alone"], figures["quiet_beside_storm"]
         assert isinstance(alone, dict)
         assert isinstance(beside, dict)
         print(
             f"{name:10}{alone['p99_ms']:11.1f} ms{beside['p99_ms']:11.1f} ms"
-            f"{figures['p99_moved']:8.0%}{beside['refused']:9}{beside['failed']:8}"
+            f"{figures['p99_moved']:8.0%}{beside['queued_p99_ms']:8.1f} ms{beside['refused']:9}"
+            f"{beside['failed']:8}"
         )
     print(f"admission in an idle pool: {idle_us} us of CPU")
 

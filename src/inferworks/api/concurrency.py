@@ -77,32 +77,35 @@ class Permit:
         self.queued_ns = 0
         """Nanoseconds for which it waited."""
 
-    async def take(self, queue: FairQueue, customer: CustomerId) -> None:
-        """Take a permit of `queue`, perhaps after a wait; CallError when there is no place or no time."""
+    def enter(self, queue: FairQueue, customer: CustomerId) -> Turn:
+        """Take a permit of `queue`, or a place in it to `wait` in; CallError when there is none."""
         limiter = self._limiter
-        now_ns = limiter.now_ns()
         try:
-            turn = queue.admit(customer, now_ns)
+            turn = queue.admit(customer, limiter.now_ns())
         except QueueFull as full:
             raise limiter.refusal(queue, full) from None
         self._turns.append((queue, turn))
         if turn.evicted is not None:
             _tell(turn.evicted, QueueOutcome.EVICTED)
-        if turn.waits:
-            outcome = QueueOutcome.LEFT
-            left_s = max(0.0, limiter.fairness.wait_s - self.queued_ns / NS_PER_SECOND)
-            loop = asyncio.get_running_loop()
-            turn.waiter = waiter = loop.create_future()
-            timer = loop.call_later(left_s, _tell, turn, QueueOutcome.EXPIRED)
-            try:
-                outcome = await waiter
-            finally:
-                timer.cancel()
-                queued_ns = limiter.now_ns() - now_ns
-                self.queued_ns += queued_ns
-                limiter.waits[outcome].take(queued_ns)
-            if outcome is not QueueOutcome.ADMITTED:
-                raise _not_admitted(outcome, self.queued_ns)
+        return turn
+
+    async def wait(self, turn: Turn) -> None:
+        """Wait until it is the turn of this call; CallError when that takes too long."""
+        limiter = self._limiter
+        began_ns, outcome = limiter.now_ns(), QueueOutcome.LEFT
+        left_s = max(0.0, limiter.fairness.wait_s - self.queued_ns / NS_PER_SECOND)
+        loop = asyncio.get_running_loop()
+        turn.waiter = waiter = loop.create_future()
+        timer = loop.call_later(left_s, _tell, turn, QueueOutcome.EXPIRED)
+        try:
+            outcome = await waiter
+        finally:
+            timer.cancel()
+            queued_ns = limiter.now_ns() - began_ns
+            self.queued_ns += queued_ns
+            limiter.waits[outcome].take(queued_ns)
+        if outcome is not QueueOutcome.ADMITTED:
+            raise _not_admitted(outcome, self.queued_ns)
 
     def leave(self) -> None:
         """Give back every permit, and every place in a queue; whoever is next begins."""
@@ -167,8 +170,12 @@ class ConcurrencyLimiter:
         permit = Permit(self, self._enter_key(key.id) if self._per_key else None)
         try:
             if slots is not None:
-                await permit.take(self._queue_of(slots), key.customer)
-            await permit.take(self._all, key.customer)
+                turn = permit.enter(self._queue_of(slots), key.customer)
+                if turn.waits:
+                    await permit.wait(turn)
+            turn = permit.enter(self._all, key.customer)
+            if turn.waits:
+                await permit.wait(turn)
         except BaseException:
             permit.leave()
             raise
