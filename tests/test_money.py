@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferworks.errors import MoneyError
-from inferworks.money import PICO, Money, Rate, format_pico, parse_pico, round_pico, split, total
+from inferworks.money import (
+    PICO,
+    Money,
+    Rate,
+    format_pico,
+    parse_pico,
+    round_pico,
+    rounded_pico,
+    split,
+    total,
+)
 
 amounts = st.integers(-(10**30), 10**30)
 weights = st.dictionaries(
@@ -157,3 +167,50 @@ def test_weights_that_are_no_integers_are_refused(shares: dict[str, Any]) -> Non
         split(10, shares)
     with pytest.raises(MoneyError, match="integers"):
         split(10.0, {"a": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [1.5, "1", None, True, Decimal(1), [1], "x" * 100_000])
+def test_what_is_no_integer_is_no_amount(number: Any) -> None:
+    """Amounts, rates, units and what is written are integers; all else is refused in a short line."""
+    rate = Rate(1, "USD")
+    refused: list[Callable[[], object]] = [
+        lambda: Money(number, "USD"),
+        lambda: Rate(number, "USD"),
+        lambda: rate.times(number),
+        lambda: format_pico(number),
+        lambda: Money(1, number),
+        lambda: Money(1, "USD") + number,
+        lambda: Money(1, "USD") < number,
+        lambda: split(100, number),
+    ]
+    for refuse in refused:
+        with pytest.raises(MoneyError) as caught:
+            refuse()
+        assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("places", [1.5, -1, 13, None])
+def test_places_are_those_of_a_picounit(places: Any) -> None:
+    """More decimals than a picounit has are refused, as is half a decimal."""
+    with pytest.raises(MoneyError, match="is no integer from 0 to 12"):
+        format_pico(1, places=places)
+
+
+@pytest.mark.parametrize("read", [parse_pico, rounded_pico])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "not a decimal number as text: None"),
+        (1.5, "not a decimal number as text: 1.5"),
+        (b"1", "not a decimal number as text: b'1'"),
+        ("1" * 5_000, "a number of 5000 characters; at most 64 are read"),
+        ("ten", "not a plain decimal number: 'ten'"),
+    ],
+)
+def test_what_is_read_is_a_number_as_text(
+    read: Callable[[Any], object], text: Any, words: str
+) -> None:
+    """A value that is no text, is too long or is no number is refused for what it is."""
+    with pytest.raises(MoneyError) as caught:
+        read(text)
+    assert str(caught.value) == words

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferworks.visible import visible, visible_json
+from inferworks.visible import quoted, visible, visible_json
 
 HARMFUL = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Categories of what moves the cursor, has no width, turns the direction, or breaks a line."""
@@ -57,3 +57,12 @@ def test_json_means_the_same(value: dict[str, str]) -> None:
     assert (
         not {unicodedata.category(character) for character in shown if character != "\n"} & HARMFUL
     )
+
+
+def test_what_is_quoted_is_short() -> None:
+    """A value is written as Python has it, and cut where it is long."""
+    assert quoted("a\n") == r"'a\n'"
+    assert quoted(None) == "None"
+    assert quoted("x" * 78) == f"'{'x' * 78}'"
+    assert quoted("x" * 100_000) == f"'{'x' * 79}..."
+    assert quoted(list(range(1000))).endswith("...")

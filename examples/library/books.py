@@ -1,15 +1,16 @@
 """Inferworks as a library: calls and their bill are imported, a statement is drawn, and a line explained.
 
-    .venv/bin/python examples/library/books.py FOLDER
+    .venv/bin/python examples/library/books.py [FOLDER]
 
 The provider's bill is divided among customers by the tokens of their calls; what an evaluation used is
-research and development. FOLDER becomes the data folder of the books. Only names that the package promises
-(`inferworks.__all__`), and what they return, are used.
+research and development. FOLDER, or a temporary one, becomes the data folder of the books. Only names that
+the package promises (`inferworks.__all__`), and what they return, are used.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 from inferworks import Workspace, format_pico, open_books
@@ -39,4 +40,4 @@ def october(books: Workspace) -> None:
 
 
 if __name__ == "__main__":
-    october(open_books(sys.argv[1]))
+    october(open_books(sys.argv[1] if sys.argv[1:] else tempfile.mkdtemp()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inferworks.errors import UserError
+from inferworks.visible import quoted
 
 Choice = TypeVar("Choice")
 
@@ -21,18 +22,20 @@ def one_of(name: str, value: object, known: Iterable[Choice]) -> Choice:
     for choice in choices:
         if choice == value:
             return choice
-    raise UserError(f"{name}: {value!r} is none of {', '.join(map(str, choices))}")
+    raise UserError(f"{name}: {quoted(value)} is none of {', '.join(map(str, choices))}")
 
 
 def within(name: str, value: object, least: int, most: int) -> int:
     """Return `value`, the argument `name`, an integer of `least` to `most`; UserError otherwise."""
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
-    raise UserError(f"{name}: {value!r} is no integer from {least} to {most}")
+    raise UserError(f"{name}: {quoted(value)} is no integer from {least} to {most}")
 
 
 def path_of(name: str, value: object) -> Path:
-    """Return the path that the argument `name` gives as text or Path; UserError for bytes and the rest."""
-    if isinstance(value, (str, Path)):
-        return Path(value)
-    raise UserError(f"{name}: {value!r} is no path; give text or a pathlib.Path")
+    """Return the path that the argument `name` gives as text or Path; UserError for all else."""
+    if not isinstance(value, (str, Path)):
+        raise UserError(f"{name}: {quoted(value)} is no path; give text or a pathlib.Path")
+    if "\0" in str(value):
+        raise UserError(f"{name}: {quoted(str(value))} is no path: it has a null character")
+    return Path(value)

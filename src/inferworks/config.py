@@ -187,7 +187,7 @@ class Admin(Section, frozen=True):
         int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8081
     names: Annotated[
-        tuple[str, ...],
+        tuple[Name, ...],
         Meta(
             description="Host names that it goes by, of a proxy in front; requests for another are refused."
         ),
@@ -805,7 +805,8 @@ def _label(kind: Any) -> str:
     """A type in the words of the documentation."""
     if get_origin(kind) is tuple:
         of = get_args(kind)[0]
-        return {Name: "list of texts", Renamed: "list of tables"}.get(of, "list of texts or tables")
+        of = get_args(of)[0] if get_origin(of) is Annotated else of
+        return {str: "list of texts", Renamed: "list of tables"}.get(of, "list of texts or tables")
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind) if choice)
     return str(kind.__name__)

@@ -38,6 +38,7 @@ from inferworks.errors import UpstreamError, UserError
 from inferworks.ids import new_id
 from inferworks.purpose import SERVING, Purpose
 from inferworks.units import Unit
+from inferworks.visible import quoted
 
 URL_VARIABLE, KEY_VARIABLE = "INFERWORKS_URL", "INFERWORKS_API_KEY"
 EVENT_TYPE = "inferworks.activity"
@@ -240,7 +241,7 @@ def _keep(event: ActivityEvent) -> str:
 
 def _check_text(name: str, text: object, least: int, most: int) -> None:
     if not isinstance(text, str) or not least <= len(text) <= most:
-        raise UserError(f"{name}: {text!r} is not text of {least} to {most} characters")
+        raise UserError(f"{name}: {quoted(text)} is not text of {least} to {most} characters")
 
 
 def _check_address(url: str, key: str) -> None:
@@ -251,7 +252,7 @@ def _check_address(url: str, key: str) -> None:
     except (ValueError, AttributeError, TypeError):  # a port or an address that is none, or no text
         sound = False
     if not sound or parts.query or parts.fragment:
-        raise UserError(f"url: {url!r} is no base URL, such as http://127.0.0.1:8080/v1")
+        raise UserError(f"url: {quoted(url)} is no base URL, such as http://127.0.0.1:8080/v1")
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise UserError("key: it has characters that no key has, such as spaces; copy it again")
 

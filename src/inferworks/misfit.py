@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from inferworks.visible import quoted
+
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
-_LONGEST: Final = 80
-"""Most characters of a value that are shown."""
 
 
 class Misfit(NamedTuple):
@@ -56,8 +56,7 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def _words(text: str, value: Any, types: list[Any]) -> str:
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    shown = quoted(value)
     got = "" if value is None else f", got {shown}"  # none is known of one in a table of any keys
     choices = [str(choice) for one in types for choice in _choices(one) if choice != ""]
     if text.startswith("Invalid enum value") and choices:

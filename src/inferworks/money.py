@@ -22,6 +22,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, Overflow
 from typing import TypeVar
 
 from inferworks.errors import MoneyError
+from inferworks.visible import quoted
 
 PICO = 10**12
 """Picounits in one unit of any currency."""
@@ -35,6 +36,8 @@ _NOTHING = Decimal(0)
 _MILLION = 10**6
 _LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_LONGEST = 64
+"""Most characters of a number."""
 _CURRENCY = re.compile("[A-Z]{3}")
 
 Key = TypeVar("Key", bound=Hashable)
@@ -44,8 +47,8 @@ Key = TypeVar("Key", bound=Hashable)
 class Money:
     """An exact amount: `pico` picounits (10^-12) of `currency` (an ISO 4217 code, such as USD).
 
-    MoneyError for a currency that is not three capital letters, and for the sum, the difference or the
-    order of amounts in two currencies. Such amounts are never equal.
+    MoneyError for an amount that is no integer, for a currency that is not three capital letters, and for
+    the sum, the difference or the order of amounts in two currencies. Such amounts are never equal.
 
     >>> price = Money.parse("12.50", "USD")
     >>> str(price + Money.parse("0.000000000001", "USD"))
@@ -59,6 +62,7 @@ class Money:
     currency: str
 
     def __post_init__(self) -> None:
+        _check_whole("an amount in picounits", self.pico)
         _check_currency(self.currency)
 
     @classmethod
@@ -91,8 +95,11 @@ class Money:
     def __str__(self) -> str:
         return f"{format_pico(self.pico)} {self.currency}"
 
-    def _same(self, other: Money, wanted: str) -> Money:
-        """Return `other`; MoneyError, in the words of `wanted`, when its currency is another."""
+    def _same(self, other: object, wanted: str) -> Money:
+        """Return `other`; MoneyError, in the words of `wanted`, when it is none, or of another currency."""
+        if not isinstance(other, Money):
+            words = wanted.format(other=quoted(other), own=self.currency)
+            raise MoneyError(f"cannot {words}: it is no Money")
         if other.currency != self.currency:
             words = wanted.format(other=other.currency, own=self.currency)
             raise MoneyError(f"cannot {words} without a dated exchange rate")
@@ -111,6 +118,7 @@ class Rate:
     currency: str
 
     def __post_init__(self) -> None:
+        _check_whole("a rate in picounits", self.pico_per_unit)
         _check_currency(self.currency)
 
     @classmethod
@@ -126,24 +134,32 @@ class Rate:
         return format_pico(self.pico_per_unit * _MILLION)
 
     def times(self, units: int) -> Money:
-        """Return the cost of `units` units. Exact: integers only."""
+        """Return the cost of `units` units. Exact: MoneyError for what is no integer."""
+        _check_whole("the units", units)
         return Money(self.pico_per_unit * units, self.currency)
 
 
+def _check_whole(name: str, number: object) -> None:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise MoneyError(f"{name}: {quoted(number)} is no integer")
+
+
 def _check_currency(currency: str) -> None:
-    if not _CURRENCY.fullmatch(currency):
-        raise MoneyError(f"currency {currency!r}: three capital letters were expected, such as USD")
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        raise MoneyError(
+            f"currency {quoted(currency)}: three capital letters were expected, such as USD"
+        )
 
 
 def parse_pico(text: str) -> int:
-    """Picounits of the plain decimal number in `text`; MoneyError when it is none, or too fine.
+    """Picounits of the decimal number in `text`, such as `12.50` or, as bills have it, `1.25E-7`.
+
+    MoneyError when it is none, is too fine or too large, or has more than 64 characters.
 
     >>> parse_pico("0.000000000001")
     1
     """
-    stripped = text.strip()
-    if len(stripped) > 64 or not _DECIMAL.fullmatch(stripped):
-        raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
+    stripped = _number(text)
     sign, digits, exponent = Decimal(stripped).as_tuple()
     if not isinstance(exponent, int):
         raise MoneyError(f"not a finite number: {text!r}")
@@ -157,18 +173,28 @@ def parse_pico(text: str) -> int:
     return -scaled if sign else scaled
 
 
+def _number(text: str) -> str:
+    """`text` without spaces around it; MoneyError when it is no decimal number."""
+    if not isinstance(text, str):
+        raise MoneyError(f"not a decimal number as text: {quoted(text)}")
+    stripped = text.strip()
+    if len(stripped) > _LONGEST:
+        raise MoneyError(f"a number of {len(stripped)} characters; at most {_LONGEST} are read")
+    if not _DECIMAL.fullmatch(stripped):
+        raise MoneyError(f"not a plain decimal number: {quoted(text)}")
+    return stripped
+
+
 def rounded_pico(text: str) -> tuple[int, Decimal]:
     """Return the picounits nearest to the decimal number in `text`, half to even, and the remainder.
 
     The remainder is in units of the currency, exact; their sum is the number. MoneyError when `text`
     is no plain decimal number, or too large.
     """
-    stripped = text.strip()
-    found = None if len(stripped) > 64 else _DECIMAL.fullmatch(stripped)
-    if found is None:
-        raise MoneyError(f"not a plain decimal number: {text[:80]!r}")
+    stripped = _number(text)
     whole, _, fraction = stripped.partition(".")
-    if found[3] is None and len(fraction) <= 12:  # as nearly all are: nothing is left over
+    is_plain = "e" not in stripped and "E" not in stripped
+    if is_plain and len(fraction) <= 12:  # as nearly all are: nothing is left over
         pico = int(whole + fraction.ljust(12, "0"))
         if abs(pico) >= _LIMIT:
             raise MoneyError(f"amount {text!r} is too large")
@@ -189,9 +215,14 @@ def ten_to(power: int) -> int:
 def format_pico(pico: int, *, places: int = 2) -> str:
     """The exact decimal text of `pico` picounits, with at least `places` decimals, never rounded.
 
+    MoneyError when `pico` is no integer, or `places` none from 0 to 12.
+
     >>> format_pico(1_500_000_000_000)
     '1.50'
     """
+    _check_whole("an amount in picounits", pico)
+    if not isinstance(places, int) or not 0 <= places <= 12:
+        raise MoneyError(f"places: {quoted(places)} is no integer from 0 to 12")
     whole, fraction = divmod(abs(pico), PICO)
     decimals = f"{fraction:012d}".rstrip("0").ljust(places, "0")
     sign = "-" if pico < 0 else ""
@@ -224,7 +255,12 @@ def split(total: int, weights: Mapping[Key, int]) -> dict[Key, int]:
     >>> split(100, {"acme": 1, "burns": 1, "corvid": 1})
     {'acme': 34, 'burns': 33, 'corvid': 33}
     """
-    whole = sum(weights.values())
+    if not isinstance(weights, Mapping):
+        raise MoneyError(f"cannot split by {quoted(weights)}: the weights must be a mapping")
+    try:
+        whole = sum(weights.values())
+    except TypeError:  # a text among them
+        whole = None
     if not isinstance(whole, int) or not isinstance(
         total, int
     ):  # a float anywhere makes the sum one

@@ -29,6 +29,14 @@ def visible(text: str) -> str:
     return "".join(map(_visible, text))
 
 
+def quoted(value: object, longest: int = 80) -> str:
+    """Return `value` as Python writes it, cut where it is longer: for messages about what was given."""
+    if isinstance(value, str | bytes):
+        value = value[: longest + 1]  # writing all of it would take its time
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 def visible_json(text: str) -> str:
     """The JSON `text`, laid out in lines, with the same meaning and nothing in it that cannot be seen."""
     return "\n".join(_NOT_ASCII_PRINTABLE.sub(_json_escape, line) for line in text.split("\n"))

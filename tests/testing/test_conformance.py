@@ -22,6 +22,8 @@ def test_each_suite_is_there_and_described() -> None:
         firsts += names[:1]
     assert sorted(firsts) == conformance.__all__
     assert conformance.__doc__ is not None
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
     for name in conformance.__all__:
         assert callable(getattr(conformance, name))
         assert f"`{name}`" in conformance.__doc__
+        assert f"`{name}`" in page

@@ -12,6 +12,7 @@ from inferworks.testing.upstream import Answer, FakeUpstream, Fault, error_of
 from inferworks.testing.upstreams.script import Reports
 from inferworks.testing.upstreams.scripted_server import Broken
 from inferworks.testing.upstreams.unlucky import Luck
+from inferworks.testing.upstreams.vendors import MISTRAL, OPENAI, Vendor
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -203,3 +204,13 @@ def test_a_script_goes_on_to_its_last_answer() -> None:
     texts = [one["choices"][0]["message"]["content"] for one in given]
     assert texts == ["a", "b", "b"]
     assert [one.body for one in fake.received] == [body] * 3
+
+
+@pytest.mark.parametrize("vendor", [MISTRAL, OPENAI], ids=["mistral", "openai"])
+def test_some_vendors_tell_usage_without_being_asked(vendor: Vendor) -> None:
+    """Mistral's last event with a choice has the usage, as docs/providers.md says; OpenAI's has none."""
+    fake = FakeUpstream([Answer()], vendor)
+    body = json.dumps({"model": "m", "messages": MESSAGES, "stream": True}).encode()
+    *_, last, done = events_of(answered(fake.handle, "POST", CHAT, body))
+    assert done == b"data: [DONE]"
+    assert ("usage" in json.loads(last.removeprefix(b"data: "))) == vendor.tells_usage

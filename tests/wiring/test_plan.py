@@ -263,7 +263,7 @@ MISTAKES = {
     MODEL + MODEL: "model 'm' is there twice",
     MODEL + 'strategy = "chepest"': r"unknown strategy 'chepest'; did you mean cheapest\?",
     MODEL + 'fallbacks = ["mm"]': r"model m: no other model 'mm' .*; did you mean m\?",
-    MODEL + 'fallbacks = ["m"]': "model m: no other model 'm'",
+    MODEL + 'fallbacks = ["m"]': "model m: it falls back to itself; name another model, or none",
     "[breaker]\ncool_down_s = 9.0\nlongest_cool_down_s = 1.0": "longest_cool_down_s must not be less",
     MODEL + 'regions = ["eu-"]': "none of its offers runs in eu-; they run in: unknown",
 }

@@ -9,6 +9,7 @@ Each takes an implementation and raises AssertionError, with the promise, where 
 - `check_limits_store`: a store of the ledger of limits (`limits.stores`)
 - `check_lake_store`: a store of the archive (`meter.lakes`)
 - `check_provider`: a driver of an upstream (`cloud.providers`; docs/contributing/provider.md)
+- `check_registry`: a store of organisations, projects and members (`accounts.stores`)
 """
 
 from inferworks.testing.accounts import check_accounts
@@ -17,6 +18,7 @@ from inferworks.testing.exports import check_exporter
 from inferworks.testing.lakes import check_lake_store
 from inferworks.testing.limits import check_limits_store
 from inferworks.testing.providers import check_provider
+from inferworks.testing.registry import check_registry
 from inferworks.testing.stores import check_journal_store
 
 __all__ = [
@@ -27,4 +29,5 @@ __all__ = [
     "check_lake_store",
     "check_limits_store",
     "check_provider",
+    "check_registry",
 ]

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
+
 from inferworks.http.server import Exchange
 from inferworks.testing.upstreams.audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from inferworks.testing.upstreams.chat import CHAT
@@ -87,6 +89,8 @@ class FakeUpstream(ScriptedUpstream[Answer]):
             error = wire.error_of(scripted.status) or error_of(scripted.status)
             await exchange.respond(scripted.status, error, headers=scripted.headers)
             return
+        if self.vendor.tells_usage and scripted.reports is Reports.AS_ASKED:
+            scripted = msgspec.structs.replace(scripted, reports=Reports.ALWAYS)
         streams = request.get("stream") and not scripted.never_streams
         events = wire.events(scripted, request) if streams else None
         if events is not None:

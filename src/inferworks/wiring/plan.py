@@ -239,7 +239,11 @@ def _with_fallbacks(model: Model, chosen: Mapping[ModelId, tuple[Place, ...]]) -
     name = ModelId(model.name)
     found = list(chosen[name])
     for number, fallback in enumerate(model.fallbacks, 1):
-        if fallback not in chosen or fallback == name:
+        if fallback == name:
+            raise ConfigError(
+                f"model {model.name}: it falls back to itself; name another model, or none"
+            )
+        if fallback not in chosen:
             raise ConfigError(
                 f"model {model.name}: no other model {fallback!r} to fall back to{_near(fallback, chosen)}"
             )

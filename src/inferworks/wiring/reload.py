@@ -23,6 +23,7 @@ from pathlib import Path
 from inferworks.config import REPEATED, Config
 from inferworks.errors import ConfigError, UserError
 from inferworks.supervise import Supervisor, Work, beside, ending
+from inferworks.wiring.plan import EMBEDDED_MODEL
 
 _EVERY_S = 1.0
 _READ_S = 10.0
@@ -149,6 +150,7 @@ class Reloader:
         self._seen = await beside("configuration-stamps", lambda: self._source.stamp(config))
         names = {n if isinstance(n, str) else n.name for u in config.upstream for n in u.models}
         names |= {model.name for model in config.model}
+        names |= {EMBEDDED_MODEL} if config.engine.replicas else set()
         served = f"{len(config.upstream)} upstreams, {len(names)} models"
         _log.warning("configuration reloaded: %s", served)
 

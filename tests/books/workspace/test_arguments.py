@@ -33,6 +33,7 @@ REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
     "bytes": (lambda books: books.import_bills(b"rent.csv"), "paths: b'rent.csv' is no path"),
     "bytes of many": (lambda books: books.import_bills([b"rent.csv"]), "is no path"),
     "mapping": (lambda _: ImportOptions(mapping=b"x.toml"), "mapping: b'x.toml' is no path"),  # type: ignore[arg-type]
+    "null": (lambda _: open_books("x\0y"), r"folder: 'x\x00y' is no path: it has a null character"),
     "folder": (lambda _: open_books(None), "folder: None is no path"),  # type: ignore[arg-type]
 }
 

@@ -32,6 +32,10 @@ def test_answers_are_those_that_readers_take() -> None:
         ({"decimal_mark": ";"}, "decimal_mark: ';' is none of ., ,"),
         ({"dates": "MYD"}, "dates: 'MYD' is none of"),
         ({"zone": "Europe/Berln"}, "zone: 'Europe/Berln' is no time zone"),
+        ({"zone": 5}, "zone: 5 is no time zone"),
+        ({"zone": None}, "zone: None is no time zone"),
+        ({"overlap": None}, "overlap: None is none of part, replace"),
+        ({"decimal_mark": 0}, "decimal_mark: 0 is none of"),
         ({"zone": "/etc/passwd"}, "zone: '/etc/passwd' is no time zone"),
     ],
 )

@@ -75,6 +75,21 @@ def test_what_cannot_be_done_is_refused(fields: dict[str, object]) -> None:
     assert "message" in json.loads(encode_error(caught.value))["error"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "x" * 100_000, "content": "hi"},
+        {"role": "user", "content": [{"type": "x" * 100_000}]},
+    ],
+    ids=["role", "part"],
+)
+def test_a_refusal_repeats_little_of_what_was_sent(message: dict[str, object]) -> None:
+    """An unknown role or type of a part is named by its beginning."""
+    with pytest.raises(CallError, match="xxx") as caught:
+        to_ask(decode_request(body(messages=[message])), CALL)
+    assert len(caught.value.message) < 200
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff", b'{"model":"m"}'])
 def test_what_is_no_request_is_refused(raw: bytes) -> None:
     """Arbitrary bytes cause a 400 at worst."""

@@ -186,3 +186,19 @@ def test_what_openai_serves_elsewhere() -> None:
     assert OPENAI.refusal("/responses", {**RESPONSE, "input": loop, "store": False}) is None
     assert OPENAI.refusal("/embeddings", {"model": "m", "input": [[1, 2], [3]]}) is None
     assert OPENAI.refusal("/moderations", {"input": ["a", "b"]}) is None
+
+
+@pytest.mark.parametrize("choice", [{"a": None}, {"function": None}, {"function": {"name": 1}}])
+def test_mistral_wants_the_function_of_a_choice_named(choice: Body) -> None:
+    """A choice of a tool without a function's name is refused, and is no failure of the fake."""
+    refused = chat(MISTRAL, tool_choice=choice)
+    assert refused is not None
+    assert refused[0] == 422
+    assert refused[1]["message"]["detail"][0]["loc"] == [
+        "body",
+        "tool_choice",
+        "ToolChoice",
+        "function",
+    ]
+    for good in ("any", None, {"type": "function", "function": {"name": "f"}}):
+        assert chat(MISTRAL, tool_choice=good) is None

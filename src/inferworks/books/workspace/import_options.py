@@ -11,6 +11,7 @@ from inferworks.books.bills.spelling import GivenSpelling, Order
 from inferworks.books.deliveries.decide import Answer
 from inferworks.choices import one_of, path_of
 from inferworks.errors import UserError
+from inferworks.visible import quoted
 
 
 class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +38,12 @@ class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
         known = {"overlap": Answer, "decimal_mark": (".", ","), "dates": Order}
         for name, values in known.items():
             value = getattr(self, name)
-            if value:
+            if value != "":
                 one_of(name, value, values)
         if self.mapping is not None:
             path_of("mapping", self.mapping)
-        if self.zone and not is_zone(self.zone):
-            raise UserError(f"zone: {self.zone!r} is no time zone, such as Europe/Berlin")
+        if not isinstance(self.zone, str) or (self.zone and not is_zone(self.zone)):
+            raise UserError(f"zone: {quoted(self.zone)} is no time zone, such as Europe/Berlin")
 
     @property
     def answer(self) -> Answer | None:

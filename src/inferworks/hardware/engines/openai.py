@@ -23,6 +23,7 @@ from inferworks.dialects.openai_models import Model, Models
 from inferworks.errors import CallError
 from inferworks.hardware.engines.base import Finish, GenerationRequest, Message, Role, TextDelta
 from inferworks.ids import CallId
+from inferworks.visible import quoted
 
 DONE = b"data: [DONE]\n\n"
 
@@ -77,13 +78,13 @@ def to_ask(request: EngineChatRequest, call: CallId) -> GenerationRequest:
 def _message(message: EngineMessage) -> Message:
     role = _ROLES.get(message.role)
     if role is None:
-        raise CallError(400, f"unknown role {message.role!r}", param="messages")
+        raise CallError(400, f"unknown role {quoted(message.role)}", param="messages")
     content = message.content
     if content is None or isinstance(content, str):
         return Message(role, content or "")
     for part in content:
         if part.type != "text":
-            said = f"content of type {part.type!r} is not supported"
+            said = f"content of type {quoted(part.type)} is not supported"
             raise CallError(400, said, param="messages")
     return Message(role, "".join(part.text for part in content))
 

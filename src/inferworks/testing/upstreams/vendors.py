@@ -34,6 +34,9 @@ _ANY: Mapping[str, object] = {}
 class Vendor:
     """Vendor that speaks OpenAI's dialect; this one refuses nothing."""
 
+    tells_usage = False
+    """True when its streams tell their usage without being asked."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -172,6 +175,8 @@ _NINE = re.compile("[a-zA-Z0-9]{9}")
 
 
 class _Mistral(Vendor):
+    tells_usage = True
+
     def refusal(self, path: str, request: Body) -> Refusal | None:
         if path != _CHAT:
             return None
@@ -185,6 +190,12 @@ class _Mistral(Vendor):
                 flaw.keyword, ("value_error", worded(flaw, is_older=False).message)
             )
             detail = [{"type": kind, "loc": ["body", *flaw.place], "msg": said}]
+            return Refusal(json.dumps({"detail": detail}), status=422)
+        choice = request.get("tool_choice")
+        function = choice.get("function") if isinstance(choice, dict) else {"name": ""}
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            place = ["body", "tool_choice", "ToolChoice", "function"]
+            detail = [{"type": "missing", "loc": place, "msg": "Field required"}]
             return Refusal(json.dumps({"detail": detail}), status=422)
         return _mistral_order(request["messages"])
 
