@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from inferworks.accounts.pepper import load_pepper
+from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.folder import DataFolder, sync_names
 from inferworks.simulation.disk import Disk
 from inferworks.simulation.network import Network
@@ -17,6 +19,10 @@ from inferworks.simulation.stand_in import standing_in
 from inferworks.simulation.turns import Turns
 
 pytestmark = pytest.mark.slow
+
+
+class Died(BaseException):
+    """End of a process, of which nothing after it is done."""
 
 
 @contextmanager
@@ -157,3 +163,85 @@ def test_a_data_folder_has_a_durable_name(turns: Turns, tmp_path: Path) -> None:
             act(root / "a")
             disk.lose_power()
             assert (root / "deep" / "data" / "a").read_bytes() == b"kept"
+
+
+def test_a_descriptor_is_written_to_by_a_file_of_it(disk: Disk) -> None:
+    """`os.fdopen` makes a file like any other: what it writes is durable once synced, and it closes."""
+    path = Path(disk.root) / "a"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+        file.write("kept\n")
+        file.flush()
+        os.fsync(file.fileno())
+        with pytest.raises(UnicodeEncodeError):
+            file.write("\u00e9")
+    sync_names(path.parent)
+    with os.fdopen(os.open(path, os.O_RDONLY)) as reading:
+        assert (reading.read(), reading.writable()) == ("kept\n", False)
+    assert not disk.descriptors
+    assert after_power_loss(disk, path) == b"kept\n"
+
+
+def test_a_file_need_not_own_its_descriptor(disk: Disk) -> None:
+    """With `closefd=False` the descriptor stays open."""
+    descriptor = os.open(Path(disk.root) / "a", os.O_RDWR | os.O_CREAT, 0o600)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(b"kept")
+    os.fsync(descriptor)
+    assert disk.kept_for_good("a") is None, "its name is not synced"
+    sync_names(Path(disk.root))
+    assert disk.kept_for_good("a") == b"kept"
+    os.close(descriptor)
+    assert not disk.descriptors
+
+
+@pytest.mark.parametrize("unseen", ["content", "name"])
+def test_a_call_past_the_disk_does_not_pass_for_a_loss(disk: Disk, unseen: str) -> None:
+    """A file that the disk has not seen written to ends the simulation, and not the program."""
+    path = Path(disk.root) / "a"
+    written(path, b"kept")
+    if unseen == "name":
+        path.with_name("b").symlink_to("a")
+    else:
+        descriptor = os.open(path, os.O_WRONLY)
+        os.pwrite(descriptor, b"lost", 0)
+        os.close(descriptor)
+    with pytest.raises(AssertionError, match="unseen"):
+        disk.lose_power()
+
+
+@pytest.mark.parametrize("another_comes", [False, True])
+def test_a_pepper_outlives_its_accounts_whenever_its_maker_dies(
+    turns: Turns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, another_comes: bool
+) -> None:
+    """A process dies at each of its operations, the next one comes or not, and the power is lost.
+
+    The accounts, which lose nothing here, have the pepper that they were bound to, or none yet.
+    """
+    left = 0
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+
+    monkeypatch.setattr(turns, "check", check)
+    bound = set()
+    for moment in range(30):
+        for seed in range(10):
+            root = tmp_path / f"{moment}-{seed}"
+            root.mkdir()
+            with a_disk(turns, root, seed) as disk:
+                accounts, left = StubAccounts(), moment
+                with suppress(Died):
+                    load_pepper(accounts, root / "accounts.pepper")
+                ended, left = left >= 0, 1 << 62
+                bound.add(bool(accounts.pepper_id()))
+                if another_comes:
+                    load_pepper(accounts, root / "accounts.pepper")
+                disk.lose_power()
+                load_pepper(accounts, root / "accounts.pepper")
+        if ended:
+            break
+    assert ended, "every operation was the last one of a process"
+    assert bound == {False, True}

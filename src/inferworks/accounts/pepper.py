@@ -8,8 +8,8 @@ Decision. The store has HMAC-SHA256 of each key under a pepper that is not in it
 file beside it (`accounts.pepper`, for its owner only) or wherever `gateway.key_pepper` says, for all
 gateways of one store the same. The store knows the pepper's own fingerprint (`id`), so a pepper that is
 lost or mistaken is refused at the start with a line that says so, and not at each call as a wrong key. A
-lost pepper cannot be made again: the keys hashed under it are lost with it. So a backup has it beside the
-accounts, unless it is kept elsewhere.
+lost pepper cannot be made again: the keys hashed under it are lost with it. So the file is durable before
+the store is bound to it, and a backup has it beside the accounts, unless it is kept elsewhere.
 
 Rejected. A slow hash (a key has 256 random bits: nobody guesses it, and each cold call would pay for it);
 a salt per key, for the same reason; the pepper in the store, where whoever reads the one reads the other.
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from inferworks.errors import ConfigError, DataFolderError
+from inferworks.files import regular_file
 from inferworks.folder import sync_names
 from inferworks.secrets import Secret, SecretReference, resolve
 
@@ -93,18 +94,23 @@ def load_pepper(accounts: RecordsPepper, path: Path, secret: Secret | None = Non
 
 
 def _make(path: Path) -> None:
-    """Make the file of a new pepper, durable and for its owner only, unless it is there."""
-    if path.exists():
-        return
+    """Have a durable file at `path`: that of a new pepper, for its owner only, unless there is one.
+
+    The content is durable first, then its name. Both are made so for a file that is there, too: whoever
+    made it may not have come so far yet, or may have died. Accounts bound to it now would outlive it.
+    """
     made = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(made, flags, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_urlsafe(32)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was sooner: its pepper holds
-            os.link(made, path)
+        if not path.exists():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(made, flags, 0o600), "w", encoding="ascii") as file:
+                file.write(f"{secrets.token_urlsafe(32)}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another process was sooner: its pepper holds
+                os.link(made, path)
+        with regular_file(path) as found:
+            os.fsync(found.fileno())
         sync_names(path.parent)
     except OSError as error:
         raise DataFolderError(f"{path} cannot be made: {error.strerror or error}") from error

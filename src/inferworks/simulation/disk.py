@@ -10,7 +10,8 @@ is lost, the seed chooses for each file how many of its later writes survive (no
 of them, the last one torn at a sector), and which changes of names. A sync that fails drops the data it
 was to make durable, though later syncs succeed, as Linux does (the "fsync trap").
 
-Simulated are `os` and `open` for the program's own files, and SQLite by a VFS (`database`).
+Simulated are `os` and `open` for the program's own files, and SQLite by a VFS (`database`). A call that
+goes past them would pass for lost data: so files are compared with what was seen before the power is lost.
 Each sync takes simulated time, in which other threads run; and at any operation the process may be killed.
 
 Rejected. A file system in Python alone (SQLite's locks and shared memory are real, and stay so); a device
@@ -67,6 +68,15 @@ class File:
 
     durable: bytearray = field(default_factory=bytearray)
     later: list[Write] = field(default_factory=list)
+    dropped: bool = False
+    """True since a sync failed: the kernel has data then of which the disk knows nothing."""
+
+    def current(self) -> bytearray:
+        """The content that a process reads, unless data was dropped."""
+        content = bytearray(self.durable)
+        for write in self.later:
+            write.apply(content)
+        return content
 
     def synced(self, n: int) -> None:
         """The first `n` of the later writes are durable."""
@@ -253,26 +263,41 @@ class Disk:
                 return
 
     def open_file(
-        self, path: Any, mode: str = "r", buffering: int = -1, *more: Any, **named: Any
+        self,
+        file: Any,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        *text: Any,
+        closefd: bool = True,
+        **named: Any,
     ) -> Any:
-        """Simulate `open`: the real one to read, a file whose writes are simulated to write."""
+        """Simulate `open` of a path or a descriptor: the real one to read a path, else a simulated file."""
         self.turns.check()
-        if not set(mode) & set("wax+"):
-            return real_open(path, mode, buffering, *more, **named)
+        writes = bool(set(mode) & set("wax+"))
+        if not writes and not isinstance(file, int):
+            return real_open(file, mode, buffering, encoding, *text, **named)
         flags = os.O_RDWR if "+" in mode else os.O_WRONLY
         flags |= os.O_CREAT if set(mode) & set("wax") else 0
         flags |= os.O_TRUNC if "w" in mode else 0
         flags |= os.O_APPEND if "a" in mode else 0
         flags |= os.O_EXCL if "x" in mode else 0
-        raw = _Raw(self, self.open(path, flags, 0o666), readable="+" in mode)
+        # a descriptor is taken as it is: its flags were chosen when it was opened, and "w" cuts nothing off
+        descriptor = file if isinstance(file, int) else self.open(file, flags, 0o666)
+        raw = _Raw(
+            self, descriptor, readable="+" in mode or not writes, writable=writes, closes=closefd
+        )
         if buffering == 0:
             return raw
-        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        kind = (
+            io.BufferedRandom if "+" in mode else io.BufferedWriter if writes else io.BufferedReader
+        )
+        buffered = kind(raw)
         if "b" in mode:
             return buffered
-        return io.TextIOWrapper(
-            buffered, encoding=named.get("encoding") or "utf-8", write_through=True
-        )
+        wrapper = io.TextIOWrapper(buffered, encoding or "utf-8", *text, **named)
+        wrapper.reconfigure(write_through=True)
+        return wrapper
 
     # --- what SQLite's files share with these
 
@@ -299,6 +324,8 @@ class Disk:
         turns.sleep(self.random.randint(*_SYNC_NS))
         if self._chance("sync"):
             del node.later[:later]  # the kernel takes these pages for written from now on
+            if isinstance(node, File):
+                node.dropped = True
             raise self._fault(errno.EIO, name)
         turns.note(f"syncs {name} {later}")
         node.synced(min(later, len(node.later)))
@@ -339,6 +366,7 @@ class Disk:
         """Keep the durable state, and any part of the rest; all files are closed by now."""
         for descriptor in list(self.descriptors):
             self.close(descriptor)
+        self._check_seen(Path(self.root), self._top)
         changes = {change: None for folder in self._folders(self._top) for change in folder.later}
         for change in self._survivors(list(changes)):
             change.apply()
@@ -354,6 +382,20 @@ class Disk:
         for part in name.split("/"):
             node = node.durable.get(part) if isinstance(node, Folder) else None
         return bytes(node.durable) if isinstance(node, File) else None
+
+    def _check_seen(self, path: Path, folder: Folder) -> None:
+        """AssertionError when files are not as the calls left them that this disk has seen.
+
+        Then some call went past it, and what it takes for lost would be no fault of production.
+        """
+        found = {entry.name for entry in path.iterdir() if not entry.name.endswith("-shm")}
+        assert found == set(folder.names), f"{path}: unseen {found ^ set(folder.names)}"
+        for name, node in folder.names.items():
+            if isinstance(node, Folder):
+                self._check_seen(path / name, node)
+            elif not node.dropped:
+                with real_open(path / name, "rb") as file:
+                    assert file.read() == node.current(), f"{path / name}: was written to unseen"
 
     def _survivors(self, later: list[Any]) -> Iterable[Any]:
         """Return the operations that a power failure leaves done."""
@@ -442,10 +484,14 @@ def _empty(folder: Path) -> None:
 class _Raw(io.RawIOBase):
     """File whose operations are those of the simulated disk."""
 
-    def __init__(self, disk: Disk, descriptor: int, *, readable: bool) -> None:
+    def __init__(
+        self, disk: Disk, descriptor: int, *, readable: bool, writable: bool, closes: bool
+    ) -> None:
         self._disk = disk
         self._descriptor = descriptor
         self._readable = readable
+        self._writable = writable
+        self._opened = disk.descriptors[descriptor] if closes else None
 
     def fileno(self) -> int:
         return self._descriptor
@@ -454,7 +500,7 @@ class _Raw(io.RawIOBase):
         return self._readable
 
     def writable(self) -> bool:
-        return True
+        return self._writable
 
     def seekable(self) -> bool:
         return stat.S_ISREG(os.fstat(self._descriptor).st_mode)
@@ -478,14 +524,16 @@ class _Raw(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             super().close()
-            if self._descriptor in self._disk.descriptors:
+            # the file of a killed process comes here late, when its number may be another's
+            if self._opened and self._disk.descriptors.get(self._descriptor) is self._opened:
                 self._disk.close(self._descriptor)
 
 
 def opening(disk: Disk) -> Callable[..., Any]:
-    """`open` that comes here for files of `disk` alone."""
+    """`open` that comes here for files and descriptors of `disk` alone."""
 
-    def open_here(path: Any, *more: Any, **named: Any) -> Any:
-        return (disk.open_file if disk.holds(path) else real_open)(path, *more, **named)
+    def open_here(file: Any, *more: Any, **named: Any) -> Any:
+        ours = file in disk.descriptors if isinstance(file, int) else disk.holds(file)
+        return (disk.open_file if ours else real_open)(file, *more, **named)
 
     return open_here
