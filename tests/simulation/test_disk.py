@@ -12,7 +12,9 @@ import pytest
 
 from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.stub import StubAccounts
+from inferworks.errors import LakeError
 from inferworks.folder import DataFolder, sync_names
+from inferworks.meter.lakes.local import LocalLake
 from inferworks.simulation.disk import Disk
 from inferworks.simulation.network import Network
 from inferworks.simulation.stand_in import standing_in
@@ -245,3 +247,46 @@ def test_a_pepper_outlives_its_accounts_whenever_its_maker_dies(
             break
     assert ended, "every operation was the last one of a process"
     assert bound == {False, True}
+
+
+def test_what_a_lake_says_is_there_outlives_the_power(
+    turns: Turns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer dies at each of its operations; what the next one finds or puts is durable."""
+    left = 0
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+
+    monkeypatch.setattr(turns, "check", check)
+    first = set()
+    for moment in range(60):
+        for seed in range(5):
+            root = tmp_path / f"{moment}-{seed}"
+            root.mkdir()
+            with a_disk(turns, root, seed) as disk:
+                left = moment
+                with suppress(Died):
+                    LocalLake(root / "lake").create("manifest/1.json", b"1")
+                ended, left = left >= 0, 1 << 62
+                first.add(LocalLake(root / "lake").create("manifest/1.json", b"1"))
+                disk.lose_power()
+                assert LocalLake(root / "lake").get("manifest/1.json") == b"1"
+        if ended:
+            break
+    assert ended, "every operation was the last one of a process"
+    assert first == {False, True}
+
+
+def test_a_folder_of_a_lake_that_was_not_synced_is_made_anew(disk: Disk) -> None:
+    """After a sync that failed a folder is there, and the next sync says nothing of it."""
+    lake = LocalLake(Path(disk.root) / "lake")
+    disk.faults["sync"] = 1.0
+    with pytest.raises(LakeError):
+        lake.put("usage/1", b"1")
+    disk.faults.clear()
+    lake.put("usage/1", b"1")
+    assert disk.kept_for_good("lake/usage/1") == b"1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -38,7 +39,7 @@ from inferworks.meter.archive.seal import (
     sum_up,
     unsettled,
 )
-from inferworks.meter.lakes.local import LocalLake
+from inferworks.meter.lakes.local import Files, LocalLake
 from inferworks.meter.lakes.stub import MemoryLake
 from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.testing.facts import make_activity, make_capacity, make_step, make_usage
@@ -213,6 +214,31 @@ def test_rows_that_a_commit_names_leave_the_journal(
     assert left(store) == ["at-6"]
     assert journal.seals().segments == {segment.name}
     assert journal.seals().head == read_manifest(lake).head
+
+
+def test_rows_stay_while_the_commit_that_names_them_is_not_durable(
+    store: SqliteStore, journal: SealingJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose disk failed as the commit got its name: the next makes it durable, or keeps the rows."""
+    calls(store, 5)
+    files = Files()
+    sync = files.sync_folder
+
+    def refuse(folder: Path) -> None:
+        if folder.name == "manifest":
+            raise OSError(errno.EIO, "Input/output error")
+        sync(folder)
+
+    monkeypatch.setattr(files, "sync_folder", refuse)
+    lake, before = LocalLake(tmp_path / "lake", files), journal.seals()
+    for _ in range(2):
+        with pytest.raises(LakeError, match="Input/output error"):
+            seal(journal, lake, DAY_NS)
+        assert read_manifest(lake).version == 1
+        assert (left(store), journal.seals()) == (["at-5"], before)
+    monkeypatch.undo()
+    seal(journal, lake, DAY_NS)
+    assert left(store) == []
 
 
 def test_segments_of_another_journal_are_left_alone(

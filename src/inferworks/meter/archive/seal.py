@@ -169,9 +169,14 @@ def settle(
     """Delete the journal's rows that `manifest` names; LakeError when the lake is not its own."""
     seals = journal.seals()
     check_lake(seals, manifest, lake.url)
+    left = unsettled(seals, manifest)
+    if left or manifest.head != seals.head:
+        # whoever committed may have died before that was durable, and the journal would outlive it
+        newest = commit_name(manifest.version)
+        lake.create(newest, lake.get(newest))
     if manifest.head != seals.head:
         journal.saw(manifest.head)
-    _forget(journal, lake, unsettled(seals, manifest), stopped)
+    _forget(journal, lake, left, stopped)
 
 
 def unsettled(seals: Seals, manifest: Manifest) -> list[Segment]:

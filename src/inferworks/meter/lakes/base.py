@@ -28,7 +28,8 @@ class LakeStore(Protocol):
     def create(self, name: str, data: bytes) -> bool:
         """Put `data` under `name` if it is new; return False, and change nothing, if it exists.
 
-        Of several at once, one wins. After a LakeError the object is there whole or not at all.
+        Of several at once, one wins. The object is durable then, whoever made it. After a LakeError it is
+        there whole or not at all.
         """
         ...
 

@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +67,8 @@ class LocalLake:
         self._instance = os.urandom(8).hex()
         """Random, since one that was killed may have had the same process id."""
         self._numbers = itertools.count()
+        self._durable: set[Path] = set()
+        """Folders whose names this instance has made durable."""
 
     @property
     def url(self) -> str:
@@ -86,10 +88,11 @@ class LocalLake:
             target = self._place(name)
             try:
                 self._files.link(temporary, target)
+                created = True
             except FileExistsError:
-                return False
-            self._files.sync_folder(target.parent)
-            return True
+                created = False
+            self._files.sync_folder(target.parent)  # whoever was first may have died before this
+            return created
 
     def get(self, name: str) -> bytes:
         """The bytes of `name`."""
@@ -121,12 +124,24 @@ class LocalLake:
         return target
 
     def _make(self, folder: Path) -> None:
-        """Make `folder` and its parents, durably."""
-        if folder.is_dir():
+        """Make `folder` and its parents, durably.
+
+        One of the lake that is there may not be durable: whoever made it may have died too soon.
+        """
+        is_there = folder.is_dir()
+        if is_there and (folder in self._durable or folder in self._root.parents):
             return
         self._make(folder.parent)
-        self._files.make_folder(folder)
-        self._files.sync_folder(folder.parent)
+        if not is_there:
+            self._files.make_folder(folder)
+        try:
+            self._files.sync_folder(folder.parent)
+        except OSError:
+            if not is_there:  # after a sync that failed the next one promises nothing: make it anew
+                with suppress(OSError):  # another writer uses it by now
+                    folder.rmdir()
+            raise
+        self._durable.add(folder)
 
     @contextmanager
     def _temporary(self, data: bytes) -> Iterator[Path]:
