@@ -111,7 +111,7 @@ def test_a_result_raises_every_refusal_and_the_conflicts_of_all_files() -> None:
     with pytest.raises(BillError) as refused:
         ImportResult(files, (), ()).raise_for_refused()
     assert str(refused.value) == (
-        "5 of the rows are on record already with other values; they were not counted, and both "
+        "5 rows are on record already with other values; they were not counted, and both "
         "versions are in quarantine. Give a correction an id of its own"
     )
 

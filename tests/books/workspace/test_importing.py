@@ -253,7 +253,7 @@ def test_usage_goes_to_the_meter_and_costs_nothing(folder: DataFolder) -> None:
     assert (file.received, file.accepted, file.duplicate, file.conflict) == (2, 1, 0, 1)
     assert (file.kind, file.amount) == ("storage", "0.00")
     assert [report.id for report in given if hasattr(report, "id")] == ["one", "two"]
-    with pytest.raises(BillError, match="1 of the rows are on record already with other values"):
+    with pytest.raises(BillError, match="1 row is on record already with other values"):
         result.raise_for_refused()
 
 
