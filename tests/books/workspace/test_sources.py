@@ -148,7 +148,7 @@ def test_parts_of_one_export_in_an_object_store(monkeypatch: pytest.MonkeyPatch)
 def test_a_store_that_nobody_knows() -> None:
     """The reason, and nothing of what a library says to its makers."""
     [reason] = told("ftp://host/bills/")["refused"]
-    assert reason.startswith("ftp://host/bills cannot be used")
+    assert reason.startswith("ftp://host/bills is no lake; give a folder, or s3://")
     assert "Debug" not in reason
 
 
