@@ -63,7 +63,7 @@ def test_first_start_to_second_start(tmp_path: Path, closed_at_end: ExitStack) -
     """The first start makes a key that works as pasted; the second shows none and keeps all."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
-        (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
+        (secret,) = set(re.findall(r"iw_[a-z2-7]{16}_[\w-]{43}", platform.log()))
         client = closed_at_end.enter_context(openai.OpenAI(base_url=url, api_key=secret))
         answer = client.chat.completions.create(
             model="inferworks-tiny",
@@ -147,7 +147,7 @@ def test_ctrl_c_lets_running_streams_finish(
     """A stream that runs when the stop comes is answered to its end and recorded."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
-        (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
+        (secret,) = set(re.findall(r"iw_[a-z2-7]{16}_[\w-]{43}", platform.log()))
         client = closed_at_end.enter_context(openai.OpenAI(base_url=url, api_key=secret))
         stream = client.chat.completions.create(
             model="inferworks-tiny",
@@ -217,7 +217,7 @@ def test_a_dead_replica_is_replaced(tmp_path: Path, closed_at_end: ExitStack) ->
     """A replica that is killed is started again, and its down time is accounted for."""
     with real_platform(tmp_path / "data") as platform:
         url = base_url(platform.start())
-        (secret,) = set(re.findall(r"iw_[\w-]{43}", platform.log()))
+        (secret,) = set(re.findall(r"iw_[a-z2-7]{16}_[\w-]{43}", platform.log()))
         client = closed_at_end.enter_context(
             openai.OpenAI(base_url=url, api_key=secret, max_retries=20)
         )
