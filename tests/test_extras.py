@@ -59,6 +59,7 @@ NEEDS = {
         "testing.conformance",
         "testing.in_process_gateway",
         "testing.providers",
+        "testing.registry",
     ),
     "dev": tuple(
         f"simulation.{name}" for name in ("database", "promises", "run", "stand_in", "world")

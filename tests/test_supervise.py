@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "inferworks"
 BEGINS = re.compile(r"\b(create_task|ensure_future|Thread|ThreadPoolExecutor)\(")
 AWAITED = {
     "accounts/keyring.py": "its one thread is awaited by the supervised look at the keys",
+    "api/admin/app.py": "its threads are awaited by the request that they answer",
     "books/bills/worker.py": "the import waits for its answers, and ends the process when its output ends",
     "cli/last_resort.py": "it does nothing but end the process",
     "cloud/bodies/aside.py": "its threads are awaited by the call whose body they read",
@@ -29,9 +30,12 @@ AWAITED = {
     "hardware/engines/embedded/engine.py": "the replica ends when its engine does",
     "hardware/engines/embedded/serve.py": "the replica ends when one of them does",
     "http/connection.py": "it is the call; what escapes it is reported",
+    "limits/limiter.py": "what it does not draw ahead is drawn by the call that needs it",
     "meter/journal.py": "its writer is watched by vital work",
     "outlet.py": "what it cannot write is counted, and the supervised log looks whether it gets on",
+    "wiring/holder.py": "whatever it raises is answered to the gateway, which waits for it",
     "wiring/reload.py": "supervised work waits for it",
+    "wiring/workers.py": "the start waits for it, and a worker for the metrics that it asked for",
     "supervise.py": "it is what supervises",
 }
 """Places that begin tasks and threads without a supervisor, and the one that sees their end."""

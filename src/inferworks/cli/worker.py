@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -22,7 +23,7 @@ from inferworks.cli.process import is_full, settle, tune
 from inferworks.errors import UserError
 from inferworks.log import LogHandler, keep_log
 from inferworks.outlet import replace_standard_output
-from inferworks.supervise import Supervisor, ending
+from inferworks.supervise import Supervisor, Work, ending
 from inferworks.wiring.channel import Channel, Failed, Hello, Ready, Start, ToWorker, to_gateway
 from inferworks.wiring.holder import Holder
 from inferworks.wiring.platform import open_worker
@@ -69,7 +70,8 @@ async def _run(ours: socket.socket, sockets: Sequence[socket.socket], log: LogHa
             stopping = asyncio.Event()
             loop = asyncio.get_running_loop()
             supervisor.on_end = lambda _: loop.call_soon_threadsafe(stopping.set)
-            obeys = asyncio.create_task(_obey(channel, holder, serving, sockets, stopping))
+            obey = partial(_obey, channel, holder, serving, sockets, stopping)
+            obeys = supervisor.task("holder", obey, vital=True)
             async with ending(supervisor.every(_TELL_S, "log", log.tell)):
                 if not supervisor.ended():
                     await stopping.wait()
@@ -93,6 +95,7 @@ async def _obey(
     serving: Serving,
     sockets: Sequence[socket.socket],
     stopping: asyncio.Event,
+    _: Work,
 ) -> None:
     """Do as the holder says; end at once when it is dead, for a next one closes the calls."""
     while (message := await channel.take()) is not None:

@@ -135,6 +135,9 @@ class Holder:
             await serving.apply(message.config)
         except UserError as error:
             self._channel.send(Applied(str(error)))
+        except Exception as error:
+            self._channel.send(Applied(f"{type(error).__name__}: {error}"))
+            raise
         else:
             self._channel.send(Applied())
 
