@@ -142,7 +142,12 @@ def test_the_setting(tmp_path: Path) -> None:
     told = {"INFERWORKS_GATEWAY_CORS_ORIGINS": "https://a.example, tauri://localhost *"}
     origins = ("https://a.example", "tauri://localhost", "*")
     assert load(file, told).gateway.cors_origins == origins
-    for wrong in ("https://app.example/", "app.example", "https://*/x", "", "https://u@h.example"):
+    for wrong in ("https://app.example/", "app.example", "https://*/x", "https://u@h.example"):
         file.write_text(f'[gateway]\ncors_origins = ["{wrong}"]\n')
         with pytest.raises(ConfigError, match=r"gateway\.cors_origins: .* is no origin; write it"):
             load(file, {})
+    file.write_text('[gateway]\ncors_origins = [""]\n')
+    with pytest.raises(
+        ConfigError, match=r"gateway\.cors_origins\[0\]: expected a text that is not blank"
+    ):
+        load(file, {})

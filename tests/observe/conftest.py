@@ -15,12 +15,12 @@ import uvloop
 
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Grant, mint
+from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.config import Config, Data, Engine, Gateway, Log, Observe, Upstream
 from inferworks.folder import DataFolder
 from inferworks.http.client import Origin
 from inferworks.ids import CustomerId
-from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.in_process_gateway import Answered, parse_answer
 from inferworks.testing.upstream import Answer, FakeUpstream, open_upstream
 from inferworks.wiring import open_platform
@@ -73,7 +73,8 @@ def new_key(folder: DataFolder, **flags: bool) -> str:
     with closing(SqliteAccounts(folder.accounts)) as accounts:
         if A_CUSTOMER not in {known.id for known in accounts.customers()}:
             accounts.add_customer(Customer(A_CUSTOMER, 1))
-        key, secret = mint(A_CUSTOMER, 1, Grant(**flags), pepper=A_PEPPER)
+        pepper = load_pepper(accounts, folder.pepper)
+        key, secret = mint(A_CUSTOMER, 1, Grant(**flags), pepper=pepper)
         accounts.add_key(key)
     return secret
 
