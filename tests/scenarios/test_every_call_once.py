@@ -150,7 +150,11 @@ def test_200_calls_with_random_disconnects(tmp_path: Path) -> None:
             calls.append(call(origin, sent, stream=stream, leave_after=leave_after))
         return await asyncio.gather(*calls)
 
-    with real_platform(tmp_path / "data") as platform:
+    # One customer's calls may all wait, so that none is refused.
+    (tmp_path / "inferworks.toml").write_text(
+        "[fairness]\nqueue_per_customer = 200\nqueue_wait_s = 300\n"
+    )
+    with real_platform(tmp_path / "data", tmp_path) as platform:
         key = platform.key()
         seen = uvloop.run(storm(platform.start(), key))
         assert platform.stop() == 0

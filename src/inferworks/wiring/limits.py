@@ -126,15 +126,17 @@ async def limiting(
             if definitions.index or limiter.is_in_use:
                 await limiter.beat()
 
-        with suppress(
-            LimitsError
-        ):  # it is away: calls without limits are served, and the beat goes on
-            await settle_left()
-        looks = supervisor.every(_LOOK_S, "limits", partial(asyncio.to_thread, definitions.refresh))
-        beats = supervisor.every(BEAT_S, "limits-store", beat)
-        async with ending(looks), ending(beats):
-            yield limits
-        await limiter.close()
+        try:
+            # Where the store is away, calls without limits are served, and the beat goes on.
+            with suppress(LimitsError):
+                await settle_left()
+            look = partial(asyncio.to_thread, definitions.refresh)
+            looks = supervisor.every(_LOOK_S, "limits", look)
+            beats = supervisor.every(BEAT_S, "limits-store", beat)
+            async with ending(looks), ending(beats):
+                yield limits
+        finally:
+            await limiter.close()
 
 
 def boot_id() -> str:
