@@ -12,13 +12,16 @@ import pytest
 
 from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.errors import LakeError
+from inferworks.errors import JournalError, LakeError
 from inferworks.folder import DataFolder, sync_names
 from inferworks.meter.lakes.local import LocalLake
+from inferworks.meter.reader import JournalReader
+from inferworks.meter.stores.sqlite import SqliteStore
 from inferworks.simulation.disk import Disk
 from inferworks.simulation.network import Network
 from inferworks.simulation.stand_in import standing_in
-from inferworks.simulation.turns import Turns
+from inferworks.simulation.turns import Process, Turns
+from inferworks.testing.facts import make_usage
 
 pytestmark = pytest.mark.slow
 
@@ -290,3 +293,30 @@ def test_a_folder_of_a_lake_that_was_not_synced_is_made_anew(disk: Disk) -> None
     disk.faults.clear()
     lake.put("usage/1", b"1")
     assert disk.kept_for_good("lake/usage/1") == b"1"
+
+
+def test_a_journal_outlives_a_commit_whose_sync_failed(turns: Turns, disk: Disk) -> None:
+    """A writer is killed with it; calls that the next one has recorded stay when the power is lost."""
+    path, world = Path(disk.root) / "journal.db", turns.process
+
+    def live(*calls: str) -> None:
+        process = turns.current.process = Process("a writer")
+        try:
+            store = SqliteStore(path)
+            store.open()
+            for call in calls:
+                disk.faults["sync"] = float(call == "fails")
+                store.write([make_usage(call_id=call)])
+        finally:
+            disk.faults.clear()
+            turns.current.process = world
+            turns.kill(process)
+            disk.closed_by_kernel(process)
+
+    live("first")
+    with pytest.raises(JournalError, match="disk I/O error"):
+        live("fails")
+    live("second")
+    disk.lose_power()
+    with JournalReader(path) as reader:
+        assert {"first", "second"} <= {usage.call_id for usage in reader.usages(0, 1 << 62)}

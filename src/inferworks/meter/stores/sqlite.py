@@ -12,9 +12,11 @@ The opening of a call is kept beside the database, in an append-only file withou
 
 After an error with unknown effect on the disk (a failed fsync, any I/O error), a new connection is made,
 and the whole write-ahead log goes into the database and is begun afresh (`wal_checkpoint(TRUNCATE)`): so
-all later reads are of data written and synced anew, even if the log's pages had been lost. A full disk and
-a lock that could not be had in time leave the file and the connection as they were: SQLite has rolled
-back, and writes the same place of the log again.
+all later reads are of data written and synced anew, even if the log's pages had been lost. The same is done
+when a journal is opened: whoever had it before may have been killed between the error and a new connection,
+and all that follows lost pages in the log is lost with them. A full disk and a lock that could not be had
+in time leave the file and the connection as they were: SQLite has rolled back, and writes the same place of
+the log again.
 """
 
 from __future__ import annotations
@@ -94,6 +96,10 @@ class SqliteStore:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path, "rwc")
+            # without a wait: others who have the file open have seen to it, or hold its log as it was
+            self._database.execute("PRAGMA busy_timeout = 0")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._database.execute(f"PRAGMA busy_timeout = {round(_LOCK_TIMEOUT_S * 1000)}")
             self._identity, self._place = _identity(self._database), _place(self._path)
             if self._ships_as:
                 with transaction(self._database):
