@@ -45,12 +45,12 @@ def listed(data: Path, *words: str) -> list[dict[str, Any]]:
 def test_a_limit_is_made_listed_changed_and_withdrawn(data: Path) -> None:
     """Each command says what holds now, and the record stays."""
     made = run(data, "create", "--customer", "acme", "--money", "100", "--currency", "EUR",
-               "--per", "month", "--zone", "europe/berlin", "--warn", "80", "--warn", "50")  # fmt: skip
+               "--per", "month", "--zone", "europe/berlin")  # fmt: skip
     name = made.partition(":")[0]
     assert made == f"{name}: customer acme may use 100.00 EUR per month in Europe/Berlin.\n"
     [limit] = listed(data)
     assert (limit["amount"], limit["used"], limit["left"]) == ("100.00", "0.00", "100.00")
-    assert (limit["warn_at"], limit["hard"], limit["currency"]) == ([50, 80], True, "EUR")
+    assert (limit["hard"], limit["currency"]) == (True, "EUR")
     table = run(data, "list")
     assert "100.00 EUR" in table
     assert max(map(len, table.splitlines())) <= 80

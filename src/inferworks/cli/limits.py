@@ -47,11 +47,7 @@ def limits() -> None:
     help="Window: a calendar day or month, or an hour or minute over which it refills.",
 )  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of days and months.")
-@click.option("--soft", is_flag=True, help="Count and warn; refuse nothing.")
-@click.option(
-    "--warn", "warn_at", type=click.IntRange(1, 100), multiple=True, metavar="PERCENT",
-    help="Share at which it counts as nearly used; may be repeated.",
-)  # fmt: skip
+@click.option("--soft", is_flag=True, help="Count; refuse nothing.")
 @config_option
 @data_option
 def create(config_path: Path | None, data_path: Path | None, **given: Any) -> None:
@@ -86,7 +82,6 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
         currency=given["currency"] if is_money else "",
         zone=zone_name(given["zone"]),
         is_hard=not given["soft"],
-        warn_at=tuple(sorted(set(given["warn_at"]))),
         created_ns=now_ns,
     )
     folder = data_folder(config_path, data_path)
@@ -253,7 +248,6 @@ def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
         "used": _plain(limit, taken),
         "left": _plain(limit, limit.amount - taken),
         "hard": limit.is_hard,
-        "warn_at": limit.warn_at,
         "revision": limit.revision,
         "withdrawn_ns": limit.withdrawn_ns,
     }
