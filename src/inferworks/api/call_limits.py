@@ -32,7 +32,7 @@ from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.routing.token_estimate import most_prompt_tokens, prompt_tokens
 from inferworks.errors import CallError, LimitsError
-from inferworks.limits.limiter import Amounts, Hold, LeftInWindow, Limiter, LimitReachedError
+from inferworks.limits.limiter import Amounts, Hold, Limiter, LimitReachedError
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Items, Opened, Outcome, Usage
 from inferworks.money import format_pico
@@ -101,7 +101,9 @@ class CallHold:
             await self._take(wanted)
         except LimitReachedError as error:
             self._refusal = _refusal(error, Amounts(0, wanted))
-            left = min(wanted, _affordable(error, self._ceiling._replace(fixed_pico=0), 0))
+            left = min(
+                wanted, _affordable(error, self._ceiling._replace(fixed_pico=0, input_tokens=0))
+            )
             with suppress(LimitReachedError, LimitsError):
                 await self._take(left if left >= _LEAST_OUTPUT else 0)
         except LimitsError as error:
@@ -128,7 +130,7 @@ class CallHold:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return `x-ratelimit-*` as OpenAI sends them: of requests and of tokens, the scarcest of each."""
         found: list[tuple[bytes, bytes]] = []
-        left = self._limits.left(self._hold)
+        left = self._limits.limiter.left(self._hold)
         for measure, name in ((Measure.REQUESTS, b"requests"), (Measure.TOKENS, b"tokens")):
             own = [one for one in left if one.limit.measure is measure and one.limit.is_hard]
             if own:
@@ -164,17 +166,24 @@ NO_HOLD: Final = _NoHold()
 
 
 class _Ceiling(NamedTuple):
-    """Most that a call can cost, by the tokens of its output."""
+    """Most that a call can use, by the tokens of its output."""
 
-    fixed_pico: int
-    """Cost without output."""
-    output_pico: int
-    """Cost of a token of output."""
+    input_tokens: int
+    likely_tokens: int
+    """Tokens that its prompt likely has."""
     choices: int
+    fixed_pico: int = 0
+    """Cost without output."""
+    output_pico: int = 0
+    """Cost of a token of output."""
 
-    def pico(self, output_tokens: int) -> int:
-        """Return the cost in picounits with so many tokens of output in all."""
-        return self.fixed_pico + self.output_pico * output_tokens
+    def amounts(self, output: int) -> Amounts:
+        """Return the amounts to hold for so many tokens of output in all."""
+        return Amounts(
+            self.fixed_pico + self.output_pico * output,
+            self.input_tokens + output,
+            likely_tokens=self.likely_tokens + min(output, _STEP * self.choices),
+        )
 
 
 class CallLimits:
@@ -207,14 +216,14 @@ class CallLimits:
         ceiling = self._ceiling(limits, opened, request, call, offers)
         most_output = self._most_output(request, call)
         output = min(most_output, _STEP * request.choices) if call.stream else most_output
-        most = self._amounts(ceiling, call, output)
+        most = ceiling.amounts(output)
         try:
             hold = await self.limiter.hold(accounts, call.id, most)
         except LimitReachedError as error:
-            output = _affordable(error, ceiling, most_prompt_tokens(call))
+            output = _affordable(error, ceiling)
             if not _LEAST_OUTPUT * request.choices <= output < most_output:
                 raise _refusal(error, most) from error
-            most = self._amounts(ceiling, call, output)
+            most = ceiling.amounts(output)
             try:
                 hold = await self.limiter.hold(accounts, call.id, most)
             except (LimitReachedError, LimitsError) as again:
@@ -231,10 +240,6 @@ class CallLimits:
         tokens = usage.tokens.input + usage.tokens.output
         return Amounts(cost[0] if cost else 0, tokens, int(usage.outcome in _SERVED))
 
-    def left(self, hold: Hold) -> list[LeftInWindow]:
-        """Return what is left of the limits of a call."""
-        return self.limiter.left(hold)
-
     def _ceiling(
         self,
         limits: Sequence[Limit],
@@ -243,12 +248,13 @@ class CallLimits:
         call: Call,
         offers: Sequence[Offer],
     ) -> _Ceiling:
-        """Return the most that a call can cost; nothing where no limit is on money."""
+        """Return the most that a call can use; it costs nothing where no limit is on money."""
+        input_tokens = most_prompt_tokens(call)
+        ceiling = _Ceiling(input_tokens, prompt_tokens(call), request.choices)
         currencies = {one.currency for one in limits if one.measure is Measure.MONEY}
         if not currencies:
-            return _Ceiling(0, 0, request.choices)
+            return ceiling
         size = len(call.body)
-        input_tokens = most_prompt_tokens(call)
         sellers = {"" if o.replica else o.seller or o.provider for o in offers}
         items = Items(
             images=request.choices,
@@ -266,7 +272,7 @@ class CallLimits:
                 kind="permission_error",
                 code="price_unknown" if most is None else "price_in_another_currency",
             )
-        return _Ceiling(most.fixed_pico, most.output_pico, request.choices)
+        return ceiling._replace(fixed_pico=most.fixed_pico, output_pico=most.output_pico)
 
     @staticmethod
     def _most_output(request: RequestInfo, call: Call) -> int:
@@ -275,13 +281,6 @@ class CallLimits:
         if request.most_output is not None:
             return request.most_output * request.choices
         return (1 << 40) if call.stream else _WITHOUT_LIMIT * request.choices
-
-    @staticmethod
-    def _amounts(ceiling: _Ceiling, call: Call, output: int) -> Amounts:
-        likely = prompt_tokens(call) + min(output, _STEP * ceiling.choices)
-        return Amounts(
-            ceiling.pico(output), most_prompt_tokens(call) + output, likely_tokens=likely
-        )
 
 
 class NoLimits:
@@ -297,14 +296,14 @@ class NoLimits:
 NO_LIMITS: Final = NoLimits()
 
 
-def _affordable(error: LimitReachedError, ceiling: _Ceiling, input_tokens: int) -> int:
+def _affordable(error: LimitReachedError, ceiling: _Ceiling) -> int:
     """Return the tokens of output that what is left of a budget is enough for; 0 of anything else."""
     if error.limit.refill_ns:
         return 0
     if error.limit.measure is Measure.MONEY and ceiling.output_pico:
         return max(0, (error.free - ceiling.fixed_pico) // ceiling.output_pico)
     if error.limit.measure is Measure.TOKENS:
-        return max(0, error.free - input_tokens)
+        return max(0, error.free - ceiling.input_tokens)
     return 0
 
 
@@ -346,9 +345,7 @@ def _refusal(error: LimitReachedError | LimitsError, asked: Amounts) -> CallErro
             retry_after_s=retry_after_s,
         )
     per = _PER[limit.window]
-    requested = asked.tokens if limit.measure is Measure.TOKENS else 1
-    if limit.measure is Measure.TOKENS and limit.refill_ns:
-        requested = asked.tokens if asked.likely_tokens is None else asked.likely_tokens
+    requested = asked.of_new(limit.measure, refills=limit.refill_ns > 0)
     short = f"{_SHORT[limit.measure]}P{limit.window[0].upper()}"
     if requested > limit.amount:
         text = (

@@ -11,12 +11,12 @@ import click
 import msgspec
 
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure, Scope, ScopeKind, Window
+from inferworks.accounts.stores.records import no_limit
 from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import zone_name
 from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
-from inferworks.errors import UserError
 from inferworks.ids import new_id
 from inferworks.limits.limiter import account_id
 from inferworks.money import format_pico, parse_pico
@@ -206,7 +206,7 @@ def _one(found: list[Limit], limit_id: str) -> Limit:
     for limit in found:
         if limit.id == limit_id and limit.withdrawn_ns is None:
             return limit
-    raise UserError(f"no limit {limit_id[:80]} is in force; list them with: inferworks limits list")
+    raise no_limit(limit_id)
 
 
 def _count(text: str, option: str) -> int:

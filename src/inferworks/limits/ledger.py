@@ -135,9 +135,8 @@ class Rate(msgspec.Struct, frozen=True):
         """Return the rate as it is at `now_ns`; a clock that was set back refills nothing."""
         passed_ns = max(0, now_ns - self.level_ns)
         level = max(0, self.level - self.cap * passed_ns)
-        if (
-            self.level_ns - now_ns < AHEAD_NS
-        ):  # else it was set, and would refill nothing for as long
+        # a clock that is further back was set, and would refill nothing for as long
+        if self.level_ns - now_ns < AHEAD_NS:
             now_ns = max(now_ns, self.level_ns)
         return msgspec.structs.replace(self, level=level, level_ns=now_ns)
 

@@ -82,6 +82,15 @@ class Amounts(NamedTuple):
     wrong by, and the most tokens that a long prompt could have are far more than it has.
     """
 
+    def of_new(self, measure: Measure, *, refills: bool) -> int:
+        """Return what a new call takes of a limit by `measure`, which `refills` or does not."""
+        if measure is Measure.MONEY:
+            return self.money_pico
+        if measure is Measure.TOKENS:
+            likely = self.likely_tokens
+            return self.tokens if likely is None or not refills else likely
+        return self.requests if measure is Measure.REQUESTS else 1
+
 
 class LimitReachedError(InferworksError):
     """A limit has too little left for a call."""
@@ -182,16 +191,18 @@ class _Account:
         self.enough_ns = 0
         """Moment at which a rate has so much again."""
 
+    def of_new(self, amounts: Amounts) -> int:
+        """Return what a new call takes."""
+        return amounts.of_new(self.measure, refills=self.refill_ns > 0)
+
     def want(self, least: int, now_ns: int, recall: int) -> Want:
         """Return the draw of at least `least`, and of what calls will ask for in the next second."""
         limit = self.limit
         passed_ns = max(now_ns - self.asked_since_ns, NS_PER_SECOND // 20)
         ahead = min(self.asked * NS_PER_SECOND // passed_ns, _CALLS_AHEAD * least)
         most = least if self.refill_ns and ahead < 2 * least else max(least, ahead)
-        self.asked, self.asked_since_ns = (
-            0,
-            now_ns,
-        )  # calls that come while it is drawn ask for the next
+        # calls that come while it is drawn ask for the next
+        self.asked, self.asked_since_ns = 0, now_ns
         cap = limit.amount if limit.is_hard else _UNLIMITED
         returns = limit.measure is Measure.CALLS
         return Want(self.id, cap, limit.revision, self.refill_ns, returns, new_id("slice", now_ns),
@@ -328,10 +339,10 @@ class Limiter:
         """Settle what a call has taken, in the order in which it was, until `used` is covered."""
         spent_of: dict[str, int] = {}
         lines: list[tuple[int, int]] = []
-        for account, part, amount in hold._parts:  # noqa: SLF001 the two are one
+        last = {account.id: part for account, part, _ in hold._parts}  # noqa: SLF001 the two are one
+        for account, part, amount in hold._parts:  # noqa: SLF001
             rest = spent_of.setdefault(account.id, _used(account, used))
-            is_last = part is self._last(hold, account)
-            spent = rest if is_last else min(amount, rest)
+            spent = rest if part is last[account.id] else min(amount, rest)
             spent_of[account.id] = rest - spent
             part.reserved -= amount
             part.ended += spent
@@ -370,7 +381,7 @@ class Limiter:
         now_ns = self._now_ns()
         found: list[tuple[_Account, _Slice, int]] = []
         for account in hold.accounts:
-            amount = _amount(account, more) if is_new else _more(account, more)
+            amount = account.of_new(more) if is_new else _more(account, more)
             if not amount:
                 continue
             if not again:
@@ -416,7 +427,7 @@ class Limiter:
         now_ns = self._now_ns()
         found = []
         for account in hold.accounts:
-            amount = _amount(account, more) if is_new else _more(account, more)
+            amount = account.of_new(more) if is_new else _more(account, more)
             part = account.current
             if amount and (part is None or part.left < amount):
                 if amount >= account.refused and now_ns < account.refused_until_ns:
@@ -545,10 +556,6 @@ class Limiter:
     def _refilled(self, account: _Account) -> int:
         passed_ns = self._now_ns() - account.free_ns
         return account.limit.amount * max(0, passed_ns) // account.refill_ns
-
-    @staticmethod
-    def _last(hold: Hold, account: _Account) -> _Slice:
-        return [part for one, part, _ in hold._parts if one is account][-1]  # noqa: SLF001
 
     # --- the store
 
@@ -693,19 +700,10 @@ class Limiter:
         return result
 
 
-def _amount(account: _Account, amounts: Amounts) -> int:
-    """Return what a new call takes of `account`."""
-    if account.measure is Measure.MONEY:
-        return amounts.money_pico
-    if account.measure is Measure.TOKENS:
-        likely = amounts.likely_tokens
-        return amounts.tokens if likely is None or not account.refill_ns else likely
-    return amounts.requests if account.measure is Measure.REQUESTS else 1
-
-
 def _more(account: _Account, more: Amounts) -> int:
     """Return what a call that goes on takes of `account`: it is one request and one call already."""
-    return 0 if account.measure in (Measure.REQUESTS, Measure.CALLS) else _amount(account, more)
+    is_taken = account.measure in (Measure.REQUESTS, Measure.CALLS)
+    return 0 if is_taken else account.of_new(more)
 
 
 def _used(account: _Account, used: Amounts) -> int:
