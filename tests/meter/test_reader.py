@@ -275,6 +275,7 @@ def test_a_journal_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statements", "text"),
     [
+        ((), "is empty: it is only just being made, or was emptied"),
         (("CREATE TABLE other (x)",), "is not a journal; name another data folder"),
         (("CREATE TABLE meta (key, value)",), "is of schema version None, this program writes"),
         (
@@ -282,7 +283,7 @@ def test_a_journal_that_is_not_there_is_refused(tmp_path: Path) -> None:
             f"is of schema version 99, this program writes {SCHEMA_VERSION}; use the version",
         ),
     ],
-    ids=["another program's", "without a version", "newer"],
+    ids=["empty", "another program's", "without a version", "newer"],
 )
 def test_what_is_no_journal_of_ours_is_refused(
     tmp_path: Path, statements: tuple[str, ...], text: str

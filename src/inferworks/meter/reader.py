@@ -384,6 +384,8 @@ def check_version(database: sqlite3.Connection, path: Path) -> int:
     """
     query = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
     if database.execute(query).fetchone() == (0,):
+        if database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            raise DataFolderError(f"{path} is empty: it is only just being made, or was emptied")
         raise DataFolderError(f"{path} is not a journal; name another data folder")
     found = database.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     version = found and found[0]

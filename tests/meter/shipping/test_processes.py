@@ -66,6 +66,11 @@ def records(path: Path) -> tuple[list[str], list[str]]:
         return calls, sorted(row.replica for row in reader.capacity(0, EVER))
 
 
+def is_begun(path: Path) -> bool:
+    """True once the journal at `path` has its tables: they and the file come one after the other."""
+    return path.exists() and path.stat().st_size > 0
+
+
 def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait until `holds`, which files show."""
     deadline = time.monotonic() + timeout_s
@@ -76,7 +81,7 @@ def until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
 
 def shipped(node: Path, hub: Path) -> bool:
     """True once the hub has everything of the node."""
-    if not (node.exists() and hub.exists()):
+    if not (is_begun(node) and is_begun(hub)):
         return False
     with closing(sqlite3.connect(node)) as database:
         [last] = database.execute("SELECT max(position) FROM outbox").fetchone()
@@ -93,7 +98,7 @@ def test_killed_while_shipping(tmp_path: Path) -> None:
     try:
         processes.start("hub", "hub", hub)
         processes.start("node", "node", node)
-        until(node.exists)
+        until(lambda: is_begun(node))
         processes.start("rival", "rival", node)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -119,7 +124,7 @@ def test_a_hub_is_restored_and_a_node_reinstalled(tmp_path: Path) -> None:
     try:
         processes.start("hub", "hub", hub)
         processes.start("node", "node", node)
-        until(lambda: hub.exists() and len(records(hub)[0]) > 100)
+        until(lambda: is_begun(hub) and len(records(hub)[0]) > 100)
         with closing(sqlite3.connect(hub)) as source, closing(sqlite3.connect(backup)) as to:
             source.backup(to)
         before = len(records(backup)[0])
@@ -138,7 +143,7 @@ def test_a_hub_is_restored_and_a_node_reinstalled(tmp_path: Path) -> None:
         assert records(node) == records(hub)
         of_the_first = records(node)
         processes.start("node", "node", again)  # its disk was lost; it has the same name
-        until(lambda: again.exists() and len(records(again)[0]) > 100)
+        until(lambda: is_begun(again) and len(records(again)[0]) > 100)
         processes.kill("node")
         processes.start("rival", "rival", again)
         until(lambda: shipped(again, hub))
