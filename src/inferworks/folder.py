@@ -26,12 +26,15 @@ from inferworks.errors import DataFolderError
 INSTANCE: Final = "instance.json"
 """File that tells which gateway runs on a folder, or has run on it before."""
 LAKE_FOLDER: Final = "lake"
+BACKUP_LIST: Final = "backup.json"
+"""File that lists what a backup of a folder holds; a folder with it is a backup, and nobody runs on it."""
 _INSTANCE_BYTES = 512
 _LOOKS = 20
 _LOOK_S = 0.01
 _OURS = (
     "accounts.db", "accounts.pepper", "journal.db", "journal-", "books.db", "ledger.db",
     "limits.db", "slices", "instance.json", "spool", "lake", "price-books", "transcripts", "first-key",
+    BACKUP_LIST,
 )  # fmt: skip
 """Prefixes of the names of the files that we keep."""
 _WORKER_JOURNAL = re.compile(r"journal-([1-9][0-9]*)\.db")
@@ -84,6 +87,7 @@ class DataFolder:
         Its name is durable when this returns: else a power failure could take it away with all that is
         durable in it.
         """
+        self.check_no_backup()
         try:
             made = [path for path in (self.path, *self.path.parents) if not path.exists()]
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,6 +106,14 @@ class DataFolder:
                     self._check_not_gone(journal, "what happened before")
         except OSError as error:
             raise _unusable(self.path, f"cannot be made: {error.strerror or error}") from error
+
+    def check_no_backup(self) -> None:
+        """DataFolderError when it is a backup: to work on one would change it, and forget what it was."""
+        if (self.path / BACKUP_LIST).exists():
+            raise DataFolderError(
+                f"{self.path} is a backup; make a data folder of it with: inferworks restore {self.path} "
+                "--data FOLDER"
+            )
 
     def worker_journal(self, number: int) -> Path:
         """The journal of worker `number`, counted from 1; one process alone writes `journal`."""
@@ -146,21 +158,41 @@ class DataFolder:
         except OSError as error:
             raise _unusable(self.path, f"cannot be used: {error.strerror or error}") from error
         try:
-            for _ in range(_LOOKS):  # a process that only checks (`instance`) also has it briefly
-                if _lock(lock):
-                    break
-                time.sleep(_LOOK_S)
-            else:
-                other = self._read()
-                who = f"process {other.pid}" if other else "another process"
-                raise DataFolderError(
-                    f"data folder {self.path} is in use by {who}; stop it, or name another "
-                    "folder with --data"
-                )
+            self._take(lock)
+            if not self._lock.exists() or not os.path.samestat(os.fstat(lock), self._lock.stat()):
+                raise _unusable(self.path, "was replaced by a restore just now; start again")
             self.tell("")
             yield lock
         finally:
             os.close(lock)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Keep every instance out while the block runs, also of a folder that is damaged or none."""
+        try:
+            lock = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            yield
+            return
+        except OSError as error:
+            raise _unusable(self.path, f"cannot be used: {error.strerror or error}") from error
+        try:
+            self._take(lock)
+            yield
+        finally:
+            os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        """Take the lock on the open file `lock`; DataFolderError when another process has it."""
+        for _ in range(_LOOKS):  # a process that only checks (`instance`) also has it briefly
+            if _lock(lock):
+                return
+            time.sleep(_LOOK_S)
+        other = self._read()
+        who = f"process {other.pid}" if other else "another process"
+        raise DataFolderError(
+            f"data folder {self.path} is in use by {who}; stop it, or name another folder with --data"
+        )
 
     @contextmanager
     def keep_lake(self, *, changing: bool) -> Iterator[None]:

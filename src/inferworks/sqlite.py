@@ -20,6 +20,7 @@ _MISSING: Final = ("no such table: ", "no such column: ")
 """Beginnings of SQLite's errors when its own page of a table's layout is damaged."""
 _RESTORE: Final = "restore the data folder from a backup (docs/backup.md)"
 _TRY_AGAIN: Final = "another command is at work on it: try again when it is done"
+_IN_USE: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REMEDIES: Final = {
     sqlite3.SQLITE_FULL: "the disk is full: make room on that disk and try again",
     sqlite3.SQLITE_READONLY: "check the disk and the permissions of the data folder",
@@ -38,6 +39,10 @@ class Database:
     """Connection to the SQLite file at `path`, which is made unless `read_only`; in memory when it is None.
 
     Only `translated` turns SQLite's errors into ours.
+
+    Who opens a file to write begins its write-ahead log afresh. After a sync that failed, pages of the log
+    may be lost on the disk that the kernel still shows; when the process that was told so is killed, the
+    next one would write behind them, and a power failure would take its commits with the lost pages.
     """
 
     def __init__(
@@ -53,6 +58,12 @@ class Database:
             )
         except sqlite3.Error as error:
             raise DataFolderError(f"cannot open {path}: {with_remedy(error)}") from error
+        if path is not None and not read_only:
+            try:
+                begin_log_afresh(self.connection)
+            except sqlite3.Error as error:
+                self.close()
+                raise DataFolderError(f"cannot use {path}: {with_remedy(error)}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -111,6 +122,22 @@ def connect(
         uri, uri=True, timeout=timeout_s, isolation_level=None, **options
     )
     return made
+
+
+def begin_log_afresh(connection: sqlite3.Connection, timeout_s: float = _LOCK_TIMEOUT_S) -> None:
+    """Move all of the write-ahead log into the file and empty it, unless others use it just now.
+
+    They have done it then when they opened the file, or hold the log as it was. `timeout_s` is the longest
+    wait for others afterwards. sqlite3.Error when the disk fails; damage shows to who reads the file.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error) and error.sqlite_errorcode & 0xFF not in _IN_USE:
+            raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(timeout_s * 1000)}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,32 @@ def test_a_dead_owner_leaves_what_ended_and_what_was_held(tmp_path: Path, log: S
     assert left_logs(tmp_path) == []
 
 
+def test_a_copy_of_a_log_says_nothing_of_what_was_spent(tmp_path: Path, log: SliceLog) -> None:
+    """Its owner may live elsewhere and spend on: the copy is of no start of any machine."""
+    number = log.drawn("s1", "b1", 100)
+    log.held(A, [(number, 30)])
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    shutil.copy2(tmp_path / "run1.slices", copies)
+    log.ended(A, [(number, 30)])
+    [copy] = left_logs(copies)
+    assert (copy.run, copy.boot) == ("run1", "")
+    die(log)
+    [own] = left_logs(tmp_path)
+    assert (own.run, own.boot, own.slices[0].ended) == ("run1", "boot1", 30)
+
+
+def test_a_log_of_a_former_version_has_no_mark_of_its_file(tmp_path: Path, log: SliceLog) -> None:
+    """Logs without one are believed: an upgrade would else withhold what gateways have left."""
+    log.drawn("s1", "b1", 100)
+    die(log)
+    path = tmp_path / "run1.slices"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b" @ " not in line))
+    [found] = left_logs(tmp_path)
+    assert (found.boot, found.slices[0].granted) == ("boot1", 100)
+
+
 def test_parts_of_one_slice_add_up(tmp_path: Path, log: SliceLog) -> None:
     """A call that took twice of a slice ends with two parts of it."""
     number = log.drawn("s", "b", 100)
@@ -85,7 +112,7 @@ def test_a_log_that_is_cut_at_any_byte_counts_no_less_than_its_whole_lines(
     path = tmp_path / "run1.slices"
     data = path.read_bytes()
     ends = [n for n, byte in enumerate(data) if byte == ord("\n")]
-    states: list[dict[str, Any]] = [{}, {"s": (100, 0, {})}, {"s": (100, 0, {A: 30})},
+    states: list[dict[str, Any]] = [{}, {}, {"s": (100, 0, {})}, {"s": (100, 0, {A: 30})},
                                     {"s": (100, 12, {})}, {"s": (100, 12, {B: 40})}]  # fmt: skip
     for cut in range(len(data) + 1):
         path.write_bytes(data[:cut])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from inferworks.accounts.pepper import load_pepper
 from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.errors import JournalError, LakeError
+from inferworks.errors import JournalError, LakeError, LimitsError
 from inferworks.folder import DataFolder, sync_names
+from inferworks.limits.ledger import Budget
+from inferworks.limits.stores.sqlite import SqliteLimits
 from inferworks.meter.lakes.local import LocalLake
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.stores.sqlite import SqliteStore
@@ -295,23 +297,52 @@ def test_a_folder_of_a_lake_that_was_not_synced_is_made_anew(disk: Disk) -> None
     assert disk.kept_for_good("lake/usage/1") == b"1"
 
 
+@contextmanager
+def process_of_its_own(turns: Turns, disk: Disk) -> Iterator[None]:
+    """Run the block as a process that is killed at its end, and has the kernel close its files."""
+    world = turns.process
+    process = turns.current.process = Process("a writer")
+    try:
+        yield
+    finally:
+        disk.faults.clear()
+        turns.current.process = world
+        turns.kill(process)
+        disk.closed_by_kernel(process)
+
+
+def test_limits_outlive_a_commit_whose_sync_failed(turns: Turns, disk: Disk) -> None:
+    """As does every database that is opened like it: a later draw that was confirmed stays."""
+    path = Path(disk.root) / "limits.db"
+
+    def live(*names: str) -> None:
+        with process_of_its_own(turns, disk):
+            store = SqliteLimits(path)
+            for name in names:
+                disk.faults["sync"] = float(name == "fails")
+                store.transact(lambda rows, name=name: rows.put(Budget(name, 1)))  # type: ignore[misc]
+
+    live("first")
+    with pytest.raises(LimitsError, match="disk I/O error"):
+        live("fails")
+    live("second")
+    disk.lose_power()
+    with closing(SqliteLimits(path)) as store:
+        found = store.transact(lambda rows: {one.id for one in rows.budgets()})
+    assert {"first", "second"} <= found
+
+
 def test_a_journal_outlives_a_commit_whose_sync_failed(turns: Turns, disk: Disk) -> None:
     """A writer is killed with it; calls that the next one has recorded stay when the power is lost."""
-    path, world = Path(disk.root) / "journal.db", turns.process
+    path = Path(disk.root) / "journal.db"
 
     def live(*calls: str) -> None:
-        process = turns.current.process = Process("a writer")
-        try:
+        with process_of_its_own(turns, disk):
             store = SqliteStore(path)
             store.open()
             for call in calls:
                 disk.faults["sync"] = float(call == "fails")
                 store.write([make_usage(call_id=call)])
-        finally:
-            disk.faults.clear()
-            turns.current.process = world
-            turns.kill(process)
-            disk.closed_by_kernel(process)
 
     live("first")
     with pytest.raises(JournalError, match="disk I/O error"):

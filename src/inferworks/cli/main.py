@@ -74,6 +74,10 @@ COMMANDS = {
         "inferworks.cli.backup:backup",
         "Copy the data folder, and read the copy back.",
     ),
+    "restore": (
+        "inferworks.cli.restore:restore",
+        "Make the data folder of a backup, and verify it.",
+    ),
     "books": (
         "inferworks.cli.books:books",
         "Import bills; report revenue, cost and margin; close periods.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -15,8 +15,8 @@ from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.scrub import Piece
 from inferworks.meter.scrub import set_aside as set_damaged_aside
+from inferworks.wiring.scrub import Scrubbed, summed
 from inferworks.wiring.scrub import scrub as scrub_all
-from inferworks.wiring.scrub import summed
 
 _SAY_EVERY_ROWS = 100_000
 
@@ -53,22 +53,28 @@ def scrub(set_aside: bool, config_path: Path | None, data_path: Path | None, as_
 def show(pieces: Iterable[Piece], *, as_json: bool) -> None:
     """Print the results of `pieces`, and exit with status 1 when something is damaged."""
     parts = summed(_told(pieces))
-    findings = [finding for part in parts for finding in part.findings]
+    is_sound = not any(part.findings for part in parts)
     if as_json:
-        print_json({"sound": not findings, "parts": parts})
+        print_json({"sound": is_sound, "parts": parts})
     else:
-        rows = [
-            (p.part, f"{p.rows:,}", f"{p.bytes:,}", f"{p.unchecked:,}", f"{len(p.findings):,}")
-            for p in parts
-        ]
-        columns = ("PART", "ROWS", "BYTES", "UNCHECKED", "DAMAGED")
-        print_table(columns, rows, right="ROWS BYTES UNCHECKED DAMAGED")
-        for finding in findings:
-            say(f"WRONG {finding}")
-        if not findings:
-            say("everything is what was written")
-    if findings:
+        show_parts(parts)
+    if not is_sound:
         sys.exit(1)
+
+
+def show_parts(parts: Sequence[Scrubbed]) -> None:
+    """Print what was read of each part, and what is damaged."""
+    rows = [
+        (p.part, f"{p.rows:,}", f"{p.bytes:,}", f"{p.unchecked:,}", f"{len(p.findings):,}")
+        for p in parts
+    ]
+    columns = ("PART", "ROWS", "BYTES", "UNCHECKED", "DAMAGED")
+    print_table(columns, rows, right="ROWS BYTES UNCHECKED DAMAGED")
+    findings = [finding for part in parts for finding in part.findings]
+    for finding in findings:
+        say(f"WRONG {finding}")
+    if not findings:
+        say("everything is what was written")
 
 
 def _told(pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -433,6 +433,20 @@ def live(rows: Rows, gateway: Gateway) -> Mapping[str, int]:
     return rows.recalled(gateway.run)
 
 
+def bury_all(rows: Rows) -> list[Slice]:
+    """Forfeit what every run has left open, and forget all of them; return the slices that were open.
+
+    For the copy of a store: its runs live, and spend from their slices, where it was copied from.
+    """
+    left = [one for gateway in rows.gateways() for one in rows.slices_of(gateway.run)]
+    rows.accounts({one.budget for one in left})
+    for one in left:
+        forfeit(rows, one.budget, one.id)
+    for gateway in rows.gateways():
+        rows.remove(gateway)
+    return [one for one in left if one.state is SliceState.OPEN]
+
+
 def silent(rows: Rows) -> list[Gateway]:
     """Return the gateways that are believed dead."""
     now_ns = rows.now_ns()

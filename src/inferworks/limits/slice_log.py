@@ -15,7 +15,11 @@ line of which the disk took a part is cut off before the next is written. Slices
 a file. A file that has grown is written anew with the slices that are open.
 
 Its owner holds a lock on it: a file without one was left by a process that died. It is locked and has its
-first line before it has its name, so nobody takes a file that is being made for one that was left.
+first lines before it has its name, so nobody takes a file that is being made for one that was left.
+
+A copy of the file has no owner, though the process that it was copied from may live and spend on. So a
+file says by its device and inode which one it is. A copy is told by these, and counts as one of another
+start of the machine: its slices are forfeited, and not settled at what they had spent when it was made.
 
 Rejected. To keep what a call holds in the journal's records: the journal archives calls that ended, and
 a slice may be older than that; what is spent would also be a row per call and limit, and it is read once.
@@ -173,11 +177,12 @@ class SliceLog:
     def _made(self) -> tuple[int, int]:
         """Put a file with the open slices in place, and return it, locked, with its size."""
         beside = self._path.with_suffix(_NEW_SUFFIX)
-        lines = b"".join(_line(text) for text in (self._header, *self._texts()))
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         file = os.open(beside, flags, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
+            texts = (self._header, f"@ file {_identity(file)}", *self._texts())
+            lines = b"".join(map(_line, texts))
             if os.write(file, lines) < len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             beside.replace(self._path)
@@ -204,12 +209,18 @@ def left_logs(folder: Path) -> list[LeftLog]:
         except OSError as error:
             raise DataFolderError(f"cannot read {path}: {error.strerror}") from error
         if data is not None:
-            found.append(_read(path, data))
+            found.append(_read(path, *data))
     return found
 
 
-def _unowned(path: Path) -> bytes | None:
-    """Return the content of a file that its owner has left; None while it lives."""
+def _identity(file: int) -> str:
+    """Return what tells an open file from all others of this machine, copies of it included."""
+    found = os.fstat(file)
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _unowned(path: Path) -> tuple[bytes, str] | None:
+    """Return content and identity of a file that its owner has left; None while it lives."""
     try:
         reader = path.open("rb")
     except FileNotFoundError:
@@ -222,10 +233,10 @@ def _unowned(path: Path) -> bytes | None:
         # A living owner may have written it anew between the two, and let go of this one.
         if not path.exists() or not os.path.samestat(os.fstat(reader.fileno()), path.stat()):
             return None
-        return reader.read()
+        return reader.read(), _identity(reader.fileno())
 
 
-def _read(path: Path, data: bytes) -> LeftLog:
+def _read(path: Path, data: bytes, identity: str) -> LeftLog:
     """Return the log in `data`. The first line that is damaged is its end: lines are only ever appended."""
     run, boot = path.stem, ""  # where even the first line is lost
     slices: dict[str, _Open] = {}
@@ -233,6 +244,8 @@ def _read(path: Path, data: bytes) -> LeftLog:
         kind, *words = text.split(" ")
         if kind == "=":
             run, boot = words
+        elif kind == "@":  # where it is missing, a former version wrote the file
+            boot = boot if words[-1] == identity else ""
         elif kind == "s":
             number, slice_id, budget, granted = words
             slices[number] = _Open(slice_id, budget, int(granted))

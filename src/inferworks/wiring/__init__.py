@@ -16,6 +16,7 @@ service     the plan in force, and its replacement by the next
 reload      a changed file -> the next plan
 discover    engines on this machine's usual ports
 probe       whether an upstream answers with its key
+backup      a copy of a data folder in use; `restore` makes a folder of it again
 books       the stores and rules of the books; `billing` for how the names on bills are read
 """
 

@@ -16,6 +16,7 @@ from inferworks.books.repository.store import BookStore
 from inferworks.config import Scrub
 from inferworks.errors import BooksError, DamagedError, UserError
 from inferworks.folder import DataFolder
+from inferworks.limits.stores.sqlite import check_limits
 from inferworks.meter.lakes.base import LakeStore
 from inferworks.meter.scrub import Piece, scrub_journal, scrub_lake
 from inferworks.supervise import Supervisor, Work
@@ -54,6 +55,9 @@ def scrub(folder: DataFolder, lake: LakeStore, *, thorough: bool) -> Generator[P
     yield from scrub_lake(lake, *journals)
     if folder.accounts.exists():
         yield from _scrub_accounts(folder.accounts)
+    if folder.limits.exists():
+        rows, findings = check_limits(folder.limits, thorough=thorough)
+        yield Piece("limits", rows, folder.limits.stat().st_size, tuple(findings), unchecked=rows)
     for part in ("books", "ledger"):
         path: Path = getattr(folder, part)
         if path.exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -79,16 +80,11 @@ class SqliteLimits:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         with self._database.transaction():
-            version = self._database.version()
-            if version == 0:
+            _check_version(self._database)
+            if self._database.version() == 0:
                 for statement in _SCHEMA.split(";"):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
-            elif version > _VERSION:
-                raise DataFolderError(
-                    f"{self._database.path}: limits of version {version}, this program reads version "
-                    f"{_VERSION}; use the version of inferworks that made it"
-                )
 
 
 class _SqliteRows:
@@ -122,6 +118,14 @@ class _SqliteRows:
         )
         return dict(self._database.execute(query, (run,)))
 
+    def budgets(self) -> Sequence[Budget]:
+        """All budgets."""
+        return self._found(Budget, "1")
+
+    def open_slices(self) -> Sequence[Slice]:
+        """The slices of all budgets that are open."""
+        return self._found(Slice, "state = 'open'")
+
     def gateways(self) -> Sequence[Gateway]:
         return self._found(Gateway, "1 ORDER BY run")
 
@@ -142,6 +146,49 @@ class _SqliteRows:
             _made(kind, dict(zip(names, row, strict=True)))
             for row in self._database.execute(query, values)
         ]
+
+
+def check_limits(path: Path, *, thorough: bool) -> tuple[int, list[str]]:
+    """Read the file at `path` again: return its number of rows, and a line for each thing that is wrong.
+
+    Each budget must hold what its open slices were granted; `thorough` has SQLite look at every page, too.
+    """
+    try:
+        with closing(Database(path, read_only=True)) as database, database.translated():
+            _check_version(database)
+            database.execute("BEGIN")  # all of one moment
+            rows = _SqliteRows(database, time.time_ns)
+            held = {one.id: one.held for one in rows.budgets()}
+            open_slices = rows.open_slices()
+            [[count]] = database.execute(
+                "SELECT (SELECT count(*) FROM budget) + (SELECT count(*) FROM rate) + "
+                "(SELECT count(*) FROM slice) + (SELECT count(*) FROM gateway)"
+            )
+            faults = database.integrity() if thorough else []
+    except (DataFolderError, msgspec.ValidationError, ValueError) as error:
+        return 0, [str(error) if isinstance(error, DataFolderError) else f"{path}: {error}"]
+    for one in open_slices:
+        held[one.budget] = held.get(one.budget, 0) - one.granted
+    faults += [
+        str(
+            database.damaged(
+                f"{budget} holds {abs(rest)} {'more' if rest > 0 else 'less'} than its slices"
+            )
+        )
+        for budget, rest in held.items()
+        if rest
+    ]
+    return count, faults
+
+
+def _check_version(database: Database) -> None:
+    """DataFolderError when a newer version of this program wrote the file."""
+    version = database.version()
+    if version > _VERSION:
+        raise DataFolderError(
+            f"{database.path}: limits of version {version}, this program reads version "
+            f"{_VERSION}; use the version of inferworks that made it"
+        )
 
 
 def _made(kind: type[T], row: dict[str, Any]) -> T:

@@ -38,7 +38,7 @@ from inferworks.meter.record import Record
 from inferworks.meter.shipping import outbox
 from inferworks.meter.tables import MIGRATIONS, SCHEMA, SCHEMA_VERSION, TABLES, USAGE, Row
 from inferworks.meter.usage import Checkpoint, Opened, Usage
-from inferworks.sqlite import connect, transaction
+from inferworks.sqlite import begin_log_afresh, connect, transaction
 
 _LARGEST: Final = 64
 """Rows per statement at most."""
@@ -96,10 +96,7 @@ class SqliteStore:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
         try:
             self._database = _connect(self._path, "rwc")
-            # without a wait: others who have the file open have seen to it, or hold its log as it was
-            self._database.execute("PRAGMA busy_timeout = 0")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._database.execute(f"PRAGMA busy_timeout = {round(_LOCK_TIMEOUT_S * 1000)}")
+            begin_log_afresh(self._database, _LOCK_TIMEOUT_S)
             self._identity, self._place = _identity(self._database), _place(self._path)
             if self._ships_as:
                 with transaction(self._database):
