@@ -81,7 +81,8 @@ class Client:
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\n"
         )
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        # or one that is refused would wait for more until the gateway's patience with idle connections ends
+        return f"{head}connection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
     @property
     def whole(self) -> bool:
