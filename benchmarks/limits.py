@@ -6,6 +6,8 @@ Every section makes what it measures, in a temporary folder, and gives figures w
 names. CPU times are of the thread or process that is measured, not of the wall, so that a machine that is
 shared changes them less. `--only` measures some of:
 
+    admission
+            limits on the key, project, customer and organisation of a call, from its key to its settlement
     keys    a gateway with `--count` keys: authentication of keys seen lately and for the first time, and of
             wrong ones; its start, its memory, and how soon a revoked key is refused
 """
@@ -20,10 +22,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from limit_sections.admission import measure_admission
 from limit_sections.base import Options
 from limit_sections.keys import measure_keys
 
-SECTIONS: Final[Mapping[str, Callable[[Options], object]]] = {"keys": measure_keys}
+SECTIONS: Final[Mapping[str, Callable[[Options], object]]] = {
+    "admission": measure_admission,
+    "keys": measure_keys,
+}
 """Name of each section in the output, and the function that measures it."""
 
 

@@ -39,6 +39,7 @@ def test_a_call_counts_for_its_key_project_customer_and_organisation() -> None:
     )
     assert index.of(key, "group") == (of_key, of_project, raised, of_group)
     assert index.of(key) == (of_key, of_project, raised)
+    assert index.of(key, "group") is index.of(key, "group"), "found once"
     other, _ = mint(CustomerId("burns"), 1, pepper=A_PEPPER)
     assert index.of(other) == ()
     assert index

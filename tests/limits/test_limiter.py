@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -96,8 +94,7 @@ class Place:
 
     def die(self) -> None:
         """Let go of the log, as the kernel does."""
-        file, self.log._file = self.log._file, -1
-        os.close(file)
+        self.log._let_go()
 
     def budget(self, of: Limit, start_ns: int = 0) -> tuple[int, int]:
         """Return what is held and settled of a limit."""
@@ -156,7 +153,7 @@ async def gateways(
 
 
 async def calls(
-    limiter: Limiter, limits: Sequence[Limit], count: int, most: Amounts, used: Amounts
+    limiter: Limiter, limits: tuple[Limit, ...], count: int, most: Amounts, used: Amounts
 ) -> int:
     """Make so many calls at once, and return the number that were admitted."""
 
@@ -180,7 +177,7 @@ def test_of_exactly_so_many_calls_exactly_so_many_are_admitted(tmp_path: Path, c
 
     async def run() -> None:
         async with gateways(tmp_path, ledger, count) as limiters:
-            each = [calls(limiter, [limit(100)], 400 // count, ONE, ONE) for limiter in limiters]
+            each = [calls(limiter, (limit(100),), 400 // count, ONE, ONE) for limiter in limiters]
             assert sum(await asyncio.gather(*each)) == 100
             assert sum(limiter.draws for limiter in limiters) < 100
 
@@ -198,11 +195,11 @@ def test_what_others_do_not_need_comes_back_to_who_waits(tmp_path: Path) -> None
     async def run() -> None:
         async with gateways(tmp_path, ledger, 2) as (one, other):
             at_ns = SystemClock().now_ns()
-            await calls(one, [of], 100, money(9), money(0))
+            await calls(one, (of,), 100, money(9), money(0))
             assert sum(s.granted for s in ledger.slices.values() if s.run == "run0") > 10
-            hold = await other.hold(other.accounts([of], at_ns), CallId("large"), money(990))
+            hold = await other.hold(other.accounts((of,), at_ns), CallId("large"), money(990))
             with pytest.raises(LimitReachedError) as refusal:
-                await one.hold(one.accounts([of], at_ns), CallId("small"), money(11))
+                await one.hold(one.accounts((of,), at_ns), CallId("small"), money(11))
             assert (refusal.value.limit, refusal.value.wait_ns) == (of, None)
             hold.end(money(990))
 
@@ -484,12 +481,35 @@ def test_a_call_counts_in_the_window_in_which_it_was_admitted(tmp_path: Path) ->
     assert place.budget(of, midnight_ns) == (0, 90)
 
 
+def test_accounts_are_kept_until_a_window_ends_or_they_are_forgotten(tmp_path: Path) -> None:
+    """One look-up for many calls; after midnight, and after a long rest, there are new ones."""
+    of = (limit(100, Measure.MONEY, Window.DAY), limit(100, Measure.MONEY, id="limit_2"))
+
+    async def scenario(place: Place, clock: SimClock) -> None:
+        limiter = place.limiter
+        before = limiter.accounts(of, clock.now_ns())
+        assert limiter.accounts(of, clock.now_ns()) is before
+        await clock.advance(15)
+        after = limiter.accounts(of, clock.now_ns())
+        assert after[0].id != before[0].id
+        assert after[1] is before[1]
+        assert limiter.accounts(of, clock.now_ns() - 15 * S) == before
+        await clock.advance(700)
+        await limiter.beat()
+        again = limiter.accounts(of, clock.now_ns())
+        assert [one.id for one in again] == [one.id for one in after]
+        assert not {*again} & {*after}
+        assert limiter.is_in_use
+
+    lived(tmp_path, scenario)
+
+
 def test_a_slice_that_comes_when_its_window_is_forgotten_is_settled(tmp_path: Path) -> None:
     """A draw may take longer than the account is kept."""
     of = limit(100, Measure.MONEY, Window.DAY)
 
     async def scenario(place: Place, clock: SimClock) -> None:
-        accounts = place.limiter.accounts([of], clock.now_ns())
+        accounts = place.limiter.accounts((of,), clock.now_ns())
         await clock.advance(15)
         await place.limiter.beat()
         hold = await place.limiter.hold(accounts, CallId("call"), money(60))
@@ -585,16 +605,17 @@ def test_a_log_that_cannot_be_written_admits_nobody(
 ) -> None:
     """Neither the slice nor the hold is on record: the call is refused, and all comes back."""
     of, other = limit(100, Measure.MONEY), limit(50, id="limit_2")
-    real = os.write
 
     async def scenario(place: Place, _: SimClock) -> None:
-        def write(file: int, data: bytes) -> int:
-            if b" s 2 " in data or b" + " in data:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(file, data)
+        real = place.log._put
+
+        def put(text: bytes) -> bytes:
+            if text.startswith((b"s 2 ", b"+ ")):
+                raise LimitsError("No space left on device")
+            return real(text)
 
         with monkeypatch.context() as full:
-            full.setattr(os, "write", write)
+            full.setattr(place.log, "_put", put)
             with pytest.raises(LimitsError, match="No space left"):
                 await place.hold(money(10), of, other)
             with pytest.raises(LimitsError, match="No space left"):

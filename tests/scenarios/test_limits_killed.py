@@ -217,7 +217,7 @@ async def settled(fleet: Fleet) -> None:
     assert min(fleet.count[deed] for deed in ("stop", "kill", "lose")) > 0, fleet.count
     # the rest can be had, to the unit
     limiter = limiter_of(fleet.store, fleet.folder, "rest")
-    accounts = limiter.accounts([MONEY], 0)
+    accounts = limiter.accounts((MONEY,), 0)
     with pytest.raises(LimitReachedError):
         await limiter.hold(accounts, CallId("more"), Amounts(after.free + 1, 0))
     if after.free:

@@ -91,7 +91,7 @@ async def serve(store: str, folder: Path, run: str) -> None:
         while True:
             call = f"{run}-{next(numbers)}"
             most = random.randint(50, 1000)
-            accounts = limiter.accounts([MONEY, REQUESTS], SystemClock().now_ns())
+            accounts = limiter.accounts((MONEY, REQUESTS), SystemClock().now_ns())
             try:
                 hold = await limiter.hold(accounts, CallId(call), Amounts(most, 0))
                 truth.note("held", call, most)

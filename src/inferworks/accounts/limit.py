@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from inferworks.errors import UserError
 from inferworks.units import NS_PER_SECOND
 
 FOR_EVER_NS: Final = 2**63 - 1
+_MINUTE_NS: Final = 60 * NS_PER_SECOND
 _MOST: Final = 10**30
 """Largest amount of a limit: a thousand billions of a currency, in picounits, and room to add such."""
 
@@ -115,14 +117,20 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the start and the end of the window that `at_ns` lies in; all time where it has none."""
         if self.window not in (Window.DAY, Window.MONTH):
             return 0, FOR_EVER_NS
-        zone = ZoneInfo(self.zone)
-        day = dt.datetime.fromtimestamp(at_ns // NS_PER_SECOND, zone).date()
-        if self.window is Window.DAY:
-            after = day + dt.timedelta(1)
-        else:
-            day = day.replace(day=1)
-            after = (day + dt.timedelta(32)).replace(day=1)
-        return _midnight_ns(day, zone), _midnight_ns(after, zone)
+        return _window_ns(self.window, self.zone, at_ns // _MINUTE_NS)
+
+
+@lru_cache(256)
+def _window_ns(window: Window, name: str, minute: int) -> tuple[int, int]:
+    """Return the window that a minute since 1970 lies in: every one begins with a minute."""
+    zone = ZoneInfo(name)
+    day = dt.datetime.fromtimestamp(minute * 60, zone).date()
+    if window is Window.DAY:
+        after = day + dt.timedelta(1)
+    else:
+        day = day.replace(day=1)
+        after = (day + dt.timedelta(32)).replace(day=1)
+    return _midnight_ns(day, zone), _midnight_ns(after, zone)
 
 
 def _midnight_ns(day: dt.date, zone: ZoneInfo) -> int:

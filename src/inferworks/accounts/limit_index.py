@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit import Limit, Scope, ScopeKind
+
+_MOST_FOUND: Final = 16_384
 
 
 class LimitIndex:
@@ -20,6 +23,8 @@ class LimitIndex:
             if known is None or known.revision < limit.revision:
                 newest[limit.id] = limit
         self._of: dict[Scope, list[Limit]] = defaultdict(list)
+        self._found: dict[tuple[str, str, str, str], tuple[Limit, ...]] = {}
+        """Limits of the keys that called lately."""
         for limit in newest.values():
             if limit.withdrawn_ns is None:
                 self._of[limit.scope].append(limit)
@@ -29,15 +34,19 @@ class LimitIndex:
         return bool(self._of)
 
     def of(self, key: Key, organisation: str = "") -> tuple[Limit, ...]:
-        """Return the limits of a call with `key`, the narrowest first."""
-        of = self._of
-        if not of:
+        """Return the limits of a call with `key`, the narrowest first: of most calls, the same object."""
+        if not self._of:
             return ()
-        found: list[Limit] = []
-        for scope in scopes_of(key, organisation):
-            if scope in of:
-                found += of[scope]
-        return tuple(found)
+        whose = (key.id, key.project, key.customer, organisation)
+        found = self._found.get(whose)
+        if found is None:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            of = self._of
+            scopes = scopes_of(key, organisation)
+            found = tuple(one for scope in scopes if scope in of for one in of[scope])
+            self._found[whose] = found
+        return found
 
 
 def scopes_of(key: Key, organisation: str = "") -> tuple[Scope, ...]:

@@ -24,7 +24,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure
 from inferworks.clock import Clock
@@ -65,7 +65,8 @@ _REFUSED_NS: Final = NS_PER_SECOND // 2
 """Nanoseconds for which a refusal stands without asking again."""
 _UNLIMITED: Final = 10**33
 """Cap of a soft limit, which counts and never refuses."""
-_CALLS_AHEAD: Final = 256
+_MOST_KEPT: Final = 16_384
+_CALLS_AHEAD: Final = 4096
 """Most calls for which one slice is drawn."""
 
 _log = logging.getLogger("inferworks.limits")
@@ -84,12 +85,38 @@ class Amounts(NamedTuple):
 
     def of_new(self, measure: Measure, *, refills: bool) -> int:
         """Return what a new call takes of a limit by `measure`, which `refills` or does not."""
-        if measure is Measure.MONEY:
-            return self.money_pico
-        if measure is Measure.TOKENS:
-            likely = self.likely_tokens
-            return self.tokens if likely is None or not refills else likely
-        return self.requests if measure is Measure.REQUESTS else 1
+        return self.by_kind()[_KINDS[measure, refills].new]
+
+    def by_kind(self) -> tuple[int, int, int, int, int, int]:
+        """Return the amounts in the order to which `_Kind` refers."""
+        money_pico, tokens, requests, likely = self
+        return money_pico, tokens, tokens if likely is None else likely, requests, 1, 0
+
+
+_NOTHING: Final = Amounts(0, 0, 0)
+
+
+class _Kind(NamedTuple):
+    """Places, in the order of `Amounts.by_kind`, of what counts towards a limit."""
+
+    new: int
+    """Amount that a call takes when it begins."""
+    more: int
+    """Amount that it takes when it goes on: it is one request and one call already."""
+    used: int
+    """Amount that it has used up in the end: nothing of calls at once, which it gives back."""
+
+
+_KINDS: Final = {
+    (Measure.MONEY, False): _Kind(0, 0, 0),
+    (Measure.MONEY, True): _Kind(0, 0, 0),
+    (Measure.TOKENS, False): _Kind(1, 1, 1),
+    (Measure.TOKENS, True): _Kind(2, 2, 1),
+    (Measure.REQUESTS, False): _Kind(3, 5, 3),
+    (Measure.REQUESTS, True): _Kind(3, 5, 4),  # a rate counts it whatever became of it
+    (Measure.CALLS, False): _Kind(4, 5, 5),
+}
+"""Kind of a limit by its measure, and whether it refills."""
 
 
 class LimitReachedError(InferworksError):
@@ -137,9 +164,10 @@ class _Slice:
         "granted",
         "id",
         "is_retired",
+        "low",
         "number",
-        "reserved",
         "stored",
+        "taken",
         "used_ns",
     )
 
@@ -153,15 +181,23 @@ class _Slice:
         self.granted = granted
         self.stored = granted
         """Most that the store may still have granted of it."""
+        self.low = granted // 4
+        """Amount left below which the next one is drawn."""
+        self.taken = 0
+        """Spent by calls that ended, or held by others."""
         self.ended = 0
-        self.reserved = 0
+        """Spent by calls that ended."""
         self.drawn_ns = drawn_ns
         self.used_ns = drawn_ns
         self.is_retired = False
 
     @property
     def left(self) -> int:
-        return self.granted - self.ended - self.reserved
+        return self.granted - self.taken
+
+    @property
+    def reserved(self) -> int:
+        return self.taken - self.ended
 
 
 class _Account:
@@ -172,7 +208,7 @@ class _Account:
         self.limit = limit
         self.id = account_id(limit, start_ns)
         self.until_ns = until_ns
-        self.measure = limit.measure
+        self.new_at, self.more_at, self.used_at = _KINDS[limit.measure, limit.refill_ns > 0]
         self.refill_ns = limit.refill_ns
         self.current: _Slice | None = None
         self.slices: dict[str, _Slice] = {}
@@ -191,9 +227,9 @@ class _Account:
         self.enough_ns = 0
         """Moment at which a rate has so much again."""
 
-    def of_new(self, amounts: Amounts) -> int:
-        """Return what a new call takes."""
-        return amounts.of_new(self.measure, refills=self.refill_ns > 0)
+    def takes(self, amounts: Amounts, *, is_new: bool) -> int:
+        """Return what a call takes that begins, or goes on."""
+        return amounts.by_kind()[self.new_at if is_new else self.more_at]
 
     def want(self, least: int, now_ns: int, recall: int) -> Want:
         """Return the draw of at least `least`, and of what calls will ask for in the next second."""
@@ -212,19 +248,17 @@ class _Account:
 class Hold:
     """Amounts that one call has taken of its limits. `end` it once."""
 
-    __slots__ = ("_limiter", "_parts", "_taken", "accounts", "call")
+    __slots__ = ("_is_extended", "_limiter", "_parts", "accounts", "call", "taken")
 
     def __init__(self, limiter: Limiter, call: CallId, accounts: Sequence[_Account]) -> None:
         self._limiter = limiter
         self.call = call
         self.accounts = accounts
-        self._parts: list[tuple[_Account, _Slice, int]] = []
-        self._taken = Amounts(0, 0, 0)
-
-    @property
-    def taken(self) -> Amounts:
-        """Return what is held in all."""
-        return self._taken
+        self.taken = _NOTHING
+        """All that is held."""
+        self._parts: list[_Part] = []
+        self._is_extended = False
+        """True if there may be several parts of one account."""
 
     async def extend(self, more: Amounts) -> None:
         """Take `more` as well, or nothing: LimitReachedError or LimitsError where it cannot be had."""
@@ -233,6 +267,19 @@ class Hold:
     def end(self, used: Amounts) -> None:
         """Say what the call has used in all; what it held beyond that is free again. Waits for nothing."""
         self._limiter.ended(self, used)
+
+
+_Part: TypeAlias = tuple[_Account, _Slice, int]
+"""Amount that a call has taken of a slice of an account."""
+
+
+class _Kept(NamedTuple):
+    """Accounts of some limits, while all of them are in these windows."""
+
+    limits: tuple[Limit, ...]
+    from_ns: int
+    until_ns: int
+    accounts: tuple[_Account, ...]
 
 
 class Limiter:
@@ -253,6 +300,8 @@ class Limiter:
         """A clock that is never set."""
         self._thread = ThreadPoolExecutor(1, "limits")
         self._accounts: dict[str, _Account] = {}
+        self._kept: dict[int, _Kept] = {}
+        """Accounts that were looked up lately, by the identity of their tuple of limits."""
         self._slices: dict[str, _Slice] = {}
         """All that are in hand, also of accounts that are forgotten."""
         self._turn = asyncio.Lock()
@@ -276,18 +325,26 @@ class Limiter:
 
     # --- calls
 
-    def accounts(self, limits: Sequence[Limit], at_ns: int) -> tuple[_Account, ...]:
+    def accounts(self, limits: tuple[Limit, ...], at_ns: int) -> tuple[_Account, ...]:
         """Return the accounts of `limits` in the windows of `at_ns`."""
+        kept = self._kept.get(id(limits))
+        if kept is not None and kept.limits is limits and kept.from_ns <= at_ns < kept.until_ns:
+            return kept.accounts
+        windows_ns = [limit.window_ns(at_ns) for limit in limits]
         found = []
-        for limit in limits:
-            window_ns = limit.window_ns(at_ns)
+        for limit, window_ns in zip(limits, windows_ns, strict=True):
             account = self._accounts.get(account_id(limit, window_ns[0]))
             if account is None:
                 account = _Account(limit, window_ns, self._now_ns())
                 self._accounts[account.id] = account
             account.limit = limit
             found.append(account)
-        return tuple(found)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        from_ns, until_ns = max(one[0] for one in windows_ns), min(one[1] for one in windows_ns)
+        accounts = tuple(found)
+        self._kept[id(limits)] = _Kept(limits, from_ns, until_ns, accounts)
+        return accounts
 
     async def hold(self, accounts: Sequence[_Account], call: CallId, most: Amounts) -> Hold:
         """Take the most that a call can use from all `accounts`, or from none.
@@ -337,25 +394,25 @@ class Limiter:
 
     def ended(self, hold: Hold, used: Amounts) -> None:
         """Settle what a call has taken, in the order in which it was, until `used` is covered."""
-        spent_of: dict[str, int] = {}
-        lines: list[tuple[int, int]] = []
-        last = {account.id: part for account, part, _ in hold._parts}  # noqa: SLF001 the two are one
-        for account, part, amount in hold._parts:  # noqa: SLF001
-            rest = spent_of.setdefault(account.id, _used(account, used))
-            spent = rest if part is last[account.id] else min(amount, rest)
-            spent_of[account.id] = rest - spent
-            part.reserved -= amount
+        parts, amounts = hold._parts, used.by_kind()  # noqa: SLF001 the two are one
+        hold._parts = []  # noqa: SLF001
+        lines: list[int] = []
+        spents = [amounts[account.used_at] for account, _, _ in parts]
+        if hold._is_extended:  # noqa: SLF001
+            spents = _spents(parts, amounts)
+        for (account, part, amount), spent in zip(parts, spents, strict=True):
+            part.taken += spent - amount
             part.ended += spent
             if spent < amount:
                 account.refused_until_ns = 0
             if part.number:
-                lines.append((part.number, spent))
+                lines += (part.number, spent)
             elif part.is_retired or spent > amount:
                 part.ended -= max(0, spent - amount)
+                part.taken -= max(0, spent - amount)
                 self._back.append((account.id, amount - spent, part.drawn_ns))
         if lines:
             self._log.ended(hold.call, lines)
-        hold._parts = []  # noqa: SLF001
 
     def left(self, hold: Hold) -> list[LeftInWindow]:
         """Return what is left of each limit of a call."""
@@ -379,43 +436,41 @@ class Limiter:
     def _took(self, hold: Hold, more: Amounts, *, is_new: bool = True, again: bool = False) -> bool:
         """Take `more` out of the slices in hand; False, and nothing is taken, when they do not suffice."""
         now_ns = self._now_ns()
-        found: list[tuple[_Account, _Slice, int]] = []
+        amounts = more.by_kind()
+        found: list[_Part] = []
+        lines: list[int] = []
         for account in hold.accounts:
-            amount = account.of_new(more) if is_new else _more(account, more)
+            amount = amounts[account.new_at if is_new else account.more_at]
             if not amount:
                 continue
             if not again:
                 account.asked += amount
             part = account.current
-            if part is None or part.granted - part.ended - part.reserved < amount:
+            if part is None or part.granted - part.taken < amount:
                 return False
-            if account.refill_ns and now_ns - part.drawn_ns > AHEAD_NS:
+            if not part.number and now_ns - part.drawn_ns > AHEAD_NS:
                 self._retire(account)
                 return False
             found.append((account, part, amount))
+            if part.number:
+                lines += (part.number, amount)
         parts = hold._parts  # noqa: SLF001
-        before = len(parts)
-        parts += found
-        try:
-            lines = _sums(parts)
-            if lines:
-                self._log.held(hold.call, lines)
-        except LimitsError:
-            del parts[before:]
-            raise
+        is_extended = bool(parts)
+        all_parts = [*parts, *found] if is_extended else found
+        lines = _lines(all_parts) if is_extended else lines
+        if lines:
+            self._log.held(hold.call, lines)
+        hold._parts, hold._is_extended = all_parts, is_extended  # noqa: SLF001
         for account, part, amount in found:
-            part.reserved += amount
+            part.taken += amount
             part.used_ns = now_ns
-            if (
-                part.left < part.granted // 4
-                and not account.is_drawing
-                and part.granted > 4 * amount
-            ):
+            if part.granted - part.taken < part.low and not account.is_drawing:
                 self._draw_ahead(account, amount)
-        taken = hold._taken  # noqa: SLF001
-        hold._taken = Amounts(  # noqa: SLF001
-            taken.money_pico + more.money_pico, taken.tokens + more.tokens, 1
-        )
+        taken = hold.taken
+        hold.taken = more
+        if is_extended:
+            money_pico, tokens = taken.money_pico + more.money_pico, taken.tokens + more.tokens
+            hold.taken = Amounts(money_pico, tokens)
         return True
 
     def _lacking(self, hold: Hold, more: Amounts, *, is_new: bool) -> list[tuple[_Account, int]]:
@@ -427,7 +482,7 @@ class Limiter:
         now_ns = self._now_ns()
         found = []
         for account in hold.accounts:
-            amount = account.of_new(more) if is_new else _more(account, more)
+            amount = account.takes(more, is_new=is_new)
             part = account.current
             if amount and (part is None or part.left < amount):
                 if amount >= account.refused and now_ns < account.refused_until_ns:
@@ -438,7 +493,10 @@ class Limiter:
         return found
 
     def _draw_ahead(self, account: _Account, least: int) -> None:
-        """Draw the next slice while the one in hand lasts."""
+        """Draw the next slice while the one in hand lasts, where it is one for several calls."""
+        part = account.current
+        if part is None or part.granted <= 4 * least:
+            return
         account.is_drawing = True
         task = asyncio.get_running_loop().create_task(self._ahead(account, least))
         self._tasks.add(task)
@@ -532,7 +590,7 @@ class Limiter:
         found = []
         for part in parts:
             if part.is_retired and part.number:
-                part.granted = min(part.granted, part.ended + part.reserved)
+                part.granted = min(part.granted, part.taken)
                 if part.granted < part.stored:
                     found.append((part, part.granted))
         return found
@@ -615,7 +673,7 @@ class Limiter:
         for part in recalled:
             if not part.is_retired:
                 self._retire(part.account)
-            part.granted = min(part.granted, part.ended + part.reserved)
+            part.granted = min(part.granted, part.taken)
         answers = [(part, part.granted, recalls[part.account.id]) for part in recalled]
 
         def work(rows: Rows) -> None:
@@ -633,6 +691,7 @@ class Limiter:
         for account in [a for a in self._accounts.values() if not a.slices]:
             if wall_ns >= account.until_ns or now_ns - account.asked_since_ns > _LONGEST_USE_NS:
                 del self._accounts[account.id]
+                self._kept.clear()
 
     async def settle_left(self, logs: Sequence[LeftLog], spent: Mapping[CallId, Amounts]) -> int:
         """Settle what earlier runs left, and return the number of slices.
@@ -700,32 +759,25 @@ class Limiter:
         return result
 
 
-def _more(account: _Account, more: Amounts) -> int:
-    """Return what a call that goes on takes of `account`: it is one request and one call already."""
-    is_taken = account.measure in (Measure.REQUESTS, Measure.CALLS)
-    return 0 if is_taken else account.of_new(more)
+def _spents(parts: Sequence[_Part], amounts: Sequence[int]) -> list[int]:
+    """Return what is spent of each part of a call; the last part of an account covers all the rest."""
+    rests = {account.id: amounts[account.used_at] for account, _, _ in parts}
+    last = {account.id: number for number, (account, _, _) in enumerate(parts)}
+    found = []
+    for number, (account, _, amount) in enumerate(parts):
+        rest = rests[account.id]
+        found.append(rest if number == last[account.id] else min(amount, rest))
+        rests[account.id] -= found[-1]
+    return found
 
 
-def _used(account: _Account, used: Amounts) -> int:
-    """Return what a call has used up of `account`: nothing of calls at once, which it gives back."""
-    if account.measure is Measure.MONEY:
-        return used.money_pico
-    if account.measure is Measure.TOKENS:
-        return used.tokens
-    if account.measure is Measure.REQUESTS:  # which a rate counts whatever became of it
-        return 1 if account.refill_ns else used.requests
-    return 0
-
-
-def _sums(parts: Sequence[tuple[_Account, _Slice, int]]) -> list[tuple[int, int]]:
-    """Return what is held of each logged slice, by its number."""
-    if len({part.number for _, part, _ in parts}) == len(parts):
-        return [(part.number, amount) for _, part, amount in parts if part.number]
+def _lines(parts: Sequence[_Part]) -> list[int]:
+    """Return the number of each logged slice of `parts`, followed by what is held of it."""
     sums: dict[int, int] = {}
     for _, part, amount in parts:
         if part.number:
             sums[part.number] = sums.get(part.number, 0) + amount
-    return list(sums.items())
+    return [value for pair in sums.items() for value in pair]
 
 
 def _settlements(log: LeftLog, spent: Mapping[CallId, Amounts]) -> list[Settlement]:

@@ -23,6 +23,7 @@ awaits, and a thousand seeds would take minutes.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -36,6 +37,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from mmap import mmap
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NoReturn
@@ -228,15 +230,17 @@ class Node:
         self.clock = NodeClock(world, 1 + world.random.uniform(-1e-4, 1e-4))
         self.is_dead = False
         self.cut_until_ns = 0
-        self.disk = -1
-        """The log's file while writes go to a disk that is full."""
+        self.is_full = False
+        """True while its disk is."""
         self.knows_ns = world.random.uniform(0, 1e9)
         """Time after which a revision is known here."""
         self.left = left_logs(self.folder) if self.folder.exists() else []
-        self.log = SliceLog(self.folder, self.run, f"boot{boot}")
-        self.log._large = world.random.choice((500, 1 << 20))  # noqa: SLF001 written anew early
+        room_bytes = world.random.choice((500, 1 << 18))  # written anew often, or never
+        self.log = SliceLog(self.folder, self.run, f"boot{boot}", room_bytes=room_bytes)
         gateway = Gateway(self.run, f"place{place}", f"boot{boot}", 0)
         self.limiter = Limiter(Way(world, self), self.log, gateway, self.clock)
+        self.limits: dict[tuple[Limit, ...], tuple[Limit, ...]] = {}
+        """Limits of its calls so far."""
         self.calls: dict[int, Call] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -264,11 +268,7 @@ class Node:
     def close_files(self) -> None:
         """Let go of the log, as the kernel does."""
         self.is_dead = True
-        file, self.log._file = self.log._file, -1  # noqa: SLF001 the kernel closes it
-        os.close(file)
-        if self.disk >= 0:
-            os.close(self.disk)
-            self.disk = -1
+        self.log._let_go()  # noqa: SLF001 the kernel closes it
 
     async def _beats(self) -> None:
         while True:
@@ -322,7 +322,8 @@ class Call:
         node, world, random = self.node, self.node.world, self.node.world.random
         money, tokens = random.choice(((1, 1), (40, 20), (300, 100)))
         most = Amounts(random.randint(1, money), random.randint(1, tokens))
-        limits = random.sample(world.known_to(node), random.randint(1, len(world.limits)))
+        some = tuple(random.sample(world.known_to(node), random.randint(1, len(world.limits))))
+        limits = node.limits.setdefault(some, some)  # accounts are kept by identity
         accounts = node.limiter.accounts(limits, node.clock.now_ns())
         try:
             self.hold = await node.limiter.hold(accounts, self.id, most)
@@ -362,7 +363,7 @@ class Call:
         self._use_some()
         assert self.hold is not None
         for account in self.hold.accounts:
-            if account.measure is not Measure.CALLS and not account.refill_ns:
+            if account.limit.measure is not Measure.CALLS and not account.refill_ns:
                 taken = self.hold.taken
                 self.node.world.upper[account.id] += used_of(account, taken)
 
@@ -407,7 +408,7 @@ class Call:
 def used_of(account: Any, used: Amounts) -> int:
     """Return what a call has used up of an account: nothing of calls at once."""
     by = {Measure.MONEY: used.money_pico, Measure.TOKENS: used.tokens, Measure.CALLS: 0}
-    units: int = by.get(account.measure, used.requests)
+    units: int = by.get(account.limit.measure, used.requests)
     return units
 
 
@@ -481,7 +482,7 @@ class World:
             self.before[account.id] = taken
         for node in self.nodes.values():
             for part in node.limiter._slices.values():  # noqa: SLF001 its own sum
-                given = part.ended + part.reserved
+                given = part.taken
                 if part.number and given:
                     kept = self.ledger.slices[part.id]
                     most = min(kept.granted, part.granted)
@@ -606,23 +607,21 @@ class World:
         self.steps.append((self.turns.now_ns, self.steps[-1][1] + max(0, by_ns)))
 
     def _fill_disk(self, node: Node) -> None:
-        """Have nothing more written to the log of `node` for a second."""
-        if node.disk >= 0:
+        """Have no file made anew for the log of `node` for a second."""
+        if node.is_full:
             return
-        self.was_full = True
-        file = node.log._file  # noqa: SLF001 its disk
-        node.disk = os.dup(file)
-        full = os.open("/dev/full", os.O_WRONLY)
-        os.dup2(full, file)
-        os.close(full)
+        self.was_full = node.is_full = True
+        real = node.log._made  # noqa: SLF001 its disk
+
+        def made(least_bytes: int) -> tuple[mmap, int]:
+            if node.is_full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(least_bytes)
 
         def empty() -> None:
-            if node.disk >= 0:
-                if node.log._file == file:  # noqa: SLF001 else it was written anew
-                    os.dup2(node.disk, file)
-                os.close(node.disk)
-                node.disk = -1
+            node.is_full = False
 
+        node.log._made = made  # type: ignore[method-assign]  # noqa: SLF001
         asyncio.get_running_loop().call_later(1.0, empty)
 
     def _revise(self) -> None:
@@ -732,7 +731,7 @@ def run(seed: int) -> Run:
             world.broken.append("".join(traceback.format_exception(error)))
         finally:
             for node in world.nodes.values():
-                if node.log._file >= 0:  # noqa: SLF001 open after a failure
+                if not node.is_dead:  # open after a failure
                     node.close_files()
             loop.drop()
         broken = "\n".join((*world.broken, *loop.complaints))
