@@ -11,6 +11,7 @@ from inferworks.api.errors import answer_error, as_call_error, identify, refused
 from inferworks.api.events import events
 from inferworks.api.health import health, livez, readyz
 from inferworks.api.inference import CALL_ID, inference_endpoint
+from inferworks.api.limits import limits
 from inferworks.api.metrics import PATH as METRICS
 from inferworks.api.metrics import metrics
 from inferworks.api.models import model, models
@@ -20,6 +21,7 @@ from inferworks.api.pages import HOME, REFERENCE, home, reference
 from inferworks.api.paths import meant_by, near
 from inferworks.api.responses import not_kept
 from inferworks.api.shipments import shipments
+from inferworks.api.usage import usage
 from inferworks.api.wire.anthropic import COUNT_TOKENS, MESSAGES
 from inferworks.api.wire.base import EndpointSpec
 from inferworks.api.wire.openai_audio import SPEECH, TRANSCRIPTIONS, TRANSLATIONS
@@ -79,6 +81,8 @@ _ROUTES: Routes = {
     "/v1/models": {"GET": models},
     "/v1/models/": {"GET": model},
     "/v1/responses/": {"GET": not_kept, "POST": not_kept, "DELETE": not_kept},
+    "/v1/usage": {"GET": usage},
+    "/v1/limits": {"GET": limits},
     "/v1/usage/events": {"POST": events},
     SHIPMENTS: {"POST": shipments},
     "/health": {"GET": health, "HEAD": health},

@@ -209,7 +209,7 @@ class CallLimits:
 
         CallError where one is reached, or the store cannot be asked.
         """
-        limits = self._index().of(key, self._organisation_of(key))
+        limits = self.of(key)
         if not limits:
             return NO_HOLD, call
         accounts = self.limiter.accounts(limits, opened.opened_ns)
@@ -233,6 +233,10 @@ class CallLimits:
         except LimitsError as error:
             raise _refusal(error, most) from error
         return CallHold(self, hold, ceiling, output, most_output), call
+
+    def of(self, key: Key) -> tuple[Limit, ...]:
+        """Return the limits of a call with `key`, the narrowest first."""
+        return self._index().of(key, self._organisation_of(key))
 
     def used(self, usage: Usage) -> Amounts:
         """Return what a call has used by its record, at the price that its customer pays."""

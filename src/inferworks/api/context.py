@@ -12,6 +12,7 @@ from inferworks.api.concurrency import ConcurrencyLimiter
 from inferworks.api.cors import Cors
 from inferworks.api.drain import Drains
 from inferworks.api.pricing import PricingTable
+from inferworks.api.questions import Questions, UsageReads
 from inferworks.api.shipping import Shipments
 from inferworks.clock import Clock
 from inferworks.cloud.offer import Offer
@@ -76,6 +77,10 @@ class AppContext:
     """Metrics; None when none are kept."""
     tariffs: PricingTable | None = None
     """Prices of calls for their callers; None when unknown."""
+    usage: UsageReads | None = None
+    """Source of what customers have used; None where it is not told."""
+    questions: Questions = field(default_factory=Questions)
+    """Questions of customers about their usage and limits."""
     limits: CallLimits | NoLimits = NO_LIMITS
     """Limits of keys, projects, customers and organisations."""
     traces: Traces | None = None

@@ -21,6 +21,8 @@ import msgspec
 from inferworks import __version__
 from inferworks.api.context import AppContext, Endpoint
 from inferworks.api.events import Event
+from inferworks.api.limits import LimitPage
+from inferworks.api.usage import UsagePage, UsageQuery
 from inferworks.api.wire.base import EndpointSpec
 from inferworks.cloud.operation import Dialect, Operation
 from inferworks.dialects.errors import AnthropicError, OpenAIError, StabilityError
@@ -39,6 +41,13 @@ _BODIES: Final[Mapping[str, Any]] = {
     "/v1/usage/shipments": Shipment,
 }
 """Request bodies of paths that are no inference."""
+_QUERIES: Final[Mapping[str, type[msgspec.Struct]]] = {"/v1/usage": UsageQuery}
+"""Parameters in the query string."""
+_ANSWERS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "/v1/usage": UsagePage,
+    "/v1/limits": LimitPage,
+}
+"""Answers that are made here."""
 _ERRORS: Final[Mapping[Dialect, type[msgspec.Struct]]] = {
     Dialect.ANTHROPIC: AnthropicError,
     Dialect.STABILITY: StabilityError,
@@ -129,7 +138,7 @@ class _Schemas:
     def __init__(self, forms: Mapping[str, EndpointSpec]) -> None:
         types = {kind for form in forms.values() for kind in _kinds(form).values()}
         wanted = [*sorted(types, key=lambda kind: kind.__qualname__), OpenAIError]
-        wanted += [*_ERRORS.values(), *_BODIES.values()]
+        wanted += [*_ERRORS.values(), *_BODIES.values(), *_ANSWERS.values()]
         made, self.components = msgspec.json.schema_components(wanted, ref_template=_REFS)
         self._made = list(zip(wanted, made, strict=True))
 
@@ -155,6 +164,11 @@ def _path(
                     **_refusals(schemas.of(OpenAIError)),
                 },
             }
+            if path in _ANSWERS:
+                content = {"application/json": {"schema": schemas.of(_ANSWERS[path])}}
+                operation["responses"]["200"]["content"] = content
+            if path in _QUERIES:
+                operation["parameters"] = _parameters(_QUERIES[path])
             if path in _BODIES and method == "POST":
                 content = {"application/json": {"schema": schemas.of(_BODIES[path])}}
                 operation["requestBody"] = {"required": True, "content": content}
@@ -167,6 +181,21 @@ def _path(
         named = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
         item["parameters"] = [named]
     return item
+
+
+def _parameters(query: type[msgspec.Struct]) -> list[Json]:
+    """Return the parameters of a query string; of a list the values stand between commas."""
+    [[_, schema]] = msgspec.json.schema_components([query])[1].items()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": kind,
+            **({"style": "form", "explode": False} if kind.get("type") == "array" else {}),
+        }
+        for name, kind in schema["properties"].items()
+    ]
 
 
 def _call(form: EndpointSpec, schemas: _Schemas) -> Json:

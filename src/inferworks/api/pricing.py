@@ -234,6 +234,10 @@ class PricingTable:
                 plans.setdefault(plan.customer, []).append(plan)
             self._plans, self._planned, self._version = plans, {}, version
 
+    def plans_of(self, customer: CustomerId) -> Sequence[PricePlan]:
+        """Return the price plans of a customer's calls: after a merger, those of who it counts as."""
+        return self._plans.get(customer, ())
+
     def total(
         self, opened: Opened | Usage, seller: str, reported: ReportedUsage
     ) -> tuple[int, str] | None:

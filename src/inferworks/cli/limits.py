@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from inferworks.cli.options import config_option, data_folder, data_option, json
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.ids import new_id
+from inferworks.limits.ledger import in_use
 from inferworks.limits.limiter import account_id
 from inferworks.money import format_pico, parse_pico
-from inferworks.wiring.limits import in_use, limits_store
+from inferworks.wiring.limits import limits_store
 
 _COUNT = re.compile(r"([0-9][0-9_,]*)([kM]?)")
 _TIMES = {"": 1, "k": 1000, "M": 1_000_000}
@@ -113,7 +115,7 @@ def list_limits(
     names = {limit.id: account_id(limit, limit.window_ns(now_ns)[0]) for limit in found}
     config = read_config(config_path, data_path)
     with closing(limits_store(config.store, data_folder(config_path, data_path))) as store:
-        used = in_use(store, names.values())
+        used = store.transact(partial(in_use, names=names.values()))
     rows = []
     for limit in found:
         if limit.withdrawn_ns is not None and not with_withdrawn:

@@ -421,6 +421,15 @@ def give_back(rows: Rows, rate_id: str, units: int, taken_ns: int, age_ns: int =
     rows.put(msgspec.structs.replace(rate, level=max(0, rate.level - back)))
 
 
+def in_use(rows: Rows, names: Iterable[str]) -> dict[str, int]:
+    """Return what is taken of each account: used, or held by gateways; of rates, not refilled yet."""
+    now_ns = rows.now_ns()
+    return {
+        name: one.cap - (one.at(now_ns) if isinstance(one, Rate) else one).free
+        for name, one in rows.accounts(names).items()
+    }
+
+
 def live(rows: Rows, gateway: Gateway) -> Mapping[str, int]:
     """Record that `gateway` lives, and return its recalls, by budget, to be answered by `shrink`."""
     now_ns = rows.now_ns()

@@ -42,6 +42,7 @@ from inferworks.limits.ledger import (
     draw,
     forfeit,
     give_back,
+    in_use,
     live,
     settle,
     shrink,
@@ -430,6 +431,24 @@ class Limiter:
                 full_ns = max(0, account.until_ns - self._clock.now_ns())
             found.append(LeftInWindow(limit, left, full_ns))
         return found
+
+    async def in_use(self, limits: Sequence[Limit], at_ns: int) -> dict[str, int]:
+        """Return what is used of `limits` in the windows of `at_ns`, by id.
+
+        What calls hold counts; so does all that other gateways have drawn. LimitsError when the store
+        cannot be reached.
+        """
+        names = {limit.id: account_id(limit, limit.window_ns(at_ns)[0]) for limit in limits}
+        async with self._turn:
+            taken = await self._in_store(partial(in_use, names=names.values()))
+            left = {
+                name: sum(one.left for one in account.slices.values())
+                for name, account in self._accounts.items()
+            }
+        return {
+            limit_id: max(0, taken.get(name, 0) - left.get(name, 0))
+            for limit_id, name in names.items()
+        }
 
     # --- taking
 

@@ -30,6 +30,7 @@ from inferworks.api.context import AppContext
 from inferworks.api.cors import Cors
 from inferworks.api.errors import refusals
 from inferworks.api.pricing import Lists, PricingTable
+from inferworks.api.questions import Questions
 from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.offer import Offer
@@ -38,7 +39,7 @@ from inferworks.cloud.providers.openai import openai_provider
 from inferworks.cloud.routing.health import Health
 from inferworks.cloud.routing.policy import RoutePolicy
 from inferworks.cloud.routing.route import Router
-from inferworks.errors import JournalError
+from inferworks.errors import JournalError, UserError
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import HttpServer, Limits
 from inferworks.ids import CustomerId, ModelId
@@ -46,6 +47,7 @@ from inferworks.meter.call_recorder import Meter, Watch
 from inferworks.meter.journal import Journal
 from inferworks.meter.stores.stub import MemoryStore
 from inferworks.meter.usage import Usage
+from inferworks.meter.used import Used, used_by
 from inferworks.observe.access import RefusedRequest
 from inferworks.observe.calls import CallMetrics
 from inferworks.observe.exposition import exposition
@@ -107,6 +109,23 @@ class ListedModels:
     def status(self) -> Mapping[str, str]:
         """Return nothing: there are no replicas of our own."""
         return {}
+
+
+@dataclass
+class StoredUse:
+    """Reader of what customers have used, by the calls in a store of journals."""
+
+    store: MemoryStore
+
+    def used(
+        self, customer: CustomerId, edges_ns: Sequence[int], *, by_key: bool, most_rows: int
+    ) -> list[Used]:
+        """Return what `customer` has used in each interval; UserError beyond `most_rows` calls of all."""
+        with self.store.reads() as reads:
+            usages = list(reads.usages(edges_ns[0], edges_ns[-1]))
+        if len(usages) > most_rows:
+            raise UserError(f"{len(usages)} rows would have to be read, and {most_rows} may be")
+        return used_by(usages, customer, edges_ns, by_key=by_key)
 
 
 @dataclass
@@ -255,6 +274,7 @@ async def open_gateway_over(
     catalogue = ListedModels({A_MODEL: offers})
     calls = CallMetrics(catalogue.models)
     pricing = PricingTable(accounts, lambda: its.lists)
+    questions = Questions()
     context = AppContext(
         keyring=KeyRing(accounts, A_PEPPER),
         limiter=ConcurrencyLimiter(its.calls_at_once, its.calls_per_key, its.fairness),
@@ -266,6 +286,8 @@ async def open_gateway_over(
         clock=clock,
         board=Registry(clock.now_ns(), Gauges, calls),
         tariffs=pricing,
+        usage=StoredUse(store),
+        questions=questions,
         limits=NO_LIMITS if its.call_limits is None else its.call_limits(pricing),
         traces=its.traces,
         transcripts=its.transcripts,
@@ -286,6 +308,7 @@ async def open_gateway_over(
         yield InProcessGateway(context, catalogue, accounts, store, server, port, secret, failures)
     finally:
         await server.stop(drain_s=1.0)
+        questions.close()
         with suppress(*(JournalError,) if store.broken else ()):
             journal.close()
     _check_nothing_is_left(context, store, offers)

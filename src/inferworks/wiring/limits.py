@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from inferworks.errors import ConfigError, LimitsError
 from inferworks.extras import required
 from inferworks.folder import DataFolder
 from inferworks.ids import new_id
-from inferworks.limits.ledger import Gateway, Rate, Rows
+from inferworks.limits.ledger import Gateway
 from inferworks.limits.limiter import BEAT_S, Limiter
 from inferworks.limits.slice_log import LeftLog, SliceLog, left_logs
 from inferworks.limits.stores.base import LimitsStore
@@ -160,18 +160,3 @@ def limits_store(store: Store, folder: DataFolder) -> LimitsStore:
     module = required("inferworks.limits.stores.postgres", "postgres", "store.url")
     made: LimitsStore = module.PostgresLimits(store.url)
     return made
-
-
-def in_use(store: LimitsStore, accounts: Iterable[str]) -> dict[str, int]:
-    """Return what is taken of each of `accounts`: used, or held by gateways; of rates, not refilled yet."""
-    names = list(accounts)
-
-    def work(rows: Rows) -> dict[str, int]:
-        now_ns = rows.now_ns()
-        found = rows.accounts(names)
-        return {
-            name: one.cap - (one.at(now_ns) if isinstance(one, Rate) else one).free
-            for name, one in found.items()
-        }
-
-    return store.transact(work)

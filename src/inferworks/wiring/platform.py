@@ -29,6 +29,7 @@ from inferworks.api.context import AppContext, Others
 from inferworks.api.cors import Cors
 from inferworks.api.drain import DrainLimits, Drains
 from inferworks.api.pricing import PricingTable
+from inferworks.api.questions import Questions
 from inferworks.api.shipping import Shipments
 from inferworks.clock import Clock, SystemClock
 from inferworks.cloud.providers.base import Provider
@@ -77,6 +78,7 @@ from inferworks.wiring.serving import Serving
 from inferworks.wiring.share import check_shares, workers_of
 from inferworks.wiring.shipping import node_of, shipping
 from inferworks.wiring.storage import close_former, close_left_open, open_journal, sealing
+from inferworks.wiring.used import FolderUse
 from inferworks.wiring.workers import Workers, listeners
 
 FIRST_CUSTOMER = "default"
@@ -344,6 +346,7 @@ async def _serving(
             own = TracedProvider(own, observing.traces.traceparent)
 
         shipments = Shipments(process.receiver)
+        questions = stack.enter_context(closing(Questions()))
         cors = Cors(config.gateway.cors_origins) if config.gateway.cors_origins else None
 
         def context(catalogue: Catalogue, providers: Mapping[str, Provider]) -> AppContext:
@@ -355,6 +358,8 @@ async def _serving(
                 drains=drains,
                 board=process.board,
                 tariffs=tariffs,
+                usage=FolderUse(folder, config.lake.url),
+                questions=questions,
                 limits=limits,
                 traces=observing.traces,
                 transcripts=observing.transcripts,

@@ -19,14 +19,17 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from inferworks.catalog.units import PARTS, buckets
 from inferworks.errors import DamagedError, DataFolderError, JournalError
+from inferworks.ids import CustomerId
 from inferworks.meter.archive.manifest import Head
 from inferworks.meter.archive.schema import DAY_NS, Fact, LakeTable
 from inferworks.meter.capacity import Activity
@@ -40,7 +43,9 @@ from inferworks.meter.reader import (
     unclosed,
 )
 from inferworks.meter.tables import ACTIVITY, CAPACITY, RETRACTED, SEALING, STEP, USAGE, Table
-from inferworks.meter.usage import Usage
+from inferworks.meter.usage import COUNT_COLUMNS, Outcome, Usage
+from inferworks.meter.used import USED_UNITS, Used, UsedBy
+from inferworks.purpose import Purpose
 from inferworks.sqlite import connect, is_damage, transaction
 
 Key: TypeAlias = tuple[str | int, ...]
@@ -90,6 +95,37 @@ _FORGET: Final = {
     "activity": ("INSERT OR IGNORE INTO sealed_activity {keys}",),
     "retracted": ("INSERT OR IGNORE INTO sealed_retracted {keys}",),
 }
+_COUNT_OF: Final = {
+    name: name if name in USAGE.names else f"coalesce(json_extract(other_units, '$.{name}'), 0)"
+    for name in COUNT_COLUMNS
+}
+"""SQL of each count of a row of `usage`."""
+_LEAST: Final = ", ".join(
+    [
+        *(
+            f"{_COUNT_OF[whole]} - {' - '.join(_COUNT_OF[part] for part in parts)}"
+            for parts, whole in PARTS.items()
+        ),
+        *_COUNT_OF.values(),
+    ]
+)
+"""The counts of a row and what each whole has beyond its parts: none is below zero."""
+_IN_BUCKETS: Final = buckets(
+    lambda unit: _COUNT_OF[unit],
+    lambda whole, part: f"({whole} - {part})",
+    lambda one, other: f"min({one}, {other})",
+)
+_SUMMED: Final = ", ".join(
+    f"sum({_IN_BUCKETS.get(unit) or _COUNT_OF[unit]})" for unit in USED_UNITS
+)
+_USED: Final = f"""
+SELECT span.key, {{project}}, {{key_id}}, model, purpose, outcome,
+  count(*), min(min({_LEAST})) >= 0, {_SUMMED}
+FROM json_each(:spans) AS span CROSS JOIN usage INDEXED BY usage_by_opening
+WHERE opened_ns >= json_extract(span.value, '$[0]') AND opened_ns < json_extract(span.value, '$[1]')
+  AND customer = :customer AND call_id NOT IN (SELECT value FROM json_each(:left_out)) AND {{also}}
+GROUP BY 1, 2, 3, 4, 5, 6
+"""
 _ORDER: Final = {"usage": "opened_ns, call_id"}
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
 _HEAD: Final = "lake_head"
@@ -274,6 +310,35 @@ class UnsealedReader(JournalReader):
             f"AND {_USAGE_NOT_SEALED} ORDER BY opened_ns, call_id"
         )
         return self._select(USAGE, where, {"start": start_ns, "end": end_ns})
+
+    def used(
+        self,
+        customer: CustomerId,
+        edges_ns: Sequence[int],
+        left_out: Collection[str],
+        *,
+        by_key: bool,
+    ) -> Iterator[Used]:
+        """Yield what a customer has used in each interval between two edges, but for calls `left_out`.
+
+        Without `by_key`, over all projects and keys. Summed by SQLite, which other threads do not wait
+        for; checksums of rows are not looked at.
+        """
+        values = {
+            "spans": msgspec.json.encode(list(pairwise(edges_ns))).decode(),
+            "customer": customer,
+            "left_out": msgspec.json.encode(sorted(left_out)).decode(),
+        }
+        query = _USED.format(
+            project="project" if by_key else "''",
+            key_id="key_id" if by_key else "''",
+            also=_USAGE_NOT_SEALED if self.seals().journal else "1",
+        )
+        with reading(self._path):
+            rows = self._database.execute(query, values).fetchall()
+        for number, project, key_id, model, purpose, outcome, calls, is_sound, *counts in rows:
+            label = UsedBy(number, project, key_id, model, Purpose(purpose), Outcome(outcome))
+            yield Used(label, calls, tuple(counts), bool(is_sound))
 
     def activities(self, start_ns: int, end_ns: int) -> Iterator[Activity]:
         """The activities that overlap the interval and were not sealed, by (source, id)."""

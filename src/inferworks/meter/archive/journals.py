@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Self
 
+from inferworks.ids import CustomerId
 from inferworks.meter.archive.journal import Seals, UnsealedReader
 from inferworks.meter.facts import Facts, by_opening, joined
-from inferworks.meter.record import Quarantined
+from inferworks.meter.record import Quarantined, Retracted
 from inferworks.meter.usage import Opened, Usage
+from inferworks.meter.used import Used
 
 
 class JournalsReader:
@@ -64,6 +66,22 @@ class JournalsReader:
         """The usages of calls opened in the interval, by (opened_ns, call_id)."""
         some = (reader.usages(start_ns, end_ns) for reader in self._readers)
         return heapq.merge(*some, key=by_opening)
+
+    def retracted(self, start_ns: int, end_ns: int) -> tuple[Retracted, ...]:
+        """Return the retractions of reports that overlap the interval."""
+        return tuple(one for reader in self._readers for one in reader.retracted(start_ns, end_ns))
+
+    def used(
+        self,
+        customer: CustomerId,
+        edges_ns: Sequence[int],
+        left_out: Collection[str],
+        *,
+        by_key: bool,
+    ) -> Iterator[Used]:
+        """Yield what a customer has used, as `UnsealedReader.used`."""
+        for reader in self._readers:
+            yield from reader.used(customer, edges_ns, left_out, by_key=by_key)
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Everything the books need of an interval, as of one moment of each journal."""

@@ -88,7 +88,7 @@ class LakeReader:
 
         Archived rows only; for the others, and for both as of one moment, see `moment`.
         """
-        segments = _meeting(read_manifest(self._lake), start_ns, end_ns)[table]
+        segments = meeting(read_manifest(self._lake), start_ns, end_ns)[table]
         return [self.locate(segment) for segment in segments]
 
     def locate(self, file: Segment | Sums) -> str:
@@ -115,7 +115,7 @@ class LakeReader:
             for segment in self._between(journals, manifest)
             if segment.start_ns < end_ns and segment.end_ns > start_ns
         ]
-        segments = _meeting(manifest, start_ns, end_ns)
+        segments = meeting(manifest, start_ns, end_ns)
         sums: dict[str, tuple[Sums, ...]] = {s.name: () for of in segments.values() for s in of}
         for one in manifest.sums:
             if one.of in sums:
@@ -147,7 +147,7 @@ class LakeReader:
             journals = stack.enter_context(reader.moment())
             manifest = read_manifest(self._lake)
             between = self._between(journals, manifest)
-            for segment in _meeting(manifest, start_ns, end_ns)["usage"]:
+            for segment in meeting(manifest, start_ns, end_ns)["usage"]:
                 for fact in self._sealed(segment, start_ns, end_ns):
                     yield cast(Usage, fact)
             gone = {
@@ -229,8 +229,8 @@ def segments_of(moment: Snapshot) -> tuple[Segment, ...]:
     return tuple(segment for segments in moment.segments.values() for segment in segments)
 
 
-def _meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tuple[Segment, ...]]:
-    """The segments that meet the interval, by table."""
+def meeting(manifest: Manifest, start_ns: int, end_ns: int) -> Mapping[str, tuple[Segment, ...]]:
+    """Return the segments that meet the interval, by table."""
     return {
         name: tuple(
             segment

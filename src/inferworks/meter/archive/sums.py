@@ -136,26 +136,32 @@ def _calls_of(file: pq.ParquetFile, day: int) -> pa.Table:
     `least` is below zero where the counts of a call contradict themselves, by as much.
     """
     names = (*_CALL_KEYS, *_BYTES, *_TOLD, *ITEMS)
-    parts = []
-    for batch in _batches(file, names):
-        columns = _filled(batch.schema.names, batch.columns, (*_TOLD, *ITEMS), batch.num_rows)
-        summed = {**columns, **_buckets(columns), "calls": _all(1, batch.num_rows)}
-        rests = [  # excess of each whole over its parts
-            reduce(compute.subtract, (columns[part.value] for part in parted), columns[whole.value])
-            for parted, whole in PARTS.items()
-        ]
-        counts = map(columns.__getitem__, COUNT_COLUMNS)
-        summed["least"] = compute.min_element_wise(*rests, *counts)
-        parts.append(_grouped(pa.table(summed), _CALL_KEYS, _CALL_SUMS, ("least",)))
+    parts = [
+        grouped(pa.table(summands(batch)), _CALL_KEYS, _CALL_SUMS, ("least",))
+        for batch in batches(file, names)
+    ]
     joined = _joined(parts, _CALL_KEYS, (*_CALL_SUMS, "least"))
-    return _dated(_grouped(joined, _CALL_KEYS, _CALL_SUMS, ("least",)), day)
+    return _dated(grouped(joined, _CALL_KEYS, _CALL_SUMS, ("least",)), day)
+
+
+def summands(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    """Return the columns of calls, their tokens in buckets, with `calls` (1 each) and `least`."""
+    columns = _filled(batch.schema.names, batch.columns, (*_TOLD, *ITEMS), batch.num_rows)
+    found = {**columns, **_buckets(columns), "calls": _all(1, batch.num_rows)}
+    rests = [  # excess of each whole over its parts
+        reduce(compute.subtract, (columns[part.value] for part in parted), columns[whole.value])
+        for parted, whole in PARTS.items()
+    ]
+    counts = map(columns.__getitem__, COUNT_COLUMNS)
+    found["least"] = compute.min_element_wise(*rests, *counts)
+    return found
 
 
 def _attempts_of(file: pq.ParquetFile, day: int) -> pa.Table:
     """The attempts in `file`; `started_ns` and `ended_ns` are null where they all lie within the day."""
     parts, apart = [], []
     begins, ends = day * DAY_NS, (day + 1) * DAY_NS
-    for batch in _batches(file, ("customer", "purpose", "model"), _LEG):
+    for batch in batches(file, ("customer", "purpose", "model"), _LEG):
         legs = _legs(batch)
         started_ns, ended_ns = legs["started_ns"], legs["ended_ns"]
         within = reduce(
@@ -168,11 +174,11 @@ def _attempts_of(file: pq.ParquetFile, day: int) -> pa.Table:
                 ),
             ),
         )
-        parts.append(_grouped(legs.filter(within), _ATTEMPT_KEYS, _ATTEMPT_SUMS))
+        parts.append(grouped(legs.filter(within), _ATTEMPT_KEYS, _ATTEMPT_SUMS))
         apart.append(legs.filter(compute.invert(within)))
     numbers = (*_ATTEMPT_SUMS, "started_ns", "ended_ns")
     names = [*_ATTEMPT_KEYS, *numbers]
-    rows = _grouped(_joined(parts, _ATTEMPT_KEYS, numbers), _ATTEMPT_KEYS, _ATTEMPT_SUMS)
+    rows = grouped(_joined(parts, _ATTEMPT_KEYS, numbers), _ATTEMPT_KEYS, _ATTEMPT_SUMS)
     never = pa.nulls(rows.num_rows, pa.int64())
     rows = rows.append_column("started_ns", never).append_column("ended_ns", never)
     alone = _joined(apart, _ATTEMPT_KEYS, numbers).select(names)
@@ -207,10 +213,10 @@ def _buckets(columns: _Columns) -> dict[str, pa.Array]:
     return {unit.value: values for unit, values in found.items()}
 
 
-def _grouped(
+def grouped(
     rows: pa.Table, keys: Sequence[str], summed: Sequence[str], least: Sequence[str] = ()
 ) -> pa.Table:
-    """`rows` by `keys`, in their order; TooLargeError when a sum might leave 64 bits."""
+    """Return `rows` by `keys`, in their order; TooLargeError when a sum might leave 64 bits."""
     for name in summed:
         _refuse_large(rows, name)
     measures = [*((name, "sum") for name in summed), *((name, "min") for name in least)]
@@ -251,10 +257,10 @@ def _filled(
     }
 
 
-def _batches(
+def batches(
     file: pq.ParquetFile, columns: Sequence[str], of_leg: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of `file` with `columns`, and with the fields `of_leg` of their attempts."""
+    """Yield the rows of `file` with `columns`, and with the fields `of_leg` of their attempts."""
     paths = [
         path
         for path in (file.schema.column(n).path for n in range(len(file.schema)))
