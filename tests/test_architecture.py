@@ -25,7 +25,7 @@ HOUSE = """
     dialects
     catalog
     config
-    http folder sqlite metering
+    http folder sqlite postgres metering
     money units purpose clock supervise ids secrets checksum choices misfit
     errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage
@@ -59,6 +59,7 @@ WITHIN = {
 """The same for the sub-packages and top-level files of a room that is large."""
 
 DRIVERS = {
+    "accounts.sharing": "accounts.sharing.base",
     "accounts.stores": "accounts.stores.base",
     "limits.stores": "limits.stores.base",
     "meter.stores": "meter.stores.base",

@@ -51,7 +51,7 @@ NEEDS = {
         "hardware.engines.embedded.model",
         "hardware.engines.embedded.serve",
     ),
-    "postgres": ("limits.stores.postgres",),
+    "postgres": ("accounts.sharing.postgres", "limits.stores.postgres", "postgres"),
     "telemetry": ("observe.exporters.otlp",),
     "testing": (
         "testing.accounts",
@@ -60,6 +60,7 @@ NEEDS = {
         "testing.in_process_gateway",
         "testing.providers",
         "testing.registry",
+        "testing.sharing",
     ),
     "dev": tuple(
         f"simulation.{name}" for name in ("database", "promises", "run", "stand_in", "world")

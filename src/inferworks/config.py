@@ -206,7 +206,7 @@ class Store(Section, frozen=True):
     url: Annotated[
         str,
         Meta(
-            description="`postgresql://...` for limits that several gateways share; empty: the data folder."
+            description="`postgresql://...` for what several gateways share; empty: the data folder."
         ),
     ] = ""
 

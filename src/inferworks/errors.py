@@ -5,7 +5,9 @@
     │   ├── ConfigError         a setting that is unknown, of the wrong type or impossible
     │   │   └── ExtraError      a package that a setting or command needs is not installed
     │   ├── DataFolderError     the data folder is in use, unreadable or of another version
-    │   │   └── DamagedError    a file of it is not what was written
+    │   │   ├── DamagedError    a file of it is not what was written
+    │   │   ├── NewerStoreError a store was laid out by a newer version of this program
+    │   │   └── SharedAccountsError  accounts that gateways share cannot be read or changed now
     │   ├── LakeError           the lake cannot be read or written, or is not what its manifest says
     │   ├── ShippingError       records cannot be shipped to the hub, or taken from a node
     │   ├── BillError           a bill line that cannot be accepted; carries file, line and column
@@ -80,6 +82,14 @@ class DataFolderError(UserError):
 
 class DamagedError(DataFolderError):
     """Data on disk that differs from what was written there."""
+
+
+class NewerStoreError(DataFolderError):
+    """A store was laid out by a newer version of this program."""
+
+
+class SharedAccountsError(DataFolderError):
+    """Accounts that gateways share cannot be read or changed now; nothing was changed unless it says so."""
 
 
 class LakeError(UserError):

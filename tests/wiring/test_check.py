@@ -6,28 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from inferworks.config import Books, Config, Data, Engine, Gateway, Lake, Ship
+from inferworks.config import Books, Config, Data, Engine, Gateway, Lake, Ship, Store
 from inferworks.errors import ConfigError
 from inferworks.wiring.check import checked
 
 
 def test_all_that_would_be_refused_later_is_told_at_once(tmp_path: Path) -> None:
-    """A lake, a pepper, a hub, a policy and a chart that cannot be used are named by their settings."""
+    """Each setting that cannot be used is named, from the lake to the chart of accounts."""
     folder = tmp_path / "data"
     config = Config(
         data=Data(folder=str(folder)),
         lake=Lake(url="s4://x"),
         gateway=Gateway(key_pepper="env:NOWHERE"),
         ship=Ship(url="https://hub.example/v1"),
+        store=Store(url="mysql://db/x"),
         books=Books(policy="nope", chart=str(tmp_path / "no.toml")),
     )
     with pytest.raises(ConfigError) as caught:
         checked(config, {})
     first, *lines = str(caught.value).splitlines()
-    assert first == "5 mistakes:"
+    assert first == "6 mistakes:"
     begins = (
         "lake.url: s4://x is no lake",
         "gateway.key_pepper: ",
+        "store.url is a postgresql:// URL",
         "ship.url ",
         "books.policy: ",
         "books.chart: ",

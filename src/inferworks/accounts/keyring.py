@@ -66,17 +66,20 @@ class KeyRing:
         *,
         lookups: KeyReads | None = None,
         most_warm: int = _MOST_WARM,
+        age_s: float = 0.0,
     ) -> None:
         """Keys that were last looked at `stale_s` seconds ago are not fresh; 0 for never.
 
-        Cold keys are read from `lookups`, which waits for no look; the same store, unless given.
+        Cold keys are read from `lookups`, which waits for no look; the same store, unless given. `age_s` is
+        how old what it has may be now.
         """
-        self.fresh = True
+        self.fresh = not stale_s or age_s < stale_s
         """True while the keys may be relied on."""
         self._accounts = accounts
         self._lookups = lookups or accounts
         self._pepper = pepper
         self._stale_s = stale_s
+        self._age_s = age_s
         self._most_warm = most_warm
         self._warm: dict[str, Key] = {}
         """The keys found last, by their secrets; valid secrets only."""
@@ -86,7 +89,7 @@ class KeyRing:
         """The loop's time at which the look under way began."""
         self._thread = ThreadPoolExecutor(1, "keys")
         self._timer: asyncio.TimerHandle | None = None
-        self._version = accounts.version()
+        self._version = self._lookups.version()
 
     def find(self, secret: str) -> Key | None:
         """Return the key with this secret; UserError when that cannot be known now."""
@@ -116,7 +119,7 @@ class KeyRing:
         """Refresh without blocking; then the keys are fresh. Raises the store's errors."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
-            self._wind_up()
+            self._wind_up(self._stale_s - self._age_s)
         self._looks_since = loop.time()
         try:
             self._forget(*await loop.run_in_executor(self._thread, self._changes))
@@ -125,7 +128,7 @@ class KeyRing:
         if not self.fresh:
             _log.warning("the keys can be looked at again; calls are served")
         self.fresh = True
-        self._wind_up()
+        self._wind_up(self._stale_s)
 
     def close(self) -> None:
         """Look no more."""
@@ -171,12 +174,12 @@ class KeyRing:
                     del self._warm[secret]
         self._version = version
 
-    def _wind_up(self) -> None:
-        """Count the time from now on."""
+    def _wind_up(self, left_s: float) -> None:
+        """Let the keys grow stale after `left_s` seconds."""
         if self._timer is not None:
             self._timer.cancel()
         if self._stale_s:
-            self._timer = asyncio.get_running_loop().call_later(self._stale_s, self._grow_stale)
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._grow_stale)
 
     def _grow_stale(self) -> None:
         self.fresh = False

@@ -78,7 +78,8 @@ def load_pepper(accounts: RecordsPepper, path: Path, secret: Secret | None = Non
         except ConfigError as error:
             raise DataFolderError(
                 f"{error}: keys are hashed under what was in it, and without it none of them is known; "
-                "restore it from a backup (docs/backup.md)"
+                "restore it from a backup (docs/backup.md); where gateways share the accounts, copy it "
+                "from one that runs, or set gateway.key_pepper on each of them"
             ) from error
     pepper = Pepper(secret.reveal())
     if len(secret.reveal()) < _LEAST:
@@ -86,7 +87,8 @@ def load_pepper(accounts: RecordsPepper, path: Path, secret: Secret | None = Non
     if recorded not in {"", pepper.id}:
         raise ConfigError(
             f"{secret.reference} is another pepper than the one that the keys are hashed under; restore "
-            "that one, with the accounts that it belongs to (docs/backup.md)"
+            "that one, with the accounts that it belongs to (docs/backup.md); gateways that share accounts "
+            "have the same"
         )
     if not recorded:
         accounts.bind_pepper(pepper.id)

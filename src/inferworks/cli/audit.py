@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inferworks.accounts.audit import AuditEntry, parse_head, verify
-from inferworks.cli.options import config_option, data_folder, data_option, json_option, moment_ns
+from inferworks.cli.options import config_option, data_option, json_option, moment_ns, read_config
 from inferworks.cli.show import iso, print_json, print_table, say
 from inferworks.wiring.accounts import read_accounts
 
@@ -41,7 +41,7 @@ def log(
       inferworks audit log --subject "customer acme"
     """
     since_ns = 0 if since is None else moment_ns(since, "--since")
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = [
             row
             for row in accounts.audit()
@@ -77,7 +77,7 @@ def verify_log(
       inferworks audit verify --head "$(cat /mnt/elsewhere/audit-head)"
     """
     noted = None if head is None else parse_head(head)
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = accounts.audit_head()
         count = verify(accounts.audit(), found, noted)
     if as_json:

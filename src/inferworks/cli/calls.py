@@ -11,14 +11,13 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
 
 from inferworks.accounts.stores.base import PriceReads
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.stores.stub import StubAccounts
 from inferworks.api.pricing import PricingTable, cost_of
 from inferworks.cli.options import Command
@@ -32,6 +31,7 @@ from inferworks.meter.usage import Outcome, Usage
 from inferworks.money import PICO, round_pico
 from inferworks.observe.access import Cost
 from inferworks.units import NS_PER_SECOND
+from inferworks.wiring.accounts import read_accounts
 from inferworks.wiring.rates import ListRates
 
 _STEP: Final = 1.05
@@ -176,7 +176,7 @@ def priced(config: Config) -> Iterator[Cost]:
     with ExitStack() as stack:
         accounts: PriceReads = StubAccounts()
         if folder.accounts.exists():
-            accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts, read_only=True)))
+            accounts = stack.enter_context(read_accounts(config))
         tariffs = PricingTable(accounts, lambda: rates.newest)
         yield lambda usage: cost_of(usage, tariffs)
 

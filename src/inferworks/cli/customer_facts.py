@@ -29,7 +29,6 @@ from inferworks.books.calendar.span import utc_day
 from inferworks.books.workspace.late_lines import calendar_of
 from inferworks.cli.options import (
     config_option,
-    data_folder,
     data_option,
     json_option,
     moment_ns,
@@ -81,7 +80,7 @@ def rename(
     """
     if name is None and legal_name is None:
         raise click.UsageError("give --name, --legal-name, or both")
-    folder, now_ns = data_folder(config_path, data_path), SystemClock().now_ns()
+    config, now_ns = read_config(config_path, data_path), SystemClock().now_ns()
     effective_ns = now_ns if effective is None else moment_ns(effective, "--from")
     fact = CustomerFact(
         customer=customer_id(customer),
@@ -92,7 +91,7 @@ def rename(
         display_name=None if name is None else written_name(name),
         legal_name=None if legal_name is None else written_name(legal_name),
     )
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         accounts.add_fact(fact)
     known = name or legal_name or customer
     say(f"{customer} is called {known} from {utc_text(effective_ns)} UTC.")
@@ -137,7 +136,7 @@ def set_facts(
     config = read_config(config_path, data_path)
     folder, now_ns = DataFolder(Path(config.data.folder)), SystemClock().now_ns()
     wanted, until_ns = customer_id(customer), calendar_of(folder).closed_until_ns
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         known = [fact for fact in accounts.facts() if fact.customer == wanted]
         known.sort(key=lambda fact: fact.effective_ns)
         clock = zone_at(known, now_ns) if zone is None else zone_name(zone)
@@ -238,7 +237,7 @@ def merge(
     if effective_ns % DAY_NS:
         raise UserError("--from: a merge begins with a day (UTC), for fees and credit go by days")
     _refuse_closed(effective_ns, calendar_of(folder).closed_until_ns, "merge from that day on")
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         directory = directory_of(accounts.facts())
         now = directory.into(merged, effective_ns)
         if survivor == now:
@@ -285,8 +284,8 @@ def show(customer: str, config_path: Path | None, data_path: Path | None, as_jso
       inferworks customers show acme
     """
     config, wanted = read_config(config_path, data_path), customer_id(customer)
-    folder, currency = DataFolder(Path(config.data.folder)), config.books.currency
-    with read_accounts(folder) as accounts:
+    currency = config.books.currency
+    with read_accounts(config) as accounts:
         if not accounts.has_customer(wanted):
             raise UserError(f"there is no customer {customer}; see: inferworks customers list")
         facts = accounts.facts()

@@ -36,7 +36,6 @@ from inferworks.cli.customer_facts import (
 from inferworks.cli.options import (
     FilePath,
     config_option,
-    data_folder,
     data_option,
     json_option,
     moment_ns,
@@ -126,7 +125,7 @@ def create(
     paid_in = currency or config.books.currency
     plan = _plan(customer, lambda _: paid_in, calendar, input_price, output_price, plan_path)
     folder.create()
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         accounts.add_customer(customer, plan)
         for fact in facts:
             accounts.add_fact(fact)
@@ -163,7 +162,7 @@ def price(
     config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
     customer = Customer(customer_id(name), now_ns)
-    with change_accounts(DataFolder(Path(config.data.folder)), os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         facts, usual = accounts.facts(), config.books.currency
         calendar = calendars_of(directory_of(facts)).of(customer.id)
         plan = _plan(
@@ -207,8 +206,8 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
     Example:
       inferworks customers withdraw acme --from 2026-12-01
     """
-    folder = data_folder(config_path, data_path)
-    with change_accounts(folder, os.environ) as accounts:
+    config = read_config(config_path, data_path)
+    with change_accounts(config, os.environ) as accounts:
         calendar = calendars_of(directory_of(accounts.facts())).of(customer_id(name))
         try:  # a date begins by the customer's calendar, as it does in the file of a plan
             begun_ns = calendar.begins_ns(dt.date.fromisoformat(effective))
@@ -216,7 +215,7 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
             begun_ns = moment_ns(effective, "--from")
         old = accounts.withdraw_plan(customer_id(name), begun_ns, SystemClock().now_ns())
     say(f"The plan of {name} from {utc_text(old.effective_ns)} UTC is withdrawn.")
-    _note_closed(old, folder)
+    _note_closed(old, DataFolder(Path(config.data.folder)))
 
 
 @customers.command("list")
@@ -225,8 +224,8 @@ def withdraw(name: str, effective: str, config_path: Path | None, data_path: Pat
 @json_option
 def list_customers(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List customers and their current prices."""
-    folder = data_folder(config_path, data_path)
-    with read_accounts(folder) as accounts:
+    config = read_config(config_path, data_path)
+    with read_accounts(config) as accounts:
         found, plans, facts = accounts.customers(), accounts.plans(), accounts.facts()
     now_ns = SystemClock().now_ns()
     directory = directory_of(facts)
@@ -276,8 +275,8 @@ def list_customers(config_path: Path | None, data_path: Path | None, as_json: bo
 @json_option
 def list_plans(name: str, config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List every price plan a customer has had, with the hash its amounts carry."""
-    folder = data_folder(config_path, data_path)
-    with read_accounts(folder) as accounts:
+    config = read_config(config_path, data_path)
+    with read_accounts(config) as accounts:
         if not accounts.has_customer(customer_id(name)):
             raise UserError(f"there is no customer {name}; see: inferworks customers list")
         found: list[tuple[PricePlan, int | None]] = [(plan, None) for plan in accounts.plans()]

@@ -13,7 +13,6 @@ from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import ANY_SOURCE, DEFAULT_PROJECT, NODE_SOURCE, Grant, Key, mint
 from inferworks.cli.options import (
     config_option,
-    data_folder,
     data_option,
     duration_ns,
     end_ns,
@@ -161,7 +160,7 @@ def create(
     folder.create()
     now_ns = SystemClock().now_ns()
     expires_ns = None if expires is None else end_ns(expires, "--expires", now_ns)
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         if customer == "default" and not accounts.has_customer(customer_id(customer)):
             accounts.add_customer(Customer(customer_id(customer), now_ns))
         key, secret = mint(
@@ -202,9 +201,9 @@ def list_keys(
     customer: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
     """List the keys; secrets are not kept, only their last four characters (KEY)."""
-    folder = data_folder(config_path, data_path)
+    config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    with read_accounts(folder) as accounts:
+    with read_accounts(config) as accounts:
         found = accounts.keys(None if customer is None else customer_id(customer))
     if as_json:
         print_json([_as_json(key) for key in found])
@@ -237,8 +236,8 @@ def show(key_id: str, config_path: Path | None, data_path: Path | None, as_json:
       inferworks keys show key_mfrggzdfmztwq2lk
       inferworks keys show key_mfrggzdfmztwq2lk --json
     """
-    folder = data_folder(config_path, data_path)
-    with read_accounts(folder) as accounts:
+    config = read_config(config_path, data_path)
+    with read_accounts(config) as accounts:
         key = accounts.key(KeyId(key_id))
     if key is None:
         raise UserError(f"{key_id}: no such key; see: inferworks keys list")
@@ -289,7 +288,7 @@ def rotate(
     folder = DataFolder(Path(config.data.folder))
     now_ns = SystemClock().now_ns()
     until_ns = None if overlap is None else now_ns + duration_ns(overlap, "--overlap")
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         old = accounts.key(KeyId(key_id))
         if old is None or _state(old, now_ns) in {"revoked", "expired"}:
             state = "no such key" if old is None else f"{_state(old, now_ns)} already"
@@ -335,9 +334,9 @@ def revoke(
     """
     if (key_id is None) == (customer is None):
         raise click.UsageError("name one key, or --customer")
-    folder = data_folder(config_path, data_path)
+    config = read_config(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         if key_id is not None:
             ids = [key_id]
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import closing
 from functools import partial
@@ -13,7 +14,6 @@ import msgspec
 
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure, Scope, ScopeKind, Window
 from inferworks.accounts.stores.records import no_limit
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.accounts.zone import zone_name
 from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
@@ -22,6 +22,7 @@ from inferworks.ids import new_id
 from inferworks.limits.ledger import in_use
 from inferworks.limits.limiter import account_id
 from inferworks.money import format_pico, parse_pico
+from inferworks.wiring.accounts import change_accounts, read_accounts
 from inferworks.wiring.limits import limits_store
 
 _COUNT = re.compile(r"([0-9][0-9_,]*)([kM]?)")
@@ -86,9 +87,8 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
         is_hard=not given["soft"],
         created_ns=now_ns,
     )
-    folder = data_folder(config_path, data_path)
-    folder.create()
-    with closing(SqliteAccounts(folder.accounts)) as accounts:
+    data_folder(config_path, data_path).create()
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         accounts.add_limit(limit)
     say(f"{limit.id}: {_told(limit)}.")
 
@@ -174,7 +174,7 @@ def change(
         new = parse_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
     hard = old.is_hard if is_hard is None else is_hard
     limit = msgspec.structs.replace(old, amount=new, is_hard=hard, revision=old.revision + 1)
-    with closing(SqliteAccounts(data_folder(config_path, data_path).accounts)) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         accounts.change_limit(limit)
     say(f"{limit.id}: {_told(limit)}.")
 
@@ -193,14 +193,13 @@ def withdraw(limit_id: str, config_path: Path | None, data_path: Path | None) ->
     old = _one(_limits(config_path, data_path), limit_id)
     now_ns = SystemClock().now_ns()
     limit = msgspec.structs.replace(old, withdrawn_ns=now_ns, revision=old.revision + 1)
-    with closing(SqliteAccounts(data_folder(config_path, data_path).accounts)) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         accounts.change_limit(limit)
     say(f"{limit.id} is withdrawn.")
 
 
 def _limits(config_path: Path | None, data_path: Path | None) -> list[Limit]:
-    folder = data_folder(config_path, data_path)
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         return accounts.limits()
 
 

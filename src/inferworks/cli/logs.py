@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.calls import (
     Arrivals,
     Span,
@@ -31,6 +30,7 @@ from inferworks.errors import UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.usage import Outcome, Usage
 from inferworks.observe.access import Cost, fields_of, iso, json_line, text_line
+from inferworks.wiring.accounts import read_accounts
 
 _LOOK_S = 0.5
 """Seconds between two looks at the journal."""
@@ -116,7 +116,7 @@ def _none(
     """Say that there is no such call; UserError where `customer` is none of ours."""
     accounts = DataFolder(Path(config.data.folder)).accounts
     if customer is not None and accounts.exists():
-        with closing(SqliteAccounts(accounts, read_only=True)) as held:
+        with read_accounts(config) as held:
             if customer not in {known.id for known in held.customers()}:
                 raise UserError(f"no customer {customer}; see: inferworks customers list")
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value is not None)

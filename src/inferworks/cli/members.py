@@ -18,7 +18,7 @@ from inferworks.accounts.member import (
 )
 from inferworks.accounts.organisation import organisation_id
 from inferworks.accounts.roles import Role
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import iso, print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.ids import MemberId, new_id
@@ -60,8 +60,8 @@ def create(
       inferworks members create Ann --email ann@example.com --role owner
       inferworks members create deploy --service --role developer --customer acme
     """
-    folder, now_ns = data_folder(config_path, data_path), SystemClock().now_ns()
-    folder.create()
+    config, now_ns = read_config(config_path, data_path), SystemClock().now_ns()
+    data_folder(config_path, data_path).create()
     made = Member(
         id=MemberId(new_id("member", now_ns)),
         role=Role(role),
@@ -72,7 +72,7 @@ def create(
         organisation=None if organisation is None else organisation_id(organisation),
         customer=None if customer is None else customer_id(customer),
     )
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         accounts.add_member(made)
     if as_json:
         print_json(_as_json(made))
@@ -86,7 +86,7 @@ def create(
 @json_option
 def list_members(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List members."""
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = accounts.members()
     if as_json:
         print_json([_as_json(one) for one in found])
@@ -114,7 +114,7 @@ def show(member: str, config_path: Path | None, data_path: Path | None, as_json:
     Example:
       inferworks members show ann@example.com
     """
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = member_named(accounts, member)
         tokens = accounts.member_tokens(found.id)
     now_ns = SystemClock().now_ns()
@@ -166,7 +166,7 @@ def change(
     changes = {field: value for field, value in given.items() if value is not None}
     if not changes:
         raise click.UsageError("give --role, --name or --email")
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         changed = msgspec.structs.replace(member_named(accounts, member), **changes)
         accounts.change_member(changed)
     say(f"{changed.id} changed.")
@@ -183,7 +183,7 @@ def withdraw(member: str, config_path: Path | None, data_path: Path | None) -> N
     Example:
       inferworks members withdraw ann@example.com
     """
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         found = member_named(accounts, member)
         if found.withdrawn_ns is None:
             now_ns = SystemClock().now_ns()
@@ -210,7 +210,7 @@ def token(
       inferworks members token ann@example.com
       inferworks members token member_019a2f... --days 7
     """
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         found = member_named(accounts, member)
         made, secret = mint_token(found.id, SystemClock().now_ns(), days)
         accounts.add_member_token(made)
@@ -234,7 +234,7 @@ def revoke(token_id: str, config_path: Path | None, data_path: Path | None) -> N
     Example:
       inferworks members revoke token_019a2f...
     """
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         revoked = accounts.revoke_member_token(token_id, SystemClock().now_ns())
     say(f"{revoked.id} of {revoked.member} is revoked.")
 

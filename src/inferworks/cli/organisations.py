@@ -10,7 +10,7 @@ import msgspec
 
 from inferworks.accounts.customer import customer_id
 from inferworks.accounts.organisation import Organisation, organisation_id
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import iso, print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
@@ -35,10 +35,10 @@ def create(name: str, called: str, config_path: Path | None, data_path: Path | N
       inferworks organisations create acme-group
       inferworks organisations create acme-group --called "Acme Group"
     """
-    folder = data_folder(config_path, data_path)
-    folder.create()
+    config = read_config(config_path, data_path)
+    data_folder(config_path, data_path).create()
     made = Organisation(organisation_id(name), SystemClock().now_ns(), called)
-    with change_accounts(folder, os.environ) as accounts:
+    with change_accounts(config, os.environ) as accounts:
         accounts.add_organisation(made)
     say(f"Organisation {made.id} created.")
 
@@ -49,7 +49,7 @@ def create(name: str, called: str, config_path: Path | None, data_path: Path | N
 @json_option
 def list_organisations(config_path: Path | None, data_path: Path | None, as_json: bool) -> None:
     """List organisations."""
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = accounts.organisations()
     if as_json:
         print_json([_as_json(one) for one in found])
@@ -70,7 +70,7 @@ def show(name: str, config_path: Path | None, data_path: Path | None, as_json: b
     Example:
       inferworks organisations show acme-group
     """
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = _named(accounts.organisations(), name)
         inside = [
             one.id for one in accounts.customers() if accounts.organisation_of(one.id) == name
@@ -101,7 +101,7 @@ def change(
     """
     if called is None and closes is None:
         raise click.UsageError("give --called, --close or --reopen")
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         old = _named(accounts.organisations(), name)
         closed_ns = old.closed_ns
         if closes is not None:
@@ -127,8 +127,8 @@ def put_in(
     Example:
       inferworks organisations put-in acme-group acme burns
     """
-    folder = data_folder(config_path, data_path)
-    with change_accounts(folder, os.environ) as accounts, accounts.transaction():
+    config = read_config(config_path, data_path)
+    with change_accounts(config, os.environ) as accounts, accounts.transaction():
         for customer in customers:
             accounts.place_customer(customer_id(customer), organisation_id(name))
     say(f"{', '.join(customers)}: in {name} from now on.")
@@ -145,8 +145,8 @@ def take_out(customers: tuple[str, ...], config_path: Path | None, data_path: Pa
     Example:
       inferworks organisations take-out burns
     """
-    folder = data_folder(config_path, data_path)
-    with change_accounts(folder, os.environ) as accounts, accounts.transaction():
+    config = read_config(config_path, data_path)
+    with change_accounts(config, os.environ) as accounts, accounts.transaction():
         for customer in customers:
             accounts.place_customer(customer_id(customer), None)
     say(f"{', '.join(customers)}: in no organisation from now on.")

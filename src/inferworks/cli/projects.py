@@ -9,7 +9,7 @@ import click
 
 from inferworks.accounts.customer import customer_id
 from inferworks.accounts.organisation import Project, project_id
-from inferworks.cli.options import config_option, data_folder, data_option, json_option
+from inferworks.cli.options import config_option, data_option, json_option, read_config
 from inferworks.cli.show import iso, print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.ids import ProjectId
@@ -41,7 +41,7 @@ def create(
       inferworks projects create acme search --called "Search and ads"
     """
     made = Project(customer_id(customer), project_id(name), SystemClock().now_ns(), called)
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         accounts.add_project(made)
     say(f"Project {made.id} of {made.customer} created.")
 
@@ -55,7 +55,7 @@ def list_projects(
     customer: str | None, config_path: Path | None, data_path: Path | None, as_json: bool
 ) -> None:
     """List the projects that are on record."""
-    with read_accounts(data_folder(config_path, data_path)) as accounts:
+    with read_accounts(read_config(config_path, data_path)) as accounts:
         found = accounts.projects(None if customer is None else customer_id(customer))
     if as_json:
         print_json([_as_json(one) for one in found])
@@ -79,7 +79,7 @@ def close(customer: str, name: str, config_path: Path | None, data_path: Path | 
     Example:
       inferworks projects close acme search
     """
-    with change_accounts(data_folder(config_path, data_path), os.environ) as accounts:
+    with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         now_ns = SystemClock().now_ns()
         accounts.close_project(customer_id(customer), ProjectId(name), now_ns)
     say(f"Project {name} of {customer} is closed.")

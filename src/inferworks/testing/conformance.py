@@ -10,6 +10,7 @@ Each takes an implementation and raises AssertionError, with the promise, where 
 - `check_lake_store`: a store of the archive (`meter.lakes`)
 - `check_provider`: a driver of an upstream (`cloud.providers`; docs/contributing/provider.md)
 - `check_registry`: a store of organisations, projects and members (`accounts.stores`)
+- `check_shared_rows`: a store of the accounts that gateways share (`accounts.sharing`)
 """
 
 from inferworks.testing.accounts import check_accounts
@@ -19,6 +20,7 @@ from inferworks.testing.lakes import check_lake_store
 from inferworks.testing.limits import check_limits_store
 from inferworks.testing.providers import check_provider
 from inferworks.testing.registry import check_registry
+from inferworks.testing.sharing import check_shared_rows
 from inferworks.testing.stores import check_journal_store
 
 __all__ = [
@@ -30,4 +32,5 @@ __all__ = [
     "check_limits_store",
     "check_provider",
     "check_registry",
+    "check_shared_rows",
 ]

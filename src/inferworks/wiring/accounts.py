@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.member import Member
 from inferworks.accounts.pepper import Pepper, RecordsPepper, load_pepper
+from inferworks.accounts.sharing.base import SharedRows
 from inferworks.accounts.stores.base import Registry
-from inferworks.accounts.stores.sqlite import SqliteAccounts
+from inferworks.accounts.stores.mirror import Mirror
+from inferworks.accounts.stores.sqlite import FollowedAccounts, SharedAccounts, SqliteAccounts
 from inferworks.config import Config
-from inferworks.errors import UserError
-from inferworks.folder import DataFolder
+from inferworks.errors import SharedAccountsError, UserError
+from inferworks.folder import DataFolder, leaving_none_empty
 from inferworks.secrets import parse_reference, resolve
+from inferworks.sqlite import Database
+from inferworks.units import NS_PER_SECOND
+from inferworks.wiring.sharing import shared_rows
 
 MEMBER: Final = "INFERWORKS_MEMBER"
 """Variable of the environment that names the member as whom a command changes accounts."""
 _ORIGIN: Final = "command line"
+
+_log = logging.getLogger("inferworks.accounts")
 
 
 def pepper_of(
@@ -33,15 +44,48 @@ def pepper_of(
     return load_pepper(accounts, folder.pepper, secret)
 
 
+def open_accounts(config: Config, author: Author | None = None) -> SqliteAccounts:
+    """Open the accounts of `config` for reading and changes by `author`: as they are at this moment.
+
+    SharedAccountsError when gateways share them and that cannot be known now.
+    """
+    accounts = _opened(config, author)
+    if isinstance(accounts, SharedAccounts):
+        try:
+            accounts.sync()
+        except BaseException:
+            accounts.close()
+            raise
+    return accounts
+
+
+def open_last_known(config: Config) -> SqliteAccounts:
+    """Open the accounts for changes as they are, or as they were last known while that cannot be known.
+
+    A gateway starts so: it serves with the keys that it knows, for as long as `gateway.keys_stale_s` says.
+    """
+    accounts = _opened(config, None)
+    if isinstance(accounts, SharedAccounts):
+        try:
+            accounts.sync()
+        except BaseException as error:
+            if isinstance(error, SharedAccountsError) and accounts.synced_ns() is not None:
+                _log.warning("%s; the keys are those that were last known", error)
+                return accounts
+            accounts.close()
+            raise
+    return accounts
+
+
 def change_accounts(
-    folder: DataFolder, environment: Mapping[str, str]
+    config: Config, environment: Mapping[str, str]
 ) -> AbstractContextManager[SqliteAccounts]:
-    """Open the accounts of `folder` for changes from the command line.
+    """Open the accounts of `config` for changes from the command line.
 
     Their author is the user of this process. Where `INFERWORKS_MEMBER` names a member by id or address,
     that is the author instead, and nothing is changed that its role and scope do not allow.
     """
-    accounts = SqliteAccounts(folder.accounts, author=process_author(_ORIGIN))
+    accounts = open_accounts(config, process_author(_ORIGIN))
     named = environment.get(MEMBER, "").strip()
     if named:
         try:
@@ -55,9 +99,59 @@ def change_accounts(
     return closing(accounts)
 
 
-def read_accounts(folder: DataFolder) -> AbstractContextManager[SqliteAccounts]:
-    """Open the accounts of `folder` for reading."""
-    return closing(SqliteAccounts(folder.accounts, read_only=True))
+def read_accounts(config: Config) -> AbstractContextManager[SqliteAccounts]:
+    """Open the accounts of `config` for reading.
+
+    Where gateways share them and they cannot be reached, these are the last that are known, and a line of
+    the log says how old they are.
+    """
+    path, rows = _place(config)
+    missed = _missed(path, rows) if rows is not None and path.parent.exists() else None
+    accounts = SqliteAccounts(path, read_only=True)
+    if missed is not None:
+        synced_ns = accounts.synced_ns()
+        if synced_ns is None:
+            accounts.close()
+            raise missed
+        at = dt.datetime.fromtimestamp(synced_ns // NS_PER_SECOND, dt.UTC)
+        _log.warning(
+            "%s; these are the accounts as of %s UTC", missed, at.strftime("%Y-%m-%d %H:%M")
+        )
+    return closing(accounts)
+
+
+def follow_accounts(config: Config) -> FollowedAccounts:
+    """Return reads of the accounts, of which each look takes up what other gateways changed."""
+    path, rows = _place(config)
+    return FollowedAccounts(path, None if rows is None else partial(_sync, path, rows))
+
+
+def _place(config: Config) -> tuple[Path, SharedRows | None]:
+    """Return the file of the accounts, and what they are the mirror of."""
+    return DataFolder(Path(config.data.folder)).accounts, shared_rows(config.store)
+
+
+def _opened(config: Config, author: Author | None) -> SqliteAccounts:
+    path, rows = _place(config)
+    if rows is None:
+        return SqliteAccounts(path, author=author)
+    return SharedAccounts(path, rows, author=author)
+
+
+def _missed(path: Path, rows: SharedRows) -> SharedAccountsError | None:
+    """Take up what others changed; return why that is not possible now."""
+    with closing(rows):
+        try:
+            _sync(path, rows)
+        except SharedAccountsError as error:
+            return error
+    return None
+
+
+def _sync(path: Path, rows: SharedRows) -> None:
+    """Bring the file at `path` up to what is shared, in a connection of its own: it may be replaced."""
+    with leaving_none_empty(path), closing(Database(path)) as database:
+        Mirror(database, rows).sync()
 
 
 def member_named(accounts: Registry, name: str) -> Member:

@@ -7,24 +7,22 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, nullcontext
-from pathlib import Path
 
 import msgspec
 
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.stores.base import Accounts
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.admin.app import LIMITS, AdminApp, AdminContext, refusal
 from inferworks.api.admin.request import Services
 from inferworks.books.workspace.credit import enter_credit, void_credit
 from inferworks.books.workspace.settings import Settings
 from inferworks.clock import Clock
 from inferworks.config import Config
-from inferworks.folder import DataFolder
 from inferworks.http.server import HttpServer, Sweep
 from inferworks.ids import CustomerId
 from inferworks.supervise import Supervisor
+from inferworks.wiring.accounts import open_accounts
 from inferworks.wiring.books import book_settings
 
 _log = logging.getLogger("inferworks.admin")
@@ -65,9 +63,9 @@ async def administering(
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:
     """Serve the admin API at `bound` while the block runs."""
-    books, path = book_settings(config), DataFolder(Path(config.data.folder)).accounts
+    books = book_settings(config)
     context = AdminContext(
-        open_accounts=lambda author: closing(SqliteAccounts(path, author=author)),
+        open_accounts=lambda author: closing(open_accounts(config, author)),
         services=Services(pepper, books.currency, WorkspaceCredit(books)),
         clock=clock,
         names={name.lower() for name in (config.admin.host, *config.admin.names)},

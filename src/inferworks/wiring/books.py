@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.books.accruals.expected_bills import Expected
 from inferworks.books.allocation.departments import read_departments
 from inferworks.books.deliveries.canonical import normal
@@ -21,7 +19,7 @@ from inferworks.config import Config, Supplier, load
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.wiring.accounts import change_accounts
+from inferworks.wiring.accounts import change_accounts, read_accounts
 from inferworks.wiring.billing import billing_table
 from inferworks.wiring.usage_reports import record_usage
 
@@ -71,8 +69,8 @@ def book_settings(config: Config) -> Settings:
     return Settings(
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
-        accounts=lambda: closing(SqliteAccounts(folder.accounts, read_only=True)),
-        change_accounts=lambda: change_accounts(folder, os.environ),
+        accounts=lambda: read_accounts(config),
+        change_accounts=lambda: change_accounts(config, os.environ),
         object_store=lake_at,
         record_usage=lambda reports: record_usage(reports, folder),
         clock=SystemClock(),

@@ -10,6 +10,7 @@ from inferworks.books.exports.chart_of_accounts import load_chart
 from inferworks.books.workspace.gathering import policy_of
 from inferworks.config import Config
 from inferworks.errors import Mistakes
+from inferworks.extras import check_installed
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.secrets import parse_reference, resolve
@@ -17,6 +18,7 @@ from inferworks.wiring.books import book_settings
 from inferworks.wiring.plan import Plan
 from inferworks.wiring.planner import Planner
 from inferworks.wiring.replicas import check_engine
+from inferworks.wiring.sharing import shared_url
 from inferworks.wiring.shipping import hub_of, node_of
 
 
@@ -33,6 +35,9 @@ def checked(config: Config, environment: Mapping[str, str]) -> Plan:
     with mistakes.noted("gateway.key_pepper"):
         if config.gateway.key_pepper:
             resolve(parse_reference(config.gateway.key_pepper), environment)
+    with mistakes.noted():
+        if shared_url(config.store):
+            check_installed("psycopg", "postgres", "store.url")
     with mistakes.noted():
         if node_of(config):
             hub_of(config.ship, environment)

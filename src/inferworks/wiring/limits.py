@@ -11,7 +11,7 @@ import asyncio
 import socket
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from inferworks.api.call_limits import CallLimits
 from inferworks.api.pricing import PricingTable
 from inferworks.clock import Clock
 from inferworks.config import Store
-from inferworks.errors import ConfigError, LimitsError
+from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.extras import required
 from inferworks.folder import DataFolder
 from inferworks.ids import new_id
@@ -34,6 +34,7 @@ from inferworks.limits.stores.base import LimitsStore
 from inferworks.limits.stores.sqlite import SqliteLimits
 from inferworks.meter.usage import Usage
 from inferworks.supervise import Supervisor, ending
+from inferworks.wiring.sharing import shared_url
 
 _LOOK_S = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -128,8 +129,12 @@ async def limiting(
 
         try:
             # Where the store is away, calls without limits are served, and the beat goes on.
-            with suppress(LimitsError):
+            try:
+                await asyncio.to_thread(ledger.transact, lambda rows: rows.now_ns())
                 await settle_left()
+            except LimitsError as error:
+                if isinstance(error.__cause__, NewerStoreError):
+                    raise error.__cause__ from None
             look = partial(asyncio.to_thread, definitions.refresh)
             looks = supervisor.every(_LOOK_S, "limits", look)
             beats = supervisor.every(BEAT_S, "limits-store", beat)
@@ -149,14 +154,9 @@ def boot_id() -> str:
 
 def limits_store(store: Store, folder: DataFolder) -> LimitsStore:
     """Return the store of the ledger; ConfigError when it is none that there is."""
-    if not store.url:
+    url = shared_url(store)
+    if not url:
         return SqliteLimits(folder.limits)
-    if not store.url.startswith(("postgresql://", "postgres://")):
-        raise ConfigError("store.url is a postgresql:// URL, or empty for the data folder")
-    if "@" in store.url.partition("://")[2] and ":" in store.url.partition("://")[2].split("@")[0]:
-        raise ConfigError(
-            "store.url must not hold a password: PostgreSQL takes it from PGPASSWORD or ~/.pgpass"
-        )
     module = required("inferworks.limits.stores.postgres", "postgres", "store.url")
-    made: LimitsStore = module.PostgresLimits(store.url)
+    made: LimitsStore = module.PostgresLimits(url)
     return made

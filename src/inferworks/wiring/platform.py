@@ -52,7 +52,7 @@ from inferworks.observe.registry import Board
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
-from inferworks.wiring.accounts import pepper_of
+from inferworks.wiring.accounts import follow_accounts, open_last_known, pepper_of
 from inferworks.wiring.channel import Start
 from inferworks.wiring.holder import Holder
 from inferworks.wiring.limits import Left, limiting
@@ -165,7 +165,7 @@ async def open_platform(
             stack.enter_context(_ports(own.host, own.port, 1, "admin.port")) if own.enabled else ()
         )
         lock = stack.enter_context(folder.hold())
-        accounts = stack.enter_context(closing(SqliteAccounts(folder.accounts)))
+        accounts = stack.enter_context(closing(open_last_known(config)))
         turn = threading.Lock()
         observing = await stack.enter_async_context(
             _observing(config, environment, folder, supervisor)
@@ -185,7 +185,14 @@ async def open_platform(
             running_fleet(config, folder, journal, clock, supervisor, token)
         )
         pepper = pepper_of(accounts, folder, config, environment)
+        if config.store.url and not config.gateway.key_pepper:
+            _log.warning(
+                "gateways that share accounts need the same pepper, and this one has it in a file of "
+                "its own: copy %s to each of them, or set gateway.key_pepper",
+                folder.pepper,
+            )
         first_key = _first_key(accounts, clock, pepper)
+        accounts.close()  # whoever serves has others
         for bound in admin_sockets:
             from inferworks.wiring.admin import administering  # loads the books
 
@@ -266,7 +273,7 @@ async def open_worker(
             await stack.enter_async_context(ending(writer))
         left_open = await close_left_open(journal, folder, clock, reports)
         receiver = stack.enter_context(closing(Receiver(folder.journal)))
-        with closing(SqliteAccounts(folder.accounts)) as accounts:
+        with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
             pepper = pepper_of(accounts, folder, config, environment)
         process = Process(
             config=config,
@@ -318,10 +325,16 @@ async def _serving(
     supervisor, observing, journal = process.supervisor, process.observing, process.journal
     async with AsyncExitStack() as stack:
         client = stack.enter_context(closing(HttpClient()))
-        followed, lookups = (
-            stack.enter_context(closing(FollowedAccounts(folder.accounts))) for _ in range(2)
+        followed = stack.enter_context(closing(follow_accounts(config)))
+        lookups = stack.enter_context(closing(FollowedAccounts(folder.accounts)))
+        synced_ns = lookups.synced_ns()
+        keyring = KeyRing(
+            followed,
+            process.pepper,
+            config.gateway.keys_stale_s,
+            lookups=lookups,
+            age_s=0.0 if synced_ns is None else (clock.now_ns() - synced_ns) / NS_PER_SECOND,
         )
-        keyring = KeyRing(followed, process.pepper, config.gateway.keys_stale_s, lookups=lookups)
         stack.enter_context(closing(keyring))
         await start_threads()
         fitted = fit(config.gateway, divided(this_machine(), process.workers))
@@ -444,12 +457,15 @@ def _first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
     """The secret of a first key, if there was none yet."""
     if accounts.has_keys():
         return None
-    now_ns = clock.now_ns()
-    customer = Customer(customer_id(FIRST_CUSTOMER), now_ns)
-    if not accounts.has_customer(customer.id):
-        accounts.add_customer(customer)
-    key, secret = mint(customer.id, now_ns, pepper=pepper, name="made by the first start")
-    accounts.add_key(key)
+    with accounts.transaction():
+        if accounts.has_keys():  # another gateway that shares the accounts was sooner
+            return None
+        now_ns = clock.now_ns()
+        customer = Customer(customer_id(FIRST_CUSTOMER), now_ns)
+        if not accounts.has_customer(customer.id):
+            accounts.add_customer(customer)
+        key, secret = mint(customer.id, now_ns, pepper=pepper, name="made by the first start")
+        accounts.add_key(key)
     return secret
 
 

@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 from tests.support.postgres import PostgresServer, postgres_server
 
-from inferworks.errors import DataFolderError, LimitsError
+from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.limits.ledger import Budget, Gateway, Grant, Rows, Want, draw
 from inferworks.limits.stores import postgres
 from inferworks.limits.stores.postgres import PostgresLimits
@@ -83,8 +83,9 @@ def test_tables_of_a_newer_version_are_refused(server: PostgresServer) -> None:
     store.close()
     server.run("psql", "-h", str(server.folder), "-d", url.split("/")[3].split("?")[0], "-c",
                "UPDATE inferworks.schema_version SET version = 99")  # fmt: skip
-    with pytest.raises(DataFolderError, match="limits of version 99"):
+    with pytest.raises(LimitsError, match="limits of version 99") as refusal:
         store.transact(lambda rows: rows.now_ns())
+    assert isinstance(refusal.value.__cause__, NewerStoreError)
 
 
 def test_a_gateway_that_stops_in_a_transaction_holds_up_the_others_for_a_while(

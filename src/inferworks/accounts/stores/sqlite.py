@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ from inferworks.accounts.limit import Limit
 from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
 from inferworks.accounts.scopes import Scopes
+from inferworks.accounts.sharing.base import SharedRows
+from inferworks.accounts.stores.mirror import Mirror, mark_of
 from inferworks.accounts.stores.records import no_key, plan_event
 from inferworks.accounts.stores.sqlite_registry import REGISTRY, SqliteRegistry
 from inferworks.accounts.stores.sqlite_tables import (
@@ -58,7 +60,7 @@ from inferworks.accounts.stores.stub import (
     taken,
 )
 from inferworks.checksum import row_checksum
-from inferworks.errors import DamagedError, DataFolderError
+from inferworks.errors import ConfigError, DamagedError, DataFolderError
 from inferworks.folder import leaving_none_empty
 from inferworks.ids import CustomerId, KeyId, OrganisationId, ProjectId
 from inferworks.purpose import Purpose
@@ -179,6 +181,8 @@ _log = logging.getLogger("inferworks.accounts")
 class SqliteAccounts(SqliteRegistry):
     """`Accounts` in the file at `path`, which is created unless `read_only`. One thread at a time."""
 
+    _is_mirror = False
+
     def __init__(
         self,
         path: Path,
@@ -202,6 +206,11 @@ class SqliteAccounts(SqliteRegistry):
             try:
                 self._database.execute("PRAGMA foreign_keys = ON")
                 self._check_version(read_only=read_only, newer=newer)
+                if not (read_only or self._is_mirror) and mark_of(self._database) is not None:
+                    raise ConfigError(
+                        f"{path} is the mirror of accounts that gateways share: set store.url to their "
+                        "database, with which alone they can be changed"
+                    )
             except BaseException:
                 self.close()
                 raise
@@ -209,6 +218,11 @@ class SqliteAccounts(SqliteRegistry):
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def synced_ns(self) -> int | None:
+        """Return when these were last known to be as gateways share them, to a minute; None for never."""
+        mark = mark_of(self._database)
+        return None if mark is None or not mark.version else mark.synced_ns
 
     def customers(self) -> list[Customer]:
         """All customers, by name."""
@@ -501,27 +515,30 @@ class SqliteAccounts(SqliteRegistry):
         """Lay out a new file, or bring one of an older version up to date, in one transaction."""
         self._database.execute("PRAGMA journal_mode = WAL")
         with self._database.transaction():
-            version = self._database.version()
-            if version == 0:
-                tables = filter(str.strip, _SCHEMA.split(";"))
-                for statement in (*tables, *_FACTS, *_KEYS_BY, *REGISTRY):
-                    self._database.execute(statement)
-                return
-            if version not in OLDER:  # another process has brought it up to date meanwhile
-                return
-            if version in (NO_MEMBERS, NO_LIMITS):
-                for statement in (*REGISTRY, f"PRAGMA user_version = {VERSION}"):
-                    self._database.execute(statement)
-                return
-            self._add_kinds_of_keys(version)
-            if version <= NO_WITHDRAWN:
-                self._database.execute(_WITHDRAWN)
-            for statement in (*_FACTS, *REGISTRY):
+            self._migrate()
+
+    def _migrate(self) -> None:
+        version = self._database.version()
+        if version == 0:
+            tables = filter(str.strip, _SCHEMA.split(";"))
+            for statement in (*tables, *_FACTS, *_KEYS_BY, *REGISTRY):
                 self._database.execute(statement)
-            self._add_scopes(signed=version > NO_CHECKSUMS)
-            if version <= NO_CHECKSUMS:
-                self._add_checksums()
-            self._claim_all_sources()
+            return
+        if version not in OLDER:  # another process has brought it up to date meanwhile
+            return
+        if version in (NO_MEMBERS, NO_LIMITS):
+            for statement in (*REGISTRY, f"PRAGMA user_version = {VERSION}"):
+                self._database.execute(statement)
+            return
+        self._add_kinds_of_keys(version)
+        if version <= NO_WITHDRAWN:
+            self._database.execute(_WITHDRAWN)
+        for statement in (*_FACTS, *REGISTRY):
+            self._database.execute(statement)
+        self._add_scopes(signed=version > NO_CHECKSUMS)
+        if version <= NO_CHECKSUMS:
+            self._add_checksums()
+        self._claim_all_sources()
 
     def _add_kinds_of_keys(self, version: int) -> None:
         """Bring plans and keys of the first versions to what they were in version 4."""
@@ -589,6 +606,39 @@ class SqliteAccounts(SqliteRegistry):
             self._sign(table)
 
 
+class SharedAccounts(SqliteAccounts):
+    """`Accounts` that gateways share as `rows`, by way of their mirror at `path`, which is made if need be.
+
+    They are as the file has them at the last `sync`, and each change begins with one. Closing it closes
+    `rows`.
+    """
+
+    _is_mirror = True
+
+    def __init__(self, path: Path, rows: SharedRows, *, author: Author | None = None) -> None:
+        super().__init__(path, author=author)
+        self._shared_rows = rows
+        self._mirror = Mirror(self._database, rows, self._migrate)
+
+    def sync(self) -> None:
+        """Take up what others changed; the first time, share the accounts or load those that are shared."""
+        self._mirror.sync()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make several changes at once, all or none, for all gateways."""
+        if self._database.connection.in_transaction:
+            yield
+        else:
+            with self._mirror.change():
+                yield
+
+    def close(self) -> None:
+        """Close the file and the connection to what is shared."""
+        super().close()
+        self._shared_rows.close()
+
+
 class FollowedAccounts:
     """Reads of the accounts at `path` while they may change in any way: `KeyReads` and `PriceReads`.
 
@@ -599,8 +649,10 @@ class FollowedAccounts:
     Everything raises DataFolderError when the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync: Callable[[], object] | None = None) -> None:
+        """`sync` brings the file up to what is shared, before each answer of `version`."""
         self._path = path
+        self._sync = sync
         self._opened: SqliteAccounts | None = None
         self._stamp: object = None
         self._is_closed = False
@@ -608,6 +660,8 @@ class FollowedAccounts:
 
     def version(self) -> object:
         """Value that differs after any change."""
+        if self._sync is not None:
+            self._sync()
         with self._read() as accounts:
             return self._stamp, accounts.version()
 
@@ -693,6 +747,11 @@ class FollowedAccounts:
                 self._let_go()
                 why = with_remedy(error) if isinstance(error, sqlite3.Error) else error.strerror
                 raise DataFolderError(f"cannot read {self._path}: {why or error}") from error
+
+    def synced_ns(self) -> int | None:
+        """Return when these were last known to be as gateways share them, to a minute; None for never."""
+        with self._read() as accounts:
+            return accounts.synced_ns()
 
     def _let_go(self) -> None:
         opened, self._opened = self._opened, None

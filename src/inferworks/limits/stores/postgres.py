@@ -22,17 +22,14 @@ import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
-from inferworks.errors import DataFolderError, LimitsError
+from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
+from inferworks.postgres import connect, lay_out, one_line
 
 T = TypeVar("T")
 
 _VERSION: Final = 1
-_LOCK: Final = 0x696E6665725F6C6D
-"""Advisory lock under which the schema is laid out or migrated: `infer_lm`."""
 _SCHEMA: Final = """
-CREATE SCHEMA IF NOT EXISTS inferworks;
-CREATE TABLE IF NOT EXISTS inferworks.schema_version (part text PRIMARY KEY, version int NOT NULL);
 CREATE TABLE inferworks.account (id text PRIMARY KEY, refill_ns bigint NOT NULL, cap numeric NOT NULL,
   revision bigint NOT NULL, returns bool NOT NULL, held numeric NOT NULL, settled numeric NOT NULL,
   recall bigint NOT NULL, recalled_ns bigint NOT NULL, level numeric NOT NULL, level_ns bigint NOT NULL);
@@ -42,8 +39,7 @@ CREATE TABLE inferworks.slice (id text PRIMARY KEY, budget text NOT NULL, place 
 CREATE INDEX slice_in_budget ON inferworks.slice (budget) WHERE state <> 'closed';
 CREATE INDEX slice_of_run ON inferworks.slice (run) WHERE state <> 'closed';
 CREATE TABLE inferworks.gateway (run text PRIMARY KEY, place text NOT NULL, boot text NOT NULL,
-  seen_ns bigint NOT NULL);
-INSERT INTO inferworks.schema_version VALUES ('limits', 1)
+  seen_ns bigint NOT NULL)
 """
 _NEW: Final = -1
 """Revision of a row that was inserted only to be locked: there was none before."""
@@ -67,10 +63,14 @@ class PostgresLimits:
                     return work(_PostgresRows(cursor))
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
                 if not left:
-                    raise LimitsError(f"cannot use the store of limits: {_line(error)}") from error
+                    raise LimitsError(
+                        f"cannot use the store of limits: {one_line(error)}"
+                    ) from error
+            except NewerStoreError as error:
+                raise LimitsError(str(error)) from error
             except psycopg.Error as error:
                 self.close()
-                raise LimitsError(f"cannot use the store of limits: {_line(error)}") from error
+                raise LimitsError(f"cannot use the store of limits: {one_line(error)}") from error
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
@@ -81,20 +81,9 @@ class PostgresLimits:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None:
-            connection = psycopg.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=_TIMEOUT_S,
-                options=f"-c statement_timeout={_TIMEOUT_S}s -c synchronous_commit=on "
-                f"-c idle_in_transaction_session_timeout={_TIMEOUT_S}s",
-                tcp_user_timeout=_TIMEOUT_S * 1000,
-                keepalives_idle=_TIMEOUT_S,
-                keepalives_interval=1,
-                keepalives_count=3,
-                application_name="inferworks",
-            )
+            connection = connect(self._url, statement_s=_TIMEOUT_S, idle_s=_TIMEOUT_S)
             try:
-                _lay_out(connection)
+                lay_out(connection, "limits", _VERSION, _SCHEMA.split(";"))
             except BaseException:
                 connection.close()
                 raise
@@ -193,27 +182,3 @@ def _whole(row: dict[str, Any], *names: str) -> dict[str, Any]:
     for name in names:
         row[name] = int(row[name])
     return row
-
-
-def _lay_out(connection: psycopg.Connection[Any]) -> None:
-    """Lay out the tables of a new database; refuse those of a newer version of this program."""
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        cursor.execute("SELECT to_regclass('inferworks.schema_version')")
-        row = cursor.fetchone()
-        found = None
-        if row is not None and row[0] is not None:
-            query = "SELECT version FROM inferworks.schema_version WHERE part = 'limits'"
-            found = cursor.execute(query).fetchone()
-        if found is None:
-            for statement in _SCHEMA.split(";"):
-                cursor.execute(statement.encode())
-        elif found[0] > _VERSION:
-            raise DataFolderError(
-                f"the database has limits of version {found[0]}, this program reads version {_VERSION}; "
-                "use the version of inferworks that made it"
-            )
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
