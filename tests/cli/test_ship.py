@@ -34,7 +34,8 @@ def test_status_says_what_waits(data: Path) -> None:
     ships = found["ships"]
     assert (ships["node"], ships["waiting"], ships["acknowledged_at"]) == ("edge-7", 2, None)
     shown = run("ship", "status").output
-    assert "waiting       2 pieces" in shown
+    assert "JOURNAL     RUN " in shown
+    assert f"journal.db  {ships['run'][:8]}" in shown
     assert "none is set (ship.url)" in shown
     with Outbox(data / "journal.db") as outbox:
         outbox.acknowledge(1, 10**18, 10**18)

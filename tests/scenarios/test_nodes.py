@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,6 +20,7 @@ from tests.support.command_line import document, invoke, run
 
 from inferworks.http.client import HttpClient, Origin
 from inferworks.http.server import Exchange, HttpServer
+from inferworks.meter.archive.journals import JournalsReader
 from inferworks.meter.reader import JournalReader
 from inferworks.meter.shipping.shipment import Run, Shipment, beginning
 from inferworks.meter.tables import SCHEMA_VERSION
@@ -185,6 +189,101 @@ async def check_rights(client: HttpClient, hub: Origin, ships: str, calls: str) 
     assert status == 400, answered
     status, _ = await post(client, hub, shipments, "iw_nobody", body)
     assert status == 401
+
+
+def workers_of(platform: RealPlatform) -> list[int]:
+    """The workers of a platform that runs."""
+    instance = platform.folder.instance()
+    assert instance is not None, "it does not run"
+    children = Path(f"/proc/{instance.pid}/task/{instance.pid}/children")
+    return sorted(map(int, children.read_text().split()))
+
+
+def of_all_journals(platform: RealPlatform) -> dict[str, Usage]:
+    """The calls in all journals of a platform, by their ids; each in one of them."""
+    with JournalsReader(platform.folder.written_journals()) as reader:
+        found = list(reader.usages(0, EVER))
+    by_id = {str(usage.call_id): usage for usage in found}
+    assert len(by_id) == len(found)
+    return by_id
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="reads /proc")
+def test_nodes_with_workers_ship_to_a_hub_with_workers(tmp_path: Path) -> None:
+    """Workers and holders are killed amid shipments, and their number changes: each call is there once."""
+    key_file = tmp_path / "key"
+    two = "[gateway]\nworkers = 2\n"
+    hub_folder = configured(tmp_path / "hub", HUB + two)
+    made = document("keys", "create", "--ship", "edge-7", "--data", hub_folder / "data")
+    key_file.write_text(made["key"])
+    asked = 0
+
+    async def act(upstream: int) -> None:
+        nonlocal asked
+        with (
+            real_platform(hub_folder / "data", hub_folder) as hub,
+            real_platform(tmp_path / "node" / "data", tmp_path / "node") as node,
+        ):
+            caller = node.key()
+            hub_at = await asyncio.to_thread(hub.start)
+
+            async def start_node(workers: int) -> Origin:
+                text = NODE.format(node="edge-7", upstream=upstream)
+                text += SHIP.format(hub=hub_at.port, key=key_file)
+                configured(tmp_path / "node", f"{text}[gateway]\nworkers = {workers}\n")
+                return await asyncio.to_thread(node.start)
+
+            async def calls(at: Origin) -> None:
+                """Make calls over connections of their own, so that all workers have some."""
+                nonlocal asked
+                clients = [HttpClient() for _ in range(8)]
+                await asyncio.gather(*(call(one, at, caller, CALLS // 4) for one in clients))
+                for one in clients:
+                    one.close()
+                asked += 8 * (CALLS // 4)
+
+            for workers in (2, 3, 1):
+                node_at = await start_node(workers)
+                await calls(node_at)
+                if workers > 1:  # while they ship
+                    os.kill(workers_of(node)[0], signal.SIGKILL)
+                    await until(lambda: len(workers_of(node)) == workers)  # noqa: B023
+                    await calls(node_at)
+                os.kill(workers_of(hub)[0], signal.SIGKILL)
+                await calls(node_at)
+                node.kill()
+                if workers == 3:
+                    hub.kill()
+                    hub_at = await asyncio.to_thread(hub.start)
+            node_at = await start_node(2)
+            await until(lambda: len(usages(hub)) == asked)
+            status = partial(document, "ship", "status", "--data")
+            while (sent := (await asyncio.to_thread(status, node.folder.path))["ships"])["waiting"]:
+                await asyncio.sleep(0.1)
+            assert usages(hub) == of_all_journals(node)
+            journals = ["journal.db", "journal-1.db", "journal-2.db", "journal-3.db"]
+            assert [one["journal"] for one in sent["journals"]] == journals
+            received = (await asyncio.to_thread(status, hub.folder.path))["received"]
+            assert {one["node"] for one in received} == {"edge-7"}
+            assert {one["run"] for one in received} <= {one["run"] for one in sent["journals"]}
+            assert sum(one["records"] for one in received) == asked
+            shipping = [one for one in sent["journals"] if one["acknowledged"]]
+            assert len(shipping) >= 3, "one process and several workers have shipped"
+            assert node.stop() == hub.stop() == 0
+            assert "Traceback" not in hub.log(), hub.log()
+
+    with_upstream(act)
+    assert calls_told("--data", hub_folder / "data") == {"answered": asked}
+    restarted = run(
+        "ship",
+        "restart",
+        "--data",
+        tmp_path / "node" / "data",
+        "--config",
+        tmp_path / "node" / "inferworks.toml",
+    )
+    assert restarted.output.count("0 pieces to ship") == 4
+    assert "ships nothing" in run("ship", "end", "--data", tmp_path / "node" / "data").output
 
 
 def assert_hub_books(folder: Path) -> None:

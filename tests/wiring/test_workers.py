@@ -58,7 +58,7 @@ def test_messages_come_whole_and_in_order_until_the_other_side_is_gone() -> None
             gateway.send(Ask())
             assert await gateway.take() == Hello()
             assert [await worker.take(), await worker.take()] == [start, Ask()]
-            told = Told({"inferworks_calls_running": [((), 1 << 40)]}, 1, ("journal",), ())
+            told = Told({"inferworks_calls_running": [((), 1 << 40)]}, 1, ("journal",), (), 3)
             worker.send(told)
             assert await gateway.take() == told
             await worker.closed()

@@ -49,13 +49,19 @@ def status(config_path: Path | None, data_path: Path | None, as_json: bool) -> N
     if sent is None:
         say("This node ships nothing (ship.url).")
     else:
-        say(f"ships as      {sent['node']}, run {sent['run']}")
-        say(f"hub           {config.ship.url or 'none is set (ship.url): everything waits'}")
-        at = sent["acknowledged"]
-        told = sent["acknowledged_at"] or "never"
-        say(f"acknowledged  {counted(at, 'piece')} ({told})")
-        say(f"waiting       {counted(sent['waiting'], 'piece')}")
-        say(f"kept here     {counted(sent['pieces'], 'piece')}, {sent['bytes']:,} bytes")
+        say(f"ships as  {sent['node']}")
+        say(f"hub       {config.ship.url or 'none is set (ship.url): everything waits'}")
+        say("")
+        shown = [
+            (
+                *(j["journal"], j["run"][:8], f"{j['acknowledged']:,}"),
+                *(j["acknowledged_at"] or "never", f"{j['waiting']:,}", f"{j['pieces']:,}"),
+                f"{j['bytes']:,}",
+            )
+            for j in sent["journals"]
+        ]
+        columns = ("JOURNAL", "RUN", "ACKNOWLEDGED", "AT", "WAITING", "KEPT", "BYTES")
+        print_table(columns, shown, right="ACKNOWLEDGED WAITING KEPT BYTES")
     if received:
         say("")
         rows = [
@@ -80,10 +86,14 @@ def restart(config_path: Path | None, data_path: Path | None) -> None:
     """
     config = read_config(config_path, data_path)
     folder = _stopped(DataFolder(Path(config.data.folder)))
-    with folder.hold(), Outbox(folder.journal) as outbox:
-        waiting = outbox.status().waiting
-        run = outbox.restart(config.engine.node)
-    say(f"{run.node} ships as run {run.id} from now on; {counted(waiting, 'piece')} to ship.")
+    with folder.hold():
+        outboxes = _shipping_journals(folder)
+        for path in outboxes:
+            with Outbox(path) as outbox:
+                waiting = outbox.status().waiting
+                run = outbox.restart(config.engine.node)
+            what = counted(waiting, "piece")
+            say(f"{path.name}: {run.node} ships as run {run.id} from now on; {what} to ship.")
 
 
 @ship.command()
@@ -101,27 +111,44 @@ def end(discard: bool, config_path: Path | None, data_path: Path | None) -> None
     """
     config = read_config(config_path, data_path)
     folder = _stopped(DataFolder(Path(config.data.folder)))
-    with folder.hold(), Outbox(folder.journal) as outbox:
-        waiting = outbox.status().waiting
+    with folder.hold():
+        outboxes = _shipping_journals(folder)
+        waiting = sum(state["waiting"] for path in outboxes if (state := _state(path)))
         if waiting and not discard:
             raise ShippingError(
                 f"the hub has not acknowledged {counted(waiting, 'piece')}; start the gateway until it "
                 "has, or give them up with --discard"
             )
-        outbox.end()
+        for path in outboxes:
+            with Outbox(path) as outbox:
+                outbox.end()
     say("This node ships nothing from now on.")
 
 
 def _sent(folder: DataFolder) -> dict[str, Any] | None:
-    """Return the state of the outbox; None when this node ships nothing."""
-    if not folder.journal.exists():
+    """Return the state of the outboxes, one for each journal; None when this node ships nothing."""
+    states = [state for path in folder.written_journals() if (state := _state(path)) is not None]
+    if not states:
         return None
+    sums = ("acknowledged", "waiting", "pieces", "bytes")
+    return {
+        "node": states[0]["node"],
+        "run": states[0]["run"],
+        **{name: sum(state[name] for state in states) for name in sums},
+        "acknowledged_at": max(filter(None, (s["acknowledged_at"] for s in states)), default=None),
+        "journals": states,
+    }
+
+
+def _state(path: Path) -> dict[str, Any] | None:
+    """Return the state of one journal's outbox; None when it ships nothing."""
     try:
-        with Outbox(folder.journal) as outbox:
+        with Outbox(path) as outbox:
             found = outbox.status()
     except ShippingError:
         return None
     return {
+        "journal": path.name,
         "node": found.run.node,
         "run": found.run.id,
         "acknowledged": found.acknowledged,
@@ -130,6 +157,16 @@ def _sent(folder: DataFolder) -> dict[str, Any] | None:
         "pieces": found.pieces,
         "bytes": found.bytes,
     }
+
+
+def _shipping_journals(folder: DataFolder) -> list[Path]:
+    """Return the journals of `folder` that ship; ShippingError when none does."""
+    found = [path for path in folder.written_journals() if _state(path) is not None]
+    if not found:
+        raise ShippingError(
+            f"the journal {folder.journal} does not ship; set ship.url and start the gateway"
+        )
+    return found
 
 
 def _stopped(folder: DataFolder) -> DataFolder:

@@ -133,6 +133,11 @@ class Journal:
         return self._store.is_in_doubt
 
     @property
+    def settled_to(self) -> int:
+        """Position in the outbox up to which nothing is taken back any more; 0 where nothing is shipped."""
+        return self._store.settled_to
+
+    @property
     def alive(self) -> bool:
         """True while the writer runs."""
         return self._writer is not None and self._writer.is_alive()

@@ -104,6 +104,8 @@ class Told(msgspec.Struct, frozen=True, tag=True):
     running_calls: int
     failing: tuple[str, ...]
     ill: tuple[str, ...]
+    settled_to: int
+    """Position in the outbox of the worker's journal up to which it takes nothing back."""
 
 
 class Show(msgspec.Struct, frozen=True, tag=True):

@@ -128,7 +128,13 @@ class Holder:
         context = serving.service.context
         ill = tuple(work.name for work in self.supervisor.ill() if not work.needed)
         metrics = snapshot(self.own.families()) if self.own else {}
-        return Told(metrics, context.limiter.running, tuple(failing_here(context)), ill)
+        return Told(
+            metrics,
+            context.limiter.running,
+            tuple(failing_here(context)),
+            ill,
+            context.journal.settled_to,
+        )
 
     async def _apply(self, message: Configure, serving: Serving) -> None:
         try:

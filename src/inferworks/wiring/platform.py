@@ -76,7 +76,7 @@ from inferworks.wiring.scrub import scrubbing
 from inferworks.wiring.service import Service
 from inferworks.wiring.serving import Serving
 from inferworks.wiring.share import check_shares, workers_of
-from inferworks.wiring.shipping import node_of, shipping
+from inferworks.wiring.shipping import Written, node_of, shipping
 from inferworks.wiring.storage import close_former, close_left_open, open_journal, sealing
 from inferworks.wiring.used import FolderUse
 from inferworks.wiring.workers import Workers, listeners
@@ -174,9 +174,10 @@ async def open_platform(
         writer = supervisor.task("journal", partial(_watch, journal), vital=True)
         await stack.enter_async_context(ending(writer))
         left_open = await close_left_open(journal, folder, clock)
-        left_open += await close_former(journal, folder, clock, workers if workers > 1 else 0)
+        left_open += await close_former(journal, folder, clock, workers if workers > 1 else 0, node)
         await stack.enter_async_context(sealing(config.lake, lake, folder, clock, turn, supervisor))
-        ships = shipping(config.ship, environment, folder, (journal, turn), clock, supervisor)
+        written = Written(journal, turn, workers if workers > 1 else 0)
+        ships = shipping(config.ship, environment, folder, written, clock, supervisor)
         await stack.enter_async_context(ships)
         receiver = stack.enter_context(closing(Receiver(folder.journal, turn)))
         stack.enter_context(scrubbing(config.scrub, folder, lake, supervisor))
@@ -201,7 +202,7 @@ async def open_platform(
         if workers > 1:
             whole = await planner.with_found(config)
             board = observing.board
-            crew = Workers(whole, sockets, fleet, token, board, supervisor)
+            crew = Workers(whole, sockets, fleet, token, board, supervisor, written.told)
             observing.parts = HolderParts(journal, fleet, supervisor)
             observing.tell(left_open)
             shown = showing_metrics(metrics_socket, board and crew, _report, supervisor)
@@ -261,12 +262,12 @@ async def open_worker(
         observing = await stack.enter_async_context(
             _observing(config, environment, folder, supervisor)
         )
-        reports = Journal(SqliteStore(folder.journal))
+        reports = Journal(SqliteStore(folder.journal, is_shared=True))
         reports.start()
         stack.enter_context(closing(reports))
         own = folder.worker_journal(start.number)
         journal = stack.enter_context(
-            open_journal(folder, threading.Lock(), observing.commits, path=own)
+            open_journal(folder, threading.Lock(), observing.commits, node_of(config), own)
         )
         for name, each in (("journal", journal), ("reports", reports)):
             writer = supervisor.task(name, partial(_watch, each), vital=True)

@@ -27,11 +27,7 @@ def workers_of(config: Config) -> int:
 
 
 def check_shares(config: Config, workers: int) -> None:
-    """Raise ConfigError when a limit cannot be divided among `workers`, or they cannot do what is set."""
-    if workers > 1 and config.ship.url:
-        raise ConfigError(
-            "ship.url needs gateway.workers = 1: records of several workers are not shipped"
-        )
+    """Raise ConfigError when a limit cannot be divided among `workers`."""
     limits = {
         f"upstream {upstream.name}: max_calls": upstream.max_calls for upstream in config.upstream
     }

@@ -6,8 +6,10 @@ import asyncio
 import ssl
 import threading
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import ExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +17,13 @@ import msgspec
 
 from inferworks.clock import Clock
 from inferworks.config import DEFAULT_NODE, Config, Ship
-from inferworks.errors import ConfigError, ShippingError, UpstreamError
+from inferworks.errors import ConfigError, DamagedError, ShippingError, UpstreamError
 from inferworks.files import TEXT_BYTES, read_bytes
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.meter.journal import Journal
 from inferworks.meter.shipping.outbox import Outbox
-from inferworks.meter.shipping.send import Sender, Settled
+from inferworks.meter.shipping.send import Sender, Settled, Settles, ToldBy
 from inferworks.meter.shipping.shipment import PATH, Position, Shipment
 from inferworks.secrets import Secret, parse_reference, resolve
 from inferworks.supervise import Supervisor, Work
@@ -119,33 +121,83 @@ def hub_of(
         raise ConfigError(f"ship.ca_file: {settings.ca_file} cannot be used: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Journals of a data folder as they are written: the first by this process, others by its workers."""
+
+    first: Journal
+    turn: threading.Lock
+    """Lock that the first one's writer takes for each write."""
+    workers: int
+    """Workers with a journal each; 0 where this process is all."""
+    told: MutableMapping[int, int] = field(default_factory=dict)
+    """Positions up to which the workers' journals may be shipped, by the workers' numbers."""
+
+    def turn_of(self, folder: DataFolder, path: Path) -> threading.Lock:
+        """Return the lock that the writer of the journal at `path` takes in this process."""
+        return self.turn if path == folder.journal else threading.Lock()
+
+    def settles(self, folder: DataFolder, path: Path) -> Settles | None:
+        """Return what knows how far the journal at `path` may be shipped; None when that is not known yet.
+
+        A worker that is no more has left its journal to this process, and nobody writes it.
+        """
+        if path == folder.journal:
+            return Settled(self.turn, lambda: self.first.is_in_doubt)
+        numbers = {folder.worker_journal(one): one for one in range(1, self.workers + 1)}
+        if path not in numbers:
+            return Settled(threading.Lock(), lambda: False)
+        number = numbers[path]
+        return ToldBy(partial(self.told.get, number)) if number in self.told else None
+
+
 @asynccontextmanager
 async def shipping(
     settings: Ship,
     environment: Mapping[str, str],
     folder: DataFolder,
-    settled: tuple[Journal, threading.Lock],
+    written: Written,
     clock: Clock,
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:
-    """Ship the records of `folder` while the block runs, if a hub is set; leaving ships what is there.
+    """Ship the records of `folder` while the block runs, if a hub is set.
 
-    `settled` are the folder's journal and the lock that its writer takes for each write.
+    Each journal is a log of its own, under the one name of the node. They take turns, so that a node with
+    many workers asks no more of its hub at once than one with none. One that is refused holds up no other;
+    a hub that is away holds up all.
     """
     if not settings.url:
         yield
         return
     origin, secret, tls = hub_of(settings, environment)
-    journal, turn = settled
     keep_ns = round(settings.keep_days * 86_400) * NS_PER_SECOND
-    with closing(HttpClient(_TIMEOUTS, tls=tls)) as client, Outbox(folder.journal, turn) as outbox:
+    with ExitStack() as stack:
+        client = stack.enter_context(closing(HttpClient(_TIMEOUTS, tls=tls)))
         hub = HttpHub(client, origin, secret, clock)
-        sender = Sender(outbox, Settled(turn, lambda: journal.is_in_doubt), hub, clock, keep_ns)
+        senders: dict[Path, Sender] = {}
+
+        def open_outboxes() -> None:
+            for path in folder.written_journals():
+                settles = written.settles(folder, path) if path not in senders else None
+                if settles is not None:
+                    outbox = stack.enter_context(Outbox(path, written.turn_of(folder, path)))
+                    senders[path] = Sender(outbox, settles, hub, clock, keep_ns)
+
+        async def send_all() -> None:
+            refusals: list[ShippingError | DamagedError] = []
+            open_outboxes()
+            for sender in senders.values():
+                try:
+                    await sender.send()
+                except (ShippingError, DamagedError) as error:
+                    refusals.append(error)
+            if refusals:
+                raise refusals[0]
 
         async def repeat(work: Work) -> None:
             while True:
                 work.begun()
-                await sender.send()
+                await send_all()
                 work.succeeded()
                 await clock.sleep(settings.every_s)
 

@@ -75,17 +75,17 @@ async def close_left_open(
 
 
 async def close_former(
-    journal: Journal, folder: DataFolder, clock: Clock, workers: int
+    journal: Journal, folder: DataFolder, clock: Clock, workers: int, ships_as: str
 ) -> list[Usage]:
     """Close the calls that workers of higher numbers than there are now left open; return their usages.
 
-    Their journals stay: they are read with the others, and archived until they are empty.
+    Their journals stay: they are read with the others, archived until they are empty, and shipped.
     """
     usages: list[Usage] = []
     present = {folder.worker_journal(number) for number in range(1, workers + 1)}
     for path in folder.journals()[1:]:
         if path not in present:
-            with open_journal(folder, threading.Lock(), Commits(), path=path) as former:
+            with open_journal(folder, threading.Lock(), Commits(), ships_as, path) as former:
                 usages += await close_left_open(former, folder, clock, journal)
     return usages
 

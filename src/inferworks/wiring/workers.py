@@ -38,7 +38,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, Final
@@ -144,7 +144,10 @@ class Workers:
         token: str,
         board: Registry | None,
         supervisor: Supervisor,
+        settled: MutableMapping[int, int],
     ) -> None:
+        """`settled` is told to which position the journal of each worker may be shipped, by its number."""
+        self._settled = settled
         self._config = config
         self._sockets = sockets
         self._fleet = fleet
@@ -326,6 +329,7 @@ class Workers:
                     worker.applied.set_result(message.error)
             case Told():
                 worker.told = message
+                self._settled[worker.number] = message.settled_to
                 self._merged.take(worker.name, message.metrics)
                 for waiter in worker.answers:
                     if not waiter.done():

@@ -126,12 +126,45 @@ def test_a_usage_that_was_taken_back_is_not_shipped(path: Path) -> None:
         assert not store.is_in_doubt
         # written, though the writer was told that it was not
         doubtful = make_usage(call_id="call_3")
-        store._shipped_to = 1
+        store._settled_to = 1
         store.write([doubtful, make_capacity()])
-        store._shipped_to = 1
+        store._settled_to = 1
         store.resume([doubtful])
         store.write([make_usage(call_id="call_4")])
     assert shipped(path) == [make_usage(), make_capacity(), make_usage(call_id="call_4")]
+
+
+def test_what_others_have_entered_stays_as_it_was(path: Path) -> None:
+    """A writer that takes back one of its own leaves the pieces before, which may have been shipped."""
+    with closing(SqliteStore(path, ships_as="edge-7")) as store:
+        store.open()
+        with closing(SqliteStore(path)) as other:
+            other.open()
+            other.write(
+                [make_capacity(), make_usage(call_id="call_1")]
+            )  # in another order than a piece
+        before = [digest_at(path, at) for at in (1,)]
+        store.resume([make_usage(call_id="never written")])
+        doubtful = make_usage(call_id="call_2")
+        store.write([doubtful])
+        store._settled_to = 0
+        store.resume([doubtful])
+        assert [digest_at(path, at) for at in (1,)] == before
+        assert store.settled_to == 1
+    assert shipped(path) == [make_usage(call_id="call_1"), make_capacity()]
+
+
+def test_of_a_shared_journal_nothing_is_taken_back(path: Path) -> None:
+    """Another process may have written the record since, for the sender that was refused here."""
+    report = make_usage(call_id="source/1")
+    with closing(SqliteStore(path, ships_as="edge-7", is_shared=True)) as store:
+        store.open()
+        with closing(SqliteStore(path)) as other:
+            other.open()
+            other.write([report])
+        store.resume([report])
+        assert store.settled_to == 1
+    assert shipped(path) == [report]
 
 
 def test_acknowledged_pieces_stay_for_a_while(path: Path) -> None:

@@ -132,19 +132,27 @@ def newest(database: sqlite3.Connection) -> int:
 
 
 def take_back(database: sqlite3.Connection, after: int, calls: Collection[CallId]) -> None:
-    """Leave the usages of `calls` out of the pieces behind `after`; within a transaction."""
+    """Leave the usages of `calls` out of the pieces behind `after`; within a transaction.
+
+    Pieces before the first that has one stay as they are, for they may have been shipped: of a journal with
+    several writers, others have written on.
+    """
     rows = database.execute(
-        "SELECT body FROM outbox WHERE position > ? ORDER BY position", (after,)
+        "SELECT position, body FROM outbox WHERE position > ? ORDER BY position", (after,)
     )
-    bodies = [body for (body,) in rows]
-    database.execute("DELETE FROM outbox WHERE position > ?", (after,))
-    for body in bodies:
-        kept = [
-            record
-            for record in records_of(body)
-            if not (type(record) is Usage and record.call_id in calls)
-        ]
-        append(database, kept)
+    pieces = [(position, records_of(body)) for position, body in rows] if calls else []
+    doubtful = [
+        position
+        for position, records in pieces
+        if any(type(record) is Usage and record.call_id in calls for record in records)
+    ]
+    if not doubtful:
+        return
+    database.execute("DELETE FROM outbox WHERE position >= ?", (doubtful[0],))
+    for position, records in pieces:
+        if position >= doubtful[0]:
+            kept = [r for r in records if not (type(r) is Usage and r.call_id in calls)]
+            append(database, kept)
 
 
 class Outbox:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from inferworks.clock import Clock
 from inferworks.errors import ShippingError
@@ -24,9 +24,17 @@ ASK_AGAIN_NS: Final = 60 * NS_PER_SECOND
 """Age at which a position is asked for again without anything to ship: the hub may have gone back."""
 
 
+class Settles(Protocol):
+    """Knows up to which position of an outbox its journal takes nothing back."""
+
+    def newest(self, outbox: Outbox) -> int | None:
+        """Return that position; None while nothing may be shipped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Newest position of an outbox up to which its journal takes nothing back."""
+    """Position of an outbox whose journal is written by this process."""
 
     turn: threading.Lock
     is_in_doubt: Callable[[], bool]
@@ -37,11 +45,22 @@ class Settled:
             return None if self.is_in_doubt() else outbox.newest()
 
 
+@dataclass(frozen=True, slots=True)
+class ToldBy:
+    """Position of an outbox whose journal another process writes, as that has told it."""
+
+    position: Callable[[], int | None]
+
+    def newest(self, outbox: Outbox) -> int | None:
+        """Return that position; None before it was told."""
+        return self.position()
+
+
 class Sender:
     """Sender of `outbox` to `hub`. One task; a second sender of the outbox does no harm."""
 
     def __init__(
-        self, outbox: Outbox, settled: Settled, hub: Hub, clock: Clock, keep_ns: int
+        self, outbox: Outbox, settled: Settles, hub: Hub, clock: Clock, keep_ns: int
     ) -> None:
         """Acknowledged pieces stay for `keep_ns`."""
         self._outbox = outbox

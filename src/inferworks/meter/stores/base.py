@@ -25,6 +25,11 @@ class JournalStore(Protocol):
         """True from the moment a write begins until it is known to be durable, or `resume` has returned."""
         ...
 
+    @property
+    def settled_to(self) -> int:
+        """Position in the outbox up to which nothing is taken back any more; 0 where nothing is shipped."""
+        ...
+
     def open(self) -> None:
         """Make the store ready; DataFolderError when it cannot be used."""
         ...

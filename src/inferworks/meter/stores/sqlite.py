@@ -68,11 +68,22 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, turn: threading.Lock | None = None, *, ships_as: str = ""
+        self,
+        path: Path,
+        turn: threading.Lock | None = None,
+        *,
+        ships_as: str = "",
+        is_shared: bool = False,
     ) -> None:
-        """With `ships_as` the journal ships its records from now on, as the node of that name."""
+        """With `ships_as` the journal ships its records from now on, as the node of that name.
+
+        `is_shared`: other processes write it, too. Nothing is then taken back, for another may have written
+        the same record since, and told that it is durable; so a shared store takes only records that their
+        sender sends again under the same name.
+        """
         self._path = path
         self._ships_as = ships_as
+        self._is_shared = is_shared
         self._turn = turn or threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._identity = ""
@@ -83,14 +94,18 @@ class SqliteStore:
         self._openings = InflightLog(path)
         self._statements: dict[tuple[type[Record], int], str] = {}
         self._ships = False
-        self._shipped_to = 0
-        """Position in the outbox up to which nothing is ever taken back."""
+        self._settled_to = 0
         self._is_in_doubt = False
 
     @property
     def is_in_doubt(self) -> bool:
         """True if records in the file may yet be taken back; certain for whoever has the `turn`."""
         return self._is_in_doubt
+
+    @property
+    def settled_to(self) -> int:
+        """Position in the outbox up to which nothing is taken back; see `JournalStore.settled_to`."""
+        return self._settled_to
 
     def open(self) -> None:
         """Open the file, or make it; DataFolderError when it is no journal, or a newer one."""
@@ -102,7 +117,7 @@ class SqliteStore:
                 with transaction(self._database):
                     outbox.begin(self._database, self._ships_as)
             self._ships = outbox.run_of(self._database) is not None
-            self._shipped_to = outbox.newest(self._database) if self._ships else 0
+            self._settled_to = outbox.newest(self._database) if self._ships else 0
             self._is_in_doubt = False
             self._openings.open()
         except (sqlite3.Error, OSError) as error:
@@ -124,8 +139,8 @@ class SqliteStore:
                         for statement in statements:
                             database.execute(*statement)
                         outbox.append(database, records)
-                        shipped_to = outbox.newest(database)
-                    self._shipped_to = shipped_to
+                        settled_to = outbox.newest(database)
+                    self._settled_to = settled_to
                 elif len(statements) == 1:  # by itself a transaction, without two calls more
                     database.execute(*statements[0])
                 elif statements:
@@ -179,7 +194,7 @@ class SqliteStore:
                 with transaction(database):  # written in any case, to test whether that works
                     database.execute("UPDATE meta SET value = value WHERE key = 'schema_version'")
                     taken_back: set[CallId] = set()
-                    for usage in doubtful:
+                    for usage in () if self._is_shared else doubtful:
                         name = (usage.call_id,)
                         found = database.execute("SELECT * FROM usage WHERE call_id = ?", name)
                         row = found.fetchone()
@@ -187,8 +202,10 @@ class SqliteStore:
                             database.execute("DELETE FROM usage WHERE call_id = ?", name)
                             taken_back.add(usage.call_id)
                     if self._ships:
-                        outbox.take_back(database, self._shipped_to, taken_back)
-                        self._shipped_to = outbox.newest(database)
+                        outbox.take_back(database, self._settled_to, taken_back)
+                        settled_to = outbox.newest(database)
+                if self._ships:
+                    self._settled_to = settled_to
                 self._is_in_doubt = False
             self._openings.resume()
         except (OSError, sqlite3.Error, DataFolderError) as error:

@@ -39,6 +39,11 @@ class MemoryStore:
         """False: a write that fails has kept nothing."""
         return False
 
+    @property
+    def settled_to(self) -> int:
+        """0: memory ships nothing."""
+        return 0
+
     def open(self) -> None:
         """Do nothing: memory needs no preparation."""
 
