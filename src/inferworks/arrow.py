@@ -3,7 +3,6 @@
     from inferworks.arrow import compute, pa, pq
 
 Arrow takes 150 MB of a disk and a fifth of a second to load. A gateway that archives nothing needs neither.
-`load` loads all of it now, for a process that must not wait for it later.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from inferworks.extras import required
 from inferworks.on_demand import OnDemand
 
-__all__ = ["compute", "load", "pa", "pq"]
+__all__ = ["compute", "pa", "pq"]
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +24,3 @@ else:
     pa, compute, pq = (
         OnDemand(name, _load) for name in ("pyarrow", "pyarrow.compute", "pyarrow.parquet")
     )
-
-
-def load() -> None:
-    """Load Arrow, its functions and Parquet. ExtraError when they are not installed."""
-    for module in (pa, compute, pq):
-        required(module.__name__, "parquet", "Parquet")

@@ -75,3 +75,33 @@ def test_an_altered_book_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match="cannot be read"):
         list_prices(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_book_that_ships_is_read_from_its_package_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second start finds it in the folder, by its hash; an altered file is not believed."""
+    folder, reads = tmp_path / "price-books", []
+    read = installed_book
+
+    def counted() -> PriceBook:
+        reads.append(1)
+        return read()
+
+    monkeypatch.setattr("inferworks.catalog.pins.installed_book", counted)
+    found = [price_at(folder, 1) for _ in range(2)]
+    assert len(reads) == 1
+    [path] = folder.iterdir()
+    path.write_bytes(path.read_bytes().replace(b'"price":"2"', b'"price":"1"', 1))
+    found += [price_at(folder, 1) for _ in range(2)]
+    assert len(reads) == 2
+    assert len({*found}) == 1
+    assert found[0] is not None
+    assert pins(folder) == []
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+    """Prices are read all the same; no data folder is made for them."""
+    assert price_at(tmp_path / "data" / "price-books", 1) is not None
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import random
 import socket
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from pathlib import Path
 
 import genai_prices
 import pytest
@@ -172,9 +173,9 @@ def test_a_unit_without_a_price_is_none() -> None:
     assert price.pico_per_unit(OUTPUT, 0) is None
 
 
-def test_the_shipped_book_is_the_one_we_know() -> None:
+def test_the_shipped_book_is_the_one_we_know(tmp_path: Path) -> None:
     """The installed list has the hash that this version was released with."""
-    assert shipped_book().sha256 == BOOK.sha256
+    assert shipped_book(tmp_path).sha256 == BOOK.sha256
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.lake_world import write
 
+from inferworks import extras
 from inferworks.clock import SystemClock
 from inferworks.config import Lake
 from inferworks.errors import ExtraError, LakeError
@@ -34,12 +35,8 @@ def folder(tmp_path: Path) -> DataFolder:
 @pytest.fixture
 def without_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which pyarrow is not installed."""
-
-    def load() -> None:
-        raise ExtraError("install it")
-
     monkeypatch.setattr(storage, "is_installed", lambda _: False)
-    monkeypatch.setattr("inferworks.arrow.load", load)
+    monkeypatch.setattr(extras, "is_installed", lambda _: False)
 
 
 def test_a_journal_is_made_and_closed(folder: DataFolder) -> None:

@@ -27,12 +27,15 @@ else:
     )
 
 
+def installed_source() -> str:
+    """Return the name and version of the installed package; nothing of it is loaded."""
+    return f"genai-prices {version('genai-prices')}"
+
+
 @cache
 def installed_book() -> prices.PriceBook:
-    """The price book of the installed package, read once."""
-    return prices.PriceBook(
-        f"genai-prices {version('genai-prices')}", tuple(map(_provider, data.providers))
-    )
+    """The price book of the installed package, read once: loading it takes a second of a slow processor."""
+    return prices.PriceBook(installed_source(), tuple(map(_provider, data.providers)))
 
 
 def _provider(provider: types.Provider) -> prices.ListedProvider:

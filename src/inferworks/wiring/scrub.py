@@ -10,9 +10,6 @@ from pathlib import Path
 import msgspec
 
 from inferworks.accounts.stores.sqlite import SqliteAccounts
-from inferworks.books.closing.audit import audit_kept
-from inferworks.books.closing.ledger import Ledger
-from inferworks.books.repository.store import BookStore
 from inferworks.config import Scrub
 from inferworks.errors import BooksError, DamagedError, UserError
 from inferworks.folder import DataFolder
@@ -84,6 +81,10 @@ def _scrub_accounts(path: Path) -> Generator[Piece, None, None]:
 
 def _checked(part: str, path: Path) -> tuple[int, list[str]]:
     """The number of rows of one of our databases, and what is damaged there."""
+    from inferworks.books.closing.audit import audit_kept  # a start does without the books
+    from inferworks.books.closing.ledger import Ledger
+    from inferworks.books.repository.store import BookStore
+
     if part == "books":
         with BookStore(path, read_only=True) as books:
             return books.check()

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
-from inferworks import arrow
 from inferworks.clock import Clock
 from inferworks.config import Lake
-from inferworks.extras import install, is_installed
+from inferworks.extras import check_installed, install, is_installed
 from inferworks.folder import DataFolder
 from inferworks.meter.archive.manifest import read_manifest
 from inferworks.meter.archive.seal import check_journal, seal_all
@@ -91,12 +90,14 @@ async def close_former(
 
 
 def can_seal(settings: Lake, lake: LakeStore) -> bool:
-    """Return True if old rows are to be sealed, and Parquet is installed; it is then loaded.
+    """Return True if old rows are to be sealed, and Parquet is installed.
 
-    ExtraError when it is not, and a lake was set or has rows that somebody will want to read.
+    It is loaded by the thread that seals, when there is something to seal: a start would wait for it for a
+    second, and a call that is served meanwhile waits for 50 ms at most. ExtraError when it is not, and a
+    lake was set or has rows that somebody will want to read.
     """
     if is_installed("pyarrow") or settings.url or read_manifest(lake).segments:
-        arrow.load()  # while nobody waits: it takes a while
+        check_installed("pyarrow", "parquet", "Parquet")
         return bool(settings.seal_s)
     if settings.seal_s:
         _log.warning(
