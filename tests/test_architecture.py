@@ -26,7 +26,7 @@ HOUSE = """
     catalog
     config
     http folder sqlite postgres metering
-    money units purpose clock supervise ids secrets checksum choices misfit
+    money units purpose clock supervise ids secrets checksum choices misfit webhooks
     errors extras on_demand arrow redact visible log outlet files
     spreadsheet garbage
 """

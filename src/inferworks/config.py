@@ -211,6 +211,33 @@ class Store(Section, frozen=True):
     ] = ""
 
 
+class Webhooks(Section, frozen=True):
+    """Signed messages about limits of which a share is used (docs/limits.md)."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern="^(https?://.*)?$",
+            extra=_ADDRESS,
+            description="Address that they are sent to by POST; empty: nowhere.",
+        ),
+    ] = ""
+    secrets: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="References to the secrets that sign them, `env:INFERWORKS_WEBHOOK_SECRET`; two "
+            "while one is replaced."
+        ),
+    ] = ()
+    ca_file: Annotated[
+        str,
+        Meta(
+            description="Certificates (PEM) of the authorities that the receiver's own is verified "
+            "against; empty: the system's."
+        ),
+    ] = ""
+
+
 class Meter(Section, frozen=True):
     """The journal of calls and capacity."""
 
@@ -349,6 +376,14 @@ class Observe(Section, frozen=True):
     most_series: Annotated[
         int, Meta(ge=10, description="Sets of labels a metric may have; beyond, they are `other`.")
     ] = 1000
+    limit_series: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="Limits whose use is shown, each by its id: the most used ones. 0: none.",
+        ),
+    ] = 100
     traces: Annotated[
         bool,
         Meta(
@@ -753,6 +788,7 @@ class Config(Section, frozen=True):
     data: Data = Data()
     meter: Meter = Meter()
     store: Store = Store()
+    webhooks: Webhooks = Webhooks()
     lake: Lake = Lake()
     ship: Ship = Ship()
     scrub: Scrub = Scrub()
@@ -767,7 +803,7 @@ class Config(Section, frozen=True):
     billed: tuple[Billed, ...] = ()
 
 
-REFERENCES = frozenset({"key", "key_variable", "client_secret"})
+REFERENCES = frozenset({"key", "key_variable", "client_secret", "secrets"})
 """Settings that say where a secret is kept."""
 
 REPEATED = ("upstream", "model", "billed")
@@ -857,6 +893,9 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
             _check_key(upstream, source)
     with mistakes.noted():
         _check_ship(whole, source)
+    for reference in whole.webhooks.secrets:
+        with mistakes.noted(f"{source}: webhooks.secrets"):
+            parse_reference(reference)
     mistakes.refuse()
     return whole
 

@@ -47,14 +47,21 @@ def connect(url: str, *, statement_s: int, idle_s: int, lock_s: int = 0) -> psyc
 
 
 def lay_out(
-    connection: psycopg.Connection[Any], part: str, version: int, statements: Sequence[str]
+    connection: psycopg.Connection[Any],
+    part: str,
+    version: int,
+    statements: Sequence[str],
+    upgrades: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Make the tables of `part` by `statements` in a new database; NewerStoreError when they are newer."""
+    """Make the tables of `part`, or bring older ones up to `version`; NewerStoreError when they are newer.
+
+    `statements` make the first version that `upgrades` begin with; each of these leads to the next.
+    """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         cursor.execute("SELECT to_regclass('inferworks.schema_version')")
         row = cursor.fetchone()
-        found = None
+        first, found = version - len(upgrades), None
         if row is not None and row[0] is not None:
             query = "SELECT version FROM inferworks.schema_version WHERE part = %s"
             found = cursor.execute(query, (part,)).fetchone()
@@ -66,12 +73,19 @@ def lay_out(
             )
             for statement in statements:
                 cursor.execute(statement.encode())
-            cursor.execute("INSERT INTO inferworks.schema_version VALUES (%s, %s)", (part, version))
-        elif found[0] > version:
+            cursor.execute("INSERT INTO inferworks.schema_version VALUES (%s, %s)", (part, first))
+            found = (first,)
+        if found[0] > version:
             raise NewerStoreError(
                 f"the database has {part} of version {found[0]}, this program reads version {version}; "
                 "use the version of inferworks that made it"
             )
+        for upgrade in upgrades[found[0] - first :]:
+            for statement in upgrade:
+                cursor.execute(statement.encode())
+        if found[0] < version and upgrades:
+            query = "UPDATE inferworks.schema_version SET version = %s WHERE part = %s"
+            cursor.execute(query, (version, part))
 
 
 def one_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.limits.ledger import Gateway, Want, draw
 from inferworks.limits.stores.sqlite import SqliteLimits
+from inferworks.limits.warnings import LimitWarning
 
 
 @pytest.fixture
@@ -103,3 +104,54 @@ def test_what_means_nothing_is_refused(data: Path, words: tuple[str, ...], said:
     assert done.exit_code != 0
     assert said in f"{done.output}{done.exception}"
     assert listed(data, "--all") == []
+
+
+def test_shares_at_which_a_limit_warns_are_set_shown_and_changed(data: Path) -> None:
+    """In rising order, each once; a soft limit without any warns when it is used up."""
+    made = run(data, "create", "--customer", "acme", "--requests", "60", "--warn", "100, 50%,80,50")
+    name = made.partition(":")[0]
+    assert made == (
+        f"{name}: customer acme may use 60 requests, with a warning at 50 %, 80 %, 100 %.\n"
+    )
+    assert listed(data)[0]["warn_at"] == [50, 80, 100]
+    run(data, "change", name, "--warn", "90")
+    assert listed(data)[0]["warn_at"] == [90]
+    run(data, "change", name, "--amount", "70")
+    assert listed(data)[0]["warn_at"] == [90]
+    run(data, "change", name, "--warn", "none")
+    assert listed(data)[0]["warn_at"] == []
+    run(data, "withdraw", name)
+    run(data, "create", "--customer", "acme", "--tokens", "5k", "--per", "minute", "--soft")
+    assert listed(data)[0]["warn_at"] == [100]
+
+
+@pytest.mark.parametrize(
+    "shares", ["half", "0", "101", "50,,80", "-5", ",".join(map(str, range(1, 12)))]
+)
+def test_shares_that_are_none_are_refused(data: Path, shares: str) -> None:
+    """Nothing is made of them."""
+    words = ("create", "--customer", "acme", "--requests", "60", f"--warn={shares}")
+    said = run(data, *words, code=2)
+    assert "percentages" in said
+    assert listed(data) == []
+
+
+def test_warnings_are_listed_with_what_became_of_them(data: Path) -> None:
+    """The newest first, and whether the receiver of webhooks has each."""
+    assert run(data, "warnings") == "No limit has warned.\n"
+    body = {
+        "type": "limit.warning",
+        "timestamp": "2026-12-01T09:30:00+00:00",
+        "data": {"limit": "limit_1", "of": "acme", "share_percent": 80, "used": "80.00",
+                 "currency": "EUR", "measure": "money"},
+    }  # fmt: skip
+    with closing(SqliteLimits(DataFolder(data).limits)) as store:
+        for n, (due_ns, tries, sent_ns) in enumerate([(0, 0, 0), (9, 1, 0), (0, 1, 9), (0, 10, 0)]):
+            one = LimitWarning(f"w{n}", "account", json.dumps(body), n, due_ns, tries, sent_ns)
+            store.transact(lambda rows, one=one: rows.put_warning(one))  # type: ignore[misc]
+    told = json.loads(run(data, "warnings", "--json"))
+    assert [one["webhook"] for one in told] == ["given up", "sent", "waits", "none"]
+    assert told[0]["data"] == body["data"]
+    table = run(data, "warnings", "--most", "2")
+    assert "80.00 EUR" in table
+    assert len(table.splitlines()) == 3

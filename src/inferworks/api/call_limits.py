@@ -100,6 +100,7 @@ class CallHold:
         try:
             await self._take(wanted)
         except LimitReachedError as error:
+            self._limits.limiter.refused(self._hold.accounts, error)
             self._refusal = _refusal(error, Amounts(0, wanted))
             left = min(
                 wanted, _affordable(error, self._ceiling._replace(fixed_pico=0, input_tokens=0))
@@ -222,11 +223,15 @@ class CallLimits:
         except LimitReachedError as error:
             output = _affordable(error, ceiling)
             if not _LEAST_OUTPUT * request.choices <= output < most_output:
+                self.limiter.refused(accounts, error)
                 raise _refusal(error, most) from error
             most = ceiling.amounts(output)
             try:
                 hold = await self.limiter.hold(accounts, call.id, most)
-            except (LimitReachedError, LimitsError) as again:
+            except LimitReachedError as again:
+                self.limiter.refused(accounts, again)
+                raise _refusal(again, most) from again
+            except LimitsError as again:
                 raise _refusal(again, most) from again
             if not call.stream:
                 call = _limited(call, output // request.choices)

@@ -21,12 +21,15 @@ from inferworks.clock import SystemClock
 from inferworks.ids import new_id
 from inferworks.limits.ledger import in_use
 from inferworks.limits.limiter import account_id
+from inferworks.limits.warnings import LimitWarning
 from inferworks.money import format_pico, parse_pico
 from inferworks.wiring.accounts import change_accounts, read_accounts
 from inferworks.wiring.limits import limits_store
 
 _COUNT = re.compile(r"([0-9][0-9_,]*)([kM]?)")
 _TIMES = {"": 1, "k": 1000, "M": 1_000_000}
+_SHARE = re.compile("[1-9][0-9]?|100")
+_MOST_SHARES = 10
 _PER = [window.value for window in Window]
 
 
@@ -50,7 +53,12 @@ def limits() -> None:
     help="Window: a calendar day or month, or an hour or minute over which it refills.",
 )  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of days and months.")
-@click.option("--soft", is_flag=True, help="Count; refuse nothing.")
+@click.option("--soft", is_flag=True, help="Count and warn; refuse nothing.")
+@click.option(
+    "--warn",
+    metavar="SHARES",
+    help="Percentages at which to warn: 50,80,100.  [default: 100 if soft]",
+)
 @config_option
 @data_option
 def create(config_path: Path | None, data_path: Path | None, **given: Any) -> None:
@@ -64,6 +72,7 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
       inferworks limits create --customer acme --tokens 200k --per minute
       inferworks limits create --key key_019a2f... --requests 60 --per minute
       inferworks limits create --organisation group --calls 20
+      inferworks limits create --customer acme --money 500 --per month --soft --warn 50,80,100
     """
     scopes = [Scope(kind, given[kind.value]) for kind in ScopeKind if given[kind.value] is not None]
     measures = [measure for measure in Measure if given[measure.value] is not None]
@@ -85,6 +94,7 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
         currency=given["currency"] if is_money else "",
         zone=zone_name(given["zone"]),
         is_hard=not given["soft"],
+        warn_at=_shares(given["warn"] or ("100" if given["soft"] else "")),
         created_ns=now_ns,
     )
     data_folder(config_path, data_path).create()
@@ -150,30 +160,37 @@ def list_limits(
 @click.argument("limit_id", metavar="LIMIT")
 @click.option("--amount", metavar="AMOUNT", help="New amount of money, or new count.")
 @click.option("--hard/--soft", "is_hard", default=None, help="Refuse calls over it, or only count.")
+@click.option(
+    "--warn", metavar="SHARES", help="Percentages at which to warn, 50,80; none: nowhere."
+)
 @config_option
 @data_option
 def change(
     limit_id: str,
     amount: str | None,
     is_hard: bool | None,
+    warn: str | None,
     config_path: Path | None,
     data_path: Path | None,
 ) -> None:
-    """Change the amount of a limit, or whether it refuses.
+    """Change the amount of a limit, whether it refuses, or when it warns.
 
     An amount below what is used already refuses the next call.
 
     \b
     Examples:
       inferworks limits change limit_01a2f... --amount 250
-      inferworks limits change limit_01a2f... --soft
+      inferworks limits change limit_01a2f... --soft --warn 80,100
     """
     old = _one(_limits(config_path, data_path), limit_id)
     new = old.amount
     if amount is not None:
         new = parse_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
     hard = old.is_hard if is_hard is None else is_hard
-    limit = msgspec.structs.replace(old, amount=new, is_hard=hard, revision=old.revision + 1)
+    shares = old.warn_at if warn is None else _shares("" if warn == "none" else warn)
+    limit = msgspec.structs.replace(
+        old, amount=new, is_hard=hard, warn_at=shares, revision=old.revision + 1
+    )
     with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
         accounts.change_limit(limit)
     say(f"{limit.id}: {_told(limit)}.")
@@ -198,6 +215,63 @@ def withdraw(limit_id: str, config_path: Path | None, data_path: Path | None) ->
     say(f"{limit.id} is withdrawn.")
 
 
+@limits.command("warnings")
+@click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True, metavar="N",
+              help="Newest ones to list.")  # fmt: skip
+@config_option
+@data_option
+@json_option
+def list_warnings(
+    most: int, config_path: Path | None, data_path: Path | None, as_json: bool
+) -> None:
+    """List the newest warnings of limits, and what became of their webhooks.
+
+    \b
+    Examples:
+      inferworks limits warnings
+      inferworks limits warnings --json
+    """
+    config, folder = read_config(config_path, data_path), data_folder(config_path, data_path)
+    with closing(limits_store(config.store, folder)) as store:
+        found = store.transact(lambda rows: rows.newest_warnings(most))
+    told = [(one, msgspec.json.decode(one.body)) for one in found]
+    if as_json:
+        print_json(
+            [
+                body | {"id": one.id, "webhook": _webhook(one), "attempts": one.tries}
+                for one, body in told
+            ]
+        )
+        return
+    if not told:
+        say("No limit has warned.")
+        return
+    print_table(
+        ("WHEN", "LIMIT", "OF", "SHARE", "USED", "WEBHOOK"),
+        [
+            (
+                body["timestamp"][:19],
+                body["data"]["limit"],
+                body["data"]["of"],
+                f"{body['data']['share_percent']} %",
+                f"{body['data']['used']} {body['data']['currency'] or body['data']['measure']}",
+                _webhook(one),
+            )
+            for one, body in told
+        ],
+        right="SHARE USED",
+    )
+
+
+def _webhook(warning: LimitWarning) -> str:
+    """Return what became of a warning's webhook."""
+    if warning.sent_ns:
+        return "sent"
+    if warning.due_ns:
+        return "waits"
+    return "given up" if warning.tries else "none"
+
+
 def _limits(config_path: Path | None, data_path: Path | None) -> list[Limit]:
     with read_accounts(read_config(config_path, data_path)) as accounts:
         return accounts.limits()
@@ -220,6 +294,17 @@ def _count(text: str, option: str) -> int:
     return int(re.sub("[_,]", "", match[1])) * _TIMES[match[2]]
 
 
+def _shares(text: str) -> tuple[int, ...]:
+    """Return the percentages in `text`, `50,80,100`, in rising order."""
+    parts = [part.strip().removesuffix("%") for part in text.split(",")] if text else []
+    if len(parts) > _MOST_SHARES or not all(_SHARE.fullmatch(part) for part in parts):
+        raise click.BadParameter(
+            f"{text[:80]!r} are no percentages from 1 to 100; write at most {_MOST_SHARES}, as 50,80,100",
+            param_hint="--warn",
+        )
+    return tuple(sorted({int(part) for part in parts}))
+
+
 def _amount(limit: Limit, amount: int) -> str:
     return format_pico(amount) if limit.measure is Measure.MONEY else f"{amount:,}"
 
@@ -230,7 +315,13 @@ def _told(limit: Limit) -> str:
     per = "" if limit.window is Window.TOTAL else f" per {limit.window}"
     zone = f" in {limit.zone}" if limit.window in (Window.DAY, Window.MONTH) else ""
     may = "may use" if limit.is_hard else "is counted up to"
-    return f"{limit.scope.kind} {limit.scope.id} {may} {_amount(limit, limit.amount)} {what}{per}{zone}"
+    warns = f", with a warning at {_percentages(limit)}" if limit.warn_at else ""
+    amount = _amount(limit, limit.amount)
+    return f"{limit.scope.kind} {limit.scope.id} {may} {amount} {what}{per}{zone}{warns}"
+
+
+def _percentages(limit: Limit) -> str:
+    return ", ".join(f"{share} %" for share in limit.warn_at)
 
 
 def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
@@ -249,6 +340,7 @@ def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
         "used": _plain(limit, taken),
         "left": _plain(limit, limit.amount - taken),
         "hard": limit.is_hard,
+        "warn_at": list(limit.warn_at),
         "revision": limit.revision,
         "withdrawn_ns": limit.withdrawn_ns,
     }

@@ -59,6 +59,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from inferworks.errors import LimitsError
+from inferworks.limits.warnings import WarningRows
 from inferworks.units import NS_PER_SECOND
 
 AHEAD_NS: Final = NS_PER_SECOND
@@ -115,9 +116,12 @@ class Slice(msgspec.Struct, frozen=True):
     granted: int
     drawn_ns: int
     spent: int = 0
+    """Amount spent of it; of an open one, as its owner last reported, for limits that warn."""
     state: SliceState = SliceState.OPEN
     recalled: int = 0
     """Newest recall of the budget that its owner has answered."""
+    closed_ns: int = 0
+    """Moment at which it was closed."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -178,6 +182,12 @@ class Want(NamedTuple):
     most: int
     recall: int = 0
     """Recall that an earlier try has raised; 0 at first, `NO_RECALL` where none is worth it."""
+    overflows: bool = False
+    """True for a rate of which more is granted than it has: it is then full, and counts no further."""
+
+    def lacks(self, free: int) -> bool:
+        """Return True if it must be refused where so much is free."""
+        return free < self.least and not self.overflows
 
 
 class Grant(NamedTuple):
@@ -204,12 +214,8 @@ class Settlement(NamedTuple):
     spent: int
 
 
-class Rows(Protocol):
+class Rows(WarningRows, Protocol):
     """Rows of a store within one transaction. Budgets and rates stay locked until it ends."""
-
-    def now_ns(self) -> int:
-        """Nanoseconds UTC by the store's clock."""
-        ...
 
     def accounts(self, ids: Iterable[str]) -> Mapping[str, Budget | Rate]:
         """Budgets and rates with these ids, locked in the order of ids; absent where there is none."""
@@ -265,7 +271,7 @@ def draw(rows: Rows, owner: Gateway, wants: Sequence[Want]) -> tuple[Grant, ...]
     gateways = rows.gateways()
     alive = [one for one in gateways if now_ns - one.seen_ns < DEAD_NS]
     share = 2 * max(1, len(alive))
-    if any(accounts[want.id].free < want.least for want in wants):
+    if any(want.lacks(accounts[want.id].free) for want in wants):
         talking = {one.run for one in alive if now_ns - one.seen_ns < SILENT_NS} - {owner.run}
         return tuple(_refused(rows, talking, want, accounts[want.id], now_ns) for want in wants)
     grants = []
@@ -276,12 +282,16 @@ def draw(rows: Rows, owner: Gateway, wants: Sequence[Want]) -> tuple[Grant, ...]
             others_wait = 0 <= now_ns - account.recalled_ns < SILENT_NS
             most = want.least if others_wait else most
         granted = min(most, max(want.least, account.free // share), account.free)
+        if want.overflows and granted < want.least:
+            granted = most  # it is full, and stays so
         if isinstance(account, Budget):
             account = msgspec.structs.replace(account, held=account.held + granted)
             rows.put(Slice(want.slice_id, want.id, owner.place, owner.run, granted, now_ns,
                            recalled=account.recall))  # fmt: skip
         else:
             level = account.level + granted * account.refill_ns
+            if want.overflows:
+                level = min(level, account.cap * account.refill_ns)
             account = msgspec.structs.replace(account, level=level)
         rows.put(account)
         grants.append(Grant(want.id, granted, account.free))
@@ -321,7 +331,7 @@ def _refused(
     rows: Rows, talking: set[str], want: Want, account: Budget | Rate, now_ns: int
 ) -> Grant:
     """Return the refusal of `want`, with a recall raised where others may hold what they do not need."""
-    if account.free >= want.least:
+    if not want.lacks(account.free):
         return Grant(want.id, 0, account.free)
     if isinstance(account, Rate):
         return Grant(want.id, 0, account.free, lacks=True, wait_ns=account.wait_ns(want.least))
@@ -368,7 +378,10 @@ def settle(rows: Rows, owner: Gateway, settlement: Settlement) -> int:
         return 0
     spent = 0 if budget.returns else settlement.spent
     rows.put(_moved(budget, found, -found.granted, spent))
-    rows.put(msgspec.structs.replace(found, state=SliceState.CLOSED, spent=spent))
+    closed_ns = rows.now_ns()
+    rows.put(
+        msgspec.structs.replace(found, state=SliceState.CLOSED, spent=spent, closed_ns=closed_ns)
+    )
     return max(0, spent - settlement.granted)
 
 
@@ -379,6 +392,24 @@ def forfeit(rows: Rows, budget_id: str, slice_id: str) -> None:
         return
     rows.put(_moved(budget, found, -found.granted, 0 if budget.returns else found.granted))
     rows.put(msgspec.structs.replace(found, state=SliceState.FORFEITED))
+
+
+def report(rows: Rows, spent: Mapping[str, int]) -> None:
+    """Record what open slices, by id, have spent so far; of calls at once, what they hold."""
+    for one in rows.slices(spent).values():
+        if one.state is SliceState.OPEN:
+            rows.put(msgspec.structs.replace(one, spent=spent[one.id]))
+
+
+def used(rows: Rows, account_id: str) -> int:
+    """Return what is used of an account: spent, as far as it is reported, or not refilled yet."""
+    account = rows.accounts([account_id]).get(account_id)
+    if isinstance(account, Rate):
+        return account.at(rows.now_ns()).level // account.refill_ns
+    if account is None:
+        return 0
+    reported = (one for one in rows.slices_in(account_id) if one.state is SliceState.OPEN)
+    return account.settled + sum(one.spent for one in reported)
 
 
 def _moved(budget: Budget, part: Slice, granted: int, settled: int) -> Budget:

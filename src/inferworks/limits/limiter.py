@@ -13,14 +13,17 @@ A slice is drawn for as many calls as came in the last second, and ahead of time
 is used for ten minutes at most, or until it is recalled; then it is settled as soon as no call holds of it,
 and until then shrunk to what is spent or held. Units of a rate are used within a second or given back.
 
-One task (`run`) says twice a second that this gateway lives, answers recalls and settles. While the store
-cannot be reached, calls are served out of the slices in hand, then refused with LimitsError.
+One task (`beat`) says twice a second that this gateway lives, answers recalls and settles, and raises the
+warnings of limits whose use has grown (`limits.warnings`). While the store cannot be reached, calls are
+served out of the slices in hand, then refused with LimitsError.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -44,12 +47,15 @@ from inferworks.limits.ledger import (
     give_back,
     in_use,
     live,
+    report,
     settle,
     shrink,
     silent,
+    used,
 )
 from inferworks.limits.slice_log import LeftLog, LeftSlice, SliceLog
 from inferworks.limits.stores.base import LimitsStore
+from inferworks.limits.warnings import Alarm, Raised, raise_warnings, told
 from inferworks.units import NS_PER_SECOND
 
 T = TypeVar("T")
@@ -65,10 +71,12 @@ _ASK_AGAIN_S: Final = 0.05
 _REFUSED_NS: Final = NS_PER_SECOND // 2
 """Nanoseconds for which a refusal stands without asking again."""
 _UNLIMITED: Final = 10**33
-"""Cap of a soft limit, which counts and never refuses."""
+"""Cap of a soft budget, which counts and never refuses."""
 _MOST_KEPT: Final = 16_384
 _CALLS_AHEAD: Final = 4096
 """Most calls for which one slice is drawn."""
+_ALARMS: Final = 200
+"""Most limits that one beat looks at for warnings; the rest waits for the next."""
 
 _log = logging.getLogger("inferworks.limits")
 
@@ -205,10 +213,9 @@ class _Account:
     """One limit in one window, at this gateway."""
 
     def __init__(self, limit: Limit, window_ns: tuple[int, int], now_ns: int) -> None:
-        start_ns, until_ns = window_ns
+        self.start_ns, self.until_ns = window_ns
         self.limit = limit
-        self.id = account_id(limit, start_ns)
-        self.until_ns = until_ns
+        self.id = account_id(limit, self.start_ns)
         self.new_at, self.more_at, self.used_at = _KINDS[limit.measure, limit.refill_ns > 0]
         self.refill_ns = limit.refill_ns
         self.current: _Slice | None = None
@@ -216,6 +223,7 @@ class _Account:
         """All that are not settled."""
         self.free = limit.amount
         self.free_ns = 0
+        self.draws = 0
         self.asked = 0
         """Units that calls asked for since the last draw."""
         self.asked_since_ns = now_ns
@@ -227,6 +235,31 @@ class _Account:
         """Amount that was refused, and until when nobody asks again."""
         self.enough_ns = 0
         """Moment at which a rate has so much again."""
+        self.is_full = False
+        """True while a refusal is to be told to the store, for the warnings of the limit."""
+        self.seen: tuple[int, ...] = ()
+        """State in which it was last looked at for warnings."""
+        self.seen_ns = 0
+
+    def state(self) -> tuple[int, ...]:
+        """Return what differs when what is used of it may have changed."""
+        taken = sum(one.taken + one.ended for one in self.slices.values())
+        return self.draws, taken, self.limit.revision
+
+    def alarm(self, *, is_sent: bool) -> Alarm:
+        """Return it as it is to be looked at for warnings; a refusal is then told."""
+        is_full, self.is_full = self.is_full, False
+        counts = (
+            self.refill_ns > 0 and self.limit.is_hard
+        )  # a soft one may have more than was counted
+        unused = sum(one.left for one in self.slices.values()) if counts else 0
+        return Alarm(self.id, self.limit, self.start_ns, is_full, is_sent, unused)
+
+    def spent(self) -> dict[str, int]:
+        """Return what its slices have spent, by id; of calls at once, what they hold."""
+        holds = self.limit.measure is Measure.CALLS
+        parts = (one for one in self.slices.values() if one.number)
+        return {one.id: one.reserved if holds else one.ended for one in parts}
 
     def takes(self, amounts: Amounts, *, is_new: bool) -> int:
         """Return what a call takes that begins, or goes on."""
@@ -240,10 +273,11 @@ class _Account:
         most = least if self.refill_ns and ahead < 2 * least else max(least, ahead)
         # calls that come while it is drawn ask for the next
         self.asked, self.asked_since_ns = 0, now_ns
-        cap = limit.amount if limit.is_hard else _UNLIMITED
+        cap = limit.amount if limit.is_hard or self.refill_ns else _UNLIMITED
         returns = limit.measure is Measure.CALLS
+        overflows = not limit.is_hard and self.refill_ns > 0
         return Want(self.id, cap, limit.revision, self.refill_ns, returns, new_id("slice", now_ns),
-                    least, most, recall)  # fmt: skip
+                    least, most, recall, overflows)  # fmt: skip
 
 
 class Hold:
@@ -292,8 +326,12 @@ class Limiter:
         log: SliceLog,
         gateway: Gateway,
         clock: Clock,
+        *,
+        sends_warnings: bool = False,
     ) -> None:
+        """`sends_warnings` says that warnings have a receiver, to whom an outbox sends them."""
         self._store = store
+        self._sends_warnings = sends_warnings
         self._log = log
         self._gateway = gateway
         self._clock = clock
@@ -318,6 +356,10 @@ class Limiter:
         """Draws from the store so far."""
         self.exceeded = 0
         """Sum of what slices have spent beyond their grants, by measure's unit."""
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        """Calls refused or ended for a limit, by its measure and the kind of its scope."""
+        self.warnings: Counter[tuple[str, str]] = Counter()
+        """Warnings that this gateway raised, in the same way."""
 
     @property
     def is_in_use(self) -> bool:
@@ -419,18 +461,42 @@ class Limiter:
         """Return what is left of each limit of a call."""
         found = []
         for account in hold.accounts:
-            limit = account.limit
-            in_hand = sum(one.left for one in account.slices.values())
-            left = account.free + in_hand - (0 if limit.is_hard else _UNLIMITED - limit.amount)
-            left = max(0, min(limit.amount, left))
+            limit, left = account.limit, self._left(account)
             full_ns = 0
             if account.refill_ns:
-                left = min(limit.amount, left + self._refilled(account))
                 full_ns = (limit.amount - left) * account.refill_ns // limit.amount
             elif account.until_ns < FOR_EVER_NS:
                 full_ns = max(0, account.until_ns - self._clock.now_ns())
             found.append(LeftInWindow(limit, left, full_ns))
         return found
+
+    def _left(self, account: _Account) -> int:
+        """Return what is left of an account, as far as this gateway knows."""
+        limit = account.limit
+        left = account.free + sum(one.left for one in account.slices.values())
+        if account.refill_ns:
+            left += self._refilled(account)
+        elif not limit.is_hard:
+            left -= _UNLIMITED - limit.amount
+        return max(0, min(limit.amount, left))
+
+    def uses(self, most: int) -> list[tuple[str, int]]:
+        """Return the `most` used limits, and what is used of each in millionths of its amount."""
+        wall_ns = self._clock.now_ns()
+        found = {
+            account.limit.id: 10**6 - self._left(account) * 10**6 // account.limit.amount
+            for account in self._accounts.values()
+            if account.draws and account.limit.amount and wall_ns < account.until_ns
+        }
+        return heapq.nlargest(most, found.items(), key=lambda one: one[1])
+
+    def refused(self, accounts: Sequence[_Account], error: LimitReachedError) -> None:
+        """Count a call that was refused, or ended, for one of `accounts`, and have it be warned of."""
+        scope, measure = error.limit.scope, error.limit.measure
+        self.refusals[str(measure), str(scope.kind)] += 1
+        for account in accounts:
+            if account.limit.id == error.limit.id:
+                account.is_full = True
 
     async def in_use(self, limits: Sequence[Limit], at_ns: int) -> dict[str, int]:
         """Return what is used of `limits` in the windows of `at_ns`, by id.
@@ -564,6 +630,7 @@ class Limiter:
             self.draws += 1
             for (account, _), want, grant in zip(lacking, wants, grants, strict=True):
                 account.free, account.free_ns = grant.free, now_ns
+                account.draws += 1
                 if grant.granted:
                     self._put(account, want.slice_id, grant.granted, now_ns)
         except BaseException:  # also a caller that leaves: what was granted is nobody's
@@ -644,26 +711,44 @@ class Limiter:
         doubtful, self._doubtful = self._doubtful, []
         settlements += [Settlement(slice_id, budget, 0, 0) for slice_id, budget in doubtful]
         returns = self._returns([part for part in self._slices.values() if part.reserved])
+        watched = self._watched()
+        alarms = [account.alarm(is_sent=self._sends_warnings) for account in watched]
+        states = [account.state() for account in watched]
+        spent = {name: sum_ for account in watched for name, sum_ in account.spent().items()}
         back, self._back = self._back, []
         gateway, now_ns, offset_ns = self._gateway, self._now_ns(), self._offset_ns
 
-        def work(rows: Rows) -> tuple[Mapping[str, int], list[int], list[Gateway]]:
+        def work(rows: Rows) -> tuple[Mapping[str, int], list[int], list[Gateway], list[Raised]]:
             budgets = {*(one.budget for one in settlements), *(p.account.id for p, _ in returns)}
+            budgets |= {alarm.account for alarm in alarms}
             rows.accounts(budgets | {rate for rate, _, _ in back})
             for rate, units, taken_ns in back:
                 give_back(rows, rate, units, taken_ns + offset_ns, now_ns - taken_ns)
             for part, granted in returns:
                 shrink(rows, part.account.id, part.id, granted)
             exceeded = [settle(rows, gateway, one) for one in settlements]
-            return live(rows, gateway), exceeded, silent(rows)
+            report(rows, spent)
+            raised = [
+                one
+                for alarm in alarms
+                for one in raise_warnings(rows, alarm, used(rows, alarm.account))
+            ]
+            return live(rows, gateway), exceeded, silent(rows), raised
 
         try:
-            recalls, exceeded, dead = await self._in_store(work)
+            recalls, exceeded, dead, raised = await self._in_store(work)
         except BaseException:
             self._doubtful += doubtful
             self._keep(back)
+            for account, alarm in zip(watched, alarms, strict=True):
+                account.is_full = account.is_full or alarm.is_full
             raise
         self.exceeded += sum(exceeded)
+        for account, state in zip(watched, states, strict=True):
+            account.seen, account.seen_ns = state, now_ns
+        for one in raised:
+            self.warnings[str(one.limit.measure), str(one.limit.scope.kind)] += 1
+            _log.warning("%s", told(one))
         for part in over:
             self._log.settled(part.number)
             self._drop(part)
@@ -674,6 +759,15 @@ class Limiter:
         for other in dead:
             await self._in_store(partial(bury, run=other.run))
         self._forget()
+
+    def _watched(self) -> list[_Account]:
+        """Return the accounts to look at for warnings, those that have waited longest first."""
+        grown = (
+            one
+            for one in self._accounts.values()
+            if one.limit.warn_at and (one.is_full or one.state() != one.seen)
+        )
+        return heapq.nsmallest(_ALARMS, grown, key=lambda one: one.seen_ns)
 
     def _look_at_slices(self) -> None:
         """Retire slices that are old, idle or of a window that is over."""

@@ -28,6 +28,11 @@ from inferworks.observe.table import (
     JOURNAL_FAILED,
     JOURNAL_QUEUE,
     JOURNAL_RECORDS,
+    LIMIT_DRAWS,
+    LIMIT_REFUSALS,
+    LIMIT_USED,
+    LIMIT_WARNINGS,
+    LIMITS_UNREACHABLE,
     LOOP_STOOD,
     MEMORY,
     MOST_FILES,
@@ -35,6 +40,7 @@ from inferworks.observe.table import (
     REPLICAS,
     STARTED,
     TRANSCRIPTS_DROPPED,
+    WEBHOOKS,
     WORK_AGE,
     WORK_FAILURES,
     WORK_UNWELL,
@@ -42,6 +48,21 @@ from inferworks.observe.table import (
 from inferworks.supervise import Work
 
 _SELF: Final = Path("/proc/self")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitFigures:
+    """State of the limits, read at one moment."""
+
+    used: Sequence[tuple[str, int]] = ()
+    """Used millionths of limits, by their ids."""
+    refusals: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Refusals, by measure and kind of scope."""
+    warnings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    draws: int = 0
+    is_unreachable: bool = False
+    webhooks: Mapping[str, int] = field(default_factory=dict)
+    """Attempts at sending warnings, by outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +87,7 @@ class Gauges:
     """Longest stall of the event loop in the last minute, in nanoseconds."""
     works: Sequence[Work] = ()
     """The background work that runs or should."""
+    limits: LimitFigures = LimitFigures()
 
 
 class Commits:
@@ -107,6 +129,13 @@ def families(readings: Gauges) -> Iterator[Family]:
     yield Family(WORK_FAILURES, [Sample((work.name,), work.failures) for work in works])
     yield Family(WORK_UNWELL, [Sample((work.name,), work.unwell_ns) for work in works])
     yield Family(WORK_AGE, [Sample((work.name,), work.age_ns) for work in works])
+    limits = readings.limits
+    yield Family(LIMIT_USED, [Sample((name,), used) for name, used in limits.used])
+    yield Family(LIMIT_REFUSALS, [Sample(of, count) for of, count in limits.refusals.items()])
+    yield Family(LIMIT_WARNINGS, [Sample(of, count) for of, count in limits.warnings.items()])
+    yield _one(LIMIT_DRAWS, limits.draws)
+    yield _one(LIMITS_UNREACHABLE, int(limits.is_unreachable))
+    yield Family(WEBHOOKS, [Sample((how,), count) for how, count in limits.webhooks.items()])
 
 
 def process_families(started_ns: int) -> Iterator[Family]:

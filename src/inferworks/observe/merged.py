@@ -28,6 +28,8 @@ from inferworks.observe.table import (
     BREAKERS,
     BUILD,
     JOURNAL_FAILED,
+    LIMIT_USED,
+    LIMITS_UNREACHABLE,
     LOOP_STOOD,
     METRICS,
     REPLICAS,
@@ -37,7 +39,17 @@ from inferworks.observe.table import (
 )
 
 _LARGEST: Final = frozenset(
-    {BREAKERS, BUILD, JOURNAL_FAILED, LOOP_STOOD, REPLICAS, WORK_AGE, WORK_UNWELL}
+    {
+        BREAKERS,
+        BUILD,
+        JOURNAL_FAILED,
+        LIMITS_UNREACHABLE,
+        LIMIT_USED,
+        LOOP_STOOD,
+        REPLICAS,
+        WORK_AGE,
+        WORK_UNWELL,
+    }
 )
 """Gauges of which the largest counts."""
 

@@ -177,6 +177,40 @@ WORK_AGE: Final = Metric(
     ("work",),
     scale=NS_PER_SECOND,
 )
+_LIMITED: Final = ("measure", "scope")
+LIMIT_USED: Final = Metric(
+    "inferworks_limit_used_ratio",
+    Kind.GAUGE,
+    "Used part of a limit, 0 to 1, by the limit's id: of the most used ones (`observe.limit_series`).",
+    ("limit",),
+    scale=10**6,
+)
+LIMIT_REFUSALS: Final = Metric(
+    "inferworks_limit_refusals_total",
+    Kind.COUNTER,
+    "Calls that were refused, or ended amid their answer, for a limit, by the kind of its scope.",
+    _LIMITED,
+)
+LIMIT_WARNINGS: Final = Metric(
+    "inferworks_limit_warnings_total",
+    Kind.COUNTER,
+    "Warnings raised because a share of a limit was used, by the kind of its scope.",
+    _LIMITED,
+)
+LIMIT_DRAWS: Final = Metric(
+    "inferworks_limit_draws_total", Kind.COUNTER, "Draws of slices from the store of limits."
+)
+LIMITS_UNREACHABLE: Final = Metric(
+    "inferworks_limits_store_unreachable",
+    Kind.GAUGE,
+    "1 while the store of limits cannot be reached: calls with limits are served out of slices in hand.",
+)
+WEBHOOKS: Final = Metric(
+    "inferworks_webhook_attempts_total",
+    Kind.COUNTER,
+    "Attempts at sending warnings: delivered, failed; and warnings that were given_up.",
+    ("outcome",),
+)
 BUILD: Final = Metric(
     "inferworks_build_info", Kind.GAUGE, "1, under the version that runs.", ("version",)
 )
@@ -225,6 +259,12 @@ METRICS: Final = (
     WORK_FAILURES,
     WORK_UNWELL,
     WORK_AGE,
+    LIMIT_USED,
+    LIMIT_REFUSALS,
+    LIMIT_WARNINGS,
+    LIMIT_DRAWS,
+    LIMITS_UNREACHABLE,
+    WEBHOOKS,
     BUILD,
     CPU,
     MEMORY,

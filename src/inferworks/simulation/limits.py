@@ -37,12 +37,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from mmap import mmap
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NoReturn
 
 import click
+import msgspec
 
 from inferworks.accounts.limit import Limit, Measure, Scope, ScopeKind, Window
 from inferworks.clock import Clock
@@ -67,7 +69,7 @@ _LIFE_S: Final = (1.0, 5.0)
 """Least and greatest length of a run before all is well again."""
 _COUNTED: Final = (
     "calls", "refusals", "unreachable", "draws", "transactions", "kills", "losses of power",
-    "lost disks", "pauses", "cuts", "forfeits", "revisions", "recalls", "windows",
+    "lost disks", "pauses", "cuts", "forfeits", "revisions", "recalls", "windows", "warnings",
 )  # fmt: skip
 
 
@@ -453,7 +455,7 @@ class World:
         chosen = random.sample(kinds, random.randint(1, 4))
         self.limits = [
             Limit(id=f"limit{n}", scope=scope, measure=measure, window=window, amount=amount,
-                  currency="USD" if measure is Measure.MONEY else "")
+                  currency="USD" if measure is Measure.MONEY else "", warn_at=(50, 80, 100))
             for n, (measure, window, amount) in enumerate(chosen)
         ]  # fmt: skip
         self.has_rates = any(limit.refill_ns for limit in self.limits)
@@ -463,6 +465,8 @@ class World:
         trouble = ("lost", "unanswered", "late", "twice")
         self.fates = ("well",) * random.choice((8, 40, 400)) + trouble
         self._places = 0
+        self.warned: dict[str, int] = {}
+        """Moments at which warnings were first seen, by id."""
 
     def _store_ns(self) -> int:
         return self.start_ns + self.turns.now_ns + self.store_set_ns
@@ -480,6 +484,7 @@ class World:
             if self.true[account.id] > taken or account.held < 0 or account.settled < 0:
                 self.fail(f"{self.true[account.id]} were spent of {account}")
             self.before[account.id] = taken
+        self._check_warnings()
         for node in self.nodes.values():
             for part in node.limiter._slices.values():  # noqa: SLF001 its own sum
                 given = part.taken
@@ -490,6 +495,21 @@ class World:
                         most = 0 if part.reserved else kept.spent
                     if given > most:
                         self.fail(f"{node.run} gives {given} of {part.granted} of {kept}")
+
+    def _check_warnings(self) -> None:
+        """Check that each warning was raised once, and with cause: so much is taken."""
+        for one in self.ledger.warnings.values():
+            if self.warned.setdefault(one.id, one.raised_ns) != one.raised_ns:
+                self.fail(f"{one} is raised twice")
+            if self.count["warnings"] < len(self.warned):
+                self.count["warnings"] += 1
+                data = msgspec.json.decode(one.body)["data"]
+                amount, used = (Decimal(data[name]) for name in ("amount", "used"))
+                account = self.ledger.accounts[one.account]
+                scale = 10**12 if data["measure"] == Measure.MONEY else 1
+                taken = account.held + account.settled if isinstance(account, Budget) else 10**30
+                if used * 100 < amount * data["share_percent"] or used * scale > taken:
+                    self.fail(f"{one} has no cause in {account}")
 
     def fail(self, what: str) -> NoReturn:
         """Break the run off where a promise is broken."""

@@ -28,6 +28,7 @@ from inferworks.limits.ledger import (
 )
 from inferworks.limits.stores.base import LimitsStore
 from inferworks.limits.stores.stub import MemoryLedger, MemoryLimits
+from inferworks.limits.warnings import LimitWarning
 
 _LARGE: Final = 10**24
 """A budget of a trillion dollars in picounits: more than 63 bits."""
@@ -45,6 +46,7 @@ def check_limits_store(opened: Callable[[], LimitsStore]) -> None:
     _check_all_or_nothing(first, second)
     _check_rates(first, second)
     _check_gateways(first, second)
+    _check_warnings(first, second)
     several = [opened() for _ in range(_RUNS)]
     _check_like_the_ledger_in_memory(several)
     for store in (first, second, *several):
@@ -134,6 +136,34 @@ def _check_gateways(first: LimitsStore, second: LimitsStore) -> None:
     first.transact(lambda rows: rows.remove(one))
     assert [g.run for g in second.transact(lambda rows: list(rows.gateways()))] == ["run-2"]
     second.transact(lambda rows: rows.remove(other))
+
+
+def _check_warnings(first: LimitsStore, second: LimitsStore) -> None:
+    """Warnings are kept under their ids; those that are due come in their order until put off."""
+    now_ns = first.transact(lambda rows: rows.now_ns())
+    late = LimitWarning("late", "account", '{"é": "ü"}', now_ns - 2, due_ns=now_ns - 2)
+    later = LimitWarning("later", "account", "{}", now_ns - 1, due_ns=now_ns - 1, tries=1)
+    to_come = LimitWarning("to come", "account", "{}", now_ns, due_ns=now_ns + 3600 * 10**9)
+    over = LimitWarning("over", "other", "{}", now_ns + 1, due_ns=0, tries=2, sent_ns=now_ns)
+    every = [late, later, to_come, over]
+
+    def put(rows: Rows) -> None:
+        assert rows.warnings(["late"]) == {}
+        for one in every:
+            rows.put_warning(one)
+        assert rows.warnings(["late"]) == {"late": late}, "a transaction reads what it has put"
+
+    first.transact(put)
+    names = [one.id for one in every]
+    assert second.transact(lambda rows: rows.warnings([*names, "none"])) == dict(
+        zip(names, every, strict=True)
+    )
+    assert second.transact(lambda rows: list(rows.due_warnings(8))) == [late, later]
+    assert second.transact(lambda rows: list(rows.due_warnings(1))) == [late]
+    second.transact(lambda rows: rows.put_warning(replace(late, due_ns=0, sent_ns=now_ns)))
+    assert first.transact(lambda rows: [one.id for one in rows.due_warnings(8)]) == ["later"]
+    newest = first.transact(lambda rows: [one.id for one in rows.newest_warnings(3)])
+    assert newest == ["over", "to come", "later"]
 
 
 def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:

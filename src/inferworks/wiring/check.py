@@ -20,6 +20,7 @@ from inferworks.wiring.planner import Planner
 from inferworks.wiring.replicas import check_engine
 from inferworks.wiring.sharing import shared_url
 from inferworks.wiring.shipping import hub_of, node_of
+from inferworks.wiring.webhooks import endpoint_of
 
 
 def checked(config: Config, environment: Mapping[str, str]) -> Plan:
@@ -41,6 +42,8 @@ def checked(config: Config, environment: Mapping[str, str]) -> Plan:
     with mistakes.noted():
         if node_of(config):
             hub_of(config.ship, environment)
+    with mistakes.noted():
+        endpoint_of(config.webhooks, environment)
     with mistakes.noted():
         settings = book_settings(config)
         with mistakes.noted("books.policy"):

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +29,14 @@ from inferworks.folder import DataFolder
 from inferworks.ids import new_id
 from inferworks.limits.ledger import Gateway
 from inferworks.limits.limiter import BEAT_S, Limiter
+from inferworks.limits.outbox import Outbox
 from inferworks.limits.slice_log import LeftLog, SliceLog, left_logs
 from inferworks.limits.stores.base import LimitsStore
 from inferworks.limits.stores.sqlite import SqliteLimits
 from inferworks.meter.usage import Usage
 from inferworks.supervise import Supervisor, ending
 from inferworks.wiring.sharing import shared_url
+from inferworks.wiring.webhooks import Endpoint, sending_webhooks
 
 _LOOK_S = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -94,6 +96,14 @@ class Left(NamedTuple):
         return found
 
 
+class Kept(NamedTuple):
+    """Limits that are kept."""
+
+    calls: CallLimits
+    outbox: Outbox | None
+    """Sender of warnings; None where they have no receiver, or another worker sends them."""
+
+
 @asynccontextmanager
 async def limiting(
     store: Store,
@@ -102,8 +112,9 @@ async def limiting(
     clock: Clock,
     supervisor: Supervisor,
     left: Left,
-) -> AsyncIterator[CallLimits]:
-    """Keep limits while the block runs, and settle what earlier runs `left`."""
+    endpoint: Endpoint | None = None,
+) -> AsyncIterator[Kept]:
+    """Keep limits while the block runs, settle what earlier runs `left`, and warn `endpoint`."""
     accounts, table = pricing
     own = left.folder(folder.slices)
     ledger = limits_store(store, folder)
@@ -111,7 +122,8 @@ async def limiting(
         place = f"{socket.gethostname()}:{folder.path.absolute()}"
         gateway = Gateway(new_id("run"), place, boot_id(), 0)
         logs = await asyncio.to_thread(left.logs, folder.slices)
-        limiter = Limiter(ledger, SliceLog(own, gateway.run, gateway.boot), gateway, clock)
+        log = SliceLog(own, gateway.run, gateway.boot)
+        limiter = Limiter(ledger, log, gateway, clock, sends_warnings=endpoint is not None)
         definitions = Definitions(accounts)
         limits = CallLimits(limiter, lambda: definitions.index, table, definitions.organisation_of)
         spent = {usage.call_id: limits.used(usage) for usage in left.recovered}
@@ -138,8 +150,13 @@ async def limiting(
             look = partial(asyncio.to_thread, definitions.refresh)
             looks = supervisor.every(_LOOK_S, "limits", look)
             beats = supervisor.every(BEAT_S, "limits-store", beat)
-            async with ending(looks), ending(beats):
-                yield limits
+            async with ending(looks), ending(beats), AsyncExitStack() as stack:
+                outbox = None
+                if endpoint is not None and left.number <= 1:
+                    own_store = limits_store(store, folder)
+                    sending = sending_webhooks(endpoint, own_store, clock, supervisor)
+                    outbox = await stack.enter_async_context(sending)
+                yield Kept(limits, outbox)
         finally:
             await limiter.close()
 

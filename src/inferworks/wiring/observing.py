@@ -37,11 +37,12 @@ from inferworks.meter.journal import Journal
 from inferworks.meter.usage import Usage
 from inferworks.observe.access import AccessLog, RefusedRequest
 from inferworks.observe.calls import CallMetrics
-from inferworks.observe.gauges import Commits, Gauges
+from inferworks.observe.gauges import Commits, Gauges, LimitFigures
 from inferworks.observe.registry import Board, Registry
 from inferworks.observe.traces import Traces
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor
+from inferworks.wiring.limits import Kept
 from inferworks.wiring.service import Service
 
 _FOR_METRICS = Limits(body_bytes=4096, connections=100)
@@ -93,6 +94,9 @@ class Parts:
     service: Service
     server: HttpServer
     supervisor: Supervisor
+    limits: Kept
+    limit_series: int
+    """Most limits whose use is shown."""
 
     def read(self) -> Gauges:
         """Read the gauges now."""
@@ -109,6 +113,18 @@ class Parts:
             journal_failed=self.journal.failed,
             loop_stood_ns=self.supervisor.stood_ns,
             works=tuple(self.supervisor.works.values()),
+            limits=self._limits(),
+        )
+
+    def _limits(self) -> LimitFigures:
+        limiter, outbox = self.limits.calls.limiter, self.limits.outbox
+        return LimitFigures(
+            used=limiter.uses(self.limit_series),
+            refusals=limiter.refusals,
+            warnings=limiter.warnings,
+            draws=limiter.draws,
+            is_unreachable=not limiter.is_reachable,
+            webhooks=outbox.outcomes if outbox else {},
         )
 
     def models(self) -> Sequence[str]:

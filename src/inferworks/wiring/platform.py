@@ -79,6 +79,7 @@ from inferworks.wiring.share import check_shares, workers_of
 from inferworks.wiring.shipping import Written, node_of, shipping
 from inferworks.wiring.storage import close_former, close_left_open, open_journal, sealing
 from inferworks.wiring.used import FolderUse
+from inferworks.wiring.webhooks import Endpoint, endpoint_of
 from inferworks.wiring.workers import Workers, listeners
 
 FIRST_CUSTOMER = "default"
@@ -129,6 +130,8 @@ class Process:
     replicas: OwnReplicas
     token: str
     """Token that our own replicas ask for."""
+    endpoint: Endpoint | None = None
+    """Receiver of webhooks."""
     number: int = 0
     """Number of the worker that it is, from 1; 0 where one process is all."""
     workers: int = 1
@@ -153,6 +156,7 @@ async def open_platform(
     plan = await planner.plan(config)
     node = node_of(config)
     check_shares(config, workers)
+    endpoint = endpoint_of(config.webhooks, environment)
     lake = lake_at(config.lake.url or str(folder.lake))
     clock = SystemClock()
     supervisor = Supervisor(clock)
@@ -232,6 +236,7 @@ async def open_platform(
                 pepper=pepper,
                 replicas=fleet,
                 token=token,
+                endpoint=endpoint,
             )
             serve = _serving(process, plan, sockets[0], metrics_socket, left_open)
             served = await stack.enter_async_context(serve)
@@ -290,6 +295,7 @@ async def open_worker(
             pepper=pepper,
             replicas=holder,
             token=start.token,
+            endpoint=endpoint_of(config.webhooks, environment),
             number=start.number,
             workers=start.workers,
             others=holder.others,
@@ -347,8 +353,9 @@ async def _serving(
         drains = Drains(DrainLimits(leave.drains, leave.drain_s, leave.drain_bytes))
         tariffs = PricingTable(followed, lambda: process.planner.rates.newest)
         left = Left(left_open, process.number, process.workers)
-        limits = await stack.enter_async_context(
-            limiting(config.store, folder, (followed, tariffs), clock, supervisor, left)
+        pricing = (followed, tariffs)
+        kept = await stack.enter_async_context(
+            limiting(config.store, folder, pricing, clock, supervisor, left, process.endpoint)
         )
         access = stack.enter_context(access_log(config.log, tariffs, supervisor))
         observing.access = access
@@ -374,7 +381,7 @@ async def _serving(
                 tariffs=tariffs,
                 usage=FolderUse(folder, config.lake.url),
                 questions=questions,
-                limits=limits,
+                limits=kept.calls,
                 traces=observing.traces,
                 transcripts=observing.transcripts,
                 cors=cors,
@@ -395,7 +402,8 @@ async def _serving(
             on_error=_report,
             sweep=Sweep(supervisor),
         )
-        observing.parts = Parts(limiter, health, journal, service, server, supervisor)
+        parts = (limiter, health, journal, service, server, supervisor)
+        observing.parts = Parts(*parts, kept, config.observe.limit_series)
         observing.tell(left_open)
         looks = supervisor.every(_KEYS_S, "keys", keyring.look)
         await stack.enter_async_context(ending(looks))

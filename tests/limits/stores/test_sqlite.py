@@ -23,7 +23,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 99")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(DataFolderError, match="limits of version 99, this program reads version 1"):
+    with pytest.raises(DataFolderError, match="limits of version 99, this program reads version 2"):
         SqliteLimits(path)
     assert path.read_bytes() == before
 

@@ -24,11 +24,12 @@ from psycopg.rows import dict_row
 
 from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
+from inferworks.limits.warnings import LimitWarning
 from inferworks.postgres import connect, lay_out, one_line
 
 T = TypeVar("T")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE inferworks.account (id text PRIMARY KEY, refill_ns bigint NOT NULL, cap numeric NOT NULL,
   revision bigint NOT NULL, returns bool NOT NULL, held numeric NOT NULL, settled numeric NOT NULL,
@@ -40,6 +41,17 @@ CREATE INDEX slice_in_budget ON inferworks.slice (budget) WHERE state <> 'closed
 CREATE INDEX slice_of_run ON inferworks.slice (run) WHERE state <> 'closed';
 CREATE TABLE inferworks.gateway (run text PRIMARY KEY, place text NOT NULL, boot text NOT NULL,
   seen_ns bigint NOT NULL)
+"""
+"""Tables of the first version."""
+_WARNINGS: Final = """
+CREATE TABLE inferworks.warning (id text PRIMARY KEY, account text NOT NULL, body text NOT NULL,
+  raised_ns bigint NOT NULL, due_ns bigint NOT NULL, tries int NOT NULL, sent_ns bigint NOT NULL);
+CREATE INDEX warning_due ON inferworks.warning (due_ns) WHERE due_ns > 0;
+CREATE INDEX warning_raised ON inferworks.warning (raised_ns);
+CREATE INDEX warning_of_account ON inferworks.warning (account);
+ALTER TABLE inferworks.slice ADD COLUMN closed_ns bigint NOT NULL DEFAULT 0;
+CREATE INDEX slice_closed_of_run ON inferworks.slice (run, closed_ns) WHERE state = 'closed';
+CREATE INDEX slice_closed ON inferworks.slice (closed_ns) WHERE state = 'closed'
 """
 _NEW: Final = -1
 """Revision of a row that was inserted only to be locked: there was none before."""
@@ -83,7 +95,7 @@ class PostgresLimits:
         if self._connection is None:
             connection = connect(self._url, statement_s=_TIMEOUT_S, idle_s=_TIMEOUT_S)
             try:
-                lay_out(connection, "limits", _VERSION, _SCHEMA.split(";"))
+                lay_out(connection, "limits", _VERSION, _SCHEMA.split(";"), [_WARNINGS.split(";")])
             except BaseException:
                 connection.close()
                 raise
@@ -154,6 +166,28 @@ class _PostgresRows:
                 f"UPDATE inferworks.account SET {changes} WHERE id = %(id)s", values
             )
             return
+        self._put(table, key, values)
+
+    def warnings(self, ids: Iterable[str]) -> Mapping[str, LimitWarning]:
+        return {one.id: one for one in self._warnings("WHERE id = ANY(%s)", list(ids))}
+
+    def due_warnings(self, most: int) -> Sequence[LimitWarning]:
+        where = (
+            "WHERE due_ns > 0 AND due_ns <= %s ORDER BY due_ns, id LIMIT %s FOR UPDATE SKIP LOCKED"
+        )
+        return self._warnings(where, self.now_ns(), most)
+
+    def newest_warnings(self, most: int) -> Sequence[LimitWarning]:
+        return self._warnings("ORDER BY raised_ns DESC, id LIMIT %s", most)
+
+    def put_warning(self, warning: LimitWarning) -> None:
+        self._put("warning", "id", msgspec.structs.asdict(warning))
+
+    def _warnings(self, where: str, *values: object) -> list[LimitWarning]:
+        rows = self._cursor.execute(f"SELECT * FROM inferworks.warning {where}", values).fetchall()
+        return [msgspec.convert(row, LimitWarning) for row in rows]
+
+    def _put(self, table: str, key: str, values: Mapping[str, Any]) -> None:
         names = ", ".join(values)
         marks = ", ".join(f"%({name})s" for name in values)
         changes = ", ".join(f"{name} = excluded.{name}" for name in values if name != key)

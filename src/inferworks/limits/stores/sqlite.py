@@ -17,11 +17,12 @@ import msgspec
 
 from inferworks.errors import DataFolderError, LimitsError
 from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
+from inferworks.limits.warnings import LimitWarning
 from inferworks.sqlite import Database, with_remedy
 
 T = TypeVar("T")
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE budget (id TEXT PRIMARY KEY, cap TEXT NOT NULL, revision INTEGER NOT NULL,
   returns INTEGER NOT NULL, held TEXT NOT NULL, settled TEXT NOT NULL,
@@ -36,11 +37,26 @@ CREATE INDEX slice_of_run ON slice (run) WHERE state <> 'closed';
 CREATE TABLE gateway (run TEXT PRIMARY KEY, place TEXT NOT NULL, boot TEXT NOT NULL,
   seen_ns INTEGER NOT NULL) WITHOUT ROWID
 """
+"""Tables of the first version."""
+_WARNINGS: Final = """
+CREATE TABLE warning (id TEXT PRIMARY KEY, account TEXT NOT NULL, body TEXT NOT NULL,
+  raised_ns INTEGER NOT NULL, due_ns INTEGER NOT NULL, tries INTEGER NOT NULL,
+  sent_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX warning_due ON warning (due_ns) WHERE due_ns > 0;
+CREATE INDEX warning_raised ON warning (raised_ns);
+CREATE INDEX warning_of_account ON warning (account);
+ALTER TABLE slice ADD COLUMN closed_ns INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX slice_closed_of_run ON slice (run, closed_ns) WHERE state = 'closed';
+CREATE INDEX slice_closed ON slice (closed_ns) WHERE state = 'closed'
+"""
+_STEPS: Final = (_SCHEMA, _WARNINGS)
+"""Steps from each version to the next."""
 _TABLES: Final[Mapping[type[msgspec.Struct], str]] = {
     Budget: "budget",
     Rate: "rate",
     Slice: "slice",
     Gateway: "gateway",
+    LimitWarning: "warning",
 }
 _PUT: Final = {
     kind: f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(kind.__struct_fields__))})"
@@ -81,10 +97,10 @@ class SqliteLimits:
         self._database.execute("PRAGMA synchronous = FULL")
         with self._database.transaction():
             _check_version(self._database)
-            if self._database.version() == 0:
-                for statement in _SCHEMA.split(";"):
+            for step in _STEPS[self._database.version() :]:
+                for statement in step.split(";"):
                     self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {_VERSION}")
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 class _SqliteRows:
@@ -129,7 +145,24 @@ class _SqliteRows:
     def gateways(self) -> Sequence[Gateway]:
         return self._found(Gateway, "1 ORDER BY run")
 
+    def warnings(self, ids: Iterable[str]) -> Mapping[str, LimitWarning]:
+        found = (one for name in ids for one in self._found(LimitWarning, "id = ?", name))
+        return {one.id: one for one in found}
+
+    def due_warnings(self, most: int) -> Sequence[LimitWarning]:
+        where = "due_ns > 0 AND due_ns <= ? ORDER BY due_ns, id LIMIT ?"
+        return self._found(LimitWarning, where, self.now_ns(), most)
+
+    def newest_warnings(self, most: int) -> Sequence[LimitWarning]:
+        return self._found(LimitWarning, "1 ORDER BY raised_ns DESC, id LIMIT ?", most)
+
+    def put_warning(self, warning: LimitWarning) -> None:
+        self._put(warning)
+
     def put(self, row: Budget | Rate | Slice | Gateway) -> None:
+        self._put(row)
+
+    def _put(self, row: msgspec.Struct) -> None:
         values = [
             str(value) if name in _DIGITS else value
             for name, value in msgspec.structs.asdict(row).items()
@@ -139,7 +172,7 @@ class _SqliteRows:
     def remove(self, gateway: Gateway) -> None:
         self._database.execute("DELETE FROM gateway WHERE run = ?", (gateway.run,))
 
-    def _found(self, kind: type[T], where: str, *values: str) -> list[T]:
+    def _found(self, kind: type[T], where: str, *values: str | int) -> list[T]:
         names = kind.__struct_fields__  # type: ignore[attr-defined]
         query = f"SELECT {', '.join(names)} FROM {_TABLES[kind]} WHERE {where}"  # type: ignore[index]
         return [

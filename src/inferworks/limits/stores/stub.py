@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from inferworks.errors import LimitsError
 from inferworks.limits.ledger import Budget, Gateway, Rate, Slice, SliceState
+from inferworks.limits.warnings import LimitWarning
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class MemoryLedger:
         self.unclosed: dict[str, Slice] = {}
         """Slices of them that are not closed."""
         self.gateways: dict[str, Gateway] = {}
+        self.warnings: dict[str, LimitWarning] = {}
 
 
 class MemoryLimits:
@@ -55,6 +57,7 @@ class MemoryLimits:
                 if part.state is SliceState.CLOSED:
                     del ledger.unclosed[part.id]
             ledger.gateways |= rows.new_gateways
+            ledger.warnings |= rows.new_warnings
             for run in rows.removed:
                 ledger.gateways.pop(run, None)
             return result
@@ -73,6 +76,7 @@ class _MemoryRows:
         self.new_accounts: dict[str, Budget | Rate] = {}
         self.new_slices: dict[str, Slice] = {}
         self.new_gateways: dict[str, Gateway] = {}
+        self.new_warnings: dict[str, LimitWarning] = {}
         self.removed: set[str] = set()
         self.is_over = False
 
@@ -127,6 +131,27 @@ class _MemoryRows:
     def remove(self, gateway: Gateway) -> None:
         self._check()
         self.removed.add(gateway.run)
+
+    def warnings(self, ids: Iterable[str]) -> Mapping[str, LimitWarning]:
+        every = self._warnings()
+        return {one: every[one] for one in ids if one in every}
+
+    def due_warnings(self, most: int) -> Sequence[LimitWarning]:
+        now_ns = self.now_ns()
+        due = [one for one in self._warnings().values() if 0 < one.due_ns <= now_ns]
+        return sorted(due, key=lambda one: (one.due_ns, one.id))[:most]
+
+    def newest_warnings(self, most: int) -> Sequence[LimitWarning]:
+        newest = sorted(self._warnings().values(), key=lambda one: (-one.raised_ns, one.id))
+        return newest[:most]
+
+    def put_warning(self, warning: LimitWarning) -> None:
+        self._check()
+        self.new_warnings[warning.id] = warning
+
+    def _warnings(self) -> dict[str, LimitWarning]:
+        self._check()
+        return self._ledger.warnings | self.new_warnings
 
     def _unclosed(self) -> Sequence[Slice]:
         self._check()
