@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -29,6 +29,8 @@ from inferworks.limits.ledger import (
 from inferworks.limits.stores.base import LimitsStore
 from inferworks.limits.stores.stub import MemoryLedger, MemoryLimits
 from inferworks.limits.warnings import LimitWarning
+
+T = TypeVar("T")
 
 _LARGE: Final = 10**24
 """A budget of a trillion dollars in picounits: more than 63 bits."""
@@ -169,7 +171,8 @@ def _check_warnings(first: LimitsStore, second: LimitsStore) -> None:
 def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
     """Random changes leave what they leave in memory, and are answered in the same way."""
     chance = random.Random(7)  # noqa: S311 no secret
-    memory = MemoryLimits(MemoryLedger())
+    clock = _Followed()
+    memory = MemoryLimits(MemoryLedger(clock.now_ns))
     granted: list[tuple[str, str, int]] = []
     for number in range(400):
         store = stores[number % _RUNS]
@@ -187,7 +190,7 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
             ) -> tuple[Grant, ...]:
                 return draw(rows, owner, wants)
 
-            grants = store.transact(work)
+            grants = store.transact(clock.noting(work))
             assert grants == memory.transact(work)
             if all(grant.granted for grant in grants):
                 granted += [(f"{number}-{n}", f"b{n}", least) for n in range(2)]
@@ -195,18 +198,45 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
         slice_id, budget, least = granted[chance.randrange(len(granted))]
         if deed == 1:
             end = Settlement(slice_id, budget, least, chance.randrange(least))
-            _same(store, memory, lambda rows, g=owner, e=end: settle(rows, g, e))  # type: ignore[misc]
+            _same(clock, store, memory, lambda rows, g=owner, e=end: settle(rows, g, e))  # type: ignore[misc]
         elif deed == 2:
-            _same(store, memory, lambda rows, b=budget, s=slice_id: forfeit(rows, b, s))  # type: ignore[misc]
+            _same(clock, store, memory, lambda rows, b=budget, s=slice_id: forfeit(rows, b, s))  # type: ignore[misc]
         else:
-            _same(store, memory, lambda rows, b=budget, s=slice_id, n=least: shrink(rows, b, s, n))  # type: ignore[misc]
+            _same(
+                clock,
+                store,
+                memory,
+                lambda rows, b=budget, s=slice_id, n=least: shrink(rows, b, s, n),
+            )  # type: ignore[misc]
         kept = _budgets(store)
         assert kept == _budgets(memory)
         assert all(one.free >= 0 for one in kept)
 
 
-def _same(store: LimitsStore, memory: LimitsStore, work: Callable[[Rows], object]) -> None:
-    assert store.transact(work) == memory.transact(work)
+class _Followed:
+    """The clock of a store, as it was in its last transaction: another that follows it sees no delay."""
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+
+    def now_ns(self) -> int:
+        """Return the time of that transaction."""
+        return self._now_ns
+
+    def noting(self, work: Callable[[Rows], T]) -> Callable[[Rows], T]:
+        """Return `work` with a note of the time."""
+
+        def noted(rows: Rows) -> T:
+            self._now_ns = rows.now_ns()
+            return work(rows)
+
+        return noted
+
+
+def _same(
+    clock: _Followed, store: LimitsStore, memory: LimitsStore, work: Callable[[Rows], object]
+) -> None:
+    assert store.transact(clock.noting(work)) == memory.transact(work)
 
 
 def _budgets(store: LimitsStore) -> list[Budget]:
