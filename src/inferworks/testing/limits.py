@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -178,6 +179,7 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
         store = stores[number % _RUNS]
         owner = Gateway(f"run{number % _RUNS}", "place", "boot", 0)
         deed = chance.randrange(4)
+        change: Callable[[Rows], object]
         if deed == 0 or not granted:
             least = chance.randrange(1, 50) * 10**18
             wants = [
@@ -198,16 +200,12 @@ def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:
         slice_id, budget, least = granted[chance.randrange(len(granted))]
         if deed == 1:
             end = Settlement(slice_id, budget, least, chance.randrange(least))
-            _same(clock, store, memory, lambda rows, g=owner, e=end: settle(rows, g, e))  # type: ignore[misc]
+            change = partial(settle, owner=owner, settlement=end)
         elif deed == 2:
-            _same(clock, store, memory, lambda rows, b=budget, s=slice_id: forfeit(rows, b, s))  # type: ignore[misc]
+            change = partial(forfeit, budget_id=budget, slice_id=slice_id)
         else:
-            _same(
-                clock,
-                store,
-                memory,
-                lambda rows, b=budget, s=slice_id, n=least: shrink(rows, b, s, n),
-            )  # type: ignore[misc]
+            change = partial(shrink, budget_id=budget, slice_id=slice_id, granted=least)
+        assert store.transact(clock.noting(change)) == memory.transact(change)
         kept = _budgets(store)
         assert kept == _budgets(memory)
         assert all(one.free >= 0 for one in kept)
@@ -231,12 +229,6 @@ class _Followed:
             return work(rows)
 
         return noted
-
-
-def _same(
-    clock: _Followed, store: LimitsStore, memory: LimitsStore, work: Callable[[Rows], object]
-) -> None:
-    assert store.transact(clock.noting(work)) == memory.transact(work)
 
 
 def _budgets(store: LimitsStore) -> list[Budget]:
