@@ -15,7 +15,7 @@ model_list:
       api_base: http://127.0.0.1:{upstream}/v1
       api_key: none
 """
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
@@ -30,7 +30,7 @@ def _start(place: Place) -> Started:
         *("--host", "127.0.0.1", "--port", str(place.port)),
         *("--num_workers", "1"),
     ]
-    return Started(command, Target(place.port), _ENVIRONMENT)
+    return Started(command, Target(place.port), ENVIRONMENT)
 
 
 PEER = Peer(

@@ -14,8 +14,11 @@ each line; and `put_us`, the same bytes put into mapped memory.
 `call_cpu_us` is the same with what surrounds the limiter in a call: the most that the call can cost by its
 prompt and its prices, and its charge by its record; `headers_us` are the `x-ratelimit-*` of its answer.
 
-CPU times are of the process with all its threads, so draws are in them. Of some rounds the calmest counts:
-other load on the machine can only add to it.
+`draws_per_1000_calls` are the transactions in which slices are drawn, of calls that come at random, 500 a
+second, and `waited_per_1000_calls` the calls of them that waited for one: the others found slices in hand.
+
+CPU times are of the process with all its threads. Of some rounds the calmest counts: other load on the
+machine can only add to it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import uvloop
@@ -61,6 +65,9 @@ _AT_ONCE: Final = 64
 _CALLS: Final = 500
 """Calls of a round."""
 _ROUNDS: Final = 40
+_PER_S: Final = 500
+_STEADY_S: Final = 6.0
+_LASTS_S: Final = 0.1
 _USED: Final = Amounts(30_000_000, 60)
 _MOST: Final = Amounts(90_000_000, 1_200, likely_tokens=180)
 _PROMPT: Final = b'{"model":"m","messages":[{"role":"user","content":"%b"}],"max_tokens":100}' % (
@@ -110,6 +117,7 @@ async def _measured(folder: Path) -> dict[str, float]:
             figures = {name: min(one[name] for one in found) for name in found[0]}
             wholes = [await _calls(limits, key, clock) for _ in range(_ROUNDS)]
             figures |= {name: min(one[name] for one in wholes) for name in wholes[0]}
+            figures |= await _steady(limiter, index, key, clock)
         finally:
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
@@ -208,6 +216,41 @@ async def _calls(limits: CallLimits, key: Key, clock: SystemClock) -> dict[str, 
     return {
         "call_cpu_us": whole_ns / _CALLS / 1000,
         "headers_us": headers_ns / _CALLS / 1000,
+    }
+
+
+async def _steady(
+    limiter: Limiter, index: LimitIndex, key: Key, clock: SystemClock
+) -> dict[str, float]:
+    """Return the draws for a thousand calls that come at a steady rate, after a second of them."""
+    random, loop = Random(1), asyncio.get_running_loop()
+    waited = 0
+
+    async def call() -> None:
+        nonlocal waited
+        accounts = limiter.accounts(index.of(key, _ORGANISATION), clock.now_ns())
+        draws = limiter.draws
+        hold = await limiter.hold(accounts, CallId(new_id("call", time.time_ns())), _MOST)
+        waited += limiter.draws > draws
+        await asyncio.sleep(_LASTS_S)
+        hold.end(_USED)
+
+    async def come(seconds: float) -> int:
+        at_s = loop.time()
+        until_s = at_s + seconds
+        calls: list[asyncio.Task[None]] = []
+        while (at_s := at_s + random.expovariate(_PER_S)) < until_s:
+            await asyncio.sleep(max(0.0, at_s - loop.time()))
+            calls.append(loop.create_task(call()))
+        await asyncio.gather(*calls)
+        return len(calls)
+
+    await come(2.0)
+    draws, waited = limiter.draws, 0
+    count = await come(_STEADY_S)
+    return {
+        "draws_per_1000_calls": (limiter.draws - draws) / count * 1000,
+        "waited_per_1000_calls": waited / count * 1000,
     }
 
 

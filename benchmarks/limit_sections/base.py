@@ -18,6 +18,10 @@ class Options(NamedTuple):
     count: int
     """Number of keys."""
     customers: int
+    seconds: float | None
+    """Length of each load, where a section has any; None for its own."""
+    peers: Path
+    """Folder in which other gateways are installed."""
 
 
 def cpu_us(act: Callable[[T], object], inputs: Sequence[T]) -> float:

@@ -79,6 +79,8 @@ class Rates(msgspec.Struct, frozen=True):
     """The same for text, which is all that most calls use; None when not all of it has a price."""
     dearest: Mapping[str, int]
     """The dearest token of each side."""
+    has_items: bool
+    """True if anything beside tokens has a price here."""
 
 
 class Most(NamedTuple):
@@ -146,9 +148,10 @@ class CallPricing(msgspec.Struct, frozen=True):
         """Return the most that a call can cost: at most `input_tokens`, and `items` where they are sold."""
         fixed = output = 0
         for step in self.steps:
-            counted_items = zip(ITEM_UNITS, msgspec.structs.astuple(items), strict=True)
-            other = sum(count * step.rates.get(unit, 0) for unit, count in counted_items)
-            other += step.rates.get(Unit.REQUESTS, 0)
+            other = step.rates.get(Unit.REQUESTS, 0)
+            if step.has_items:
+                counted_items = zip(ITEM_UNITS, msgspec.structs.astuple(items), strict=True)
+                other += sum(count * step.rates.get(unit, 0) for unit, count in counted_items)
             fixed = max(fixed, input_tokens * step.dearest.get(INPUT, 0) + other)
             output = max(output, step.dearest.get(OUTPUT, 0))
         up = self.denominator - 1
@@ -364,10 +367,10 @@ def _rates(above: int, rates: Mapping[Unit, int]) -> Rates:
         if unit in DIRECTIONS:
             side = DIRECTIONS[unit]
             dearest[side] = max(rate, dearest.get(side, 0))
+    has_items = any(rates.get(unit) for unit in ITEM_UNITS)
     found = [rates[unit] for unit in _TEXT if unit in rates]
-    if len(found) < len(_TEXT):
-        return Rates(above, rates, None, dearest)
-    return Rates(above, rates, _Text._make([*found, rates.get(Unit.REQUESTS, 0)]), dearest)
+    text = _Text._make([*found, rates.get(Unit.REQUESTS, 0)]) if len(found) == len(_TEXT) else None
+    return Rates(above, rates, text, dearest, has_items)
 
 
 def _used(tokens: Tokens, items: Items) -> list[tuple[Unit, int]] | None:

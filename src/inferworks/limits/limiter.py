@@ -174,6 +174,7 @@ class _Slice:
         "id",
         "is_retired",
         "low",
+        "next_ns",
         "number",
         "stored",
         "taken",
@@ -197,6 +198,8 @@ class _Slice:
         self.ended = 0
         """Spent by calls that ended."""
         self.drawn_ns = drawn_ns
+        self.next_ns = FOR_EVER_NS if number else drawn_ns + AHEAD_NS // 4 * 3
+        """Moment from which on the next one is drawn, however much is left."""
         self.used_ns = drawn_ns
         self.is_retired = False
 
@@ -458,10 +461,13 @@ class Limiter:
             self._log.ended(hold.call, lines)
 
     def left(self, hold: Hold) -> list[LeftInWindow]:
-        """Return what is left of each limit of a call."""
+        """Return what is left of each limit of a call on requests or tokens."""
         found = []
         for account in hold.accounts:
-            limit, left = account.limit, self._left(account)
+            limit = account.limit
+            if limit.measure is not Measure.TOKENS and limit.measure is not Measure.REQUESTS:
+                continue
+            left = self._left(account)
             full_ns = 0
             if account.refill_ns:
                 full_ns = (limit.amount - left) * account.refill_ns // limit.amount
@@ -473,7 +479,7 @@ class Limiter:
     def _left(self, account: _Account) -> int:
         """Return what is left of an account, as far as this gateway knows."""
         limit = account.limit
-        left = account.free + sum(one.left for one in account.slices.values())
+        left = account.free + sum([one.granted - one.taken for one in account.slices.values()])
         if account.refill_ns:
             left += self._refilled(account)
         elif not limit.is_hard:
@@ -534,7 +540,7 @@ class Limiter:
             if part is None or part.granted - part.taken < amount:
                 return False
             if not part.number and now_ns - part.drawn_ns > AHEAD_NS:
-                self._retire(account)
+                self._retire_old(hold.accounts, now_ns)
                 return False
             found.append((account, part, amount))
             if part.number:
@@ -546,11 +552,13 @@ class Limiter:
         if lines:
             self._log.held(hold.call, lines)
         hold._parts, hold._is_extended = all_parts, is_extended  # noqa: SLF001
-        for account, part, amount in found:
+        is_low = False
+        for _, part, amount in found:
             part.taken += amount
             part.used_ns = now_ns
-            if part.granted - part.taken < part.low and not account.is_drawing:
-                self._draw_ahead(account, amount)
+            is_low = is_low or part.granted - part.taken < part.low or now_ns > part.next_ns
+        if is_low:
+            self._draw_ahead(found, now_ns)
         taken = hold.taken
         hold.taken = more
         if is_extended:
@@ -577,24 +585,36 @@ class Limiter:
             raise LimitsError("the store of limits cannot be reached")
         return found
 
-    def _draw_ahead(self, account: _Account, least: int) -> None:
-        """Draw the next slice while the one in hand lasts, where it is one for several calls."""
-        part = account.current
-        if part is None or part.granted <= 4 * least:
+    def _draw_ahead(self, parts: Sequence[_Part], now_ns: int) -> None:
+        """Draw the next slices while those in hand last: in one transaction of all that are half used up.
+
+        Only of slices for several calls, and of budgets of which there was enough at the last draw.
+        """
+        wants = [
+            (account, amount)
+            for account, part, amount in parts
+            if part.granted > 4 * amount
+            and (part.left <= part.granted // 2 or now_ns > part.next_ns)
+            and not account.is_drawing
+            and (account.refill_ns or account.free >= amount)
+        ]
+        if not wants:
             return
-        account.is_drawing = True
-        task = asyncio.get_running_loop().create_task(self._ahead(account, least))
+        for account, _ in wants:
+            account.is_drawing = True
+        task = asyncio.get_running_loop().create_task(self._ahead(wants))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _ahead(self, account: _Account, least: int) -> None:
+    async def _ahead(self, wants: Sequence[tuple[_Account, int]]) -> None:
         try:
             async with self._turn:
-                await self._draw([(account, least)], {}, is_ahead=True)
+                await self._draw(wants, {}, is_ahead=True)
         except LimitsError as error:
             _log.debug("no slice was drawn ahead: %s", error)
         finally:
-            account.is_drawing = False
+            for account, _ in wants:
+                account.is_drawing = False
 
     async def _draw(
         self,
@@ -657,6 +677,13 @@ class Limiter:
             if part.left:
                 self._back.append((account.id, part.left, part.drawn_ns))
             self._drop(part)
+
+    def _retire_old(self, accounts: Sequence[_Account], now_ns: int) -> None:
+        """Take no more from units of rates that are too old, of all of a call: one draw has the next."""
+        for account in accounts:
+            part = account.current
+            if part is not None and not part.number and now_ns - part.drawn_ns > AHEAD_NS:
+                self._retire(account)
 
     def _taken_back(self, rates: Container[str]) -> list[tuple[str, int, int]]:
         """Return the units of `rates` to give back now."""

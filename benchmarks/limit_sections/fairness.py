@@ -1,6 +1,4 @@
-"""One customer's storm, and the p99 of another beside it, through real gateways before a slow upstream.
-
-    python benchmarks/fairness.py [--json] [--seconds 60] [--only NAME,...]
+"""Fairness: one customer's storm, and the p99 of another beside it, through real gateways.
 
 The quiet customer sends calls at a steady rate with one key, first alone, then beside a storm: another who
 sends fifty times as many with eight keys, which is two and a half times what can be served. Calls of both
@@ -10,38 +8,36 @@ does: twice, after `retry-after`; its times are from the first try to the answer
 
     gateway   32 calls at once, shared by turns, a quarter kept for whoever comes next
     slots     an upstream of `max_calls = 32`, shared by turns, all in use
-    at-once   32 calls at once, and whatever is beyond refused
+    at_once   32 calls at once, and whatever is beyond refused
 
 The process of the gateway is its own, and so is the upstream's. On a busy machine compare the rows.
+`pool_cpu_us` is the CPU time of letting a call in and out of pools that have room.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
-from gateways.calls import ANSWER, MODEL, Target
+from gateways.calls import MODEL, Target
 from inferworks.accounts.key import mint
 from inferworks.api.concurrency import ConcurrencyLimiter
 from inferworks.errors import UpstreamError
 from inferworks.http.client import HttpClient, Origin
-from inferworks.http.server import Exchange, HttpServer
 from inferworks.ids import CustomerId
 from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.platform import real_platform
+from limit_sections.base import Options
+from limit_sections.upstream import slow_upstream
 
 AT_ONCE: Final = 32
 QUIET_PER_S: Final = 2.0
@@ -49,10 +45,11 @@ STORM: Final = 50
 STORM_KEYS: Final = 8
 TRIES: Final = 3
 SEED: Final = 1
+_SECONDS: Final = 60.0
 SETUPS: Final[Mapping[str, tuple[str, str]]] = {
     "gateway": (f"[gateway]\nmax_calls = {AT_ONCE}\n", ""),
     "slots": ("", f"max_calls = {AT_ONCE}\n"),
-    "at-once": (
+    "at_once": (
         f"[gateway]\nmax_calls = {AT_ONCE}\n[fairness]\nqueue_per_customer = 0\ncustomer_share = 1\n",
         "",
     ),
@@ -89,35 +86,6 @@ class Calls:
 def _of(times_ms: Sequence[float], share: float) -> float:
     ranked = sorted(times_ms)
     return round(ranked[min(len(ranked) - 1, int(share * len(ranked)))], 1) if ranked else 0.0
-
-
-# --- the upstream, in a process of its own
-
-
-async def upstream() -> None:
-    """Answer calls slowly, on a free port that is printed, until standard input ends."""
-    rng, answer = random.Random(SEED), ANSWER.encode()
-
-    async def handle(exchange: Exchange) -> None:
-        await asyncio.sleep(rng.uniform(0.6, 1.0))
-        await exchange.respond(200, answer)
-
-    server = HttpServer(handle)
-    print(await server.start("127.0.0.1", 0), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await server.stop(0.0)
-
-
-@contextmanager
-def slow_upstream() -> Iterator[int]:
-    """Port of an upstream that runs while the block does."""
-    command = [sys.executable, __file__, "--upstream"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.communicate(timeout=10)
 
 
 # --- the customers
@@ -186,13 +154,20 @@ async def both(
 # --- what is measured
 
 
-def measured(name: str, seconds: float) -> dict[str, object]:
+def measure_fairness(options: Options) -> dict[str, object]:
+    """Return the figures of each gateway."""
+    seconds = options.seconds or _SECONDS
+    found: dict[str, object] = {name: _measured(name, seconds) for name in SETUPS}
+    return {**found, "pool_cpu_us": _pool_us()}
+
+
+def _measured(name: str, seconds: float) -> dict[str, object]:
     """Figures of one gateway."""
     sections, lines = SETUPS[name]
-    with tempfile.TemporaryDirectory() as scratch, slow_upstream() as port:
+    with tempfile.TemporaryDirectory() as scratch, slow_upstream(0.6, 1.0) as upstream:
         config = (
             f"{sections}[engine]\nreplicas = 0\n[[upstream]]\nname = 'slow'\nmodels = ['{MODEL}']\n"
-            f"url = 'http://127.0.0.1:{port}/v1'\n{lines}"
+            f"url = 'http://127.0.0.1:{upstream.port}/v1'\n{lines}"
         )
         (Path(scratch) / "inferworks.toml").write_text(config, encoding="utf-8")
         with real_platform(Path(scratch) / "data", Path(scratch)) as platform:
@@ -209,7 +184,7 @@ def measured(name: str, seconds: float) -> dict[str, object]:
     }
 
 
-def admission_us(calls: int = 100_000) -> float:
+def _pool_us(calls: int = 100_000) -> float:
     """CPU microseconds of letting a call in and out of pools that have room."""
     key, _ = mint(CustomerId("acme"), 1, pepper=A_PEPPER)
 
@@ -221,46 +196,3 @@ def admission_us(calls: int = 100_000) -> float:
         return (time.process_time() - began) / calls * 1e6
 
     return round(min(uvloop.run(main()) for _ in range(3)), 2)
-
-
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
-    parser.add_argument("--only", default=",".join(SETUPS), help="gateways to measure")
-    parser.add_argument("--upstream", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.upstream:
-        uvloop.run(upstream())
-        return
-    names = arguments.only.split(",")
-    if unknown := set(names) - set(SETUPS):
-        parser.error(
-            f"no such gateway: {', '.join(sorted(unknown))}; there are {', '.join(SETUPS)}"
-        )
-    found = {name: measured(name, arguments.seconds) for name in names}
-    idle_us = admission_us()
-    if arguments.json:
-        print(json.dumps({"gateways": found, "admission_cpu_us": idle_us}))
-        return
-    print(
-        f"{'':10}{'quiet alone':>14}{'beside storm':>14}{'moved':>8}{'queued':>11}{'refused':>9}"
-        f"{'failed':>8}"
-    )
-    for name, figures in found.items():
-        alone, beside = figures["quiet_alone"], figures["quiet_beside_storm"]
-        assert isinstance(alone, dict)
-        assert isinstance(beside, dict)
-        print(
-            f"{name:10}{alone['p99_ms']:11.1f} ms{beside['p99_ms']:11.1f} ms"
-            f"{figures['p99_moved']:8.0%}{beside['queued_p99_ms']:8.1f} ms{beside['refused']:9}"
-            f"{beside['failed']:8}"
-        )
-    print(f"admission in an idle pool: {idle_us} us of CPU")
-
-
-if __name__ == "__main__":
-    main()
