@@ -155,3 +155,48 @@ def test_warnings_are_listed_with_what_became_of_them(data: Path) -> None:
     table = run(data, "warnings", "--most", "2")
     assert "80.00 EUR" in table
     assert len(table.splitlines()) == 3
+
+
+def invoke(data: Path, *words: str, code: int = 0) -> str:
+    """Run any command, and return what it printed, or its error."""
+    done = CliRunner().invoke(cli, [*words, "--data", str(data)])
+    assert done.exit_code == code, done.output
+    return str(done.exception) if code else done.output
+
+
+def test_a_prepaid_limit_follows_the_credit(data: Path) -> None:
+    """Its amount is what was bought less what was paid back; it is made once, of a customer with a plan."""
+    prepaid = ("limits", "create", "--customer", "acme", "--prepaid")
+    assert "acme has no price plan" in invoke(data, *prepaid, code=1)
+    invoke(data, "customers", "price", "acme", "--input-price", "1", "--output-price", "2")
+    made = invoke(data, *prepaid, "--warn", "80")
+    name = made.partition(":")[0]
+    assert made == (
+        f"{name}: customer acme may use 0.00 USD of prepaid credit, with a warning at 80 %.\n"
+    )
+    assert "has a prepaid limit already" in invoke(data, *prepaid, code=1)
+    invoke(data, "customers", "credit", "acme", "--amount", "50")
+    invoke(data, "customers", "credit", "acme", "--amount", "30")
+    [limit] = listed(data)
+    assert (limit["amount"], limit["left"], limit["prepaid"]) == ("80.00", "80.00", True)
+    invoke(data, "customers", "credit", "acme", "--amount=-10", "--reason", "as they asked")
+    assert listed(data)[0]["amount"] == "70.00"
+    [first, *_] = json.loads(invoke(data, "customers", "credits", "acme", "--json"))
+    invoke(data, "customers", "void", first["id"], "--reason", "entered twice")
+    assert listed(data)[0]["left"] == "20.00"
+    refused = invoke(data, "limits", "change", name, "--amount", "5", code=1)
+    assert "is the customer's credit" in refused
+    invoke(data, "limits", "change", name, "--warn", "50")
+    assert (listed(data)[0]["warn_at"], listed(data)[0]["amount"]) == ([50], "20.00")
+    invoke(data, "limits", "withdraw", name)
+    assert listed(data) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--money", "5"), ("--soft",), ("--per", "month"), ("--key", "key_1"), ("--calls", "1")],
+)
+def test_a_prepaid_limit_goes_with_nothing_else(data: Path, words: tuple[str, ...]) -> None:
+    """Its amount, its window and its hardness are those of the credit."""
+    said = run(data, "create", "--customer", "acme", "--prepaid", *words, code=2)
+    assert "--prepaid goes with --customer" in said

@@ -95,6 +95,11 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revision: int = 1
     """Number of the change that made it what it is; of two values of one limit the higher holds."""
     withdrawn_ns: int | None = None
+    spent_before: int | None = None
+    """Credit that its customer had spent when a prepaid limit was made (`accounts.prepaid_limit`).
+
+    None for any other limit. The amount of a prepaid one is that of the credit, and 0 on record.
+    """
 
     def __post_init__(self) -> None:
         if not 0 <= self.amount <= _MOST:
@@ -103,6 +108,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise UserError("a limit on money has a currency, and no other limit has one")
         if self.measure is Measure.CALLS and self.window is not Window.TOTAL:
             raise UserError("calls at once are not counted by a window of time")
+        if self.spent_before is not None:
+            kinds = (self.measure, self.window, self.scope.kind)
+            if kinds != (Measure.MONEY, Window.TOTAL, ScopeKind.CUSTOMER) or not self.is_hard:
+                raise UserError("a prepaid limit is a hard one on the money of a customer in all")
         if self.window in REFILLED_NS and not self.amount:
             raise UserError("a rate is at least 1; revoke the key to allow nothing")
         if not all(0 < share <= 100 for share in self.warn_at):

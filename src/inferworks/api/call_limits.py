@@ -340,6 +340,14 @@ def _refusal(error: LimitReachedError | LimitsError, asked: Amounts) -> CallErro
     if limit.measure is Measure.CALLS:
         text = f"Rate limit reached for {scope} on calls at once: Limit {limit.amount}."
         return CallError(429, text, kind="requests", code="rate_limit_exceeded")
+    if limit.spent_before is not None:
+        return CallError(
+            429,
+            "You exceeded your current quota: your prepaid credit is used up, or too little for this "
+            "request. Top it up to go on.",
+            kind="insufficient_quota",
+            code="insufficient_quota",
+        )
     if limit.measure is Measure.MONEY or limit.window is Window.TOTAL:
         amount = str(limit.amount)
         if limit.measure is Measure.MONEY:

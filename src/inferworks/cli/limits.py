@@ -12,12 +12,17 @@ from typing import Any
 import click
 import msgspec
 
+from inferworks.accounts.customer import customer_id
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure, Scope, ScopeKind, Window
+from inferworks.accounts.plan import plan_at
+from inferworks.accounts.prepaid_limit import credited
 from inferworks.accounts.stores.records import no_limit
 from inferworks.accounts.zone import zone_name
+from inferworks.cli.books.opening import print_note, workspace_of
 from inferworks.cli.options import config_option, data_folder, data_option, json_option, read_config
 from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
+from inferworks.errors import UserError
 from inferworks.ids import new_id
 from inferworks.limits.ledger import in_use
 from inferworks.limits.limiter import account_id
@@ -44,6 +49,9 @@ def limits() -> None:
 @click.option("--customer", metavar="NAME", help="Limit a customer.")
 @click.option("--organisation", metavar="NAME", help="Limit an organisation.")
 @click.option("--money", metavar="AMOUNT", help="Most that calls may cost their customer.")
+@click.option(
+    "--prepaid", is_flag=True, help="A customer's prepaid credit, as it is bought and paid back."
+)
 @click.option("--currency", default="USD", show_default=True, help="Currency of --money.")
 @click.option("--tokens", metavar="COUNT", help="Most tokens, of input and output; 200k, 5M.")
 @click.option("--requests", metavar="COUNT", help="Most calls.")
@@ -73,7 +81,15 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
       inferworks limits create --key key_019a2f... --requests 60 --per minute
       inferworks limits create --organisation group --calls 20
       inferworks limits create --customer acme --money 500 --per month --soft --warn 50,80,100
+      inferworks limits create --customer acme --prepaid --warn 80
     """
+    if given["prepaid"]:
+        limit = _prepaid(config_path, data_path, given)
+        with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
+            accounts.add_limit(limit)
+        [shown] = [one for one in _limits(config_path, data_path) if one.id == limit.id]
+        say(f"{limit.id}: {_told(shown)}.")
+        return
     scopes = [Scope(kind, given[kind.value]) for kind in ScopeKind if given[kind.value] is not None]
     measures = [measure for measure in Measure if given[measure.value] is not None]
     if len(scopes) != 1 or len(measures) != 1:
@@ -182,9 +198,13 @@ def change(
       inferworks limits change limit_01a2f... --amount 250
       inferworks limits change limit_01a2f... --soft --warn 80,100
     """
-    old = _one(_limits(config_path, data_path), limit_id)
+    old = _one(_recorded(config_path, data_path), limit_id)
     new = old.amount
     if amount is not None:
+        if old.spent_before is not None:
+            raise UserError(
+                "the amount of a prepaid limit is the customer's credit; see: inferworks customers credit"
+            )
         new = parse_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
     hard = old.is_hard if is_hard is None else is_hard
     shares = old.warn_at if warn is None else _shares("" if warn == "none" else warn)
@@ -207,7 +227,7 @@ def withdraw(limit_id: str, config_path: Path | None, data_path: Path | None) ->
     Example:
       inferworks limits withdraw limit_01a2f...
     """
-    old = _one(_limits(config_path, data_path), limit_id)
+    old = _one(_recorded(config_path, data_path), limit_id)
     now_ns = SystemClock().now_ns()
     limit = msgspec.structs.replace(old, withdrawn_ns=now_ns, revision=old.revision + 1)
     with change_accounts(read_config(config_path, data_path), os.environ) as accounts:
@@ -272,9 +292,54 @@ def _webhook(warning: LimitWarning) -> str:
     return "given up" if warning.tries else "none"
 
 
-def _limits(config_path: Path | None, data_path: Path | None) -> list[Limit]:
+def _prepaid(config_path: Path | None, data_path: Path | None, given: dict[str, Any]) -> Limit:
+    """Return the limit of a customer to its prepaid credit, as the books have it now."""
+    others = [name for name in (*Measure, *ScopeKind) if name != "customer" and given[name]]
+    if not given["customer"] or others or given["soft"] or given["per"] != "total":
+        raise click.UsageError("--prepaid goes with --customer, and with --warn")
+    workspace = workspace_of(config_path, data_path)
+    name, now_ns = customer_id(given["customer"]), SystemClock().now_ns()
+    with read_accounts(read_config(config_path, data_path)) as accounts:
+        plan = plan_at(accounts.plans(name), name, now_ns)
+        bought_pico = sum(one.amount_pico for one in accounts.credits(name))
+        prepaid = [one for one in accounts.limits() if one.spent_before is not None]
+    if any(one.scope.id == name and one.withdrawn_ns is None for one in prepaid):
+        raise UserError(f"{name} has a prepaid limit already; see: inferworks limits list")
+    if plan is None:
+        raise UserError(
+            f"{name} has no price plan, so its calls use up no credit in the books; set one with: "
+            "inferworks customers price"
+        )
+    if not plan.terms.is_plain:
+        print_note(
+            f"the plan of {name} has fees, minimums or tiers, which use up its credit beside its calls: "
+            "the limit does not know them (docs/limits.md)"
+        )
+    left_pico = sum(one.closing_pico for one in workspace.wallets() if one.customer == name)
+    return Limit(
+        id=new_id("limit", now_ns),
+        scope=Scope(ScopeKind.CUSTOMER, name),
+        measure=Measure.MONEY,
+        window=Window.TOTAL,
+        amount=0,
+        currency=workspace.settings.currency,
+        warn_at=_shares(given["warn"] or ""),
+        created_ns=now_ns,
+        spent_before=bought_pico - left_pico,
+    )
+
+
+def _recorded(config_path: Path | None, data_path: Path | None) -> list[Limit]:
+    """Return the limits as they are on record."""
     with read_accounts(read_config(config_path, data_path)) as accounts:
         return accounts.limits()
+
+
+def _limits(config_path: Path | None, data_path: Path | None) -> list[Limit]:
+    """Return the limits, prepaid ones with the amounts that they have now."""
+    with read_accounts(read_config(config_path, data_path)) as accounts:
+        limits_ = accounts.limits()
+        return credited(limits_, accounts.credits(), accounts.voided_credits()).limits
 
 
 def _one(found: list[Limit], limit_id: str) -> Limit:
@@ -317,7 +382,8 @@ def _told(limit: Limit) -> str:
     may = "may use" if limit.is_hard else "is counted up to"
     warns = f", with a warning at {_percentages(limit)}" if limit.warn_at else ""
     amount = _amount(limit, limit.amount)
-    return f"{limit.scope.kind} {limit.scope.id} {may} {amount} {what}{per}{zone}{warns}"
+    prepaid = " of prepaid credit" if limit.spent_before is not None else ""
+    return f"{limit.scope.kind} {limit.scope.id} {may} {amount} {what}{prepaid}{per}{zone}{warns}"
 
 
 def _percentages(limit: Limit) -> str:
@@ -341,6 +407,7 @@ def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
         "left": _plain(limit, limit.amount - taken),
         "hard": limit.is_hard,
         "warn_at": list(limit.warn_at),
+        "prepaid": limit.spent_before is not None,
         "revision": limit.revision,
         "withdrawn_ns": limit.withdrawn_ns,
     }

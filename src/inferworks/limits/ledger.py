@@ -409,7 +409,7 @@ def used(rows: Rows, account_id: str) -> int:
     if account is None:
         return 0
     reported = (one for one in rows.slices_in(account_id) if one.state is SliceState.OPEN)
-    return account.settled + sum(one.spent for one in reported)
+    return account.settled + sum(min(one.spent, one.granted) for one in reported)
 
 
 def _moved(budget: Budget, part: Slice, granted: int, settled: int) -> Budget:

@@ -383,6 +383,8 @@ class Limiter:
             if account is None:
                 account = _Account(limit, window_ns, self._now_ns())
                 self._accounts[account.id] = account
+            if limit.amount < account.limit.amount:
+                self._retire(account)  # what is in hand was drawn of a larger amount
             account.limit = limit
             found.append(account)
         if len(self._kept) >= _MOST_KEPT:
@@ -792,7 +794,8 @@ class Limiter:
         grown = (
             one
             for one in self._accounts.values()
-            if one.limit.warn_at and (one.is_full or one.state() != one.seen)
+            if (one.limit.warn_at or one.limit.spent_before is not None)
+            and (one.is_full or one.state() != one.seen)
         )
         return heapq.nsmallest(_ALARMS, grown, key=lambda one: one.seen_ns)
 
@@ -832,6 +835,26 @@ class Limiter:
             if wall_ns >= account.until_ns or now_ns - account.asked_since_ns > _LONGEST_USE_NS:
                 del self._accounts[account.id]
                 self._kept.clear()
+
+    async def write_off(self, least: Sequence[tuple[Limit, int]]) -> None:
+        """Count at least so much of each limit as used: the rest of it is credit that has expired.
+
+        What other gateways have spent and not reported yet, half a second of it, does not count.
+        """
+        names = {account_id(limit, 0): used_pico for limit, used_pico in least}
+        found = [self._accounts[name] for name in names if name in self._accounts]
+        spent = {name: pico for account in found for name, pico in account.spent().items()}
+        gateway, ids = self._gateway, {name: new_id("slice", self._now_ns()) for name in names}
+
+        def work(rows: Rows) -> None:
+            rows.accounts(names)
+            report(rows, spent)
+            for name, used_pico in names.items():
+                lacks = used_pico - used(rows, name)
+                if lacks > 0:
+                    settle(rows, gateway, Settlement(ids[name], name, lacks, lacks))
+
+        await self._in_store(work)
 
     async def settle_left(self, logs: Sequence[LeftLog], spent: Mapping[CallId, Amounts]) -> int:
         """Settle what earlier runs left, and return the number of slices.

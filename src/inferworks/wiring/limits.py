@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit_index import LimitIndex
+from inferworks.accounts.prepaid_limit import Expiry, credited
 from inferworks.accounts.stores.base import PriceReads
 from inferworks.api.call_limits import CallLimits
 from inferworks.api.pricing import PricingTable
@@ -50,6 +51,7 @@ class Definitions:
         self._version: object = None
         self.index = LimitIndex(())
         self._placed: dict[str, str] = {}
+        self._expiries: list[Expiry] = []
         self.refresh()
 
     def refresh(self) -> None:
@@ -57,8 +59,21 @@ class Definitions:
         version = self._accounts.prices_version()
         if version != self._version:
             placed = {str(name): str(of) for name, of in self._accounts.placed_customers().items()}
-            self.index, self._placed = LimitIndex(self._accounts.limits()), placed
+            reads = self._accounts
+            limits, expiries = reads.limits(), list[Expiry]()
+            if any(limit.spent_before is not None for limit in limits):
+                limits, expiries = credited(limits, reads.credits(), reads.voided_credits())
+            self.index, self._placed, self._expiries = LimitIndex(limits), placed, expiries
             self._version = version
+
+    def expired(self, now_ns: int) -> list[Expiry]:
+        """Return the expiries of credit by `now_ns`, the last of each limit, once after each change."""
+        expiries = self._expiries  # a refresh in another thread replaces them
+        past = [one for one in expiries if one.at_ns <= now_ns]
+        if past:
+            self._expiries = expiries[len(past) :]
+        newest = {one.limit.id: one for one in past if one.limit.withdrawn_ns is None}
+        return list(newest.values())
 
     def organisation_of(self, key: Key) -> str:
         """Return the organisation that a key's customer is in; empty for none."""
@@ -128,6 +143,8 @@ async def limiting(
         limits = CallLimits(limiter, lambda: definitions.index, table, definitions.organisation_of)
         spent = {usage.call_id: limits.used(usage) for usage in left.recovered}
 
+        expired: list[Expiry] = []
+
         async def settle_left() -> None:
             nonlocal logs
             if logs:
@@ -136,6 +153,11 @@ async def limiting(
 
         async def beat() -> None:
             await settle_left()
+            nonlocal expired
+            expired += definitions.expired(clock.now_ns())
+            if expired:
+                await limiter.write_off([(one.limit, one.least) for one in expired])
+                expired = []
             if definitions.index or limiter.is_in_use:
                 await limiter.beat()
 

@@ -89,7 +89,7 @@ class PriceReads(Protocol):
     """Queries of whoever prices calls."""
 
     def prices_version(self) -> object:
-        """Value that differs after any change of a plan, a fact or a limit, or of who is limited."""
+        """Value that differs after any change of a plan, fact, credit or limit, or of who is limited."""
         ...
 
     def facts(self, customer: CustomerId | None = None) -> list[CustomerFact]:
@@ -102,6 +102,14 @@ class PriceReads(Protocol):
 
     def limits(self) -> list[Limit]:
         """All limits, by id, withdrawn ones included."""
+        ...
+
+    def credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All credit that counts, or that of `customer`, in the order of purchase."""
+        ...
+
+    def voided_credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All credit that was voided, or that of `customer`."""
         ...
 
     def placed_customers(self) -> dict[CustomerId, OrganisationId]:

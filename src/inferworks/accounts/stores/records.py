@@ -113,7 +113,7 @@ def refuse_revision(old: Limit | None, new: Limit) -> None:
         raise no_limit(new.id)
     if new.revision != old.revision + 1:
         raise UserError(f"limit {new.id} was changed meanwhile; look at it again and repeat")
-    parts = ("scope", "measure", "window", "currency", "zone", "created_ns")
+    parts = ("scope", "measure", "window", "currency", "zone", "created_ns", "spent_before")
     if any(getattr(old, part) != getattr(new, part) for part in parts):
         raise UserError(f"limit {new.id} cannot become another; withdraw it and create one")
 

@@ -390,14 +390,14 @@ class SqliteAccounts(SqliteRegistry):
         """Keep a purchase or refund of credit."""
         body = msgspec.json.encode(credit).decode()
         event = Event("credits add", f"credit {credit.id}", credit.customer)
-        with self._change() as changes:
+        with self._change(prices=True) as changes:
             changes.of(Action.CHANGE_CREDITS, event).after = credit
             self._known(credit.customer)
             self._insert("credit", (credit.id, credit.customer, credit.bought_ns, body))
 
     def void_credit(self, credit_id: str, voided_ns: int, reason: str) -> Credit:
         """Let a credit count no more."""
-        with self._change() as changes:
+        with self._change(prices=True) as changes:
             found = [one for one in self.credits() if one.id == credit_id]
             if not found:
                 raise no_credit(credit_id)
@@ -716,6 +716,16 @@ class FollowedAccounts:
         """All limits, by id."""
         with self._read() as accounts:
             return accounts.limits()
+
+    def credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All credit that counts, or that of `customer`."""
+        with self._read() as accounts:
+            return accounts.credits(customer)
+
+    def voided_credits(self, customer: CustomerId | None = None) -> list[Credit]:
+        """All credit that was voided, or that of `customer`."""
+        with self._read() as accounts:
+            return accounts.voided_credits(customer)
 
     def placed_customers(self) -> dict[CustomerId, OrganisationId]:
         """Return the organisation of each customer that has one."""

@@ -132,7 +132,7 @@ class Tables:
         return self._count("SELECT count FROM change")
 
     def prices_version(self) -> int:
-        """A number that differs after any change of a plan, a fact or a limit, or of who is limited."""
+        """A number that differs after any change of a plan, fact, credit or limit, or of who is limited."""
         is_counted = self._version > NO_SCOPES
         return self._count(f"SELECT {'prices' if is_counted else 'count'} FROM change")
 

@@ -91,7 +91,7 @@ class StubAccounts(StubRegistry):
     def add_credit(self, credit: Credit) -> None:
         """Keep a purchase or refund of credit."""
         event = Event("credits add", f"credit {credit.id}", credit.customer)
-        with self._change() as changes:
+        with self._change(prices=True) as changes:
             changes.of(Action.CHANGE_CREDITS, event).after = credit
             self._known(credit.customer)
             self._credits.append(credit)
@@ -102,7 +102,7 @@ class StubAccounts(StubRegistry):
             if credit.id == credit_id and credit.voided_ns is None:
                 voided = msgspec.structs.replace(credit, voided_ns=voided_ns, reason=reason)
                 event = Event("credits void", f"credit {credit_id}", credit.customer)
-                with self._change() as changes:
+                with self._change(prices=True) as changes:
                     change = changes.of(Action.CHANGE_CREDITS, event)
                     change.before, change.after = credit, voided
                     self._credits[number] = voided
