@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from inferworks.accounts.author import process_author
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer
+from inferworks.accounts.limit import Limit
 from inferworks.accounts.member import Member, MemberKind, mint_token
 from inferworks.accounts.organisation import Organisation
 from inferworks.accounts.roles import WHOLE, Role, Scope
@@ -24,6 +25,9 @@ from inferworks.api.admin.request import Services
 from inferworks.clock import SystemClock
 from inferworks.http.server import HttpServer
 from inferworks.ids import CustomerId, MemberId, OrganisationId, new_id
+from inferworks.limits.ledger import in_use
+from inferworks.limits.limiter import account_id
+from inferworks.limits.stores.stub import MemoryLimits
 from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.in_process_gateway import Answered, parse_answer
 
@@ -50,6 +54,19 @@ class PlainCredit:
 
 
 @dataclass
+class LimitsInUse:
+    """Use of limits in a ledger in memory, to be put there by tests."""
+
+    store: MemoryLimits = field(default_factory=MemoryLimits)
+
+    def in_use(self, limits: Sequence[Limit], at_ns: int) -> dict[str, int]:
+        """Return what is taken of each limit."""
+        names = {one.id: account_id(one, one.window_ns(at_ns)[0]) for one in limits}
+        found = self.store.transact(lambda rows: in_use(rows, names.values()))
+        return {limit_id: found.get(name, 0) for limit_id, name in names.items()}
+
+
+@dataclass
 class AdminServer:
     """The API while it runs."""
 
@@ -58,6 +75,7 @@ class AdminServer:
     port: int
     tokens: dict[tuple[Role, str], str] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
+    limits: LimitsInUse = field(default_factory=LimitsInUse)
 
     def accounts(self) -> SqliteAccounts:
         """Open the accounts, as a command does."""
@@ -137,9 +155,10 @@ async def open_admin(folder: Path, *names: str) -> AsyncIterator[AdminServer]:
         for customer in (INSIDE, OUTSIDE):
             accounts.add_customer(Customer(customer, 1))
         accounts.place_customer(INSIDE, GROUP)
+    limits = LimitsInUse()
     context = AdminContext(
         open_accounts=lambda author: closing(SqliteAccounts(path, author=author)),
-        services=Services(A_PEPPER, "USD", PlainCredit()),
+        services=Services(A_PEPPER, "USD", PlainCredit(), limits),
         clock=SystemClock(),
         names=names,
     )
@@ -148,7 +167,7 @@ async def open_admin(folder: Path, *names: str) -> AsyncIterator[AdminServer]:
         server = HttpServer(app, limits=LIMITS, refusal=refusal, on_error=failures.append)
         port = await server.start("127.0.0.1", 0)
         try:
-            yield AdminServer(path, server, port, failures=failures)
+            yield AdminServer(path, server, port, failures=failures, limits=limits)
         finally:
             await server.stop(5.0)
     assert not failures

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,10 @@ from inferworks.cli.show import print_json, print_table, say
 from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.ids import new_id
-from inferworks.limits.ledger import in_use
-from inferworks.limits.limiter import account_id
 from inferworks.limits.warnings import LimitWarning
 from inferworks.money import format_pico, parse_pico
 from inferworks.wiring.accounts import change_accounts, read_accounts
-from inferworks.wiring.limits import limits_store
+from inferworks.wiring.limits import LimitsUse, limits_store
 
 _COUNT = re.compile(r"([0-9][0-9_,]*)([kM]?)")
 _TIMES = {"": 1, "k": 1000, "M": 1_000_000}
@@ -138,15 +135,13 @@ def list_limits(
     """
     found = _limits(config_path, data_path)
     now_ns = SystemClock().now_ns()
-    names = {limit.id: account_id(limit, limit.window_ns(now_ns)[0]) for limit in found}
     config = read_config(config_path, data_path)
-    with closing(limits_store(config.store, data_folder(config_path, data_path))) as store:
-        used = store.transact(partial(in_use, names=names.values()))
+    used = LimitsUse(config.store, data_folder(config_path, data_path)).in_use(found, now_ns)
     rows = []
     for limit in found:
         if limit.withdrawn_ns is not None and not with_withdrawn:
             continue
-        taken = min(used.get(names[limit.id], 0), limit.amount)
+        taken = min(used[limit.id], limit.amount)
         rows.append((limit, taken))
     if as_json:
         print_json([_as_json(limit, taken, now_ns) for limit, taken in rows])

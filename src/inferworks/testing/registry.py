@@ -197,6 +197,17 @@ def _check_members(accounts: Accounts) -> None:
 
 def _check_pages(accounts: Accounts) -> None:
     """A list that is read page by page, by its own order, has each record of a scope once."""
+    for number, (kind, name) in enumerate(
+        (
+            (ScopeKind.KEY, accounts.keys()[0].id),
+            (ScopeKind.PROJECT, f"{OUTSIDE}/search"),
+            (ScopeKind.CUSTOMER, INSIDE),
+            (ScopeKind.ORGANISATION, GROUP),
+        )
+    ):
+        of = LimitScope(kind, name)
+        accounts.add_limit(replace(accounts.limits()[0], id=f"limit_p{number}", scope=of,
+                                   revision=1, withdrawn_ns=None))  # fmt: skip
     for scope, within in (
         (WHOLE, {INSIDE, OUTSIDE}),
         (Scope(organisation=GROUP), {INSIDE}),
@@ -208,6 +219,27 @@ def _check_pages(accounts: Accounts) -> None:
         keys = _all(partial(accounts.keys_page, scope), 2)
         wanted = [key for key in accounts.keys() if scope == WHOLE or key.customer in within]
         assert keys == sorted(wanted, key=lambda key: key.id)
+        groups = _all(partial(accounts.organisations_page, scope), 1)
+        assert [one.id for one in groups] == {
+            WHOLE: [one.id for one in accounts.organisations()], Scope(organisation=GROUP): [GROUP],
+        }.get(scope, [])  # fmt: skip
+        members = _all(partial(accounts.members_page, scope), 1)
+        assert members == [
+            one for one in accounts.members() if scope.holds(accounts.scope_of(one.scope))
+        ]
+        limits = _all(partial(accounts.limits_page, scope), 1)
+        assert limits == [
+            one for one in accounts.limits() if scope.holds(accounts.limited(one.scope))
+        ]
+    for limit in accounts.limits():
+        assert accounts.limit(limit.id) == limit
+    for member in accounts.members():
+        assert accounts.member(member.id) == member
+    for group in accounts.organisations():
+        assert accounts.organisation(group.id) == group
+    assert accounts.limit("limit_x") is None
+    assert accounts.member(MemberId("member_x")) is None
+    assert accounts.organisation(OrganisationId("nowhere")) is None
     key = accounts.keys()[0]
     assert accounts.key(key.id) == key
     assert accounts.customer(INSIDE) == Customer(INSIDE, 1)

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, nullcontext
+from pathlib import Path
 
 import msgspec
 
@@ -19,11 +20,13 @@ from inferworks.books.workspace.credit import enter_credit, void_credit
 from inferworks.books.workspace.settings import Settings
 from inferworks.clock import Clock
 from inferworks.config import Config
+from inferworks.folder import DataFolder
 from inferworks.http.server import HttpServer, Sweep
 from inferworks.ids import CustomerId
 from inferworks.supervise import Supervisor
 from inferworks.wiring.accounts import open_accounts
 from inferworks.wiring.books import book_settings
+from inferworks.wiring.limits import LimitsUse
 
 _log = logging.getLogger("inferworks.admin")
 
@@ -63,10 +66,11 @@ async def administering(
     supervisor: Supervisor,
 ) -> AsyncIterator[None]:
     """Serve the admin API at `bound` while the block runs."""
-    books = book_settings(config)
+    books, folder = book_settings(config), DataFolder(Path(config.data.folder))
+    limits = LimitsUse(config.store, folder)
     context = AdminContext(
         open_accounts=lambda author: closing(open_accounts(config, author)),
-        services=Services(pepper, books.currency, WorkspaceCredit(books)),
+        services=Services(pepper, books.currency, WorkspaceCredit(books), limits),
         clock=clock,
         names={name.lower() for name in (config.admin.host, *config.admin.names)},
     )

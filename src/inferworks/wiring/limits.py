@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit
 from inferworks.accounts.limit_index import LimitIndex
 from inferworks.accounts.prepaid_limit import Expiry, credited
 from inferworks.accounts.stores.base import PriceReads
@@ -28,8 +29,8 @@ from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.extras import required
 from inferworks.folder import DataFolder
 from inferworks.ids import new_id
-from inferworks.limits.ledger import Gateway
-from inferworks.limits.limiter import BEAT_S, Limiter
+from inferworks.limits.ledger import Gateway, in_use
+from inferworks.limits.limiter import BEAT_S, Limiter, account_id
 from inferworks.limits.outbox import Outbox
 from inferworks.limits.slice_log import LeftLog, SliceLog, left_logs
 from inferworks.limits.stores.base import LimitsStore
@@ -199,3 +200,21 @@ def limits_store(store: Store, folder: DataFolder) -> LimitsStore:
     module = required("inferworks.limits.stores.postgres", "postgres", "store.url")
     made: LimitsStore = module.PostgresLimits(url)
     return made
+
+
+class LimitsUse:
+    """Use of limits, as the ledger has it."""
+
+    def __init__(self, store: Store, folder: DataFolder) -> None:
+        self._store = store
+        self._folder = folder
+
+    def in_use(self, limits: Sequence[Limit], at_ns: int) -> dict[str, int]:
+        """Return what is taken of `limits` in the windows of `at_ns`, by id: used, or held by gateways.
+
+        LimitsError when the ledger cannot be reached.
+        """
+        names = {limit.id: account_id(limit, limit.window_ns(at_ns)[0]) for limit in limits}
+        with closing(limits_store(self._store, self._folder)) as store:
+            found = store.transact(partial(in_use, names=names.values()))
+        return {limit_id: found.get(name, 0) for limit_id, name in names.items()}

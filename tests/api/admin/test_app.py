@@ -164,7 +164,9 @@ def put_away(folder: Path, away: Path) -> None:
         one.rename(away / one.name)
 
 
-def asked(customer: str, member: str, key: str, group: str) -> dict[Action, list[tuple[Any, ...]]]:
+def asked(
+    customer: str, member: str, key: str, limit: str, group: str
+) -> dict[Action, list[tuple[Any, ...]]]:
     """Return requests for each action, about a customer, and things that are its."""
     one = f"{V1}/customers/{customer}"
     return {
@@ -191,6 +193,15 @@ def asked(customer: str, member: str, key: str, group: str) -> dict[Action, list
         Action.CHANGE_PLANS: [("POST", f"{one}/plans", {"terms": TERMS})],
         Action.READ_CREDITS: [("GET", f"{one}/credits")],
         Action.CHANGE_CREDITS: [("POST", f"{one}/credits", {"amount": "1"})],
+        Action.READ_LIMITS: [
+            ("GET", f"{V1}/limits/{limit}"), ("GET", f"{V1}/limits?customer={customer}"),
+        ],
+        Action.CHANGE_LIMITS: [
+            ("POST", f"{V1}/limits", {"customer": customer, "measure": "tokens", "amount": 9}),
+            ("POST", f"{V1}/limits", {"key": key, "measure": "tokens", "amount": 9}),
+            ("PATCH", f"{V1}/limits/{limit}", {"amount": 8}),
+            ("POST", f"{V1}/limits/{limit}/withdraw"),
+        ],
         Action.READ_MEMBERS: [
             ("GET", f"{V1}/members/{member}"), ("GET", f"{V1}/members/{member}/tokens"),
         ],
@@ -202,12 +213,14 @@ def asked(customer: str, member: str, key: str, group: str) -> dict[Action, list
     }  # fmt: skip
 
 
-async def things(admin: AdminServer, customer: str) -> tuple[str, str]:
-    """Make a member and a key of a customer; their ids."""
+async def things(admin: AdminServer, customer: str) -> tuple[str, str, str]:
+    """Make a member, a key and a limit of a customer; their ids."""
     body = {"role": "owner", "name": "n", "customer": customer}
     member = await admin.done("POST", f"{V1}/members", body)
     key = await admin.done("POST", f"{V1}/keys", {"customer": customer})
-    return member["id"], key["id"]
+    body = {"key": key["id"], "measure": "requests", "amount": 7, "window": "day"}
+    limit = await admin.done("POST", f"{V1}/limits", body)
+    return member["id"], key["id"], limit["id"]
 
 
 @pytest.mark.parametrize("scope", ["whole", "group", "customer"])
@@ -242,12 +255,12 @@ def test_each_cell_of_the_table_of_roles(role: Role, scope: str, tmp_path: Path,
                         {**one, "customer": "nobody"} if "customer" in one else one for one in body
                     ]
                     same = await admin.call(method, unknown, *sent, token=token)
-                    if "/keys/" not in path and "/members/" not in path:
+                    if not {"keys", "members", "limits"} & {*path.split("/")[:-1]}:
                         assert same.status == 404
                         assert same.body == answer.body.replace(b"outside", b"nobody").replace(
                             b"other-group", b"no-group"
                         )
-            for path in ("customers", "keys", "members", "organisations"):
+            for path in ("customers", "keys", "members", "organisations", "limits"):
                 answer = await admin.call("GET", f"{V1}/{path}?limit=200", token=token)
                 assert b"outside" not in answer.body
                 assert b"other-group" not in answer.body
@@ -266,6 +279,7 @@ def test_lists_and_new_things_go_by_the_table(tmp_path: Path, run: Run) -> None:
                 Action.READ_CUSTOMERS: ("GET", f"{V1}/customers"),
                 Action.CREATE_CUSTOMERS: ("POST", f"{V1}/customers", {"id": "ROLE-SCOPE"}),
                 Action.READ_KEYS: ("GET", f"{V1}/keys"),
+                Action.READ_LIMITS: ("GET", f"{V1}/limits"),
                 Action.READ_MEMBERS: ("GET", f"{V1}/members"),
                 Action.READ_AUDIT: ("GET", f"{V1}/audit"),
             }
@@ -341,8 +355,8 @@ def test_an_unknown_field_is_refused(route: Any, tmp_path: Path, run: Run) -> No
 
     async def story() -> None:
         async with open_admin(tmp_path) as admin:
-            member, key = await things(admin, "inside")
-            path = route.path.format(
+            member, key, limit = await things(admin, "inside")
+            path = route.path.format(limit=limit,
                 organisation="group", customer="inside", project="p", key=key, plan="0" * 20,
                 credit="credit_x", member=member, token="token_x",
             )  # fmt: skip

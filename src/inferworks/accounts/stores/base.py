@@ -16,6 +16,7 @@ from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, CustomerFact
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit import Limit
+from inferworks.accounts.limit import Scope as LimitScope
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation, Project
 from inferworks.accounts.plan import PricePlan, WithdrawnPlan
@@ -131,6 +132,14 @@ class Registry(Protocol):
         """All organisations, by id."""
         ...
 
+    def organisation(self, organisation: OrganisationId) -> Organisation | None:
+        """Return one organisation."""
+        ...
+
+    def organisations_page(self, scope: Scope, after: str, limit: int) -> Page[Organisation]:
+        """Return at most `limit` organisations within a scope, by id, from the first after `after`."""
+        ...
+
     def add_organisation(self, organisation: Organisation) -> None:
         """Keep a new organisation; UserError when the id is taken."""
         ...
@@ -165,6 +174,18 @@ class Registry(Protocol):
         """Close a project; UserError when there is none or a valid key names it. Twice changes nothing."""
         ...
 
+    def limit(self, limit_id: str) -> Limit | None:
+        """Return one limit, withdrawn or not."""
+        ...
+
+    def limits_page(self, scope: Scope, after: str, limit: int) -> Page[Limit]:
+        """Return at most `limit` limits on what lies in a scope, as `organisations_page`."""
+        ...
+
+    def limited(self, scope: LimitScope) -> Scope:
+        """Return the scope that what is limited lies in; without any name where there is no such key."""
+        ...
+
     def add_limit(self, limit: Limit) -> None:
         """Keep a new limit; UserError when what it is set on is unknown."""
         ...
@@ -178,6 +199,14 @@ class Registry(Protocol):
 
     def members(self) -> list[Member]:
         """All members, by id, withdrawn ones included."""
+        ...
+
+    def member(self, member: MemberId) -> Member | None:
+        """Return one member, withdrawn or not."""
+        ...
+
+    def members_page(self, scope: Scope, after: str, limit: int) -> Page[Member]:
+        """Return at most `limit` members of what lies in a scope, as `organisations_page`."""
         ...
 
     def add_member(self, member: Member) -> None:

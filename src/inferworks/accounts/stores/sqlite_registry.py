@@ -6,7 +6,7 @@ Their records are JSON, so that a later version adds a field without another lay
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -139,6 +139,21 @@ REGISTRY: Final = (
 """Layout; each statement may be run again."""
 
 
+_LIMITED_KIND: Final = "json_extract(usage_limit.body, '$.scope[0]')"
+_LIMITED: Final = "json_extract(usage_limit.body, '$.scope[1]')"
+_LIMITED_ORGANISATION: Final = (
+    f"CASE {_LIMITED_KIND} WHEN '{ScopeKind.ORGANISATION}' THEN {_LIMITED} END"
+)
+_LIMITED_CUSTOMER: Final = (
+    f"CASE {_LIMITED_KIND} WHEN '{ScopeKind.CUSTOMER}' THEN {_LIMITED} "
+    f"WHEN '{ScopeKind.PROJECT}' THEN substr({_LIMITED}, 1, instr({_LIMITED}, '/') - 1) "
+    f"WHEN '{ScopeKind.KEY}' THEN (SELECT customer FROM key WHERE key.id = {_LIMITED}) END"
+)
+"""SQL of who a limit is on."""
+
+R = TypeVar("R")
+
+
 class SqliteRegistry(Tables):
     """`Registry` in the tables of an open file."""
 
@@ -146,6 +161,17 @@ class SqliteRegistry(Tables):
         """All organisations, by id."""
         rows = self._checked("organisation", "ORDER BY id")
         return [msgspec.json.decode(row[-1], type=Organisation) for row in rows]
+
+    def organisation(self, organisation: OrganisationId) -> Organisation | None:
+        """Return one organisation."""
+        rows = self._checked("organisation", "WHERE id = ?", (organisation,))
+        return next((msgspec.json.decode(row[-1], type=Organisation) for row in rows), None)
+
+    def organisations_page(self, scope: Scope, after: str, limit: int) -> Page[Organisation]:
+        """Return at most `limit` organisations within a scope, by id, from the first after `after`."""
+        return self._page_of(
+            "organisation", Organisation, _owned(scope, "id", "NULL"), after, limit
+        )
 
     def add_organisation(self, organisation: Organisation) -> None:
         """Keep a new organisation."""
@@ -206,6 +232,27 @@ class SqliteRegistry(Tables):
         rows = self._checked("usage_limit", "ORDER BY id")
         return [msgspec.json.decode(row[-1], type=Limit) for row in rows]
 
+    def limit(self, limit_id: str) -> Limit | None:
+        """Return one limit."""
+        rows = self._checked("usage_limit", "WHERE id = ?", (limit_id,))
+        return next((msgspec.json.decode(row[-1], type=Limit) for row in rows), None)
+
+    def limits_page(self, scope: Scope, after: str, limit: int) -> Page[Limit]:
+        """Return at most `limit` limits on what lies in a scope."""
+        where = _owned(scope, _LIMITED_ORGANISATION, _LIMITED_CUSTOMER)
+        return self._page_of("usage_limit", Limit, where, after, limit)
+
+    def limited(self, scope: LimitScope) -> Scope:
+        """Return the scope that what is limited lies in."""
+        kind, name = scope
+        if kind is ScopeKind.ORGANISATION:
+            return Scope(organisation=OrganisationId(name))
+        customer = name.partition("/")[0]
+        if kind is ScopeKind.KEY:
+            query = "SELECT customer FROM key WHERE id = ?"
+            [customer] = self._database.execute(query, (name,)).fetchone() or ("",)
+        return self._scope(CustomerId(customer))
+
     def add_limit(self, limit: Limit) -> None:
         """Keep a new limit."""
         with self._change(prices=True) as changes:
@@ -217,7 +264,7 @@ class SqliteRegistry(Tables):
         """Replace the record of a limit by its next revision."""
         with self._change(prices=True) as changes:
             change = changes.of(Action.CHANGE_LIMITS, limit_event("change", limit))
-            change.before = old = next((one for one in self.limits() if one.id == limit.id), None)
+            change.before = old = self.limit(limit.id)
             change.after = limit
             refuse_revision(old, limit)
             self._replace("usage_limit", (limit.id, _json(limit)))
@@ -263,6 +310,18 @@ class SqliteRegistry(Tables):
         """All members, by id."""
         rows = self._checked("member", "ORDER BY id")
         return [msgspec.json.decode(row[-1], type=Member) for row in rows]
+
+    def member(self, member: MemberId) -> Member | None:
+        """Return one member."""
+        rows = self._checked("member", "WHERE id = ?", (member,))
+        return next((msgspec.json.decode(row[-1], type=Member) for row in rows), None)
+
+    def members_page(self, scope: Scope, after: str, limit: int) -> Page[Member]:
+        """Return at most `limit` members of what lies in a scope."""
+        where = _owned(
+            scope, "json_extract(body, '$.organisation')", "json_extract(body, '$.customer')"
+        )
+        return self._page_of("member", Member, where, after, limit)
 
     def add_member(self, member: Member) -> None:
         """Keep a new member."""
@@ -367,6 +426,21 @@ class SqliteRegistry(Tables):
             )
             self._insert("kept_answer", answer)
 
+    def _page_of(
+        self,
+        table: str,
+        kind: type[R],
+        where: tuple[str, tuple[str, ...]],
+        after: str,
+        limit: int,
+    ) -> Page[R]:
+        """Return at most `limit` records of `table`, by id, of those that the SQL in `where` picks."""
+        condition, values = where
+        query = f"WHERE id > ? AND {condition} ORDER BY id LIMIT ?"
+        rows = list(self._checked(table, query, (after, *values, limit + 1)))
+        found = [msgspec.json.decode(row[-1], type=kind) for row in rows[:limit]]
+        return Page(found, _next(rows, limit))
+
     def _key(self, row: tuple[object, ...]) -> Key | None:
         """Return the key in `row`; None when it cannot be used."""
         raise NotImplementedError
@@ -426,6 +500,14 @@ def _within(scope: Scope, column: str) -> tuple[str, tuple[str, ...]]:
         members = "SELECT customer FROM customer_organisation WHERE organisation = ?"
         return f"{column} IN ({members})", (scope.organisation,)
     return "1", ()
+
+
+def _owned(scope: Scope, organisation: str, customer: str) -> tuple[str, tuple[str, ...]]:
+    """Return the same for a row of an organisation or of a customer, which SQL of ours names."""
+    where, values = _within(scope, customer)
+    if scope.customer is None and scope.organisation is not None:
+        return f"({organisation} = ? OR {where})", (scope.organisation, *values)
+    return where, values
 
 
 def _next(rows: list[tuple[object, ...]], limit: int) -> str | None:

@@ -15,6 +15,7 @@ from inferworks.accounts.author import Author
 from inferworks.accounts.customer import Customer
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit import Limit, ScopeKind
+from inferworks.accounts.limit import Scope as LimitScope
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation, Project, refuse_project
 from inferworks.accounts.roles import Action, Scope
@@ -73,6 +74,15 @@ class StubRegistry:
         """All organisations, by id."""
         return [self._organisations[name] for name in sorted(self._organisations)]
 
+    def organisation(self, organisation: OrganisationId) -> Organisation | None:
+        """Return one organisation."""
+        return self._organisations.get(organisation)
+
+    def organisations_page(self, scope: Scope, after: str, limit: int) -> Page[Organisation]:
+        """Return at most `limit` organisations within a scope, by id, from the first after `after`."""
+        return _page(self._organisations, after, limit,
+                     lambda one: scope.holds(Scope(organisation=one.id)))  # fmt: skip
+
     def add_organisation(self, organisation: Organisation) -> None:
         """Keep a new organisation."""
         event = Event("organisations create", f"organisation {organisation.id}")
@@ -119,6 +129,24 @@ class StubRegistry:
     def limits(self) -> list[Limit]:
         """All limits, by id."""
         return [self._limits[name] for name in sorted(self._limits)]
+
+    def limit(self, limit_id: str) -> Limit | None:
+        """Return one limit."""
+        return self._limits.get(limit_id)
+
+    def limits_page(self, scope: Scope, after: str, limit: int) -> Page[Limit]:
+        """Return at most `limit` limits on what lies in a scope."""
+        return _page(self._limits, after, limit, lambda one: scope.holds(self.limited(one.scope)))
+
+    def limited(self, scope: LimitScope) -> Scope:
+        """Return the scope that what is limited lies in."""
+        kind, name = scope
+        if kind is ScopeKind.ORGANISATION:
+            return Scope(organisation=OrganisationId(name))
+        if kind is not ScopeKind.KEY:
+            return self._scope(CustomerId(name.partition("/")[0]))
+        key = self._keys.get(KeyId(name))
+        return self._scope(CustomerId("") if key is None else key.customer)
 
     def add_limit(self, limit: Limit) -> None:
         """Keep a new limit."""
@@ -179,6 +207,15 @@ class StubRegistry:
     def members(self) -> list[Member]:
         """All members, by id."""
         return [self._members[name] for name in sorted(self._members)]
+
+    def member(self, member: MemberId) -> Member | None:
+        """Return one member."""
+        return self._members.get(member)
+
+    def members_page(self, scope: Scope, after: str, limit: int) -> Page[Member]:
+        """Return at most `limit` members of what lies in a scope."""
+        return _page(self._members, after, limit,
+                     lambda one: scope.holds(self.scope_of(one.scope)))  # fmt: skip
 
     def add_member(self, member: Member) -> None:
         """Keep a new member."""
@@ -243,11 +280,12 @@ class StubRegistry:
 
     def customers_page(self, scope: Scope, after: str, limit: int) -> Page[Customer]:
         """Return at most `limit` customers of a scope, by id, from the first after `after`."""
-        return self._page(self._customers, scope, after, limit, lambda one: one.id)
+        return _page(self._customers, after, limit, lambda one: scope.holds(self._scope(one.id)))
 
     def keys_page(self, scope: Scope, after: str, limit: int) -> Page[Key]:
         """Return at most `limit` keys of the customers of a scope, in the same way."""
-        return self._page(self._keys, scope, after, limit, lambda one: one.customer)
+        return _page(self._keys, after, limit,
+                     lambda one: scope.holds(self._scope(one.customer)))  # fmt: skip
 
     def scope_of(self, scope: Scope) -> Scope:
         """Return `scope` with the organisation of its customer."""
@@ -298,22 +336,6 @@ class StubRegistry:
     def _scope(self, customer: CustomerId) -> Scope:
         return Scope(self.organisation_of(customer), customer)
 
-    def _page(
-        self,
-        records: Mapping[Any, T],
-        scope: Scope,
-        after: str,
-        limit: int,
-        customer_of: Callable[[T], CustomerId],
-    ) -> Page[T]:
-        within = [
-            name
-            for name in sorted(records)
-            if name > after and scope.holds(self._scope(customer_of(records[name])))
-        ]
-        items = [records[name] for name in within[:limit]]
-        return Page(items, within[limit - 1] if len(within) > limit else None)
-
     def _known(self, customer: str) -> None:
         if customer not in self._customers:
             raise no_customer(customer)
@@ -340,3 +362,12 @@ class StubRegistry:
         if member.customer is not None:
             self._known(member.customer)
         refuse_taken_email(member, self._members.values())
+
+
+def _page(
+    records: Mapping[Any, T], after: str, limit: int, is_within: Callable[[T], bool]
+) -> Page[T]:
+    """Return at most `limit` records, by id, of those that are within."""
+    within = [name for name in sorted(records) if name > after and is_within(records[name])]
+    items = [records[name] for name in within[:limit]]
+    return Page(items, within[limit - 1] if len(within) > limit else None)

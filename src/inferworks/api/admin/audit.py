@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from inferworks.accounts.audit import AuditEntry
 from inferworks.accounts.roles import Action
-from inferworks.api.admin.request import Limit, Request, Route, Sent, at
+from inferworks.api.admin.request import PageLimit, Request, Route, Sent, at
 
 
 class AuditRow(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class AuditList(msgspec.Struct, frozen=True):
 class AuditQuery(Sent, frozen=True):
     """Parameters of the log."""
 
-    limit: Limit = 50
+    limit: PageLimit = 50
     after: Annotated[int, Meta(ge=0, le=2**62)] = 0
 
 

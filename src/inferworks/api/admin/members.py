@@ -117,10 +117,9 @@ def get_me(request: Request[None, Nothing]) -> MemberAnswer:
 
 def list_members(request: Request[None, Paging]) -> MemberList:
     """List members."""
-    scope, accounts = request.member.scope, request.accounts
-    seen = [one for one in accounts.members() if scope.holds(accounts.scope_of(one.scope))]
-    found, rest = paged(seen, lambda one: one.id, request.query)
-    return MemberList([_answer(one) for one in found], rest)
+    query = request.query
+    page = request.accounts.members_page(request.member.scope, query.after, query.limit)
+    return MemberList([_answer(one) for one in page.items], page.after)
 
 
 def create_member(request: Request[NewMember, Nothing]) -> MemberAnswer:

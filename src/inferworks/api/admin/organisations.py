@@ -9,7 +9,6 @@ from msgspec import UNSET, UnsetType
 
 from inferworks.accounts.organisation import Organisation, organisation_id
 from inferworks.accounts.roles import Action, Scope
-from inferworks.api.admin.errors import not_found
 from inferworks.api.admin.request import (
     Id,
     Name,
@@ -20,7 +19,6 @@ from inferworks.api.admin.request import (
     Sent,
     at,
     at_or_none,
-    paged,
 )
 
 
@@ -56,10 +54,9 @@ class OrganisationChange(Sent, frozen=True):
 
 def list_organisations(request: Request[None, Paging]) -> OrganisationList:
     """List organisations."""
-    scope = request.member.scope
-    seen = [one for one in request.accounts.organisations() if _is_seen(scope, one)]
-    found, rest = paged(seen, lambda one: one.id, request.query)
-    return OrganisationList([_answer(one) for one in found], rest)
+    query = request.query
+    page = request.accounts.organisations_page(request.member.scope, query.after, query.limit)
+    return OrganisationList([_answer(one) for one in page.items], page.after)
 
 
 def create_organisation(request: Request[NewOrganisation, Nothing]) -> OrganisationAnswer:
@@ -94,15 +91,7 @@ def _in_path(request: Request[object, object]) -> Scope:
 
 def _named(request: Request[object, object]) -> Organisation:
     """Return the organisation in the path; AdminError 404 when there is none within the scope."""
-    name = request.path["organisation"]
-    for found in request.accounts.organisations():
-        if found.id == name and _is_seen(request.member.scope, found):
-            return found
-    raise not_found(f"organisation {name}")
-
-
-def _is_seen(scope: Scope, organisation: Organisation) -> bool:
-    return scope.holds(Scope(organisation=organisation.id))
+    return request.organisation(request.path["organisation"])
 
 
 def _answer(one: Organisation) -> OrganisationAnswer:

@@ -13,13 +13,15 @@ from msgspec import Meta
 from inferworks.accounts.credit import Credit
 from inferworks.accounts.customer import Customer, customer_id
 from inferworks.accounts.key import Key
+from inferworks.accounts.limit import Limit
 from inferworks.accounts.member import Member, MemberToken
+from inferworks.accounts.organisation import Organisation
 from inferworks.accounts.pepper import Pepper
 from inferworks.accounts.roles import Action, Scope, check_change
 from inferworks.accounts.stores.base import Accounts
 from inferworks.api.admin.errors import invalid, not_found
 from inferworks.errors import UserError
-from inferworks.ids import CustomerId, KeyId, MemberId
+from inferworks.ids import CustomerId, KeyId, MemberId, OrganisationId
 from inferworks.units import NS_PER_SECOND
 
 Body_co = TypeVar("Body_co", covariant=True)
@@ -29,7 +31,7 @@ T = TypeVar("T")
 MOST_PER_PAGE: Final = 200
 _END_YEAR: Final = 2200
 """Year from which on a moment is a slip, and soon outgrows 64 bits of nanoseconds."""
-Limit = Annotated[int, Meta(ge=1, le=MOST_PER_PAGE)]
+PageLimit = Annotated[int, Meta(ge=1, le=MOST_PER_PAGE)]
 Name = Annotated[str, Meta(max_length=100)]
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -47,7 +49,7 @@ class Nothing(Sent, frozen=True):
 class Paging(Sent, frozen=True):
     """Parameters of a list: at most `limit` records from the first after `after`."""
 
-    limit: Limit = 50
+    limit: PageLimit = 50
     after: Annotated[str, Meta(max_length=200)] = ""
 
 
@@ -72,6 +74,17 @@ class CreditBooks(Protocol):
         ...
 
 
+class LimitsUse(Protocol):
+    """Source of what is used of limits."""
+
+    def in_use(self, limits: Sequence[Limit], at_ns: int) -> Mapping[str, int]:
+        """Return what is taken of `limits` in the windows of `at_ns`, by id: used, or held by gateways.
+
+        LimitsError when it cannot be had.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Services that the admin API needs beside the accounts."""
@@ -80,6 +93,7 @@ class Services:
     currency: str
     """Currency of the books."""
     credit: CreditBooks
+    limits: LimitsUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +127,24 @@ class Request(Generic[Body_co, Query_co]):
 
     def member_named(self, name: str) -> Member:
         """Return a member in the same way."""
-        for found in self.accounts.members():
-            if found.id == name and self.member.scope.holds(self.accounts.scope_of(found.scope)):
-                return found
-        raise not_found(f"member {name}")
+        found = self.accounts.member(MemberId(name))
+        if found is None or not self.member.scope.holds(self.accounts.scope_of(found.scope)):
+            raise not_found(f"member {name}")
+        return found
+
+    def organisation(self, name: str) -> Organisation:
+        """Return an organisation in the same way."""
+        found = self.accounts.organisation(OrganisationId(name))
+        if found is None or not self.member.scope.holds(Scope(organisation=found.id)):
+            raise not_found(f"organisation {name}")
+        return found
+
+    def limit(self, name: str) -> Limit:
+        """Return a limit in the same way."""
+        found = self.accounts.limit(name)
+        if found is None or not self.member.scope.holds(self.accounts.limited(found.scope)):
+            raise not_found(f"limit {name}")
+        return found
 
     def token(self, member: MemberId, name: str) -> MemberToken:
         """Return a token of a member."""
