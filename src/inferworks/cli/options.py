@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from inferworks.cli.rights import check_command
 from inferworks.config import Config, load
 from inferworks.errors import UserError
 from inferworks.folder import DataFolder
@@ -75,11 +76,16 @@ def free_place(path: Path) -> Path:
 
 
 def read_config(config_path: Path | None, data_path: Path | None = None) -> Config:
-    """The configuration, with the data folder that the command line names."""
+    """Return the configuration, with the data folder that the command line names.
+
+    RoleError when a member is named who may not give the command that runs (`cli.rights`).
+    """
     config = load(config_path, os.environ)
-    if data_path is None:
-        return config
-    return msgspec.structs.replace(config, data=config.data.__class__(folder=str(data_path)))
+    if data_path is not None:
+        data = config.data.__class__(folder=str(data_path))
+        config = msgspec.structs.replace(config, data=data)
+    check_command(DataFolder(Path(config.data.folder)))
+    return config
 
 
 def data_folder(config_path: Path | None, data_path: Path | None) -> DataFolder:
