@@ -12,11 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from inferworks.accounts.customer import Customer
-from inferworks.accounts.key import Key, mint
 from inferworks.accounts.plan import Graduated, PerUnit, Price, PricePlan, Terms, Tier, token_terms
-from inferworks.accounts.stores.stub import StubAccounts
-from inferworks.api.pricing import PricingTable
 from inferworks.api.usage import UsagePage, answer, query_of, span_of
 from inferworks.books.calendar.span import Span
 from inferworks.books.revenue.rating import Item, rate
@@ -28,7 +24,7 @@ from inferworks.meter.usage import Outcome, Tokens, Usage
 from inferworks.meter.used import Used, used_by
 from inferworks.money import format_pico, parse_pico
 from inferworks.purpose import Purpose
-from inferworks.testing.facts import A_PEPPER, make_usage
+from inferworks.testing.facts import make_usage
 from inferworks.testing.in_process_gateway import (
     A_CUSTOMER,
     InProcessGateway,
@@ -47,7 +43,6 @@ DAY_1 = 20_000
 START_NS = DAY_1 * DAY_NS
 NEIGHBOUR = CustomerId("burns")
 CHAT = {"model": A_MODEL, "messages": [{"role": "user", "content": "hello"}]}
-KEY: Key = mint(A_CUSTOMER, 1, pepper=A_PEPPER)[0]
 
 
 class Calls:
@@ -82,17 +77,11 @@ def some_calls(dice: random.Random, count: int = 200) -> list[Usage]:
     return found
 
 
-def told(
-    usages: Sequence[Usage], plans: Sequence[PricePlan], text: str, key: Key = KEY
-) -> UsagePage:
-    """Return the answer to a question, of a gateway with these calls and plans."""
-    accounts = StubAccounts()
-    accounts.add_customer(Customer(A_CUSTOMER, 1))
-    for plan in plans:
-        accounts.add_plan(plan)
+def told(usages: Sequence[Usage], plans: Sequence[PricePlan], text: str) -> UsagePage:
+    """Return the answer to a question about these calls and plans."""
     now_s = (START_NS + 4 * DAY_NS) // NS_PER_SECOND
     query = query_of(f"start_time={START_NS // NS_PER_SECOND}&{text}")
-    return answer(Calls(usages), PricingTable(accounts), key, query, span_of(query, now_s))
+    return answer(Calls(usages), plans, A_CUSTOMER, query, span_of(query, now_s))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -167,7 +156,7 @@ def test_pages_have_every_bucket_once() -> None:
         query = query_of(
             f"start_time={first}&end_time={last}&bucket_width=1h&limit=9{page and '&page='}{page}"
         )
-        found = answer(Calls(usages), None, KEY, query, span_of(query, last + 1000))
+        found = answer(Calls(usages), (), A_CUSTOMER, query, span_of(query, last + 1000))
         for bucket in found.data:
             assert bucket.start_time == edges[-1]
             edges.append(bucket.end_time)

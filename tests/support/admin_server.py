@@ -17,6 +17,7 @@ from inferworks.accounts.customer import Customer
 from inferworks.accounts.limit import Limit
 from inferworks.accounts.member import Member, MemberKind, mint_token
 from inferworks.accounts.organisation import Organisation
+from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.roles import WHOLE, Role, Scope
 from inferworks.accounts.stores.base import Accounts
 from inferworks.accounts.stores.sqlite import SqliteAccounts
@@ -28,6 +29,8 @@ from inferworks.ids import CustomerId, MemberId, OrganisationId, new_id
 from inferworks.limits.ledger import in_use
 from inferworks.limits.limiter import account_id
 from inferworks.limits.stores.stub import MemoryLimits
+from inferworks.meter.usage import Usage
+from inferworks.meter.used import Used, used_by
 from inferworks.testing.facts import A_PEPPER
 from inferworks.testing.in_process_gateway import Answered, parse_answer
 
@@ -67,6 +70,24 @@ class LimitsInUse:
 
 
 @dataclass
+class UsageOfCalls:
+    """What customers have used, by calls that tests put there."""
+
+    usages: list[Usage] = field(default_factory=list)
+    plans: list[PricePlan] = field(default_factory=list)
+
+    def used(
+        self, customer: CustomerId, edges_ns: Sequence[int], *, by_key: bool, most_rows: int
+    ) -> list[Used]:
+        """Return what `customer` has used."""
+        return used_by(self.usages, customer, edges_ns, by_key=by_key)
+
+    def plans_of(self, customer: CustomerId) -> list[PricePlan]:
+        """Return the plans of `customer`."""
+        return [plan for plan in self.plans if plan.customer == customer]
+
+
+@dataclass
 class AdminServer:
     """The API while it runs."""
 
@@ -76,6 +97,7 @@ class AdminServer:
     tokens: dict[tuple[Role, str], str] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
     limits: LimitsInUse = field(default_factory=LimitsInUse)
+    usage: UsageOfCalls = field(default_factory=UsageOfCalls)
 
     def accounts(self) -> SqliteAccounts:
         """Open the accounts, as a command does."""
@@ -155,10 +177,10 @@ async def open_admin(folder: Path, *names: str) -> AsyncIterator[AdminServer]:
         for customer in (INSIDE, OUTSIDE):
             accounts.add_customer(Customer(customer, 1))
         accounts.place_customer(INSIDE, GROUP)
-    limits = LimitsInUse()
+    limits, usage = LimitsInUse(), UsageOfCalls()
     context = AdminContext(
         open_accounts=lambda author: closing(SqliteAccounts(path, author=author)),
-        services=Services(A_PEPPER, "USD", PlainCredit(), limits),
+        services=Services(A_PEPPER, "USD", PlainCredit(), limits, usage),
         clock=SystemClock(),
         names=names,
     )
@@ -167,7 +189,7 @@ async def open_admin(folder: Path, *names: str) -> AsyncIterator[AdminServer]:
         server = HttpServer(app, limits=LIMITS, refusal=refusal, on_error=failures.append)
         port = await server.start("127.0.0.1", 0)
         try:
-            yield AdminServer(path, server, port, failures=failures, limits=limits)
+            yield AdminServer(path, server, port, failures=failures, limits=limits, usage=usage)
         finally:
             await server.stop(5.0)
     assert not failures

@@ -35,18 +35,17 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta
 
-from inferworks.accounts.key import Key
 from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.api.errors import identify, style_of
-from inferworks.api.pricing import PricingTable, plan_pricing
+from inferworks.api.pricing import plan_pricing
 from inferworks.api.questions import UsageReads
 from inferworks.books.revenue.rating import EARNING, PAYING
 from inferworks.catalog.units import DIRECTIONS
 from inferworks.errors import CallError, DataFolderError, LakeError, UserError
 from inferworks.http.server import Exchange
-from inferworks.ids import ModelId
+from inferworks.ids import CustomerId, KeyId, ModelId
 from inferworks.meter.used import USED_UNITS, Used
 from inferworks.money import format_pico
 from inferworks.units import NS_PER_SECOND, Unit
@@ -157,9 +156,11 @@ async def usage(exchange: Exchange, context: AppContext) -> None:
     if context.usage is None:
         raise CallError(404, "This gateway tells no usage.")
     reads, tariffs = context.usage, context.tariffs
+    plans = () if tariffs is None else tariffs.plans_of(key.customer)
+    own = key.id if key.models or key.operations else None
 
     def work() -> bytes:
-        return msgspec.json.encode(answer(reads, tariffs, key, query, span))
+        return msgspec.json.encode(answer(reads, plans, key.customer, query, span, own=own))
 
     await exchange.respond(200, await context.questions.in_thread(key.customer, work))
 
@@ -220,19 +221,23 @@ def span_of(query: UsageQuery, now_s: int) -> Span:
 
 
 def answer(
-    reads: UsageReads, tariffs: PricingTable | None, key: Key, query: UsageQuery, span: Span
+    reads: UsageReads,
+    plans: Sequence[PricePlan],
+    customer: CustomerId,
+    query: UsageQuery,
+    span: Span,
+    own: KeyId | None = None,
 ) -> UsagePage:
-    """Return the page of buckets; CallError when it would be too much to read, or cannot be read."""
-    plans = () if tariffs is None else tariffs.plans_of(key.customer)
+    """Return the page of what `customer` has used, at the prices of its `plans`; with `own`, of one key.
+
+    CallError when it would be too much to read, or cannot be read.
+    """
     edges_ns = [edge * NS_PER_SECOND for edge in span.edges_s]
     changes_ns = {plan.effective_ns for plan in plans}
     cut_ns = sorted({*edges_ns, *(at for at in changes_ns if edges_ns[0] < at < edges_ns[-1])})
-    own_only = [str(key.id)] if key.models or key.operations else []
-    by_key = bool(
-        query.project_ids or query.api_key_ids or own_only or {*query.group_by} - {"model"}
-    )
+    by_key = bool(query.project_ids or query.api_key_ids or own or {*query.group_by} - {"model"})
     try:
-        found = reads.used(key.customer, cut_ns, by_key=by_key, most_rows=MOST_ROWS)
+        found = reads.used(customer, cut_ns, by_key=by_key, most_rows=MOST_ROWS)
     except (DataFolderError, LakeError) as error:
         raise CallError(503, "The usage cannot be read at the moment; try again later.",
                         kind="server_error", code="usage_unreadable") from error  # fmt: skip
@@ -249,7 +254,7 @@ def answer(
             (query.models and by.model not in query.models)
             or (query.project_ids and by.project not in query.project_ids)
             or (query.api_key_ids and by.key_id not in query.api_key_ids)
-            or (own_only and by.key_id not in own_only)
+            or (own is not None and by.key_id != own)
         ):
             continue
         at_ns = cut_ns[by.interval]

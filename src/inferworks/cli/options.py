@@ -84,7 +84,7 @@ def read_config(config_path: Path | None, data_path: Path | None = None) -> Conf
     if data_path is not None:
         data = config.data.__class__(folder=str(data_path))
         config = msgspec.structs.replace(config, data=data)
-    check_command(DataFolder(Path(config.data.folder)))
+    check_command(config)
     return config
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Final
 
 import click
 
 from inferworks.accounts.roles import Action, RoleError, may
+from inferworks.config import Config
 from inferworks.errors import UserError
-from inferworks.folder import DataFolder
 
 _NOTHING: Final = (
     *("init", "up", "config", "providers", "models", "prices", "chat", "demo"),
@@ -53,7 +52,7 @@ def asked_by(command: str) -> Action | None:
     return ASKED[" ".join(words)]
 
 
-def check_command(folder: DataFolder, environment: Mapping[str, str] = os.environ) -> None:
+def check_command(config: Config, environment: Mapping[str, str] = os.environ) -> None:
     """Check that the member who is named may give the command that runs; RoleError when it may not.
 
     UserError when there is no such member.
@@ -69,14 +68,13 @@ def check_command(folder: DataFolder, environment: Mapping[str, str] = os.enviro
     except KeyError:
         raise RoleError(f"{MEMBER}: {command} is not for members") from None
     if action is not None:
-        _check(folder, named, action)
+        _check(config, named, action)
 
 
-def _check(folder: DataFolder, named: str, action: Action) -> None:
-    from inferworks.accounts.stores.sqlite import SqliteAccounts
-    from inferworks.wiring.accounts import MEMBER, member_named
+def _check(config: Config, named: str, action: Action) -> None:
+    from inferworks.wiring.accounts import MEMBER, member_named, read_accounts
 
-    with closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+    with read_accounts(config) as accounts:
         member = member_named(accounts, named)
     if member.withdrawn_ns is not None:
         raise UserError(f"{MEMBER}: {member.id} was withdrawn")

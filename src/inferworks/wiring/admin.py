@@ -24,9 +24,10 @@ from inferworks.folder import DataFolder
 from inferworks.http.server import HttpServer, Sweep
 from inferworks.ids import CustomerId
 from inferworks.supervise import Supervisor
-from inferworks.wiring.accounts import open_accounts
+from inferworks.wiring.accounts import follow_accounts, open_accounts
 from inferworks.wiring.books import book_settings
 from inferworks.wiring.limits import LimitsUse
+from inferworks.wiring.used import PricedUse
 
 _log = logging.getLogger("inferworks.admin")
 
@@ -68,13 +69,14 @@ async def administering(
     """Serve the admin API at `bound` while the block runs."""
     books, folder = book_settings(config), DataFolder(Path(config.data.folder))
     limits = LimitsUse(config.store, folder)
+    usage = PricedUse(folder, config.lake.url, follow_accounts(config))
     context = AdminContext(
         open_accounts=lambda author: closing(open_accounts(config, author)),
-        services=Services(pepper, books.currency, WorkspaceCredit(books), limits),
+        services=Services(pepper, books.currency, WorkspaceCredit(books), limits, usage),
         clock=clock,
         names={name.lower() for name in (config.admin.host, *config.admin.names)},
     )
-    with closing(AdminApp(context)) as app:
+    with closing(usage), closing(AdminApp(context)) as app:
         server = HttpServer(
             app,
             limits=LIMITS,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
+from inferworks.accounts.plan import PricePlan
+from inferworks.accounts.stores.sqlite import FollowedAccounts
+from inferworks.api.pricing import PricingTable
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
 from inferworks.meter.archive.use_reader import UseReader
@@ -24,3 +28,25 @@ class FolderUse:
         """Return what `customer` has used in each interval, as `UseReader.used`."""
         reader = UseReader(lake_at(self._lake_url), *self._folder.journals())
         return reader.used(customer, edges_ns, by_key=by_key, most_rows=most_rows)
+
+
+class PricedUse(FolderUse):
+    """The same with the price plans, which are read when they are first asked for."""
+
+    def __init__(self, folder: DataFolder, lake_url: str, accounts: FollowedAccounts) -> None:
+        super().__init__(folder, lake_url)
+        self._turn = threading.Lock()
+        self._accounts = accounts
+        self._tariffs: PricingTable | None = None
+
+    def close(self) -> None:
+        """Close the accounts."""
+        self._accounts.close()
+
+    def plans_of(self, customer: CustomerId) -> Sequence[PricePlan]:
+        """Return the price plans of a customer's calls."""
+        with self._turn:
+            if self._tariffs is None:
+                self._tariffs = PricingTable(self._accounts)
+            self._tariffs.refresh()
+            return self._tariffs.plans_of(customer)

@@ -193,6 +193,7 @@ def asked(
         Action.CHANGE_PLANS: [("POST", f"{one}/plans", {"terms": TERMS})],
         Action.READ_CREDITS: [("GET", f"{one}/credits")],
         Action.CHANGE_CREDITS: [("POST", f"{one}/credits", {"amount": "1"})],
+        Action.READ_USAGE: [("GET", f"{V1}/usage?customer={customer}&start_time=0&end_time=9")],
         Action.READ_LIMITS: [
             ("GET", f"{V1}/limits/{limit}"), ("GET", f"{V1}/limits?customer={customer}"),
         ],

@@ -8,6 +8,7 @@ routes       the table of the API, from which its OpenAPI document is made as we
 access       what is known of a request by its head: host, token, idempotency key
 request      a request as the functions of the routes see it
 once         answers that are kept, so that a repeated request changes nothing twice
-organisations, customers, projects, keys, limits, plans, prepaid, members, audit
+organisations, customers, projects, keys, limits, plans, prepaid, members,
+usage, audit
              the functions of the routes, with the types of bodies and answers
 """

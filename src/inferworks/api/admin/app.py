@@ -32,7 +32,7 @@ from inferworks.api.admin.openapi import document
 from inferworks.api.admin.request import Request, Route, Sent, Services
 from inferworks.api.admin.routes import ROUTES, route_of
 from inferworks.clock import Clock
-from inferworks.errors import DataFolderError, UserError
+from inferworks.errors import CallError, DataFolderError, UserError
 from inferworks.http.server import ClientGone, Exchange, Headers, Limits, Refused, RequestHead
 
 LIMITS: Final = Limits(
@@ -194,6 +194,9 @@ def _refusal(error: Exception) -> AdminError:
             return not_found("such thing")
         case RoleError():
             return AdminError(403, "forbidden", str(error))
+        case CallError():
+            code = "unavailable" if error.status == 503 else "invalid_request"
+            return AdminError(error.status, code, error.message)
         case DataFolderError() | sqlite3.Error() | OSError():
             _log.error("the accounts cannot be used: %s", error)
             return AdminError(

@@ -17,9 +17,11 @@ from inferworks.accounts.limit import Limit
 from inferworks.accounts.member import Member, MemberToken
 from inferworks.accounts.organisation import Organisation
 from inferworks.accounts.pepper import Pepper
+from inferworks.accounts.plan import PricePlan
 from inferworks.accounts.roles import Action, Scope, check_change
 from inferworks.accounts.stores.base import Accounts
 from inferworks.api.admin.errors import invalid, not_found
+from inferworks.api.questions import UsageReads
 from inferworks.errors import UserError
 from inferworks.ids import CustomerId, KeyId, MemberId, OrganisationId
 from inferworks.units import NS_PER_SECOND
@@ -85,6 +87,14 @@ class LimitsUse(Protocol):
         ...
 
 
+class UsageOfCustomers(UsageReads, Protocol):
+    """Source of what customers have used, and of their prices."""
+
+    def plans_of(self, customer: CustomerId) -> Sequence[PricePlan]:
+        """Return the price plans of a customer's calls: after a merger, those of who it counts as."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Services that the admin API needs beside the accounts."""
@@ -94,6 +104,7 @@ class Services:
     """Currency of the books."""
     credit: CreditBooks
     limits: LimitsUse
+    usage: UsageOfCustomers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from inferworks.api.admin import (
     plans,
     prepaid,
     projects,
+    usage,
 )
 from inferworks.api.admin.errors import AdminError, not_found
 from inferworks.api.admin.request import Route
@@ -29,6 +30,7 @@ ROUTES: Final = (
     *plans.ROUTES,
     *prepaid.ROUTES,
     *members.ROUTES,
+    *usage.ROUTES,
     *audit.ROUTES,
 )
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
