@@ -74,7 +74,7 @@ def refusal(words: list[str], member: str) -> str:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.usefixtures("folder")
 def test_each_cell_of_the_table_of_roles(role: Role) -> None:
-    """What the role allows goes through or fails for another reason; what it does not is refused."""
+    """Commands that the role allows go through, or fail for another reason; all others are refused."""
     for words in (["customers", "create", "acme"], ["organisations", "create", "group"]):
         assert invoke(*words).exit_code == 0
     whole = ["members", "create", "whole", "--email", "w@x.com", "--role", role]

@@ -71,7 +71,7 @@ class LimitsInUse:
 
 @dataclass
 class UsageOfCalls:
-    """What customers have used, by calls that tests put there."""
+    """Reader of what customers have used, by calls that tests put there."""
 
     usages: list[Usage] = field(default_factory=list)
     plans: list[PricePlan] = field(default_factory=list)
