@@ -45,7 +45,7 @@ READS = {
         ["usage", "retract", "--source", "s", "--all", "--reason", "r"],
     ],
     Action.READ_KEYS: [["keys", "list"], ["keys", "show", "key_x"]],
-    Action.READ_LIMITS: [["limits", "list"]],
+    Action.READ_LIMITS: [["limits", "list"], ["limits", "warnings"]],
     Action.READ_PLANS: [
         ["customers", "list"], ["customers", "show", "acme"], ["customers", "plans", "acme"],
     ],

@@ -32,7 +32,7 @@ ASKED: Final[Mapping[str, Action | None]] = {
     **dict.fromkeys(("status", "top", "logs", "usage"), Action.READ_USAGE),
     **dict.fromkeys(("books", "usage import", "usage retract"), Action.READ_BOOKS),
     **dict.fromkeys(("keys list", "keys show"), Action.READ_KEYS),
-    "limits list": Action.READ_LIMITS,
+    **dict.fromkeys(("limits list", "limits warnings"), Action.READ_LIMITS),
     # these show prices, too
     **dict.fromkeys(("customers list", "customers show", "customers plans"), Action.READ_PLANS),
     **dict.fromkeys(("customers credits", "customers wallets"), Action.READ_CREDITS),

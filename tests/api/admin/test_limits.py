@@ -46,9 +46,11 @@ def test_a_limit_is_set_changed_and_withdrawn(tmp_path: Path, run: Run) -> None:
             one = f"{LIMITS}/{limit.id}"
             found = await admin.done("GET", one)
             assert (found["used"], found["left"]) == ("0.50", "100.00")
+            changed = await admin.done("PATCH", one, {"warn": [80, 50, 80]})
+            assert (made["warn"], changed["warn"], changed["revision"]) == ([], [50, 80], 2)
             changed = await admin.done("PATCH", one, {"amount": "0.25", "hard": False})
             assert (changed["amount"], changed["left"], changed["hard"], changed["revision"]) == (
-                "0.25", "0.00", False, 2,
+                "0.25", "0.00", False, 3,
             )  # fmt: skip
             gone = await admin.done("POST", f"{one}/withdraw")
             assert gone["withdrawn"] is not None
@@ -58,8 +60,8 @@ def test_a_limit_is_set_changed_and_withdrawn(tmp_path: Path, run: Run) -> None:
             [away] = (await admin.done("GET", LIMITS))["data"]
             assert (away["used"], away["left"], away["amount"]) == (None, None, "0.25")
             rows = (await admin.done("GET", "/admin/v1/audit?limit=200"))["data"]
-            assert [row["action"] for row in rows[-3:]] == [
-                "limits create", "limits change", "limits change",
+            assert [row["action"] for row in rows[-4:]] == [
+                "limits create", "limits change", "limits change", "limits change",
             ]  # fmt: skip
             assert {row["customer"] for row in rows[-3:]} == {"inside"}
 
@@ -91,7 +93,11 @@ def test_a_limit_is_on_one_thing(tmp_path: Path, run: Run) -> None:
                     found += page["data"]
                     after = page["next"]
                 assert sorted(found, key=str) == sorted(wanted, key=str)
+            soft = await admin.done("POST", LIMITS, its | {"customer": "inside", "hard": False})
+            assert soft["warn"] == [100]
             for wrong in (
+                {"customer": "inside", "warn": [0]}, {"customer": "inside", "warn": [101]},
+                {"customer": "inside", "warn": list(range(1, 12))},
                 {}, {"project": "search"}, {"key": key["id"], "customer": "inside"},
                 {"organisation": "group", "project": "search"}, {"customer": "inside", "amount": "9"},
                 {"customer": "inside", "measure": "money"}, {"customer": "inside", "currency": "EUR"},
@@ -110,6 +116,6 @@ def test_a_limit_is_on_one_thing(tmp_path: Path, run: Run) -> None:
             body = its | {"customer": "inside"}
             first = await admin.done("POST", LIMITS, body, headers=headers)
             assert await admin.done("POST", LIMITS, body, headers=headers) == first
-            assert len((await admin.done("GET", LIMITS))["data"]) == 6
+            assert len((await admin.done("GET", LIMITS))["data"]) == 7
 
     run(story())

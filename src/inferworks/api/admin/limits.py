@@ -31,6 +31,8 @@ from inferworks.money import format_pico, parse_pico
 
 Count = Annotated[int, Meta(ge=0, le=10**18)]
 Money = Annotated[str, Meta(max_length=40)]
+Shares = Annotated[tuple[Annotated[int, Meta(ge=1, le=100)], ...], Meta(max_length=10)]
+"""Percentages of the amount at which a warning is sent."""
 
 
 class LimitAnswer(msgspec.Struct, frozen=True):
@@ -49,6 +51,8 @@ class LimitAnswer(msgspec.Struct, frozen=True):
     zone: str
     """Time zone of days and months."""
     hard: bool
+    warn: tuple[int, ...]
+    """Percentages of the amount at which a warning is sent."""
     amount: str | int
     used: str | int | None
     """Amount that calls have used and gateways hold; null where the ledger cannot be reached."""
@@ -83,7 +87,9 @@ class NewLimit(Sent, frozen=True):
     """Currency of money; that of the books, if it is left out."""
     zone: Annotated[str, Meta(max_length=64)] = "UTC"
     hard: bool = True
-    """False to count and refuse nothing."""
+    """False to count and warn, and refuse nothing."""
+    warn: Shares | UnsetType = UNSET
+    """Percentages at which a warning is sent; of a soft limit 100, if it is left out."""
 
 
 class LimitChange(Sent, frozen=True):
@@ -91,6 +97,7 @@ class LimitChange(Sent, frozen=True):
 
     amount: Money | Count | UnsetType = UNSET
     hard: bool | UnsetType = UNSET
+    warn: Shares | UnsetType = UNSET
 
 
 def list_limits(request: Request[None, OfCustomer]) -> LimitList:
@@ -116,6 +123,7 @@ def create_limit(request: Request[NewLimit, Nothing]) -> LimitAnswer:
         currency=(body.currency or request.services.currency) if is_money else "",
         zone=zone_name(body.zone),
         is_hard=body.hard,
+        warn_at=_shares(body.warn) if body.warn is not UNSET else () if body.hard else (100,),
         created_ns=request.now_ns,
     )
     request.accounts.add_limit(limit)
@@ -128,11 +136,14 @@ def get_limit(request: Request[None, Nothing]) -> LimitAnswer:
 
 
 def change_limit(request: Request[LimitChange, Nothing]) -> LimitAnswer:
-    """Change the amount of a limit, or whether it refuses."""
+    """Change the amount of a limit, whether it refuses, and when it warns."""
     old, body = _named(request), request.body
     amount = old.amount if body.amount is UNSET else _amount(old.measure, body.amount)
     hard = old.is_hard if body.hard is UNSET else body.hard
-    new = msgspec.structs.replace(old, amount=amount, is_hard=hard, revision=old.revision + 1)
+    warn_at = old.warn_at if body.warn is UNSET else _shares(body.warn)
+    new = msgspec.structs.replace(
+        old, amount=amount, is_hard=hard, warn_at=warn_at, revision=old.revision + 1
+    )
     request.accounts.change_limit(new)
     return _one(request, new)
 
@@ -183,6 +194,10 @@ def _amount(measure: Measure, sent: str | int) -> int:
     return parse_pico(sent) if isinstance(sent, str) else sent
 
 
+def _shares(sent: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(sent)))
+
+
 def _one(request: Request[object, object], limit: Limit) -> LimitAnswer:
     return _answers(request, [limit])[0]
 
@@ -215,6 +230,7 @@ def _answer(one: Limit, used: int | None, now_ns: int) -> LimitAnswer:
         window=one.window,
         zone=one.zone,
         hard=one.is_hard,
+        warn=one.warn_at,
         amount=told(one.amount),
         used=None if used is None else told(used),
         left=None if used is None else told(max(0, one.amount - used)),
