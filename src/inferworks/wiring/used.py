@@ -10,7 +10,6 @@ from inferworks.accounts.stores.sqlite import FollowedAccounts
 from inferworks.api.pricing import PricingTable
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
-from inferworks.meter.archive.use_reader import UseReader
 from inferworks.meter.lakes.detect import lake_at
 from inferworks.meter.used import Used
 
@@ -26,6 +25,8 @@ class FolderUse:
         self, customer: CustomerId, edges_ns: Sequence[int], *, by_key: bool, most_rows: int
     ) -> list[Used]:
         """Return what `customer` has used in each interval, as `UseReader.used`."""
+        from inferworks.meter.archive.use_reader import UseReader  # loads the archive
+
         reader = UseReader(lake_at(self._lake_url), *self._folder.journals())
         return reader.used(customer, edges_ns, by_key=by_key, most_rows=most_rows)
 
