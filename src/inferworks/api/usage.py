@@ -27,8 +27,11 @@ customer at a time, and few of all together, in threads of their own.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -39,7 +42,7 @@ from inferworks.accounts.plan import PricePlan, plan_at
 from inferworks.api.admission import authenticate
 from inferworks.api.context import AppContext
 from inferworks.api.errors import identify, style_of
-from inferworks.api.pricing import plan_pricing
+from inferworks.api.pricing import CallPricing, plan_pricing
 from inferworks.api.questions import UsageReads
 from inferworks.books.revenue.rating import EARNING, PAYING
 from inferworks.catalog.units import DIRECTIONS
@@ -258,24 +261,19 @@ def answer(
         ):
             continue
         at_ns = cut_ns[by.interval]
-        bucket = sum(edge <= at_ns for edge in edges_ns) - 1
         label = tuple(getattr(by, _FIELDS[name]) for name in query.group_by)
-        sums[bucket, label].add(one, prices.cost(one, at_ns))
+        sums[bisect_right(edges_ns, at_ns) - 1, label].add(one, prices.cost(one, at_ns))
     if len(sums) > _MOST_RESULTS:
         raise _invalid(
             f"That would be {len(sums)} results: ask for fewer buckets, or group by less.", "limit"
         )
+    results: list[list[UsageResult]] = [[] for _ in edges_ns[1:]]
+    for (bucket, label), made in sorted(sums.items(), key=itemgetter(0)):
+        results[bucket].append(made.result(dict(zip(query.group_by, label, strict=True))))
+    spans = zip(pairwise(span.edges_s), results, strict=True)
     buckets = [
-        UsageBucket(
-            start_time=start_s,
-            end_time=end_s,
-            results=[
-                made.result(dict(zip(query.group_by, label, strict=True)))
-                for (of, label), made in sorted(sums.items(), key=lambda item: item[0])
-                if of == number
-            ],
-        )
-        for number, (start_s, end_s) in enumerate(zip(span.edges_s, span.edges_s[1:], strict=False))
+        UsageBucket(start_time=start_s, end_time=end_s, results=of)
+        for (start_s, end_s), of in spans
     ]
     rest = None if span.rest_s is None else f"page_{span.rest_s}"
     return UsagePage(as_of=span.now_s, data=buckets, has_more=rest is not None, next_page=rest)
@@ -286,11 +284,12 @@ class _Prices:
 
     def __init__(self, plans: Sequence[PricePlan]) -> None:
         self._plans = plans
+        self._known: dict[tuple[int, str], tuple[PricePlan, CallPricing | None] | None] = {}
+        """Plan in force at a moment, and its prices of a model."""
 
     def cost(self, used: Used, at_ns: int) -> tuple[int, str] | None:
         """Return the cost of calls that are paid for, in picounits and their currency; None if unknown."""
-        plan = self._plan_at(at_ns)
-        tariff = None if plan is None else plan_pricing(plan, ModelId(used.by.model))
+        plan, tariff = self._at(at_ns, used.by.model) or (None, None)
         if plan is None or tariff is None or not used.is_sound:
             return None
         if used.by.purpose not in EARNING:
@@ -306,8 +305,12 @@ class _Prices:
             total_pico += quantity * rates.get(unit, 0)
         return total_pico, plan.currency
 
-    def _plan_at(self, at_ns: int) -> PricePlan | None:
-        return plan_at(self._plans, self._plans[0].customer, at_ns) if self._plans else None
+    def _at(self, at_ns: int, model: str) -> tuple[PricePlan, CallPricing | None] | None:
+        if (at_ns, model) not in self._known:
+            plan = plan_at(self._plans, self._plans[0].customer, at_ns) if self._plans else None
+            priced = None if plan is None else (plan, plan_pricing(plan, ModelId(model)))
+            self._known[at_ns, model] = priced
+        return self._known[at_ns, model]
 
 
 class _Sum:

@@ -119,3 +119,26 @@ def test_it_reads_no_more_rows_than_it_may(tmp_path: Path) -> None:
         reader.used(ACME, edges_ns, by_key=True, most_rows=49)
     assert reader.used(OTHER, edges_ns, by_key=True, most_rows=0) == []
     assert len(reader.used(ACME, edges_ns, by_key=True, most_rows=50)) == 1
+
+
+def test_it_makes_no_more_sums_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of the journals, and of archived rows, are bounded alike."""
+    monkeypatch.setattr("inferworks.meter.archive.use_reader.MOST_SUMS", 9)
+    usages = [
+        make_usage(call_id=f"call_{n}", opened_ns=DAY_1_NS + n, customer=ACME, model=f"m-{n}")
+        for n in range(10)
+    ]
+    path, lake = tmp_path / "journal.db", LocalLake(tmp_path / "lake")
+    edges_ns = [DAY_1_NS, DAY_1_NS + DAY_NS]
+    for until_ns in (0, DAY_1_NS + DAY_NS):
+        if not until_ns:
+            write(path, usages)
+        else:
+            with SealingJournal(path) as journal:
+                seal(journal, lake, until_ns)
+        reader = UseReader(lake, path)
+        for by_key in (False, True):
+            with pytest.raises(TooMuchError, match="more than 9 sums"):
+                reader.used(ACME, edges_ns, by_key=by_key, most_rows=100)
+            first = [DAY_1_NS, DAY_1_NS + 9]
+            assert len(reader.used(ACME, first, by_key=by_key, most_rows=100)) == 9

@@ -124,7 +124,7 @@ SELECT span.key, {{project}}, {{key_id}}, model, purpose, outcome,
 FROM json_each(:spans) AS span CROSS JOIN usage INDEXED BY usage_by_opening
 WHERE opened_ns >= json_extract(span.value, '$[0]') AND opened_ns < json_extract(span.value, '$[1]')
   AND customer = :customer AND call_id NOT IN (SELECT value FROM json_each(:left_out)) AND {{also}}
-GROUP BY 1, 2, 3, 4, 5, 6
+GROUP BY 1, 2, 3, 4, 5, 6 LIMIT :most
 """
 _ORDER: Final = {"usage": "opened_ns, call_id"}
 _OVERLAPS: Final = "start_ns < :end AND (start_ns >= :start OR end_ns > :start)"
@@ -318,16 +318,18 @@ class UnsealedReader(JournalReader):
         left_out: Collection[str],
         *,
         by_key: bool,
+        most: int,
     ) -> Iterator[Used]:
         """Yield what a customer has used in each interval between two edges, but for calls `left_out`.
 
-        Without `by_key`, over all projects and keys. Summed by SQLite, which other threads do not wait
-        for; checksums of rows are not looked at.
+        Without `by_key`, over all projects and keys; at most `most` sums. SQLite sums them, which other
+        threads do not wait for; checksums of rows are not looked at.
         """
         values = {
             "spans": msgspec.json.encode(list(pairwise(edges_ns))).decode(),
             "customer": customer,
             "left_out": msgspec.json.encode(sorted(left_out)).decode(),
+            "most": most,
         }
         query = _USED.format(
             project="project" if by_key else "''",

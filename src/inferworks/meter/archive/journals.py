@@ -78,10 +78,11 @@ class JournalsReader:
         left_out: Collection[str],
         *,
         by_key: bool,
+        most: int,
     ) -> Iterator[Used]:
-        """Yield what a customer has used, as `UnsealedReader.used`."""
+        """Yield what a customer has used, as `UnsealedReader.used`, `most` of each journal."""
         for reader in self._readers:
-            yield from reader.used(customer, edges_ns, left_out, by_key=by_key)
+            yield from reader.used(customer, edges_ns, left_out, by_key=by_key, most=most)
 
     def facts(self, start_ns: int, end_ns: int) -> Facts:
         """Everything the books need of an interval, as of one moment of each journal."""

@@ -37,13 +37,15 @@ if TYPE_CHECKING:
 else:
     np = OnDemand("numpy")
 
+MOST_SUMS: Final = 100_000
+"""Most sums of one question, by interval, project, key, model, purpose and outcome."""
 _KIND: Final = "calls"
 _LABELS: Final = ("project", "key_id", "model", "purpose", "outcome")
 _COUNTED: Final = ("calls", *USED_UNITS)
 
 
 class TooMuchError(UserError):
-    """A question would have more rows read than are allowed."""
+    """A question would have more read, or more answered, than is allowed."""
 
 
 class UseReader(LakeReader):
@@ -54,8 +56,8 @@ class UseReader(LakeReader):
     ) -> list[Used]:
         """Return what `customer` has used in each interval between two of `edges_ns`, in order.
 
-        Without `by_key`, over all projects and keys. TooMuchError when more than `most_rows` archived
-        rows would have to be read; other errors are those of `LakeReader`.
+        Without `by_key`, over all projects and keys. TooMuchError when more than `most_rows` archived rows
+        would have to be read, or there are more than `MOST_SUMS`; other errors are those of `LakeReader`.
         """
         start_ns, end_ns = edges_ns[0], edges_ns[-1]
         with ExitStack() as stack:
@@ -72,10 +74,13 @@ class UseReader(LakeReader):
                 if segment.table == "usage" and segment in segments["usage"]
                 for (call_id,) in keys_of(self._lake, segment)
             }
-            recent = list(reader.used(customer, edges_ns, left_out | gone, by_key=by_key))
+            recent = reader.used(
+                customer, edges_ns, left_out | gone, by_key=by_key, most=MOST_SUMS + 1
+            )
+            found = _bounded(summed(recent))
         sums = {one.of: one for one in manifest.sums if one.kind == _KIND}
         cut = {one.start_ns // DAY_NS for one in taken_back}
-        found, to_read = list[Used](), list[Segment]()
+        to_read = list[Segment]()
         for segment in segments["usage"]:
             own_sums = self._own_sums(sums.get(segment.name), customer)
             day = segment.start_ns // DAY_NS
@@ -87,9 +92,11 @@ class UseReader(LakeReader):
         rows = sum(segment.rows for segment in to_read)
         if rows > most_rows:
             raise TooMuchError(f"{rows} rows would have to be read, and {most_rows} may be")
+        found = _bounded(summed(found))
         for segment in to_read:
-            found += self._own_rows(segment, customer, edges_ns, left_out, by_key=by_key)
-        return summed([*recent, *found])
+            own_rows = self._own_rows(segment, customer, edges_ns, left_out, by_key=by_key)
+            found = _bounded(summed([*found, *own_rows]))
+        return found
 
     def _own_sums(
         self, sums: Sums | None, customer: CustomerId
@@ -131,6 +138,12 @@ class UseReader(LakeReader):
             except TooLargeError as error:
                 raise LakeError(f"{segment.name}: a sum of {error} leaves 64 bits") from error
             yield from (_used_of(row, row["interval"]) for row in rows.to_pylist())
+
+
+def _bounded(found: list[Used]) -> list[Used]:
+    if len(found) > MOST_SUMS:
+        raise TooMuchError(f"there are more than {MOST_SUMS} sums")
+    return found
 
 
 def _used_of(row: Mapping[str, str | int], interval: int) -> Used:
