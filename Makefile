@@ -69,7 +69,7 @@ simulate: .venv/.installed-dev  ## Live through SEEDS=n (200) of the simulated g
 clients: .venv/.installed-dev  ## Have the clients that people use do their jobs; ONLY=names, CLIENTS=folder
 	@$(BIN)/python tools/clients.py $(if $(ONLY),--only $(ONLY)) $(if $(CLIENTS),--folder $(CLIENTS)) $(OPTIONS)
 
-checkers: .venv/bin/python  ## Set up what checks the exports from outside, where that can be done
+checkers: .venv/bin/python  ## Set up what checks exports and the Helm chart from outside, where that can be done
 	@sh tools/checkers.sh $(BIN)/python $(CHECKERS)
 
 docs: $(DOCS)/.installed  ## Build the documentation's site into build/site; a link that leads nowhere stops it
@@ -90,8 +90,9 @@ lock:  ## Choose the versions anew (needs uv)
 	awk 'NR == FNR {locked[$$1]; next} /^[^ ]/ {keep = !($$1 in locked)} keep' \
 	  requirements/run.txt requirements/dev.txt > requirements/beside.txt
 	mv requirements/beside.txt requirements/dev.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --upgrade --quiet requirements/checkers.in -o requirements/checkers.txt
+	awk '/^[^ ]/ {keep = /^(obstore|psycopg|psycopg-binary)==/} keep' requirements/dev.txt > requirements/scale-out.txt
+	for lock in checkers chart; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --upgrade --quiet requirements/$$lock.in -o requirements/$$lock.txt; done
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --upgrade --quiet requirements/supply.in requirements/build.in -o requirements/supply.txt
 	for lock in coverage docs; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
