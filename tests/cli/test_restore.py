@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.command_line import document, invoke, refusal, run
 from tests.support.lake_world import write
+from tests.support.old_folder import unpack_old_folder
 
 from inferworks.folder import DataFolder
 from inferworks.limits.ledger import Gateway, Slice, Want, draw
@@ -81,6 +82,14 @@ def test_it_says_the_same_as_json(backup: Path, tmp_path: Path) -> None:
         "ships_as": "edge-7",
     }
     assert expected.items() <= done.items()
+
+
+def test_a_backup_of_an_older_version_is_restored(tmp_path: Path) -> None:
+    """The folder of version 0.1 is verified as it is, and brought up to date by its next start."""
+    data = unpack_old_folder(tmp_path) / "inferworks-data"
+    run("backup", tmp_path / "old", "--data", data)
+    assert document("restore", tmp_path / "old", "--data", tmp_path / "new")["sound"]
+    assert "Closes checked: 2" in run("books", "verify", "--data", tmp_path / "new").output
 
 
 def test_nothing_is_put_in_place_of_what_is_damaged(backup: Path, tmp_path: Path) -> None:

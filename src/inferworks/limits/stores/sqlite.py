@@ -138,10 +138,6 @@ class _SqliteRows:
         """All budgets."""
         return self._found(Budget, "1")
 
-    def open_slices(self) -> Sequence[Slice]:
-        """The slices of all budgets that are open."""
-        return self._found(Slice, "state = 'open'")
-
     def gateways(self) -> Sequence[Gateway]:
         return self._found(Gateway, "1 ORDER BY run")
 
@@ -189,19 +185,24 @@ def check_limits(path: Path, *, thorough: bool) -> tuple[int, list[str]]:
     try:
         with closing(Database(path, read_only=True)) as database, database.translated():
             _check_version(database)
-            database.execute("BEGIN")  # all of one moment
-            rows = _SqliteRows(database, time.time_ns)
-            held = {one.id: one.held for one in rows.budgets()}
-            open_slices = rows.open_slices()
+            if not database.version():  # made just now, and not laid out yet
+                return 0, []
+            database.execute("BEGIN")  # all of one moment; columns that every version has
+            held = {
+                one: int(units) for one, units in database.execute("SELECT id, held FROM budget")
+            }
+            query = "SELECT budget, granted FROM slice WHERE state = 'open'"
+            for budget, granted in database.execute(query):
+                held[budget] = held.get(budget, 0) - int(granted)
             [[count]] = database.execute(
                 "SELECT (SELECT count(*) FROM budget) + (SELECT count(*) FROM rate) + "
                 "(SELECT count(*) FROM slice) + (SELECT count(*) FROM gateway)"
             )
             faults = database.integrity() if thorough else []
-    except (DataFolderError, msgspec.ValidationError, ValueError) as error:
-        return 0, [str(error) if isinstance(error, DataFolderError) else f"{path}: {error}"]
-    for one in open_slices:
-        held[one.budget] = held.get(one.budget, 0) - one.granted
+    except DataFolderError as error:
+        return 0, [str(error)]
+    except ValueError as error:  # an amount that is no number
+        return 0, [str(database.damaged(error))]
     faults += [
         str(
             database.damaged(
