@@ -252,6 +252,18 @@ class Rows(WarningRows, Protocol):
         """Forget a run that has ended."""
         ...
 
+    def budget_ids(self, after: str, most: int) -> Sequence[str]:
+        """At most `most` ids of budgets that follow `after`, in order. Locks nothing."""
+        ...
+
+    def remove_account(self, account_id: str) -> None:
+        """Forget an account that is locked, with its slices and warnings."""
+        ...
+
+    def remove_closed(self, run: str | None, before_ns: int, most: int) -> None:
+        """Forget at most `most` slices of `run`, or of any, that were closed before `before_ns`."""
+        ...
+
 
 def draw(rows: Rows, owner: Gateway, wants: Sequence[Want]) -> tuple[Grant, ...]:
     """Grant all of `wants`, or none of them. A draw that is repeated returns what it was granted."""

@@ -53,6 +53,7 @@ from inferworks.limits.ledger import (
     silent,
     used,
 )
+from inferworks.limits.pruning import EVERY_NS, prune
 from inferworks.limits.slice_log import LeftLog, LeftSlice, SliceLog
 from inferworks.limits.stores.base import LimitsStore
 from inferworks.limits.warnings import Alarm, Raised, raise_warnings, told
@@ -354,6 +355,9 @@ class Limiter:
         """Slices that may have been granted by a draw that was not confirmed, with their budgets."""
         self._offset_ns = 0
         """The store's clock, less our own that is never set."""
+        self._pruned_ns = self._now_ns()
+        self._pruned_to = ""
+        """Id of the account after which the next piece is pruned."""
         self.is_reachable = True
         self.draws = 0
         """Draws from the store so far."""
@@ -788,6 +792,15 @@ class Limiter:
         for other in dead:
             await self._in_store(partial(bury, run=other.run))
         self._forget()
+        await self._prune()
+
+    async def _prune(self) -> None:
+        """Remove a piece of what is over, if it is time; this run would settle none of it again."""
+        now_ns = self._now_ns()
+        if now_ns - self._pruned_ns >= EVERY_NS:
+            self._pruned_ns = now_ns
+            piece = partial(prune, run=self._gateway.run, after=self._pruned_to)
+            self._pruned_to = await self._in_store(piece)
 
     def _watched(self) -> list[_Account]:
         """Return the accounts to look at for warnings, those that have waited longest first."""

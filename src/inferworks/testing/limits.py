@@ -50,6 +50,7 @@ def check_limits_store(opened: Callable[[], LimitsStore]) -> None:
     _check_rates(first, second)
     _check_gateways(first, second)
     _check_warnings(first, second)
+    _check_removal(first, second)
     several = [opened() for _ in range(_RUNS)]
     _check_like_the_ledger_in_memory(several)
     for store in (first, second, *several):
@@ -167,6 +168,53 @@ def _check_warnings(first: LimitsStore, second: LimitsStore) -> None:
     assert first.transact(lambda rows: [one.id for one in rows.due_warnings(8)]) == ["later"]
     newest = first.transact(lambda rows: [one.id for one in rows.newest_warnings(3)])
     assert newest == ["over", "to come", "later"]
+
+
+def _check_removal(first: LimitsStore, second: LimitsStore) -> None:
+    """Rows that are removed are gone for all, with those that belong to them, and no others."""
+
+    def put(rows: Rows) -> None:
+        rows.accounts(["over", "there"])
+        for name in ("over", "there"):
+            rows.put(Budget(name, 10, held=3))
+            rows.put_warning(LimitWarning(f"of {name}", name, "{}", 1, 0))
+            rows.put(Slice(f"open in {name}", name, "place", "run-9", 3, 1))
+        for n, run in enumerate(("run-8", "run-9", "run-8")):
+            one = Slice(f"closed {n}", "there", "place", run, 3, 1, state=SliceState.CLOSED)
+            rows.put(replace(one, closed_ns=n + 1))
+
+    def left(rows: Rows) -> list[str]:
+        names = [f"closed {n}" for n in range(3)]
+        return sorted(rows.slices([*names, "open in over", "open in there"]))
+
+    first.transact(put)
+    ids = second.transact(lambda rows: list(rows.budget_ids("", 10_000)))
+    assert ids == sorted(ids)
+    assert {"over", "there"} <= set(ids)
+    after = ids[ids.index("over") - 1] if ids.index("over") else ""
+    assert second.transact(lambda rows: list(rows.budget_ids(after, 1))) == ["over"]
+
+    def remove(rows: Rows) -> None:
+        rows.accounts(["over"])
+        rows.remove_account("over")
+
+    second.transact(remove)
+    assert set(first.transact(lambda rows: rows.accounts(["over", "there"]))) == {"there"}
+    assert set(first.transact(lambda rows: rows.warnings(["of over", "of there"]))) == {"of there"}
+    assert first.transact(left) == ["closed 0", "closed 1", "closed 2", "open in there"]
+    first.transact(lambda rows: rows.remove_closed("run-9", 3, 10))
+    assert second.transact(left) == ["closed 0", "closed 2", "open in there"]
+    first.transact(lambda rows: rows.remove_closed(None, 3, 10))
+    assert second.transact(left) == ["closed 2", "open in there"]
+    first.transact(lambda rows: rows.remove_closed(None, 10**18, 0))
+    assert second.transact(left) == ["closed 2", "open in there"], "none at most is none"
+
+    def end(rows: Rows) -> None:
+        rows.accounts(["there"])
+        rows.remove_account("there")
+
+    first.transact(end)
+    assert second.transact(left) == []
 
 
 def _check_like_the_ledger_in_memory(stores: list[LimitsStore]) -> None:

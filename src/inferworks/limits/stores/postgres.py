@@ -51,7 +51,8 @@ CREATE INDEX warning_raised ON inferworks.warning (raised_ns);
 CREATE INDEX warning_of_account ON inferworks.warning (account);
 ALTER TABLE inferworks.slice ADD COLUMN closed_ns bigint NOT NULL DEFAULT 0;
 CREATE INDEX slice_closed_of_run ON inferworks.slice (run, closed_ns) WHERE state = 'closed';
-CREATE INDEX slice_closed ON inferworks.slice (closed_ns) WHERE state = 'closed'
+CREATE INDEX slice_closed ON inferworks.slice (closed_ns) WHERE state = 'closed';
+CREATE INDEX slice_of_budget ON inferworks.slice (budget)
 """
 _NEW: Final = -1
 """Revision of a row that was inserted only to be locked: there was none before."""
@@ -182,6 +183,25 @@ class _PostgresRows:
 
     def put_warning(self, warning: LimitWarning) -> None:
         self._put("warning", "id", msgspec.structs.asdict(warning))
+
+    def budget_ids(self, after: str, most: int) -> Sequence[str]:
+        query = (
+            "SELECT id FROM inferworks.account WHERE refill_ns = 0 AND id > %s ORDER BY id LIMIT %s"
+        )
+        return [row["id"] for row in self._cursor.execute(query, (after, most))]
+
+    def remove_account(self, account_id: str) -> None:
+        for table, column in (("account", "id"), ("slice", "budget"), ("warning", "account")):
+            query = f"DELETE FROM inferworks.{table} WHERE {column} = %s"
+            self._cursor.execute(query, (account_id,))
+
+    def remove_closed(self, run: str | None, before_ns: int, most: int) -> None:
+        whose, values = ("run = %s AND", (run,)) if run is not None else ("", ())
+        self._cursor.execute(
+            "DELETE FROM inferworks.slice WHERE id IN (SELECT id FROM inferworks.slice "
+            f"WHERE state = 'closed' AND {whose} closed_ns < %s LIMIT %s FOR UPDATE SKIP LOCKED)",
+            (*values, before_ns, most),
+        )
 
     def _warnings(self, where: str, *values: object) -> list[LimitWarning]:
         rows = self._cursor.execute(f"SELECT * FROM inferworks.warning {where}", values).fetchall()

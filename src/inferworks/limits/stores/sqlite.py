@@ -47,7 +47,8 @@ CREATE INDEX warning_raised ON warning (raised_ns);
 CREATE INDEX warning_of_account ON warning (account);
 ALTER TABLE slice ADD COLUMN closed_ns INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX slice_closed_of_run ON slice (run, closed_ns) WHERE state = 'closed';
-CREATE INDEX slice_closed ON slice (closed_ns) WHERE state = 'closed'
+CREATE INDEX slice_closed ON slice (closed_ns) WHERE state = 'closed';
+CREATE INDEX slice_of_budget ON slice (budget)
 """
 _STEPS: Final = (_SCHEMA, _WARNINGS)
 """Steps from each version to the next."""
@@ -157,6 +158,27 @@ class _SqliteRows:
 
     def put(self, row: Budget | Rate | Slice | Gateway) -> None:
         self._put(row)
+
+    def budget_ids(self, after: str, most: int) -> Sequence[str]:
+        query = "SELECT id FROM budget WHERE id > ? ORDER BY id LIMIT ?"
+        return [name for (name,) in self._database.execute(query, (after, most))]
+
+    def remove_account(self, account_id: str) -> None:
+        for table, column in (
+            ("budget", "id"),
+            ("rate", "id"),
+            ("slice", "budget"),
+            ("warning", "account"),
+        ):
+            self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (account_id,))
+
+    def remove_closed(self, run: str | None, before_ns: int, most: int) -> None:
+        whose, values = ("run = ? AND", (run,)) if run is not None else ("", ())
+        self._database.execute(
+            "DELETE FROM slice WHERE id IN (SELECT id FROM slice "
+            f"WHERE state = 'closed' AND {whose} closed_ns < ? LIMIT ?)",
+            (*values, before_ns, most),
+        )
 
     def _put(self, row: msgspec.Struct) -> None:
         values = [

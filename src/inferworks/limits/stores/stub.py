@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from inferworks.errors import LimitsError
@@ -30,6 +31,15 @@ class MemoryLedger:
         """Slices of them that are not closed."""
         self.gateways: dict[str, Gateway] = {}
         self.warnings: dict[str, LimitWarning] = {}
+
+    def forget(self, account_id: str) -> None:
+        """Forget an account with its slices and warnings."""
+        self.accounts.pop(account_id, None)
+        for name in [one.id for one in self.slices.values() if one.budget == account_id]:
+            del self.slices[name]
+            self.unclosed.pop(name, None)
+        for warning in [one for one in self.warnings.values() if one.account == account_id]:
+            del self.warnings[warning.id]
 
 
 class MemoryLimits:
@@ -58,6 +68,10 @@ class MemoryLimits:
                     del ledger.unclosed[part.id]
             ledger.gateways |= rows.new_gateways
             ledger.warnings |= rows.new_warnings
+            for name in rows.removed_accounts:
+                ledger.forget(name)
+            for name in rows.removed_slices:
+                ledger.slices.pop(name, None)
             for run in rows.removed:
                 ledger.gateways.pop(run, None)
             return result
@@ -78,6 +92,8 @@ class _MemoryRows:
         self.new_gateways: dict[str, Gateway] = {}
         self.new_warnings: dict[str, LimitWarning] = {}
         self.removed: set[str] = set()
+        self.removed_accounts: set[str] = set()
+        self.removed_slices: set[str] = set()
         self.is_over = False
 
     def now_ns(self) -> int:
@@ -131,6 +147,28 @@ class _MemoryRows:
     def remove(self, gateway: Gateway) -> None:
         self._check()
         self.removed.add(gateway.run)
+
+    def budget_ids(self, after: str, most: int) -> Sequence[str]:
+        self._check()
+        every = self._ledger.accounts | self.new_accounts
+        return sorted(n for n, one in every.items() if isinstance(one, Budget) and n > after)[:most]
+
+    def remove_account(self, account_id: str) -> None:
+        self._check()
+        if account_id not in self._locked:
+            raise RuntimeError(f"{account_id} is removed without a lock")
+        self.removed_accounts.add(account_id)
+
+    def remove_closed(self, run: str | None, before_ns: int, most: int) -> None:
+        self._check()
+        found = (
+            one.id
+            for one in self._ledger.slices.values()
+            if one.state is SliceState.CLOSED
+            and one.closed_ns < before_ns
+            and run in (None, one.run)
+        )
+        self.removed_slices |= set(islice(found, most))
 
     def warnings(self, ids: Iterable[str]) -> Mapping[str, LimitWarning]:
         every = self._warnings()
