@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.admin_server import open_admin
 
+from inferworks.accounts.limit import Limit, Measure, Scope, ScopeKind, Window
 from inferworks.limits.ledger import Gateway, Want, draw
 from inferworks.limits.limiter import account_id
 
@@ -117,5 +118,29 @@ def test_a_limit_is_on_one_thing(tmp_path: Path, run: Run) -> None:
             first = await admin.done("POST", LIMITS, body, headers=headers)
             assert await admin.done("POST", LIMITS, body, headers=headers) == first
             assert len((await admin.done("GET", LIMITS))["data"]) == 7
+
+    run(story())
+
+
+def test_a_prepaid_limit_is_the_credit(tmp_path: Path, run: Run) -> None:
+    """Its amount is what the customer has bought, and no request sets another."""
+
+    async def story() -> None:
+        async with open_admin(tmp_path) as admin:
+            limit = Limit(
+                id="limit_p", scope=Scope(ScopeKind.CUSTOMER, "inside"), measure=Measure.MONEY,
+                window=Window.TOTAL, amount=0, currency="USD", spent_before=10**12,
+            )  # fmt: skip
+            with closing(admin.accounts()) as accounts:
+                accounts.add_limit(limit)
+            await admin.done("POST", "/admin/v1/customers/inside/credits", {"amount": "5.00"})
+            one = f"{LIMITS}/limit_p"
+            found = await admin.done("GET", one)
+            assert (found["prepaid"], found["amount"], found["revision"]) == (True, "4.00", 1)
+            assert found["left"] == "4.00"
+            for body in ({"amount": "9.00"}, {"hard": False}):
+                assert (await admin.call("PATCH", one, body)).status == 422
+            changed = await admin.done("PATCH", one, {"warn": [90]})
+            assert (changed["amount"], changed["warn"], changed["revision"]) == ("4.00", [90], 2)
 
     run(story())

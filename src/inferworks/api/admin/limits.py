@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from inferworks.accounts.limit import FOR_EVER_NS, Limit, Measure, ScopeKind, Window
 from inferworks.accounts.limit import Scope as LimitScope
 from inferworks.accounts.organisation import organisation_id, project_id
+from inferworks.accounts.prepaid_limit import credited
 from inferworks.accounts.roles import Action, Scope
 from inferworks.accounts.zone import zone_name
 from inferworks.api.admin.errors import invalid
@@ -26,7 +27,7 @@ from inferworks.api.admin.request import (
     customer_in_query,
 )
 from inferworks.errors import LimitsError, UserError
-from inferworks.ids import new_id
+from inferworks.ids import CustomerId, new_id
 from inferworks.money import format_pico, parse_pico
 
 Count = Annotated[int, Meta(ge=0, le=10**18)]
@@ -51,6 +52,8 @@ class LimitAnswer(msgspec.Struct, frozen=True):
     zone: str
     """Time zone of days and months."""
     hard: bool
+    prepaid: bool
+    """True if the amount is the customer's credit, as it is bought and paid back."""
     warn: tuple[int, ...]
     """Percentages of the amount at which a warning is sent."""
     amount: str | int
@@ -138,6 +141,8 @@ def get_limit(request: Request[None, Nothing]) -> LimitAnswer:
 def change_limit(request: Request[LimitChange, Nothing]) -> LimitAnswer:
     """Change the amount of a limit, whether it refuses, and when it warns."""
     old, body = _named(request), request.body
+    if old.spent_before is not None and (body.amount, body.hard) != (UNSET, UNSET):
+        raise UserError("the amount of a prepaid limit is the customer's credit, and it is hard")
     amount = old.amount if body.amount is UNSET else _amount(old.measure, body.amount)
     hard = old.is_hard if body.hard is UNSET else body.hard
     warn_at = old.warn_at if body.warn is UNSET else _shares(body.warn)
@@ -203,11 +208,21 @@ def _one(request: Request[object, object], limit: Limit) -> LimitAnswer:
 
 
 def _answers(request: Request[object, object], limits: list[Limit]) -> list[LimitAnswer]:
+    limits = [_with_credit(request, limit) for limit in limits]
     try:
         used = request.services.limits.in_use(limits, request.now_ns) if limits else {}
     except (LimitsError, UserError):
         used = {}
     return [_answer(one, used.get(one.id), request.now_ns) for one in limits]
+
+
+def _with_credit(request: Request[object, object], limit: Limit) -> Limit:
+    """Return `limit`, a prepaid one with the amount that the customer's credit gives it."""
+    if limit.spent_before is None:
+        return limit
+    customer, accounts = CustomerId(limit.scope.id), request.accounts
+    [now] = credited([limit], accounts.credits(customer), accounts.voided_credits(customer)).limits
+    return msgspec.structs.replace(now, revision=limit.revision)
 
 
 def _answer(one: Limit, used: int | None, now_ns: int) -> LimitAnswer:
@@ -230,6 +245,7 @@ def _answer(one: Limit, used: int | None, now_ns: int) -> LimitAnswer:
         window=one.window,
         zone=one.zone,
         hard=one.is_hard,
+        prepaid=one.spent_before is not None,
         warn=one.warn_at,
         amount=told(one.amount),
         used=None if used is None else told(used),
