@@ -15,11 +15,14 @@ shared changes them less. `--only` measures some of:
             the CPU time of a call in one process and in two workers
     budget  many callers on two gateways that share a PostgreSQL, against a limit of exactly so many calls
     nodes   the CPU time of a call on two such gateways, beside one
+    shared  `--count` keys that gateways share through a PostgreSQL: how long a node takes to give or to
+            load them, and how soon another knows of a change; takes minutes
     peers   what is spent of a budget of money, at LiteLLM and here
     fairness
             one customer's storm, and the p99 of another beside it; takes seven minutes, or `--seconds`
 
-Without `--only`, all but `fairness` are measured. A section that cannot run here says why, in one line.
+Without `--only`, all but `fairness` and `shared` are measured. A section that cannot run here says why, in
+one line.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from limit_sections.fairness import measure_fairness
 from limit_sections.keys import measure_keys
 from limit_sections.nodes import measure_nodes
 from limit_sections.peers import measure_peers
+from limit_sections.shared import measure_shared
 from limit_sections.workers import measure_workers
 
 SECTIONS: Final[Mapping[str, Callable[[Options], Mapping[str, object]]]] = {
@@ -49,21 +53,22 @@ SECTIONS: Final[Mapping[str, Callable[[Options], Mapping[str, object]]]] = {
     "workers": measure_workers,
     "budget": measure_budget,
     "nodes": measure_nodes,
+    "shared": measure_shared,
     "peers": measure_peers,
     "fairness": measure_fairness,
 }
 """Name of each section in the output, and the function that measures it."""
 
 
-_LONG: Final = "fairness"
-"""Section that takes too long to be measured with the others."""
+_LONG: Final = ("fairness", "shared")
+"""Sections that take too long to be measured with the others."""
 
 
 def main() -> None:
     """Measure, and print."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` is run
     arguments = _arguments()
-    names = [one for one in SECTIONS if one != _LONG]
+    names = [one for one in SECTIONS if one not in _LONG]
     names = names if arguments.only is None else arguments.only.split(",")
     if unknown := set(names) - SECTIONS.keys():
         sys.exit(f"no section {', '.join(sorted(unknown))}; there are: {', '.join(SECTIONS)}")

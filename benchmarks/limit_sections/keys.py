@@ -59,7 +59,7 @@ def measure_keys(options: Options) -> dict[str, float | int]:
     empty = _platform(options.folder / "empty", [], [])
     folder = DataFolder(options.folder / "full" / "data")
     folder.path.parent.mkdir()
-    good, old = _filled(folder, options)
+    good, old = filled(folder, options)
     found = {
         "count": options.count,
         "customers": options.customers,
@@ -69,7 +69,7 @@ def measure_keys(options: Options) -> dict[str, float | int]:
     return {**found, **running, **{f"empty_{name}": value for name, value in empty.items()}}
 
 
-def _filled(folder: DataFolder, options: Options) -> tuple[list[tuple[KeyId, str]], list[str]]:
+def filled(folder: DataFolder, options: Options) -> tuple[list[tuple[KeyId, str]], list[str]]:
     """Fill `folder` with customers and keys; some of them, with their secrets, and some old ones."""
     with tempfile.TemporaryDirectory(dir=_memory()) as quick:
         made = DataFolder(Path(quick) / "data")

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 from tests.support.command_line import document, refusal, run
 from tests.support.postgres import PostgresServer, postgres_server
@@ -24,6 +25,7 @@ from inferworks.config import Config, load
 from inferworks.http.client import Origin
 from inferworks.testing.platform import RealPlatform
 from inferworks.wiring.accounts import open_accounts
+from inferworks.wiring.limits import limits_store
 
 pytestmark = pytest.mark.slow
 
@@ -223,3 +225,24 @@ def test_a_writer_that_is_killed_in_mid_change_has_changed_nothing(
         second.new_key()
         first.new_key()
         check_alike(first, second)
+
+
+@pytest.mark.parametrize("part", ["accounts", "limits"])
+def test_a_database_of_a_newer_version_is_refused_at_the_start(
+    make: Callable[..., Node], part: str
+) -> None:
+    """One line says which part is newer, and what to do."""
+    node = make()
+    node.new_key()
+    with closing(limits_store(node.config.store, node.platform.folder)) as store:
+        store.transact(lambda rows: rows.now_ns())
+    with psycopg.connect(node.config.store.url) as connection:
+        connection.execute(
+            "UPDATE inferworks.schema_version SET version = 99 WHERE part = %s", (part,)
+        )
+    with pytest.raises(AssertionError) as failure:
+        node.platform.start()
+    last = str(failure.value).rstrip().splitlines()[-1]
+    assert f"the database has {part} of version 99" in last
+    assert last.endswith("use the version of inferworks that made it")
+    assert "Traceback" not in str(failure.value)

@@ -55,6 +55,10 @@ COMMANDS = {
         "inferworks.cli.members:members",
         "Create members with roles, and make tokens for the admin API.",
     ),
+    "accounts": (
+        "inferworks.cli.accounts:accounts",
+        "Show how accounts are shared among gateways, and end it.",
+    ),
     "audit": (
         "inferworks.cli.audit:audit",
         "Show who changed which account, and check that the log is whole.",

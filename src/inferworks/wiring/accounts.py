@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from inferworks.accounts.author import Author, process_author
 from inferworks.accounts.member import Member
 from inferworks.accounts.pepper import Pepper, RecordsPepper, load_pepper
 from inferworks.accounts.sharing.base import SharedRows
 from inferworks.accounts.stores.base import Registry
-from inferworks.accounts.stores.mirror import Mirror
+from inferworks.accounts.stores.mirror import Mirror, unmark
 from inferworks.accounts.stores.sqlite import FollowedAccounts, SharedAccounts, SqliteAccounts
 from inferworks.config import Config
 from inferworks.errors import SharedAccountsError, UserError
@@ -28,6 +30,7 @@ from inferworks.wiring.sharing import shared_rows
 MEMBER: Final = "INFERWORKS_MEMBER"
 """Variable of the environment that names the member as whom a command changes accounts."""
 _ORIGIN: Final = "command line"
+_AGAIN_S: Final = 10.0
 
 _log = logging.getLogger("inferworks.accounts")
 
@@ -107,6 +110,8 @@ def read_accounts(config: Config) -> AbstractContextManager[SqliteAccounts]:
     """
     path, rows = _place(config)
     missed = _missed(path, rows) if rows is not None and path.parent.exists() else None
+    if missed is not None and not path.exists():
+        raise missed
     accounts = SqliteAccounts(path, read_only=True)
     if missed is not None:
         synced_ns = accounts.synced_ns()
@@ -120,10 +125,77 @@ def read_accounts(config: Config) -> AbstractContextManager[SqliteAccounts]:
     return closing(accounts)
 
 
+def accounts_reader(config: Config) -> Callable[[], AbstractContextManager[SqliteAccounts]]:
+    """Return what opens the accounts as `read_accounts` does, for a question that opens them often.
+
+    It looks at what others changed no more than once in some seconds.
+    """
+    looked_s = -math.inf
+
+    def opened() -> AbstractContextManager[SqliteAccounts]:
+        nonlocal looked_s
+        now_s = time.monotonic()
+        if now_s - looked_s > _AGAIN_S:
+            found = read_accounts(config)
+            looked_s = now_s
+            return found
+        return closing(SqliteAccounts(_place(config)[0], read_only=True))
+
+    return opened
+
+
 def follow_accounts(config: Config) -> FollowedAccounts:
     """Return reads of the accounts, of which each look takes up what other gateways changed."""
     path, rows = _place(config)
     return FollowedAccounts(path, None if rows is None else partial(_sync, path, rows))
+
+
+class Sharing(NamedTuple):
+    """State of the accounts of a folder among those that gateways share."""
+
+    id: str | None
+    """Name of the shared accounts that the folder is a mirror of; None for accounts of its own."""
+    version: int
+    """Number of the last change that the folder has."""
+    synced_ns: int | None
+    """Moment at which it was last known to have all, to a minute."""
+    newest: int | None
+    """Number of the last change of all; None where there is none, or it cannot be known now."""
+    missed: str
+    """Reason why it cannot be known; empty for none."""
+
+
+def sharing_of(config: Config) -> Sharing:
+    """Return how the accounts of a folder stand; DataFolderError when there are none."""
+    path, rows = _place(config)
+    newest, missed = None, ""
+    if rows is not None:
+        with closing(rows):
+            try:
+                head = rows.head()
+                newest = None if head is None else head.version
+            except SharedAccountsError as error:
+                missed = str(error)
+    with closing(SqliteAccounts(path, read_only=True)) as accounts:
+        mark = accounts.mark()
+    if mark is None:
+        return Sharing(None, 0, None, newest, missed)
+    return Sharing(mark.id, mark.version, mark.synced_ns, newest, missed)
+
+
+def leave_shared(config: Config) -> str:
+    """Make the accounts of a folder its own; the id of those that it was a mirror of.
+
+    UserError when they are its own already, or a gateway runs on the folder.
+    """
+    folder = DataFolder(Path(config.data.folder))
+    with folder.hold(), closing(SqliteAccounts(folder.accounts, read_only=True)) as accounts:
+        mark = accounts.mark()
+        if mark is None:
+            raise UserError(f"{folder.accounts} has accounts of its own already")
+        with closing(Database(folder.accounts)) as database:
+            unmark(database)
+    return mark.id
 
 
 def _place(config: Config) -> tuple[Path, SharedRows | None]:

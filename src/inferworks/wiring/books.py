@@ -19,7 +19,7 @@ from inferworks.config import Config, Supplier, load
 from inferworks.errors import DataFolderError, UserError
 from inferworks.folder import DataFolder
 from inferworks.meter.lakes.detect import lake_at
-from inferworks.wiring.accounts import change_accounts, read_accounts
+from inferworks.wiring.accounts import accounts_reader, change_accounts
 from inferworks.wiring.billing import billing_table
 from inferworks.wiring.usage_reports import record_usage
 
@@ -69,7 +69,8 @@ def book_settings(config: Config) -> Settings:
     return Settings(
         folder=folder,
         lake=lambda: lake_at(config.lake.url or str(folder.lake)),
-        accounts=lambda: read_accounts(config),
+        accounts=accounts_reader(config),
+        shares_accounts=bool(config.store.url),
         change_accounts=lambda: change_accounts(config, os.environ),
         object_store=lake_at,
         record_usage=lambda reports: record_usage(reports, folder),

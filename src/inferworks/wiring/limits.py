@@ -11,7 +11,7 @@ import asyncio
 import socket
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -135,6 +135,7 @@ async def limiting(
     own = left.folder(folder.slices)
     ledger = limits_store(store, folder)
     with closing(ledger):
+        await asyncio.to_thread(_refuse_newer, ledger)
         place = f"{socket.gethostname()}:{folder.path.absolute()}"
         gateway = Gateway(new_id("run"), place, boot_id(), 0)
         logs = await asyncio.to_thread(left.logs, folder.slices)
@@ -164,12 +165,8 @@ async def limiting(
 
         try:
             # Where the store is away, calls without limits are served, and the beat goes on.
-            try:
-                await asyncio.to_thread(ledger.transact, lambda rows: rows.now_ns())
+            with suppress(LimitsError):
                 await settle_left()
-            except LimitsError as error:
-                if isinstance(error.__cause__, NewerStoreError):
-                    raise error.__cause__ from None
             look = partial(asyncio.to_thread, definitions.refresh)
             looks = supervisor.every(_LOOK_S, "limits", look)
             beats = supervisor.every(BEAT_S, "limits-store", beat)
@@ -182,6 +179,15 @@ async def limiting(
                 yield Kept(limits, outbox)
         finally:
             await limiter.close()
+
+
+def _refuse_newer(ledger: LimitsStore) -> None:
+    """Raise NewerStoreError when a newer version of this program has laid the store out."""
+    try:
+        ledger.transact(lambda rows: rows.now_ns())
+    except LimitsError as error:  # one that is away is no reason not to start
+        if isinstance(error.__cause__, NewerStoreError):
+            raise NewerStoreError(str(error)) from error
 
 
 def boot_id() -> str:

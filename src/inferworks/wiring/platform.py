@@ -196,7 +196,7 @@ async def open_platform(
                 "its own: copy %s to each of them, or set gateway.key_pepper",
                 folder.pepper,
             )
-        first_key = _first_key(accounts, clock, pepper)
+        secret = first_key(accounts, clock, pepper)
         accounts.close()  # whoever serves has others
         for bound in admin_sockets:
             from inferworks.wiring.admin import administering  # loads the books
@@ -246,7 +246,7 @@ async def open_platform(
         url = f"http://{_authority(config.gateway.host, port)}/v1"
         folder.tell(url, workers if workers > 1 else 0)
         models = Catalogue(plan, fleet).models()
-        yield Platform(url, models, folder, first_key, reload, supervisor, workers)
+        yield Platform(url, models, folder, secret, reload, supervisor, workers)
 
 
 @asynccontextmanager
@@ -462,7 +462,7 @@ def _ports(
         yield sockets
 
 
-def _first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
+def first_key(accounts: Accounts, clock: Clock, pepper: Pepper) -> str | None:
     """The secret of a first key, if there was none yet."""
     if accounts.has_keys():
         return None

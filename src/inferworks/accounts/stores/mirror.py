@@ -56,6 +56,8 @@ _SINGLE: Final = frozenset({"change", "audit_head"})
 _LAYOUT: Final = re.compile(r"CREATE (TABLE|(UNIQUE )?INDEX|TRIGGER) ", re.IGNORECASE)
 _PIECE: Final = 2000
 """Rows that are held in memory at once."""
+_CACHE_KB: Final = 64_000
+"""Pages that are held in memory while a file is loaded: ids and hashes of keys are random."""
 _TELL: Final = 100_000
 """Rows after which the log says how far a long load is."""
 _NOTED_NS: Final = 60 * NS_PER_SECOND
@@ -109,6 +111,12 @@ def mark_of(database: Database) -> Mark | None:
         return None
     [found] = database.found(tuple[tuple[str, int, int, int]], "SELECT * FROM shared")
     return Mark(*found)
+
+
+def unmark(database: Database) -> None:
+    """Make the accounts in the file its own."""
+    with database.translated():
+        database.execute("DROP TABLE shared")
 
 
 class _Position(NamedTuple):
@@ -275,6 +283,13 @@ class Mirror:
 
         The file says so first, with version 0: if this ends in the middle, it may or may not be shared.
         """
+        mark = mark_of(self._database)
+        if mark is not None and mark.version:
+            raise ConfigError(
+                f"{self._database.path} is the mirror of shared accounts, and the database of store.url "
+                "has none: name the right database; if theirs is lost, make these the folder's own with: "
+                "inferworks accounts leave, and they are shared anew"
+            )
         if self._bring_up_to_date is None:
             raise SharedAccountsError(
                 "the database of store.url has no accounts yet; they get there with: inferworks up"
@@ -287,11 +302,6 @@ class Mirror:
 
     def _publish_into(self, change: SharedChange) -> None:
         mark = mark_of(self._database)
-        if mark is not None and mark.version:
-            raise ConfigError(
-                f"{self._database.path} is the mirror of shared accounts, and the database of store.url "
-                "has none: name the right database"
-            )
         head = SharedHead(mark.id if mark else str(uuid.uuid4()), 0, VERSION, self._statements())
         with self._database.translated(), self._database.transaction():
             self._note(head)
@@ -342,13 +352,16 @@ class Mirror:
 
     @contextmanager
     def _unrelated(self) -> Iterator[None]:
-        """Let tables be dropped and filled in any order within the block."""
+        """Let tables be dropped and filled in any order within the block, with room in memory for it."""
         with self._database.translated():
+            [(cache,)] = self._database.found(tuple[tuple[int]], "PRAGMA cache_size")
             self._database.execute("PRAGMA foreign_keys = OFF")
+            self._database.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
             try:
                 yield
             finally:
                 self._database.execute("PRAGMA foreign_keys = ON")
+                self._database.execute(f"PRAGMA cache_size = {cache}")
 
     def _position(self) -> _Position:
         """Return how far the file is."""

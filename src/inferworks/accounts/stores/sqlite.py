@@ -31,7 +31,7 @@ from inferworks.accounts.plan import PricePlan, Terms, WithdrawnPlan
 from inferworks.accounts.roles import WHOLE, Action
 from inferworks.accounts.scopes import Scopes
 from inferworks.accounts.sharing.base import SharedRows
-from inferworks.accounts.stores.mirror import Mirror, mark_of
+from inferworks.accounts.stores.mirror import Mark, Mirror, mark_of
 from inferworks.accounts.stores.records import no_key, plan_event
 from inferworks.accounts.stores.sqlite_registry import REGISTRY, SqliteRegistry
 from inferworks.accounts.stores.sqlite_tables import (
@@ -209,7 +209,7 @@ class SqliteAccounts(SqliteRegistry):
                 if not (read_only or self._is_mirror) and mark_of(self._database) is not None:
                     raise ConfigError(
                         f"{path} is the mirror of accounts that gateways share: set store.url to their "
-                        "database, with which alone they can be changed"
+                        "database, or make them its own with: inferworks accounts leave"
                     )
             except BaseException:
                 self.close()
@@ -219,9 +219,13 @@ class SqliteAccounts(SqliteRegistry):
         """Close the file."""
         self._database.close()
 
+    def mark(self) -> Mark | None:
+        """Return what these are the mirror of; None for accounts of their own."""
+        return mark_of(self._database)
+
     def synced_ns(self) -> int | None:
         """Return when these were last known to be as gateways share them, to a minute; None for never."""
-        mark = mark_of(self._database)
+        mark = self.mark()
         return None if mark is None or not mark.version else mark.synced_ns
 
     def customers(self) -> list[Customer]:

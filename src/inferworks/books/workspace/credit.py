@@ -40,7 +40,7 @@ def wallets_of(settings: Settings, at_ns: int) -> list[Wallet]:
     DataFolderError when there are no customers.
     """
     folder = settings.folder
-    if not folder.accounts.exists():
+    if not settings.has_accounts:
         raise DataFolderError(
             f"there are no customers in {folder.path}; name the folder with --data (open_books: folder)"
         )
@@ -126,7 +126,7 @@ def void_credit(settings: Settings, credit_id: str, reason: str) -> Credit:
 
 def _refuse_currency(settings: Settings, paid: Credit) -> None:
     """UserError when the customer pays in another currency than the books, in which credit is kept."""
-    if not settings.folder.accounts.exists():
+    if not settings.has_accounts:
         return
     with settings.accounts() as accounts:
         facts = accounts.facts()

@@ -143,7 +143,7 @@ def first_record_ns(settings: Settings) -> int | None:
         used_ns = reader.first_ns()
     starts += [] if used_ns is None else [used_ns]
     starts += [plan.effective_ns for plan in plans_of(settings) if not plan.terms.is_plain]
-    if folder.accounts.exists():
+    if settings.has_accounts:
         with settings.accounts() as accounts:
             starts += [credit.bought_ns for credit in accounts.credits()]
     return min(starts, default=None)
@@ -272,7 +272,7 @@ def facts_of(settings: Settings, span: Span) -> Facts:
 
 def plans_of(settings: Settings) -> tuple[PricePlan, ...]:
     """Every price plan; none when there are no customers yet."""
-    if not settings.folder.accounts.exists():
+    if not settings.has_accounts:
         return ()
     with settings.accounts() as accounts:
         return tuple(accounts.plans())
@@ -298,7 +298,7 @@ def prepaid_for(
 
 def customers_of(settings: Settings) -> Directory:
     """As whom customers count, and what they are called."""
-    if not settings.folder.accounts.exists():
+    if not settings.has_accounts:
         return ALONE
     with settings.accounts() as accounts:
         return directory_of(accounts.facts())

@@ -37,7 +37,7 @@ def prepaid_of(
     begins amid a month for which somebody pays by tiers, fees or discounts.
     """
     folder = settings.folder
-    if not folder.accounts.exists():
+    if not settings.has_accounts:
         return Prepaid(to_date=())
     plans = directory.plans(plans)
     rates = _Rates(folder, {plan.currency for plan in plans}, currency)

@@ -150,7 +150,7 @@ class RecordedSource:
 
     def withdrawn_plans(self) -> list[PricePlan]:
         """The price plans that were mistakes; what was sealed may rest on them."""
-        if not self._folder.accounts.exists():
+        if not self._settings.has_accounts:
             return []
         with self._settings.accounts() as accounts:
             return [one.plan for one in accounts.withdrawn_plans()]

@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Opens the object store at a URL that bills are imported from."""
     record_usage: Callable[[Sequence[Reported]], Received]
     """Records imported usage with the meter of the folder, each report once."""
+    shares_accounts: bool = False
+    """True if the accounts are those of several gateways, which a folder loads when they are first read."""
     clock: Clock = msgspec.field(default_factory=SystemClock)
     currency: str = "USD"
     """Currency of the books that are yet to be begun."""
@@ -64,3 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Memory that an engine may take; beyond, it uses the disk."""
     threads: int = 2
     spark_master: str = "local[2]"
+
+    @property
+    def has_accounts(self) -> bool:
+        """True if there are accounts to be read."""
+        return self.shares_accounts or self.folder.accounts.exists()
