@@ -46,6 +46,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.api.call_limits import CallHold, CallLimits
 from inferworks.api.pricing import PricingTable
 from inferworks.api.wire.base import RequestInfo
+from inferworks.cli.process import settle
 from inferworks.clock import SystemClock
 from inferworks.cloud.call import Call
 from inferworks.cloud.operation import Operation
@@ -93,7 +94,8 @@ def limits_of(key: Key) -> list[Limit]:
 
 
 def measure_admission(options: Options) -> dict[str, float]:
-    """Return the figures of admission."""
+    """Return the figures of admission, with the garbage collector set as a gateway sets it."""
+    settle()
     return uvloop.run(_measured(options.folder))
 
 

@@ -580,6 +580,28 @@ def test_units_of_a_rate_that_are_old_are_not_used(tmp_path: Path) -> None:
     lived(tmp_path, scenario)
 
 
+def test_calls_that_come_steadily_wait_for_no_draw(tmp_path: Path) -> None:
+    """The next units of rates, and with them the next slice, are drawn before those in hand are old."""
+    rate = limit(600_000, Measure.REQUESTS, Window.MINUTE)
+    other = limit(10**9, Measure.TOKENS, Window.MINUTE, id="limit_2")
+    total = limit(10**9, Measure.MONEY, id="limit_3")
+    waited: list[int] = []
+
+    async def scenario(place: Place, clock: SimClock) -> None:
+        for number in range(600):
+            before = place.limiter.draws
+            hold = await place.hold(Amounts(10, 10), rate, other, total)
+            waited.extend([number] * (place.limiter.draws > before))
+            while place.limiter._tasks:
+                await asyncio.sleep(0.001)
+            hold.end(Amounts(5, 5))
+            await clock.advance(0.01)
+        assert place.limiter.draws < 6 * 4, "less than four a second, for three limits"
+
+    assert lived(tmp_path, scenario).budget(total) == (0, 600 * 5)
+    assert max(waited) < 50, waited
+
+
 def test_units_that_may_have_come_back_are_not_given_back_again(tmp_path: Path) -> None:
     """A beat whose outcome is unknown is not repeated for rates: they would let through more."""
     of = limit(100, Measure.TOKENS, Window.HOUR)

@@ -449,10 +449,9 @@ class Limiter:
         parts, amounts = hold._parts, used.by_kind()  # noqa: SLF001 the two are one
         hold._parts = []  # noqa: SLF001
         lines: list[int] = []
-        spents = [amounts[account.used_at] for account, _, _ in parts]
-        if hold._is_extended:  # noqa: SLF001
-            spents = _spents(parts, amounts)
-        for (account, part, amount), spent in zip(parts, spents, strict=True):
+        spents = _spents(parts, amounts) if hold._is_extended else None  # noqa: SLF001
+        for number, (account, part, amount) in enumerate(parts):
+            spent = amounts[account.used_at] if spents is None else spents[number]
             part.taken += spent - amount
             part.ended += spent
             if spent < amount:

@@ -37,6 +37,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from mmap import mmap
 from pathlib import Path
@@ -137,7 +138,8 @@ class SliceLog:
 
         Where the disk does not take it, a restart counts what was held, which is more.
         """
-        self._try(_format(len(parts)) % (b"-", call.encode(), *parts))
+        with suppress(LimitsError):
+            self._put(_format(len(parts)) % (b"-", call.encode(), *parts))
         self._ended += parts  # after it, since a file that is written anew has them all
         self._held.pop(call, None)
 
@@ -159,12 +161,14 @@ class SliceLog:
 
     def _put(self, text: bytes) -> bytes:
         """Put a line with `text` into the file, and return it; LimitsError when there is no room."""
-        line = _line(text)
-        end = self._end + len(line)
+        line = b"%08x %b\n" % (crc32(text), text)
+        begin = self._end
+        end = begin + len(line)
         if end > self._size:
             self._write_anew(len(line))
-            end = self._end + len(line)
-        self._map[self._end : end] = line
+            begin = self._end
+            end = begin + len(line)
+        self._map[begin:end] = line
         self._end = end
         return line
 
