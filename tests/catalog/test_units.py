@@ -28,6 +28,7 @@ WHERE_THEY_STAND = {
     "units.py": "names them",
     "meter/usage.py": "counts them",
     "meter/events.py": "declares what others report, for the API's description",
+    "api/usage.py": "declares what a customer is told, in the words of OpenAI's usage API",
 }
 
 
