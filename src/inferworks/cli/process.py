@@ -31,7 +31,9 @@ def settle() -> None:
 
 def is_full(error: BaseException | None) -> bool:
     """Return whether `error`, or its cause, is that a disk or a quota is full."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # errors may be each other's causes
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
