@@ -17,13 +17,13 @@ import msgspec
 
 from inferworks.clock import Clock
 from inferworks.config import DEFAULT_NODE, Config, Ship
-from inferworks.errors import ConfigError, DamagedError, ShippingError, UpstreamError
+from inferworks.errors import ConfigError, ShippingError, UpstreamError
 from inferworks.files import TEXT_BYTES, read_bytes
 from inferworks.folder import DataFolder
 from inferworks.http.client import HttpClient, Origin, Timeouts
 from inferworks.meter.journal import Journal
 from inferworks.meter.shipping.outbox import Outbox
-from inferworks.meter.shipping.send import Sender, Settled, Settles, ToldBy
+from inferworks.meter.shipping.send import Sender, Settled, Settles, ToldBy, send_in_turn
 from inferworks.meter.shipping.shipment import PATH, Position, Shipment
 from inferworks.secrets import Secret, parse_reference, resolve
 from inferworks.supervise import Supervisor, Work
@@ -163,8 +163,7 @@ async def shipping(
     """Ship the records of `folder` while the block runs, if a hub is set.
 
     Each journal is a log of its own, under the one name of the node. They take turns, so that a node with
-    many workers asks no more of its hub at once than one with none. One that is refused holds up no other;
-    a hub that is away holds up all.
+    many workers asks no more of its hub at once than one with none.
     """
     if not settings.url:
         yield
@@ -183,21 +182,11 @@ async def shipping(
                     outbox = stack.enter_context(Outbox(path, written.turn_of(folder, path)))
                     senders[path] = Sender(outbox, settles, hub, clock, keep_ns)
 
-        async def send_all() -> None:
-            refusals: list[ShippingError | DamagedError] = []
-            open_outboxes()
-            for sender in senders.values():
-                try:
-                    await sender.send()
-                except (ShippingError, DamagedError) as error:
-                    refusals.append(error)
-            if refusals:
-                raise refusals[0]
-
         async def repeat(work: Work) -> None:
             while True:
                 work.begun()
-                await send_all()
+                open_outboxes()
+                await send_in_turn(senders.values())
                 work.succeeded()
                 await clock.sleep(settings.every_s)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from inferworks.clock import Clock
-from inferworks.errors import ShippingError
+from inferworks.errors import DamagedError, ShippingError, UpstreamError
 from inferworks.meter.shipping.base import Hub
 from inferworks.meter.shipping.outbox import Outbox
 from inferworks.meter.shipping.shipment import Position
@@ -72,6 +72,10 @@ class Sender:
         self._told_ns = 0
         """Moment at which the hub told its position."""
 
+    def forget(self) -> None:
+        """Ask the hub for its position at the next turn, whatever it was."""
+        self._position = None
+
     async def send(self) -> int:
         """Ship what is there; return the number of pieces that the hub has taken.
 
@@ -106,3 +110,23 @@ class Sender:
         await asyncio.to_thread(self._outbox.acknowledge, position.at, now_ns, self._keep_ns)
         self._position, self._told_ns = position, now_ns
         return max(0, position.at - began_at)
+
+
+async def send_in_turn(senders: Collection[Sender]) -> None:
+    """Have each of `senders` ship what it has. One that is refused holds up no other, and is told at last.
+
+    When the hub is away, which holds up all, none of them goes on believing where it was: it may come back
+    from a backup.
+    """
+    refusals: list[ShippingError | DamagedError] = []
+    for sender in senders:
+        try:
+            await sender.send()
+        except (ShippingError, DamagedError) as error:
+            refusals.append(error)
+        except UpstreamError:
+            for each in senders:
+                each.forget()
+            raise
+    if refusals:
+        raise refusals[0]
