@@ -17,6 +17,7 @@ from inferworks.money import (
     PICO,
     Money,
     Rate,
+    entered_pico,
     format_pico,
     parse_pico,
     round_pico,
@@ -187,6 +188,15 @@ def test_what_is_no_integer_is_no_amount(number: Any) -> None:
         with pytest.raises(MoneyError) as caught:
             refuse()
         assert len(str(caught.value)) < 200
+
+
+def test_what_people_enter_is_digits_and_a_point() -> None:
+    """Up to 10^18 units; a number as programs write it is more probably a slip."""
+    assert entered_pico("-12.5") == -12_500_000_000_000
+    assert entered_pico("1" + "0" * 18) == 10**30
+    for text in ("1e3", " 1 ", "+5", "1.", ".5", "", "NaN", "1" * 5_000, "1" + "0" * 18 + ".01"):
+        with pytest.raises(MoneyError):
+            entered_pico(text)
 
 
 @pytest.mark.parametrize("places", [1.5, -1, 13, None])

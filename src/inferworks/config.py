@@ -617,10 +617,14 @@ class Upstream(Section, frozen=True):
         int, Meta(ge=0, description="Calls of one model at once; 0 for no limit of ours.")
     ] = 0
     input_price: Annotated[
-        Price, Meta(description="US dollars for a million input tokens; empty: the list price.")
+        Price,
+        Meta(
+            description="US dollars for a million input tokens, by which `cheapest` and `highest_margin` "
+            "choose; statements go by bills and list prices alone. Empty: the list price."
+        ),
     ] = ""
     output_price: Annotated[
-        Price, Meta(description="US dollars for a million output tokens; empty: the list price.")
+        Price, Meta(description="US dollars for a million output tokens, in the same way.")
     ] = ""
     connect_s: Annotated[float, Meta(gt=0, description="Time for a connection to open.")] = 5.0
     first_byte_s: Annotated[float, Meta(gt=0, description="Time for its answer to begin.")] = 300.0

@@ -52,6 +52,10 @@ def keep_log() -> LogHandler:
     Any text to standard error then waits for nothing (`inferworks.outlet`).
     """
     replace_standard_error()
+    for notes in list(
+        _log.handlers
+    ):  # of a command, whose warnings are lines of the log from here on
+        _log.removeHandler(notes)
     handler = LogHandler()
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     atexit.register(handler.close)  # before what is queued is waited for

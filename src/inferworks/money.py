@@ -36,8 +36,11 @@ _NOTHING = Decimal(0)
 _MILLION = 10**6
 _LIMIT = 10**38  # what DECIMAL(38, 12) holds, in picounits
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _LONGEST = 64
 """Most characters of a number."""
+_MOST_ENTERED = 10**18
+"""Most units of a currency that anybody enters at once."""
 _CURRENCY = re.compile("[A-Z]{3}")
 
 Key = TypeVar("Key", bound=Hashable)
@@ -171,6 +174,23 @@ def parse_pico(text: str) -> int:
     if scaled >= _LIMIT:
         raise MoneyError(f"amount {text!r} is too large")
     return -scaled if sign else scaled
+
+
+def entered_pico(text: str) -> int:
+    """Picounits of an amount that somebody enters, such as `12.50` or `-3`: digits and a point alone.
+
+    Bills come as programs write them; of people and their scripts, `1e3` is more probably a slip than a
+    thousand. MoneyError when it is none, is finer than 10^-12 of its currency, or beyond 10^18.
+
+    >>> entered_pico("12.50")
+    12500000000000
+    """
+    if len(text) > _LONGEST or not _PLAIN.fullmatch(text):
+        raise MoneyError(f"not a plain decimal number: {quoted(text)}; write 12.50")
+    pico = parse_pico(text)
+    if abs(pico) > _MOST_ENTERED * PICO:
+        raise MoneyError(f"amount {quoted(text)} is too large; the most is 10^18 of its currency")
+    return pico
 
 
 def _number(text: str) -> str:

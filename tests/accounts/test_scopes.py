@@ -42,6 +42,18 @@ def test_networks_are_of_either_version(address: str, inside: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    "network", ["::ffff:192.0.2.0/120", "::ffff:192.0.2.7/128", "::ffff:c000:200/120"]
+)
+def test_a_network_of_ipv4_may_be_written_as_one_of_ipv6(network: str) -> None:
+    """As a system that listens on both writes addresses."""
+    scoped = Scopes(networks=(network,))
+    check_scopes(scoped)
+    for address in ("192.0.2.7", "::ffff:192.0.2.7"):
+        assert scoped.may_come_from(address)
+    assert not scoped.may_come_from("192.0.3.7")
+
+
+@pytest.mark.parametrize(
     ("scopes", "refusal"),
     [
         (Scopes(models=("gpt-*-mini",)), "stands at the end"),

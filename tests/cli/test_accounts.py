@@ -135,9 +135,23 @@ def test_the_log_says_who_did_what() -> None:
     assert json.loads(last["after"])["revoked_ns"] > 0
     assert "@" in last["who"]
     assert made["key"] not in json.dumps(rows)
-    assert document("audit", "log", "--who", "nobody") == []
+    assert "nobody called 'nobody'" in refusal("audit", "log", "--who", "nobody")
     assert document("audit", "log", "--since", "2199-01-01") == []
     assert "customers create" in run("audit", "log").stdout
+
+
+@pytest.mark.parametrize("who", ["ann", "ANN@Example", "Ann B", None])
+def test_the_log_is_asked_for_a_member_as_people_call_it(
+    who: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By part of its name or address, or by its id; one that changed nothing has no rows."""
+    ann = document("members", "create", "Ann B.", "--email", "ann@example.com", "--role", "owner")
+    run("members", "create", "Bob", "--role", "viewer")
+    assert "no such change" in run("audit", "log", "--who", "bob").stdout
+    monkeypatch.setenv("INFERWORKS_MEMBER", "ann@example.com")
+    run("customers", "create", "acme")
+    [row] = document("audit", "log", "--who", who or ann["id"])
+    assert (row["who"], row["action"]) == (ann["id"], "customers create")
 
 
 def test_a_log_that_was_changed_is_found() -> None:

@@ -15,7 +15,7 @@ from inferworks.accounts.stores.sqlite import SqliteAccounts
 from inferworks.cli.main import cli
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId
-from inferworks.limits.ledger import Gateway, Want, draw
+from inferworks.limits.ledger import Gateway, Settlement, Want, draw, settle
 from inferworks.limits.stores.sqlite import SqliteLimits
 from inferworks.limits.warnings import LimitWarning
 
@@ -68,7 +68,7 @@ def test_a_limit_is_made_listed_changed_and_withdrawn(data: Path) -> None:
 
 
 def test_what_is_used_is_what_the_ledger_says(data: Path) -> None:
-    """Amounts that gateways have taken count as used, in the window of now."""
+    """Amounts that gateways have taken count as used, in the window of now; more than the limit, too."""
     name = run(data, "create", "--customer", "acme", "--tokens", "200k").partition(":")[0]
     with closing(SqliteLimits(data / "limits.db")) as store:
         account = f"{name}/tokens/total@0"
@@ -76,8 +76,13 @@ def test_what_is_used_is_what_the_ledger_says(data: Path) -> None:
         owner = Gateway("run", "place", "boot", 0)
         [grant] = store.transact(lambda rows: draw(rows, owner, [want]))
         assert grant.granted == 500
+        [limit] = listed(data)
+        assert (limit["used"], limit["left"]) == (500, 199_500)
+        spent = Settlement("slice_1", account, 500, 200_032)
+        store.transact(lambda rows: settle(rows, owner, spent))
     [limit] = listed(data)
-    assert (limit["used"], limit["left"]) == (500, 199_500)
+    assert (limit["used"], limit["left"]) == (200_032, 0)
+    assert "200,032" in run(data, "list")
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,8 @@ def test_more_than_was_held_is_counted_and_said(tmp_path: Path) -> None:
 
     async def scenario(place: Place, _: SimClock) -> None:
         (await place.hold(money(100), of)).end(money(130))
-        await place.limiter.beat()  # retires nothing yet: the slice is the one in hand
+        await place.limiter.beat()
+        assert place.budget(of) == (0, 130)  # told to all at once, though it was the slice in hand
         with pytest.raises(LimitReachedError):
             await place.hold(money(1), of)
 

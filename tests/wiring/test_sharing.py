@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from inferworks.accounts.keyring import KeyRing
 from inferworks.accounts.member import mint_token
 from inferworks.accounts.sharing.stub import StubDatabase, StubRows
 from inferworks.api.admin.once import Repeatable, once
+from inferworks.cli.notes import Notes
 from inferworks.clock import SimClock
 from inferworks.config import Config, Data, Store
 from inferworks.errors import ConfigError, SharedAccountsError
@@ -88,6 +90,19 @@ def test_commands_of_one_node_are_known_to_the_other(
     with caplog.at_level(logging.WARNING):
         assert len(document("keys", "list", *other)) == 1
     assert "no route; these are the accounts as of 2" in caplog.text
+    logger, notes = logging.getLogger("inferworks"), Notes()
+    logger.addHandler(notes)
+    try:
+        for words in (
+            ("keys", "list"), ("customers", "list"), ("customers", "show", "acme"),
+            ("audit", "log"), ("organisations", "list"), ("projects", "list"), ("members", "list"),
+        ):  # fmt: skip
+            result = invoke(*words, "--json", *other)
+            assert json.loads(result.stdout) is not None
+            assert result.stderr.count("these are the accounts as of 2") == 1, words
+            notes.told.clear()
+    finally:
+        logger.removeHandler(notes)
     assert "no route" in refusal("keys", "create", *one)
     assert "no route" in refusal("customers", "list", "--data", tmp_path)
     assert not (tmp_path / "accounts.db").exists()

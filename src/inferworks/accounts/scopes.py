@@ -8,7 +8,7 @@ The address of a call is that of its connection: what a header says of it, anybo
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 import msgspec
@@ -19,6 +19,8 @@ _MOST: Final = 64
 """Most entries of a kind, and so the work that one call makes."""
 _LONGEST: Final = 256
 """Most characters of an entry."""
+_MAPPED_BITS: Final = 96
+"""Bits before an IPv4 address within one of IPv6."""
 
 
 class Scopes(
@@ -74,4 +76,14 @@ def _is_within(address: str, networks: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return any((mapped or found) in ip_network(network) for network in networks)
+    return any((mapped or found) in _network(network) for network in networks)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """Return the network that `text` names: that of IPv4 where it is one of those as IPv6 has them."""
+    found = ip_network(text)
+    if isinstance(found, IPv6Network) and found.prefixlen >= _MAPPED_BITS:
+        mapped = found.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, found.prefixlen - _MAPPED_BITS))
+    return found

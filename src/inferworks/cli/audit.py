@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from inferworks.accounts.audit import AuditEntry, parse_head, verify
+from inferworks.accounts.stores.base import Registry
 from inferworks.cli.options import config_option, data_option, json_option, moment_ns, read_config
 from inferworks.cli.show import iso, print_json, print_table, say
+from inferworks.errors import UserError
+from inferworks.visible import quoted
 from inferworks.wiring.accounts import read_accounts
 
 
@@ -19,7 +23,11 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--since", metavar="MOMENT", help="Changes from then on.")
-@click.option("--who", metavar="TEXT", help="Changes by authors with this in their name.")
+@click.option(
+    "--who",
+    metavar="TEXT",
+    help="Changes by a member, by part of its name, address or id, or by a user of a machine.",
+)
 @click.option("--subject", metavar="TEXT", help="Changes of what has this in its name.")
 @config_option
 @data_option
@@ -42,20 +50,26 @@ def log(
     """
     since_ns = 0 if since is None else moment_ns(since, "--since")
     with read_accounts(read_config(config_path, data_path)) as accounts:
+        rows = accounts.audit()
+        authors = None if who is None else _authors(who, rows, accounts)
         found = [
             row
-            for row in accounts.audit()
+            for row in rows
             if row.at_ns >= since_ns
-            and (who is None or who in row.who)
+            and (authors is None or row.who in authors)
             and (subject is None or subject in row.subject or subject in f"customer {row.customer}")
         ]
     if as_json:
         print_json([_as_json(row) for row in found])
         return
-    rows = [
-        (str(row.number), iso(row.at_ns)[:19], row.who, row.action, row.subject) for row in found
-    ]
-    print_table(("ROW", "AT", "WHO", "ACTION", "SUBJECT"), rows, right="ROW")
+    if not found:
+        say("There is no such change.")
+        return
+    print_table(
+        ("ROW", "AT", "WHO", "ACTION", "SUBJECT"),
+        [(str(row.number), iso(row.at_ns)[:19], row.who, row.action, row.subject) for row in found],
+        right="ROW",
+    )
 
 
 @audit.command("verify")
@@ -84,6 +98,22 @@ def verify_log(
         print_json({"rows": count, "head": str(found)})
         return
     say(f"{count} rows are as they were written. Head: {found}")
+
+
+def _authors(who: str, rows: Iterable[AuditEntry], accounts: Registry) -> set[str]:
+    """Return the authors that `who` may mean, as rows name them; UserError when nobody is called so."""
+    wanted = who.casefold()
+    members = {
+        str(one.id)
+        for one in accounts.members()
+        if any(wanted in text.casefold() for text in (one.id, one.name, one.email))
+    }
+    found = members | {row.who for row in rows if wanted in row.who.casefold()}
+    if not found:
+        raise UserError(
+            f"nobody called {quoted(who)} is a member or has changed accounts; see: inferworks members list"
+        )
+    return found
 
 
 def _as_json(row: AuditEntry) -> dict[str, object]:

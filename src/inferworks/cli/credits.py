@@ -13,7 +13,7 @@ from inferworks.books.calendar.span import utc_day
 from inferworks.cli.books.opening import print_note, workspace_of
 from inferworks.cli.options import config_option, data_option, json_option, moment_ns
 from inferworks.cli.show import print_json, print_table, say
-from inferworks.money import format_pico, parse_pico
+from inferworks.money import entered_pico, format_pico
 
 
 @click.command()
@@ -54,7 +54,7 @@ def credit(
     day = None if expires is None else expires.date()
     workspace = workspace_of(config_path, data_path)
     paid, excess_pico, counts_for = workspace.enter_credit(
-        name, parse_pico(amount), paid_ns, day, reason
+        name, entered_pico(amount), paid_ns, day, reason
     )
     if counts_for != paid.customer:
         print_note(f"{paid.customer} counts as {counts_for} then; it is the other's credit")

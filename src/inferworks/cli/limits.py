@@ -24,7 +24,7 @@ from inferworks.clock import SystemClock
 from inferworks.errors import UserError
 from inferworks.ids import new_id
 from inferworks.limits.warnings import LimitWarning
-from inferworks.money import format_pico, parse_pico
+from inferworks.money import entered_pico, format_pico
 from inferworks.wiring.accounts import change_accounts, read_accounts
 from inferworks.wiring.limits import LimitsUse, limits_store
 
@@ -103,7 +103,7 @@ def create(config_path: Path | None, data_path: Path | None, **given: Any) -> No
         scope=scopes[0],
         measure=measure,
         window=Window(given["per"]),
-        amount=parse_pico(text) if is_money else _count(text, f"--{measure}"),
+        amount=entered_pico(text) if is_money else _count(text, f"--{measure}"),
         currency=given["currency"] if is_money else "",
         zone=zone_name(given["zone"]),
         is_hard=not given["soft"],
@@ -126,7 +126,8 @@ def list_limits(
 ) -> None:
     """List the limits, and what is left of each in the window of this moment.
 
-    USED is what calls have used and what running gateways have taken to give to calls.
+    USED is what calls have used and what running gateways have taken to give to calls. It is more than
+    the limit where an upstream used more than it was asked for.
 
     \b
     Examples:
@@ -137,12 +138,9 @@ def list_limits(
     now_ns = SystemClock().now_ns()
     config = read_config(config_path, data_path)
     used = LimitsUse(config.store, data_folder(config_path, data_path)).in_use(found, now_ns)
-    rows = []
-    for limit in found:
-        if limit.withdrawn_ns is not None and not with_withdrawn:
-            continue
-        taken = min(used[limit.id], limit.amount)
-        rows.append((limit, taken))
+    rows = [
+        (limit, used[limit.id]) for limit in found if limit.withdrawn_ns is None or with_withdrawn
+    ]
     if as_json:
         print_json([_as_json(limit, taken, now_ns) for limit, taken in rows])
         return
@@ -158,7 +156,9 @@ def list_limits(
                 limit.scope.id,
                 f"{_amount(limit, limit.amount)} {limit.currency or limit.measure}",
                 _amount(limit, taken),
-                _amount(limit, limit.amount - taken) if limit.withdrawn_ns is None else "withdrawn",
+                _amount(limit, max(0, limit.amount - taken))
+                if limit.withdrawn_ns is None
+                else "withdrawn",
                 limit.window if limit.is_hard else f"{limit.window}, soft",
             )
             for limit, taken in rows
@@ -200,7 +200,7 @@ def change(
             raise UserError(
                 "the amount of a prepaid limit is the customer's credit; see: inferworks customers credit"
             )
-        new = parse_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
+        new = entered_pico(amount) if old.measure is Measure.MONEY else _count(amount, "--amount")
     hard = old.is_hard if is_hard is None else is_hard
     shares = old.warn_at if warn is None else _shares("" if warn == "none" else warn)
     limit = msgspec.structs.replace(
@@ -399,7 +399,7 @@ def _as_json(limit: Limit, taken: int, now_ns: int) -> dict[str, Any]:
         "window_start_ns": start_ns or None,
         "window_end_ns": until_ns if until_ns < FOR_EVER_NS else None,
         "used": _plain(limit, taken),
-        "left": _plain(limit, limit.amount - taken),
+        "left": _plain(limit, max(0, limit.amount - taken)),
         "hard": limit.is_hard,
         "warn_at": list(limit.warn_at),
         "prepaid": limit.spent_before is not None,

@@ -12,6 +12,7 @@ try:
     from inferworks import __version__
     from inferworks.cli.ending import end, let_go_of_output
     from inferworks.cli.lazy import LazyGroup
+    from inferworks.cli.notes import Notes
 except KeyboardInterrupt:  # Ctrl-C before there is anything that could handle it
     sys.exit(130)
 
@@ -114,9 +115,7 @@ def main() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
-    logging.getLogger("inferworks").addHandler(
-        logging.NullHandler()
-    )  # one line: only `up` has a log
+    logging.getLogger("inferworks").addHandler(Notes())
     try:
         try:
             cli(prog_name="inferworks")

@@ -812,14 +812,17 @@ class Limiter:
         return heapq.nsmallest(_ALARMS, grown, key=lambda one: one.seen_ns)
 
     def _look_at_slices(self) -> None:
-        """Retire slices that are old, idle or of a window that is over."""
+        """Retire slices that are old, idle, overspent or of a window that is over.
+
+        What is spent beyond a grant gives nothing to calls; settled, it is known to all who look.
+        """
         now_ns, wall_ns = self._now_ns(), self._clock.now_ns()
         for part in [one for one in self._slices.values() if not one.is_retired]:
             account = part.account
             is_old = now_ns - part.drawn_ns > _LONGEST_USE_NS or now_ns - part.used_ns > _IDLE_NS
             if account.refill_ns:
                 is_old = now_ns - part.drawn_ns > AHEAD_NS
-            if is_old or wall_ns >= account.until_ns:
+            if is_old or part.left < 0 or wall_ns >= account.until_ns:
                 self._retire(account)
 
     async def _answer(self, recalls: Mapping[str, int]) -> None:

@@ -105,8 +105,8 @@ def change_accounts(
 def read_accounts(config: Config) -> AbstractContextManager[SqliteAccounts]:
     """Open the accounts of `config` for reading.
 
-    Where gateways share them and they cannot be reached, these are the last that are known, and a line of
-    the log says how old they are.
+    Where gateways share them and they cannot be reached, these are the last that are known, and a
+    warning says how old they are: in the log, or to who gave the command.
     """
     path, rows = _place(config)
     missed = _missed(path, rows) if rows is not None and path.parent.exists() else None

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.support.admin_server import AdminServer, open_admin
 
 from inferworks.accounts.audit import verify
+from inferworks.accounts.customer import CustomerFact
 from inferworks.accounts.key import Grant, mint
 from inferworks.accounts.member import mint_token
 from inferworks.accounts.roles import ROLES, WHOLE_ONLY, Action, Role
@@ -126,6 +127,61 @@ def test_a_member_and_its_token_come_and_go(tmp_path: Path, run: Run) -> None:
             assert {(one.status, one.body) for one in refused} == {(401, refused[0].body)}
             assert refused[0].headers["www-authenticate"].startswith("Bearer")
             assert (await admin.call("POST", tokens, {})).status == 422
+
+    run(story())
+
+
+def test_a_member_is_told_nothing_of_what_is_outside_its_scope(tmp_path: Path, run: Run) -> None:
+    """An address that another has is refused without who that is; who a customer counts as is left out."""
+
+    async def story() -> None:
+        async with open_admin(tmp_path) as admin:
+            token = admin.token(Role.OWNER, "group")
+            there, here = "bob@example.com", "ann@example.com"
+            bob = await admin.done("POST", f"{V1}/members", {"role": "viewer", "email": there})
+            new = {"role": "viewer", "organisation": "group"}
+            ann = await admin.done("POST", f"{V1}/members", new | {"email": here}, token=token)
+            for email, told in ((there.upper(), False), (here, True)):
+                answer = await admin.call(
+                    "POST", f"{V1}/members", new | {"email": email}, token=token
+                )
+                assert answer.status == 422
+                assert bob["id"] not in str(answer.json)
+                assert (ann["id"] in str(answer.json)) is told
+                assert ("is a member" in str(answer.json)) is told
+            answer = await admin.call(
+                "PATCH", f"{V1}/members/{ann['id']}", {"email": there}, token=token
+            )
+            assert "cannot be used" in answer.json["error"]["message"]
+            with closing(admin.accounts()) as accounts:
+                merged = CustomerId("outside")
+                fact = CustomerFact(
+                    customer=CustomerId("inside"),
+                    effective_ns=1,
+                    recorded_ns=1,
+                    by="",
+                    merged_into=merged,
+                )
+                accounts.add_fact(fact)
+            whole = await admin.done("GET", f"{V1}/customers/inside")
+            part = await admin.done("GET", f"{V1}/customers/inside", token=token)
+            assert (whole["counts_as"], part["counts_as"]) == ("outside", None)
+
+    run(story())
+
+
+def test_an_amount_is_digits_and_a_point(tmp_path: Path, run: Run) -> None:
+    """Of credit and of limits, as on the command line."""
+
+    async def story() -> None:
+        async with open_admin(tmp_path) as admin:
+            for amount in ("1e3", " 1 ", "+5", "9" * 23, "1.", ".5", "1_000", "-1", "١"):
+                limit = {"customer": "inside", "measure": "money", "amount": amount}
+                for path, body in (
+                    ("customers/inside/credits", {"amount": amount}), ("limits", limit),
+                ):  # fmt: skip
+                    answer = await admin.call("POST", f"{V1}/{path}", body)
+                    assert (answer.status, answer.json["error"]["code"]) == (422, "refused"), amount
 
     run(story())
 

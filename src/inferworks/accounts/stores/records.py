@@ -123,8 +123,13 @@ def no_limit(name: str) -> UserError:
     return UserError(f"no limit {name[:80]} is in force; list them with: inferworks limits list")
 
 
-def refuse_taken_email(member: Member, members: Iterable[Member]) -> None:
-    """UserError when another member has the address of `member`."""
+def refuse_taken_email(
+    member: Member, members: Iterable[Member], sees: Callable[[Scope], bool]
+) -> None:
+    """UserError when another member has the address of `member`.
+
+    Who that is, is told of members in a scope that the author of the change `sees`.
+    """
     for other in members:
         if (
             member.email
@@ -132,7 +137,9 @@ def refuse_taken_email(member: Member, members: Iterable[Member]) -> None:
             and other.withdrawn_ns is None
             and other.email.casefold() == member.email.casefold()
         ):
-            raise UserError(f"{member.email} is a member already, as {other.id}")
+            if sees(other.scope):
+                raise UserError(f"{member.email} is a member already, as {other.id}")
+            raise UserError(f"{member.email} cannot be used; give another address")
 
 
 def refuse_closed(organisation: Organisation) -> None:

@@ -361,7 +361,12 @@ class StubRegistry:
             self._organisation(member.organisation)
         if member.customer is not None:
             self._known(member.customer)
-        refuse_taken_email(member, self._members.values())
+        refuse_taken_email(member, self._members.values(), self._sees)
+
+    def _sees(self, scope: Scope) -> bool:
+        """Return whether the author of changes is told what lies in `scope`."""
+        by = self.author.member
+        return by is None or by.scope.holds(self.scope_of(scope))
 
 
 def _page(

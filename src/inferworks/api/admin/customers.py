@@ -38,8 +38,8 @@ class CustomerAnswer(msgspec.Struct, frozen=True):
     """Time zone; empty for UTC."""
     currency: str
     """Currency of its prices; empty for that of the books."""
-    counts_as: str
-    """Customer that it was merged with; itself when with none."""
+    counts_as: str | None
+    """Customer that it was merged with; itself when with none, null where the member may not see it."""
 
 
 class CustomerList(msgspec.Struct, frozen=True):
@@ -136,6 +136,7 @@ def _answer(request: Request[object, object], customer: Customer) -> CustomerAns
     for fact in sorted(facts, key=lambda fact: fact.effective_ns):
         said = {name: getattr(fact, name) for name in _SAID}
         last |= {name: text for name, text in said.items() if text is not None}
+    counts_as = directory_of(facts).into(customer.id, request.now_ns)
     return CustomerAnswer(
         id=customer.id,
         created=at(customer.created_ns),
@@ -144,7 +145,7 @@ def _answer(request: Request[object, object], customer: Customer) -> CustomerAns
         organisation=request.accounts.organisation_of(customer.id),
         zone=last.get("zone", ""),
         currency=last.get("currency", ""),
-        counts_as=directory_of(facts).into(customer.id, request.now_ns),
+        counts_as=counts_as if request.sees(counts_as) else None,
     )
 
 

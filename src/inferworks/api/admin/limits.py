@@ -28,7 +28,7 @@ from inferworks.api.admin.request import (
 )
 from inferworks.errors import LimitsError, UserError
 from inferworks.ids import CustomerId, new_id
-from inferworks.money import format_pico, parse_pico
+from inferworks.money import entered_pico, format_pico
 
 Count = Annotated[int, Meta(ge=0, le=10**18)]
 Money = Annotated[str, Meta(max_length=40)]
@@ -196,7 +196,7 @@ def _named(request: Request[object, object]) -> Limit:
 def _amount(measure: Measure, sent: str | int) -> int:
     if isinstance(sent, str) is not (measure is Measure.MONEY):
         raise invalid("body: an amount of money is decimal text, any other a whole number")
-    return parse_pico(sent) if isinstance(sent, str) else sent
+    return entered_pico(sent) if isinstance(sent, str) else sent
 
 
 def _shares(sent: tuple[int, ...]) -> tuple[int, ...]:

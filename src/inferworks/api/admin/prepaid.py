@@ -24,7 +24,7 @@ from inferworks.api.admin.request import (
     paged,
 )
 from inferworks.errors import UserError
-from inferworks.money import format_pico, parse_pico
+from inferworks.money import entered_pico, format_pico
 
 
 class CreditAnswer(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ def list_credits(request: Request[None, Paging]) -> CreditList:
 def create_credit(request: Request[NewCredit, Nothing]) -> CreditAnswer:
     """Enter a purchase of credit by a customer."""
     customer, body = request.customer(request.path["customer"]).id, request.body
-    amount_pico = parse_pico(body.amount)
+    amount_pico = entered_pico(body.amount)
     if amount_pico <= 0:
         raise UserError(
             "an amount bought is above zero; credit is paid back with: inferworks customers credit"

@@ -168,6 +168,10 @@ class Request(Generic[Body_co, Query_co]):
         """Return the scope of a customer, with its organisation."""
         return self.accounts.scope_of(Scope(customer=customer))
 
+    def sees(self, customer: CustomerId) -> bool:
+        """Return whether a customer lies within the scope of the member."""
+        return self.member.scope.holds(self.scope_of(customer))
+
     def check(self, action: Action, subject: Scope, what: str) -> None:
         """Check that the member may do `action` to `what`, which lies in `subject`; see `check_change`."""
         check_change(self.member.role, self.member.scope, action, subject, what)

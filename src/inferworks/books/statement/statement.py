@@ -676,10 +676,12 @@ def _provisional_notes(charges: Iterable[Charge]) -> Iterable[str]:
             )
         for (unit, is_listed), quantity in sorted(unpriced[provider].items()):
             if quantity:
-                lack = f"exchange rate from {LIST_CURRENCY}" if is_listed else "list price"
+                lack, why = "list price", " (prices of an upstream only route calls)"
+                if is_listed:
+                    lack, why = f"exchange rate from {LIST_CURRENCY}", ""
                 yield (
                     f"{quantity} {unit.casefold()} of {provider} have no {lack} and no bill yet; "
-                    "their cost is missing here."
+                    f"their cost is missing here{why}."
                 )
 
 
