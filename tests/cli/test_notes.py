@@ -10,7 +10,7 @@ from inferworks.cli.notes import Notes
 
 
 def test_a_warning_is_told_once_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is below a warning is not, and control characters are shown."""
+    """Lines below a warning are not told, and control characters are shown."""
     logger, notes = logging.getLogger("inferworks.test_notes"), Notes()
     logger.addHandler(notes)
     for _ in range(2):

@@ -87,7 +87,7 @@ def test_a_hub_that_was_away_is_asked_by_all(
 def test_a_hub_that_went_back_unseen_is_asked_after_a_minute(
     senders: list[Sender], hub: MemoryHub, clock: SimClock
 ) -> None:
-    """It was restored between two turns of a node to which no calls come."""
+    """A hub may be restored between two turns of a node to which no calls come."""
 
     async def scenario() -> None:
         await send_in_turn(senders)
