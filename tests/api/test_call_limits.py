@@ -16,7 +16,17 @@ from tests.observe.conftest import Run
 
 from inferworks.accounts.limit import Limit, Measure, Scope, ScopeKind, Window
 from inferworks.accounts.limit_index import LimitIndex
-from inferworks.accounts.plan import PricePlan, token_terms
+from inferworks.accounts.plan import (
+    Graduated,
+    Package,
+    Price,
+    PricePlan,
+    Scheme,
+    Terms,
+    Tier,
+    Volume,
+    token_terms,
+)
 from inferworks.api.call_limits import CallLimits, _duration
 from inferworks.api.pricing import PricingTable
 from inferworks.clock import SystemClock
@@ -38,12 +48,14 @@ from inferworks.testing.in_process_gateway import (
 from inferworks.testing.providers import A_MODEL
 from inferworks.testing.upstream import Answer
 from inferworks.testing.upstreams.anthropic import MessageAnswer, open_anthropic
+from inferworks.units import Unit
 
 pytestmark = pytest.mark.slow
 
 ASKED: dict[str, Any] = {"model": A_MODEL, "messages": [{"role": "user", "content": "hello"}]}
 USD = 10**12
 INPUT_PICO, OUTPUT_PICO = 500_000, 1_500_000
+TIERS = Graduated((Tier(20, OUTPUT_PICO), Tier(None, OUTPUT_PICO // 2)))
 
 
 def limit(amount: int, measure: Measure = Measure.REQUESTS, window: Window = Window.TOTAL) -> Limit:
@@ -332,6 +344,62 @@ def test_a_price_that_is_not_known_is_refused(run: Run, limited: Any) -> None:
             assert answer.json["error"]["code"] == "price_in_another_currency"
             assert upstream.received == []
             await world.limiters[0].close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("scheme", [TIERS, Volume(TIERS.tiers), Package(1000, 1000 * OUTPUT_PICO)])
+def test_prices_by_the_sum_of_a_period_count_at_their_dearest(
+    run: Run, limited: Any, scheme: Scheme
+) -> None:
+    """No call has an amount of its own under such a plan, and the limit is kept all the same."""
+
+    async def main() -> None:
+        world = limited(limit(100 * OUTPUT_PICO, Measure.MONEY))
+        opened = open_gateway(Answer(input_tokens=7), call_limits=world.door)
+        async with opened as (gateway, _):
+            terms = Terms("EUR", (Price(Unit.OUTPUT_TOKENS, scheme, included=10),))
+            gateway.accounts.add_plan(PricePlan(A_CUSTOMER, 1, terms))
+            assert gateway.context.tariffs is not None
+            gateway.context.tariffs.refresh()
+            statuses = [(await gateway.chat({**ASKED, "max_tokens": 50})).status for _ in range(60)]
+            tokens = [usage.tokens.output for usage in await gateway.usages()]
+            await world.limiters[0].close()
+        assert {statuses[0], statuses[-1]} == {200, 429}
+        assert world.budget.settled == sum(tokens) * OUTPUT_PICO <= 100 * OUTPUT_PICO
+
+    run(main())
+
+
+@pytest.mark.parametrize("currency", ["", "USD"])
+def test_a_soft_limit_refuses_nothing_that_it_cannot_count(
+    run: Run, limited: Any, currency: str
+) -> None:
+    """A call without a price, or with one in another currency, is served and not counted."""
+
+    async def main() -> None:
+        soft = msgspec.structs.replace(limit(USD, Measure.MONEY), is_hard=False)
+        world = limited(soft)
+        async with open_gateway(Answer(), call_limits=world.door) as (gateway, _):
+            if currency:
+                priced(gateway, currency)
+            assert [(await gateway.chat(ASKED)).status for _ in range(2)] == [200, 200]
+            await world.limiters[0].close()
+        assert world.ledger.accounts == {}
+
+    run(main())
+
+
+def test_a_gateway_gives_back_what_a_large_answer_could_have_used(run: Run, limited: Any) -> None:
+    """An answer that was lowered to all that was left does not leave the other gateway with nothing."""
+
+    async def main() -> None:
+        world = limited(limit(5000 * OUTPUT_PICO, Measure.MONEY))
+        async with world.open(2, Answer(input_tokens=7)):
+            for number in range(6):
+                answer = await world.gateways[number % 2].chat({**ASKED, "max_tokens": 60_000})
+                assert answer.status == 200
+        assert 0 < world.budget.settled < 1000 * OUTPUT_PICO
 
     run(main())
 

@@ -25,6 +25,7 @@ class LimitIndex:
         self._of: dict[Scope, list[Limit]] = defaultdict(list)
         self._found: dict[tuple[str, str, str, str], tuple[Limit, ...]] = {}
         """Limits of the keys that called lately."""
+        self._counting: dict[tuple[tuple[Limit, ...], str], tuple[Limit, ...]] = {}
         for limit in newest.values():
             if limit.withdrawn_ns is None:
                 self._of[limit.scope].append(limit)
@@ -46,6 +47,19 @@ class LimitIndex:
             scopes = scopes_of(key, organisation)
             found = tuple(one for scope in scopes if scope in of for one in of[scope])
             self._found[whose] = found
+        return found
+
+    def counting(self, limits: tuple[Limit, ...], currency: str) -> tuple[Limit, ...]:
+        """Return those of `limits` that a call with a price in `currency` counts towards.
+
+        `currency` is empty where it has no price. Of equal arguments, the same object.
+        """
+        found = self._counting.get((limits, currency))
+        if found is None:
+            if len(self._counting) >= _MOST_FOUND:
+                self._counting.clear()
+            found = tuple(one for one in limits if one.currency in ("", currency))
+            self._counting[limits, currency] = found
         return found
 
 

@@ -167,6 +167,22 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
             return None
         return price.scheme.pico_per_unit
 
+    def dearest_of(self, unit: Unit, model: ModelId) -> int:
+        """Return the most picounits that one `unit` of `model` comes to; 0 without a price.
+
+        What is included is taken to be used up. Of a package it is the part: a period is charged whole
+        ones, so it may come to more, by less than one.
+        """
+        price = self.price_of(unit, model)
+        if price is None:
+            return 0
+        scheme = price.scheme
+        if isinstance(scheme, PerUnit):
+            return scheme.pico_per_unit
+        if isinstance(scheme, Package):
+            return -(-scheme.pico // scheme.size)
+        return max(tier.pico_per_unit for tier in scheme.tiers)
+
 
 class PricePlan(msgspec.Struct, frozen=True):
     """`terms` for one customer, from `effective_ns` until its next plan."""

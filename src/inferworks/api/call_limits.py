@@ -10,7 +10,8 @@ What bounds nothing: pictures and sounds behind a URL, thoughts that a stream do
 an upstream makes by itself, and the length of a whole answer without a limit beyond `_WITHOUT_LIMIT`.
 What such a call uses beyond its hold counts all the same, so the next one is refused.
 
-A call whose price is not known is refused where a limit on money applies: it could not be kept.
+A call whose price is not known is refused where a hard limit on money applies: it could not be kept. A
+soft one does not count it. Where a plan has prices by the sum of a period, as tiers, the dearest counts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import msgspec
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit import Limit, Measure, Window
 from inferworks.accounts.limit_index import LimitIndex
-from inferworks.api.pricing import PricingTable, cost_of
+from inferworks.api.pricing import Most, PricingTable, cost_of
 from inferworks.api.wire.base import RequestInfo
 from inferworks.cloud.bodies.rewrite import read_fields, with_value
 from inferworks.cloud.call import Call
@@ -96,25 +97,24 @@ class CallHold:
         """Take the next step of output, or what is left; return the refusal where the answer must end."""
         if self._refusal is not None:
             return self._refusal
-        wanted = min(_STEP * self._ceiling.choices, self._most_output - self.held_output)
+        ceiling = self._ceiling
+        wanted = min(_STEP * ceiling.choices, self._most_output - self.held_output)
         try:
             await self._take(wanted)
         except LimitReachedError as error:
             self._limits.limiter.refused(self._hold.accounts, error)
             self._refusal = _refusal(error, Amounts(0, wanted))
-            left = min(
-                wanted, _affordable(error, self._ceiling._replace(fixed_pico=0, input_tokens=0))
-            )
+            least = min(wanted, _LEAST_OUTPUT * ceiling.choices)
             with suppress(LimitReachedError, LimitsError):
-                await self._take(left if left >= _LEAST_OUTPUT else 0)
+                await self._take(least)  # for which other gateways give back what they do not need
+                self.held_output += await self._limits.extend(self._hold, ceiling, wanted - least)
         except LimitsError as error:
             self._refusal = _refusal(error, Amounts(0, wanted))
         return None
 
     async def _take(self, output: int) -> None:
-        if output:
-            await self._hold.extend(Amounts(self._ceiling.output_pico * output, output))
-            self.held_output += output
+        await self._hold.extend(self._ceiling.more(output))
+        self.held_output += output
 
     def end(self, usage: Usage) -> None:
         """Settle at what the call has used by its record. Once; later ends change nothing."""
@@ -186,6 +186,10 @@ class _Ceiling(NamedTuple):
             likely_tokens=self.likely_tokens + min(output, _STEP * self.choices),
         )
 
+    def more(self, output: int) -> Amounts:
+        """Return the amounts to hold for so many more tokens of output."""
+        return Amounts(self.output_pico * output, output)
+
 
 class CallLimits:
     """Limits of calls at this gateway."""
@@ -213,31 +217,59 @@ class CallLimits:
         limits = self.of(key)
         if not limits:
             return NO_HOLD, call
+        ceiling = _Ceiling(most_prompt_tokens(call), prompt_tokens(call), request.choices)
+        most = self._most(limits, opened, request, call, offers)
+        if most is not None:
+            ceiling = ceiling._replace(fixed_pico=most.fixed_pico, output_pico=most.output_pico)
+        currency = "" if most is None else most.currency
+        if any(
+            one.currency not in ("", currency) for one in limits
+        ):  # soft ones, which refuse nothing
+            limits = self._index().counting(limits, currency)
+            if not limits:
+                return NO_HOLD, call
         accounts = self.limiter.accounts(limits, opened.opened_ns)
-        ceiling = self._ceiling(limits, opened, request, call, offers)
         most_output = self._most_output(request, call)
         output = min(most_output, _STEP * request.choices) if call.stream else most_output
-        most = ceiling.amounts(output)
+        least = min(output, _LEAST_OUTPUT * request.choices)
         try:
-            hold = await self.limiter.hold(accounts, call.id, most)
+            hold = await self.limiter.hold(accounts, call.id, ceiling.amounts(output))
         except LimitReachedError as error:
-            output = _affordable(error, ceiling)
-            if not _LEAST_OUTPUT * request.choices <= output < most_output:
+            if least == output or error.limit.refill_ns:
                 self.limiter.refused(accounts, error)
-                raise _refusal(error, most) from error
-            most = ceiling.amounts(output)
-            try:
-                hold = await self.limiter.hold(accounts, call.id, most)
+                raise _refusal(error, ceiling.amounts(output)) from error
+            try:  # with so little, for which other gateways give back what they do not need
+                hold = await self.limiter.hold(accounts, call.id, ceiling.amounts(least))
             except LimitReachedError as again:
                 self.limiter.refused(accounts, again)
-                raise _refusal(again, most) from again
+                raise _refusal(again, ceiling.amounts(least)) from again
             except LimitsError as again:
-                raise _refusal(again, most) from again
+                raise _refusal(again, ceiling.amounts(least)) from again
+            output = least + await self.extend(hold, ceiling, output - least)
             if not call.stream:
                 call = _limited(call, output // request.choices)
         except LimitsError as error:
-            raise _refusal(error, most) from error
+            raise _refusal(error, ceiling.amounts(output)) from error
         return CallHold(self, hold, ceiling, output, most_output), call
+
+    async def extend(self, hold: Hold, ceiling: _Ceiling, wanted: int) -> int:
+        """Have `hold` take as much as is left for `wanted` more tokens of output; return for how many."""
+        more = wanted
+        for account in hold.accounts:
+            limit = account.limit
+            if limit.refill_ns or not limit.is_hard:
+                continue
+            if limit.measure is Measure.MONEY and ceiling.output_pico:
+                more = min(more, self.limiter.left_of(account) // ceiling.output_pico)
+            elif limit.measure is Measure.TOKENS:
+                more = min(more, self.limiter.left_of(account))
+        if more > 0:
+            with suppress(LimitReachedError, LimitsError):
+                await hold.extend(
+                    ceiling.more(more)._replace(likely_tokens=0)
+                )  # a rate evens it out
+                return more
+        return 0
 
     def of(self, key: Key) -> tuple[Limit, ...]:
         """Return the limits of a call with `key`, the narrowest first."""
@@ -245,24 +277,25 @@ class CallLimits:
 
     def used(self, usage: Usage) -> Amounts:
         """Return what a call has used by its record, at the price that its customer pays."""
-        cost = cost_of(usage, self._pricing)
+        cost = cost_of(usage, self._pricing, at_dearest=True)
         tokens = usage.tokens.input + usage.tokens.output
         return Amounts(cost[0] if cost else 0, tokens, int(usage.outcome in _SERVED))
 
-    def _ceiling(
+    def _most(
         self,
         limits: Sequence[Limit],
         opened: Opened,
         request: RequestInfo,
         call: Call,
         offers: Sequence[Offer],
-    ) -> _Ceiling:
-        """Return the most that a call can use; it costs nothing where no limit is on money."""
-        input_tokens = most_prompt_tokens(call)
-        ceiling = _Ceiling(input_tokens, prompt_tokens(call), request.choices)
-        currencies = {one.currency for one in limits if one.measure is Measure.MONEY}
-        if not currencies:
-            return ceiling
+    ) -> Most | None:
+        """Return the most that a call can cost; None where no limit is on money, or it has no price.
+
+        CallError where a hard limit could not be kept.
+        """
+        on_money = [one for one in limits if one.measure is Measure.MONEY]
+        if not on_money:
+            return None
         size = len(call.body)
         sellers = {"" if o.replica else o.seller or o.provider for o in offers}
         items = Items(
@@ -271,17 +304,18 @@ class CallLimits:
             characters=size,
             searches=1 + size // _BYTES_PER_SEARCH,
         )
-        most = self._pricing.most(opened, sellers, input_tokens, items)
-        if most is None or currencies != {most.currency}:
+        most = self._pricing.most(opened, sellers, most_prompt_tokens(call), items)
+        hard = {one.currency for one in on_money if one.is_hard}
+        if hard and (most is None or hard != {most.currency}):
             named = "no price" if most is None else f"a price in {most.currency}"
             raise CallError(
                 403,
-                f"Your limit on money in {', '.join(sorted(currencies))} cannot be kept: the model "
+                f"Your limit on money in {', '.join(sorted(hard))} cannot be kept: the model "
                 f"`{call.model}` has {named} for you.",
                 kind="permission_error",
                 code="price_unknown" if most is None else "price_in_another_currency",
             )
-        return ceiling._replace(fixed_pico=most.fixed_pico, output_pico=most.output_pico)
+        return most
 
     @staticmethod
     def _most_output(request: RequestInfo, call: Call) -> int:
@@ -303,17 +337,6 @@ class NoLimits:
 
 
 NO_LIMITS: Final = NoLimits()
-
-
-def _affordable(error: LimitReachedError, ceiling: _Ceiling) -> int:
-    """Return the tokens of output that what is left of a budget is enough for; 0 of anything else."""
-    if error.limit.refill_ns:
-        return 0
-    if error.limit.measure is Measure.MONEY and ceiling.output_pico:
-        return max(0, (error.free - ceiling.fixed_pico) // ceiling.output_pico)
-    if error.limit.measure is Measure.TOKENS:
-        return max(0, error.free - ceiling.input_tokens)
-    return 0
 
 
 def _limited(call: Call, output: int) -> Call:

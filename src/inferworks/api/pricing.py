@@ -8,7 +8,8 @@ The amounts are those of the books, to the picounit: a plan's price per unit nev
 the charges of a month's calls add up to its usage in `books/revenue/rating.py`. What a plan has no price
 for earns nothing there, and costs nothing here. Prices that a plan sets by the sum of a period (tiers,
 packages, included units) give no amount for one call, nor does a plan without any price for the model, nor
-usage that no list prices. Then no amount is told, since an estimate would look like a price.
+usage that no list prices. Then no amount is told, since an estimate would look like a price. A limit on
+money must count such calls all the same: it counts each at the dearest that the plan has (`at_dearest`).
 Subscriptions, minimums and discounts are of the period and not in it.
 
 A tariff is made once for a customer or a seller and a model, and kept for a minute at most, since list
@@ -208,6 +209,8 @@ class _Kept(NamedTuple):
     tariff: CallPricing | None
     planned: bool = False
     """True when a plan is in force, though it may have no amounts for single calls."""
+    dearest: CallPricing | None = None
+    """The same at the dearest price of each unit, where a plan has prices by the sum of a period."""
 
 
 _NEVER: Final = _Kept(0, 0, None)
@@ -242,16 +245,23 @@ class PricingTable:
         return self._plans.get(customer, ())
 
     def total(
-        self, opened: Opened | Usage, seller: str, reported: ReportedUsage
+        self,
+        opened: Opened | Usage,
+        seller: str,
+        reported: ReportedUsage,
+        *,
+        at_dearest: bool = False,
     ) -> tuple[int, str] | None:
         """Return the cost of a call to its caller, in picounits and their currency; None when unknown.
 
-        `seller` is the provider that is paid; empty for own replicas, which have no list price.
+        `seller` is the provider that is paid; empty for own replicas, which have no list price. With
+        `at_dearest` a price that a plan sets by the sum of a period is the dearest that it may come to.
         """
         if opened.customer in self._plans:
             kept = self._plan_of(opened)
             if kept.planned:
-                return _total(kept.tariff, reported, free=opened.purpose not in EARNING)
+                tariff = kept.dearest if at_dearest else kept.tariff
+                return _total(tariff, reported, free=opened.purpose not in EARNING)
         if reported.cost_pico is not None:
             return reported.cost_pico, reported.currency
         listed = self._list_of(opened, seller)
@@ -273,11 +283,11 @@ class PricingTable:
         """Return the most that a call can cost its caller at any of `sellers`; None when unknown at one."""
         kept = self._plan_of(opened)
         if kept.planned:
-            if kept.tariff is None:
+            if kept.dearest is None:
                 return None
             if opened.purpose not in EARNING:
-                return Most(kept.tariff.currency, 0, 0)
-            return kept.tariff.most(input_tokens, items)
+                return Most(kept.dearest.currency, 0, 0)
+            return kept.dearest.most(input_tokens, items)
         found = [self._list_of(opened, seller) for seller in sellers]
         if not found or None in found:
             return None
@@ -296,8 +306,9 @@ class PricingTable:
         changes = [plan.effective_ns for plan in plans if plan.effective_ns > at_ns]
         plan = plan_at(plans, opened.customer, at_ns)
         tariff = None if plan is None else plan_pricing(plan, opened.model)
+        dearest = None if plan is None else dearest_pricing(plan, opened.model)
         until_ns = min([at_ns + _KEPT_NS, *changes])
-        kept = planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None)
+        kept = planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None, dearest)
         return kept
 
     def _list_of(self, opened: Opened | Usage, seller: str) -> CallPricing | None:
@@ -312,15 +323,21 @@ class PricingTable:
         return kept.tariff
 
 
-def cost_of(usage: Usage, tariffs: PricingTable) -> tuple[int, str] | None:
-    """Return the cost of a finished call to its caller; None when unknown, or when nothing was used."""
+def cost_of(
+    usage: Usage, tariffs: PricingTable, *, at_dearest: bool = False
+) -> tuple[int, str] | None:
+    """Return the cost of a finished call to its caller; None when unknown, or when nothing was used.
+
+    `at_dearest` is as for `PricingTable.total`.
+    """
     if not usage.legs or (usage.tokens == NO_TOKENS and usage.items == NO_ITEMS):
         return None
     served = usage.legs[-1]
     reported = ReportedUsage(
         usage.tokens, usage.items, cost_pico=served.told_cost_pico, currency=served.told_currency
     )
-    return tariffs.total(usage, "" if served.replica else served.provider, reported)
+    seller = "" if served.replica else served.provider
+    return tariffs.total(usage, seller, reported, at_dearest=at_dearest)
 
 
 def _total(
@@ -344,6 +361,19 @@ def plan_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
         return None
     fixed = {unit: rate for unit, rate in rates.items() if rate is not None}
     return CallPricing(plan.currency, Basis.PLAN, (_rates(0, fixed),))
+
+
+def dearest_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
+    """Return the dearest price of each unit of `model`; None when nothing of it has a price.
+
+    Of calls that are priced at it, the sum is no less than what a period's usage is charged, but for less
+    than one package of each unit.
+    """
+    priced = {unit for unit in PRICED_BY if plan.terms.price_of(unit, model)}
+    if not priced:
+        return None
+    rates = {unit: plan.terms.dearest_of(unit, model) for unit in PRICED_BY}
+    return CallPricing(plan.currency, Basis.PLAN, (_rates(0, rates),))
 
 
 def list_pricing(price: ListPrice) -> CallPricing:

@@ -472,7 +472,7 @@ class Limiter:
             limit = account.limit
             if limit.measure is not Measure.TOKENS and limit.measure is not Measure.REQUESTS:
                 continue
-            left = self._left(account)
+            left = self.left_of(account)
             full_ns = 0
             if account.refill_ns:
                 full_ns = (limit.amount - left) * account.refill_ns // limit.amount
@@ -481,7 +481,7 @@ class Limiter:
             found.append(LeftInWindow(limit, left, full_ns))
         return found
 
-    def _left(self, account: _Account) -> int:
+    def left_of(self, account: _Account) -> int:
         """Return what is left of an account, as far as this gateway knows."""
         limit = account.limit
         left = account.free + sum([one.granted - one.taken for one in account.slices.values()])
@@ -495,7 +495,7 @@ class Limiter:
         """Return the `most` used limits, and what is used of each in millionths of its amount."""
         wall_ns = self._clock.now_ns()
         found = {
-            account.limit.id: 10**6 - self._left(account) * 10**6 // account.limit.amount
+            account.limit.id: 10**6 - self.left_of(account) * 10**6 // account.limit.amount
             for account in self._accounts.values()
             if account.draws and account.limit.amount and wall_ns < account.until_ns
         }
