@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from inferworks.clock import SimClock
+from inferworks.errors import DataFolderError
 from inferworks.supervise import Supervisor, Work, ending
 
 S = 1_000_000_000
 SOURCE = Path(__file__).parent.parent / "src" / "inferworks"
 BEGINS = re.compile(r"\b(create_task|ensure_future|Thread|ThreadPoolExecutor)\(")
 AWAITED = {
-    "accounts/keyring.py": "its one thread is awaited by the supervised look at the keys",
+    "accounts/keyring.py": "its two threads are awaited by the supervised looks and syncs of the keys",
     "api/admin/app.py": "its threads are awaited by the request that they answer",
+    "api/questions.py": "its threads are awaited by the request that they answer",
     "books/bills/worker.py": "the import waits for its answers, and ends the process when its output ends",
     "cli/last_resort.py": "it does nothing but end the process",
     "cloud/bodies/aside.py": "its threads are awaited by the call whose body they read",
@@ -110,6 +112,24 @@ def test_work_that_fails_is_tried_at_every_turn(caplog: pytest.LogCaptureFixture
     assert caplog.text.count("keys failed: OSError: no such disk") == 3
     assert caplog.text.count("Traceback") == 1, "the first of a row tells where"
     assert "keys works again, after 3 failures" in caplog.text
+
+
+def test_a_failure_that_is_foreseen_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk is told with what to do about it; where in the program it showed helps nobody."""
+
+    async def test(clock: SimClock, supervisor: Supervisor) -> None:
+        def act() -> None:
+            try:
+                raise OSError("no room")
+            except OSError as error:
+                raise DataFolderError("the disk is full: make room") from error
+
+        async with ending(supervisor.every(1.0, "keys", act)):
+            await clock.advance(1.5)
+
+    simulate(test)
+    assert "keys failed: DataFolderError: the disk is full: make room" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_work_that_waits_is_awaited_and_may_hang() -> None:

@@ -82,7 +82,7 @@ class DataFolder:
         self._lock = path / INSTANCE
 
     def create(self) -> None:
-        """Make the folder, for this user only; DataFolderError when that cannot be, or a database is gone.
+        """Make the folder, for this user only; DataFolderError when that cannot be, or a journal is gone.
 
         Its name is durable when this returns: else a power failure could take it away with all that is
         durable in it.
@@ -98,7 +98,6 @@ class DataFolder:
                 with suppress(PermissionError):  # a folder above ours need not let us read it
                     sync_names(path.parent)
             if self._has_run():
-                self._check_not_gone(self.accounts, "customers and keys")
                 self._check_not_gone(self.journal, "what happened before")
                 before = self._read()
                 for number in range(1, 1 + (before.workers if before else 0)):
@@ -240,11 +239,21 @@ class DataFolder:
         before = self._read()
         return before is not None and (before.has_run or bool(before.url))
 
-    def _check_not_gone(self, path: Path, what: str) -> None:
+    @property
+    def has_lost_accounts(self) -> bool:
+        """True when a gateway has run on this folder, and its accounts are gone."""
+        return self._has_run() and not _holds_something(self.accounts)
+
+    def check_accounts(self, also: str = "") -> None:
+        """DataFolderError when a gateway has run here and its accounts are gone, `also` from elsewhere."""
+        if self.has_lost_accounts:
+            self._check_not_gone(self.accounts, "customers and keys", also)
+
+    def _check_not_gone(self, path: Path, what: str, also: str = "") -> None:
         """DataFolderError when `path`, which a gateway has written, is gone or empty."""
         if not _holds_something(path):
             raise DataFolderError(
-                f"{path} is gone, though a gateway has run on it: restore it from a backup "
+                f"{path} is gone, though a gateway has run on it{also}: restore it from a backup "
                 f"(docs/backup.md), or remove {self._lock} to begin without {what}"
             )
 

@@ -6,8 +6,10 @@ tables of each. They need PostgreSQL 13 or newer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import psycopg
 
@@ -15,17 +17,74 @@ from inferworks.errors import NewerStoreError
 
 _LOCK: Final = 0x696E6665725F6C6D
 """Advisory lock under which tables are laid out: `infer_lm`."""
-_SILENT_S: Final = 5
+SILENT_S: Final = 5
 """Seconds after which a server that does not answer at all is given up."""
+_GRACE_S: Final = 1
+"""Seconds for which the server may be late to say that a statement took too long."""
+
+T = TypeVar("T")
 
 
-def connect(url: str, *, statement_s: int, idle_s: int, lock_s: int = 0) -> psycopg.Connection[Any]:
+class Connection(psycopg.Connection[Any]):
+    """Connection that is closed when the server is silent for too long: psycopg.OperationalError.
+
+    The server's own timeouts end nothing where the server itself stands still, nor do those of TCP, for its
+    kernel goes on confirming what is sent. So we look at the clock.
+    """
+
+    silent_s: float = SILENT_S
+    """Seconds for which the server may say nothing to a statement."""
+
+    def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
+        """Do what `gen` does on the wire; every statement goes through here."""
+        try:
+            return super().wait(_until_silent(gen, self.silent_s), *arguments, **options)
+        except _SilentServerError:
+            self.pgconn.finish()  # sends nothing that is waited for, and nobody asks for a ROLLBACK
+            raise
+
+    @contextmanager
+    def answering(self, silent_s: float) -> Iterator[Connection]:
+        """Let the server be silent for `silent_s` seconds at most within the block."""
+        before, self.silent_s = self.silent_s, silent_s
+        try:
+            yield self
+        finally:
+            self.silent_s = before
+
+
+class _SilentServerError(psycopg.OperationalError):
+    """The server says nothing."""
+
+
+def _until_silent(gen: Generator[Any, Any, T], silent_s: float) -> Generator[Any, Any, T]:
+    """`gen`, until it was told for `silent_s` seconds that there is nothing to read or write.
+
+    psycopg tells it so several times a second. What came while this process stood still is read first.
+    """
+    heard_s = time.monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready:
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > silent_s:
+                raise _SilentServerError(f"the server has not answered for {silent_s:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def connect(url: str, *, statement_s: int, idle_s: int, lock_s: int = 0) -> Connection:
     """Return a connection to the database at `url`, in which each statement is a transaction unless begun.
 
     The server ends a statement after `statement_s` seconds, a wait for a lock after `lock_s` (0: with the
     statement), and a session that is silent within a transaction after `idle_s`. What is committed is on
-    its disk, whatever its default is. A server that is silent is given up. `psycopg.Error` when it cannot
-    be reached.
+    its disk, whatever its default is. A server that is silent, because it hangs or cannot be reached, is
+    given up a second after it should have ended a statement, and when connecting after `SILENT_S`.
+    `psycopg.Error` then.
     """
     options = {
         "statement_timeout": f"{statement_s}s",
@@ -33,17 +92,19 @@ def connect(url: str, *, statement_s: int, idle_s: int, lock_s: int = 0) -> psyc
         "idle_in_transaction_session_timeout": f"{idle_s}s",
         "synchronous_commit": "on",
     }
-    return psycopg.connect(
+    connection = Connection.connect(
         url,
         autocommit=True,
-        connect_timeout=_SILENT_S,
+        connect_timeout=SILENT_S,
         options=" ".join(f"-c {name}={value}" for name, value in options.items()),
-        tcp_user_timeout=_SILENT_S * 1000,
-        keepalives_idle=_SILENT_S,
+        tcp_user_timeout=SILENT_S * 1000,
+        keepalives_idle=SILENT_S,
         keepalives_interval=1,
         keepalives_count=3,
         application_name="inferworks",
     )
+    connection.silent_s = statement_s + _GRACE_S
+    return connection
 
 
 def lay_out(

@@ -30,6 +30,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 from inferworks.clock import Clock, SystemClock
+from inferworks.errors import BooksError, InferworksError
 from inferworks.units import NS_PER_SECOND
 
 PATIENCE_S: Final = 60.0
@@ -94,7 +95,8 @@ class Work:
         self.begun()
         self.failures += 1
         self.in_row += 1
-        trace = error if self.in_row == 1 else None
+        is_foreseen = isinstance(error, InferworksError) and not isinstance(error, BooksError)
+        trace = error if self.in_row == 1 and not is_foreseen else None
         _log.error("%s failed: %s: %s", self.name, type(error).__name__, error, exc_info=trace)
 
     def overdue(self) -> None:

@@ -190,6 +190,51 @@ def test_keys_that_nobody_could_look_at_are_not_fresh(caplog: pytest.LogCaptureF
     assert "the keys can be looked at again" in caplog.text
 
 
+def test_a_database_that_hangs_hides_no_key_of_the_mirror(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Keys that are not warm are read from the local disk, until all of them are stale.
+
+    A disk that hangs is another matter: it is not asked meanwhile.
+    """
+
+    async def main() -> None:
+        accounts, database = Hanging(), threading.Event()
+        accounts.add_customer(Customer(ACME, 1))
+        key, secret = mint(ACME, 2, pepper=A_PEPPER)
+        accounts.add_key(key)
+
+        def sync() -> None:
+            assert database.wait(10)
+
+        loop = asyncio.get_running_loop()
+        with closing(KeyRing(accounts, A_PEPPER, stale_s=30, sync=sync)) as ring:
+            syncing = asyncio.ensure_future(ring.sync())
+            await ring.look()
+            loop.time = lambda now=loop.time: now() + 20  # type: ignore[method-assign, misc]
+            assert (ring.find(secret), ring.fresh) == (key, True)
+            other, other_secret = mint(ACME, 3, pepper=A_PEPPER)
+            accounts.add_key(other)
+            accounts.answers.clear()
+            look = asyncio.ensure_future(ring.look())
+            await asyncio.sleep(0)
+            loop.time = lambda now=loop.time: now() + 20  # type: ignore[method-assign, misc]
+            with pytest.raises(DataFolderError, match="do not answer"):
+                ring.find(other_secret)
+            async with asyncio.timeout(40):
+                while ring.fresh:
+                    await asyncio.sleep(0)
+            accounts.answers.set()
+            await look
+            assert not ring.fresh, "a look at the mirror alone does not make the keys fresh"
+            database.set()
+            await syncing
+            assert (ring.fresh, ring.find(other_secret)) == (True, other)
+
+    asyncio.run(main())
+    assert "no look at the keys has succeeded for 30 s; calls are refused" in caplog.text
+
+
 def test_zero_stands_for_never() -> None:
     """Without a bound no timer is set."""
 

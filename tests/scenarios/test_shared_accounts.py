@@ -89,6 +89,24 @@ def status(origin: Origin, secret: str) -> int:
         return connection.getresponse().status
 
 
+def code(origin: Origin, secret: str) -> tuple[int, str]:
+    """Status and code of the answer to a call with this key, which the upstream would not serve."""
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9}'
+    headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+    with closing(http.client.HTTPConnection(origin.host, origin.port, timeout=30)) as connection:
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        answer = connection.getresponse()
+        return answer.status, msgspec.json.decode(answer.read())["error"]["code"] or ""
+
+
+def health(origin: Origin) -> list[str]:
+    """Parts of a gateway that are not well."""
+    with closing(http.client.HTTPConnection(origin.host, origin.port, timeout=10)) as connection:
+        connection.request("GET", "/health")
+        parts: list[str] = msgspec.json.decode(connection.getresponse().read()).get("parts", [])
+        return parts
+
+
 def until(origin: Origin, secret: str, wanted: int) -> None:
     """Wait until a gateway answers so, whichever of its workers does."""
     deadline_s = time.monotonic() + 20
@@ -188,6 +206,56 @@ def test_without_the_database_calls_go_on_and_changes_are_refused(
     until(one, secret, 401)
     until(two, secret, 401)
     check_alike(first, second)
+
+
+def test_a_database_that_hangs_is_told_within_seconds(
+    make: Callable[..., Node], server: PostgresServer
+) -> None:
+    """Its connections stay open and nothing answers: what needs it is refused, all else goes on.
+
+    Keys that the gateway has not seen yet are read from its mirror. Nothing has to be restarted.
+    """
+    node = make()
+    key_id, limited = node.new_key()
+    _, cold = node.new_key()
+    _, served = node.new_key()
+    command = ("limits", "create", "--key", key_id, "--requests", "10", "--per", "day")
+    run(*command, *node.where)
+    origin = node.platform.start()
+    until(origin, served, 200)
+    until(origin, limited, 200)
+    with server.frozen():
+        before_s = time.monotonic()
+        assert code(origin, limited) == (503, "limits_unreachable")
+        assert time.monotonic() - before_s < 9, "6 s, and what a busy machine adds"
+        assert code(origin, limited) == (503, "limits_unreachable"), "and now at once"
+        assert (status(origin, served), status(origin, cold)) == (200, 200)
+        while "limits-store" not in (parts := health(origin)):
+            assert time.monotonic() - before_s < 15
+            time.sleep(0.1)
+        assert "the server has not answered" in node.platform.log()
+        words = refusal("keys", "revoke", key_id, *node.where)
+        assert words.startswith("cannot use the shared accounts (store.url): ")
+    deadline_s = time.monotonic() + 20
+    while parts or code(origin, limited)[1] == "limits_unreachable":
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+        parts = health(origin)
+    node.revoke(key_id)
+    until(origin, limited, 401)
+    assert "Traceback" not in node.platform.log()
+
+
+def test_a_mirror_that_was_moved_aside_is_loaded_anew(make: Callable[..., Node]) -> None:
+    """The way on when the database was put back to an earlier state: it is what holds then."""
+    node = make()
+    _, secret = node.new_key()
+    node.platform.start()
+    node.platform.kill()
+    accounts = node.platform.folder.accounts
+    accounts.rename(accounts.with_name("aside.db"))
+    until(node.platform.start(), secret, 200)
+    assert document("accounts", "status", *node.where)["missed"] == ""
 
 
 def test_keys_grow_stale_without_the_database(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,20 @@ class PostgresServer:
     def stop(self, how: str = "fast") -> None:
         """Stop it; `immediate` is a crash."""
         self.run("pg_ctl", "stop", "-w", "-D", "data", "-m", how)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have all its processes stand still within the block: connections stay open, nothing answers."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGSTOP)  # first, so that it starts no more
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in found:
+            os.kill(int(child), signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for stopped in (*found, pid):
+                os.kill(int(stopped), signal.SIGCONT)
 
     def database(self) -> str:
         """Return the URL of a new, empty database."""

@@ -21,7 +21,7 @@ from inferworks.api.admin.once import Repeatable, once
 from inferworks.cli.notes import Notes
 from inferworks.clock import SimClock
 from inferworks.config import Config, Data, Store
-from inferworks.errors import ConfigError, SharedAccountsError
+from inferworks.errors import ConfigError, DataFolderError, SharedAccountsError
 from inferworks.folder import DataFolder
 from inferworks.ids import CustomerId, MemberId
 from inferworks.testing.facts import A_PEPPER
@@ -186,16 +186,43 @@ def test_a_gateway_starts_with_what_it_knew(
     assert "the keys are those that were last known" in caplog.text
     with pytest.raises(SharedAccountsError):
         wired.open_last_known(fresh)
+    sync = wired.sync_of(config)
+    assert sync is not None
+    with pytest.raises(SharedAccountsError):
+        sync()
     with closing(wired.follow_accounts(config)) as followed:
-        with pytest.raises(SharedAccountsError):
-            followed.version()
         assert followed.has_customer(ACME)
-        lookups = wired.FollowedAccounts(DataFolder(Path(config.data.folder)).accounts)
-        with (
-            closing(lookups),
-            closing(KeyRing(followed, A_PEPPER, 300, lookups=lookups, age_s=301)) as ring,
-        ):
+        with closing(KeyRing(followed, A_PEPPER, 300, sync=sync, age_s=301)) as ring:
             assert not ring.fresh, "too old to begin with"
+
+
+def test_a_mirror_that_was_moved_aside_is_loaded_anew(
+    network: Network, make: Callable[[str], Config]
+) -> None:
+    """So a node goes on with a database that was put back; where that has none either, none are begun."""
+    config = make("one")
+    folder = DataFolder(Path(config.data.folder))
+    with folder.hold(), closing(wired.open_last_known(config)) as accounts:
+        accounts.add_customer(Customer(ACME, 1))
+        folder.journal.write_bytes(b"a journal")
+        folder.tell("http://127.0.0.1:8080/v1")
+    whole, network.database = network.database, StubDatabase()
+    with folder.hold(), pytest.raises(ConfigError, match="accounts leave"):
+        wired.open_last_known(config)
+    folder.accounts.rename(folder.path / "aside.db")
+    gone = (
+        r"accounts\.db is gone, though .*, and the database of store\.url has no accounts: restore"
+    )
+    for _ in range(2):
+        with folder.hold(), pytest.raises(DataFolderError, match=gone):
+            wired.open_last_known(config)
+    network.is_cut = True
+    with folder.hold(), pytest.raises(SharedAccountsError, match="no route"):
+        wired.open_last_known(config)
+    assert not folder.accounts.exists()
+    network.is_cut, network.database = False, whole
+    with folder.hold(), closing(wired.open_last_known(config)) as accounts:
+        assert accounts.customers() == [Customer(ACME, 1)]
 
 
 def test_of_first_starts_at_once_one_makes_the_key(

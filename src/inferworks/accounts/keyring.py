@@ -28,6 +28,10 @@ late, so that a look which never returns is late too. A key that is not warm can
 one meanwhile: it is answered with 503 as well, and while a look is under way for longer than `_LATE_S`
 without asking the disk at all, which would hold up every call.
 
+Where gateways share the accounts, the store is a mirror of them on the local disk, and `sync` brings it up
+to date, beside the looks: a database that fails or hangs says nothing about the disk, so keys that are not
+warm are found as ever. The keys are fresh then for `stale_s` from the last `sync`.
+
 Rejected. All keys in memory (see above; a million took 1.5 GB); a filter of all ids, to spare the store
 look-ups of wrong ones (it has to be read and kept up to date, to save a tenth of a millisecond); reading
 changed keys again at once (nobody may ask for them).
@@ -38,7 +42,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -65,13 +69,14 @@ class KeyRing:
         stale_s: float = 300.0,
         *,
         lookups: KeyReads | None = None,
+        sync: Callable[[], object] | None = None,
         most_warm: int = _MOST_WARM,
         age_s: float = 0.0,
     ) -> None:
         """Keys that were last looked at `stale_s` seconds ago are not fresh; 0 for never.
 
-        Cold keys are read from `lookups`, which waits for no look; the same store, unless given. `age_s` is
-        how old what it has may be now.
+        Cold keys are read from `lookups`, which waits for no look; the same store, unless given. `sync`
+        brings the store up to what gateways share, where they do. What it has may be `age_s` old now.
         """
         self.fresh = not stale_s or age_s < stale_s
         """True while the keys may be relied on."""
@@ -87,7 +92,11 @@ class KeyRing:
         """The secret of each of them."""
         self._looks_since: float | None = None
         """The loop's time at which the look under way began."""
+        self._turn = asyncio.Lock()
+        """Held by the look under way."""
         self._thread = ThreadPoolExecutor(1, "keys")
+        self._take_up = sync
+        self._sync_thread = ThreadPoolExecutor(1, "shared-keys")
         self._timer: asyncio.TimerHandle | None = None
         self._version = self._lookups.version()
 
@@ -116,25 +125,35 @@ class KeyRing:
         self._forget(*self._changes())
 
     async def look(self) -> None:
-        """Refresh without blocking; then the keys are fresh. Raises the store's errors."""
-        loop = asyncio.get_running_loop()
-        if self._timer is None:
-            self._wind_up(self._stale_s - self._age_s)
-        self._looks_since = loop.time()
-        try:
-            self._forget(*await loop.run_in_executor(self._thread, self._changes))
-        finally:
-            self._looks_since = None
-        if not self.fresh:
-            _log.warning("the keys can be looked at again; calls are served")
-        self.fresh = True
-        self._wind_up(self._stale_s)
+        """Refresh without blocking; the keys are fresh then, unless shared. Raises the store's errors."""
+        self._start_timer()
+        await self._look()
+        if self._take_up is None:
+            self._are_fresh()
+
+    async def sync(self) -> None:
+        """Take up what is shared, and refresh, without blocking; then the keys are fresh."""
+        assert self._take_up is not None, "nothing is shared"
+        self._start_timer()
+        await asyncio.get_running_loop().run_in_executor(self._sync_thread, self._take_up)
+        await self._look()
+        self._are_fresh()
 
     def close(self) -> None:
         """Look no more."""
         self._thread.shutdown(cancel_futures=True)
+        self._sync_thread.shutdown(cancel_futures=True)
         if self._timer is not None:
             self._timer.cancel()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            self._looks_since = loop.time()
+            try:
+                self._forget(*await loop.run_in_executor(self._thread, self._changes))
+            finally:
+                self._looks_since = None
 
     def _find_cold(self, secret: str) -> Key | None:
         key_id = public_id(secret)
@@ -173,6 +192,16 @@ class KeyRing:
                 if (secret := self._secrets.pop(key_id, None)) is not None:
                     del self._warm[secret]
         self._version = version
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._wind_up(self._stale_s - self._age_s)
+
+    def _are_fresh(self) -> None:
+        if not self.fresh:
+            _log.warning("the keys can be looked at again; calls are served")
+        self.fresh = True
+        self._wind_up(self._stale_s)
 
     def _wind_up(self, left_s: float) -> None:
         """Let the keys grow stale after `left_s` seconds."""

@@ -359,6 +359,8 @@ class Limiter:
         self._pruned_to = ""
         """Id of the account after which the next piece is pruned."""
         self.is_reachable = True
+        self._losses = 0
+        """Transactions that have failed so far; counted by the store's thread."""
         self.draws = 0
         """Draws from the store so far."""
         self.exceeded = 0
@@ -921,11 +923,23 @@ class Limiter:
         self._log.close()
 
     async def _in_store(self, work: Callable[[Rows], T]) -> T:
-        """Run a transaction in the store's thread; says when the store is lost and when it is back."""
+        """Run a transaction in the store's thread; says when the store is lost and when it is back.
+
+        What waits behind one that fails fails with it: it would be in vain, and take as long again.
+        """
+        losses = self._losses
+
+        def run() -> T:
+            if self._losses != losses:
+                raise LimitsError("the store of limits cannot be reached")
+            try:
+                return self._store.transact(work)
+            except LimitsError:
+                self._losses += 1
+                raise
+
         try:
-            result = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._store.transact, work
-            )
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except LimitsError as error:
             if self.is_reachable:
                 _log.warning("%s; calls are served out of what is in hand", error)

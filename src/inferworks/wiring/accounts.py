@@ -145,9 +145,17 @@ def accounts_reader(config: Config) -> Callable[[], AbstractContextManager[Sqlit
 
 
 def follow_accounts(config: Config) -> FollowedAccounts:
-    """Return reads of the accounts, of which each look takes up what other gateways changed."""
+    """Return reads of the accounts as the folder has them."""
+    return FollowedAccounts(DataFolder(Path(config.data.folder)).accounts)
+
+
+def sync_of(config: Config) -> Callable[[], None] | None:
+    """Return what takes up in the folder what other gateways changed; None where none share its accounts.
+
+    It raises SharedAccountsError while that is not possible.
+    """
     path, rows = _place(config)
-    return FollowedAccounts(path, None if rows is None else partial(_sync, path, rows))
+    return None if rows is None else partial(_sync, path, rows)
 
 
 class Sharing(NamedTuple):
@@ -204,10 +212,19 @@ def _place(config: Config) -> tuple[Path, SharedRows | None]:
 
 
 def _opened(config: Config, author: Author | None) -> SqliteAccounts:
+    """Open the accounts for changes; a mirror that is gone is made anew, other accounts are not."""
     path, rows = _place(config)
+    folder = DataFolder(Path(config.data.folder))
     if rows is None:
+        folder.check_accounts()
         return SqliteAccounts(path, author=author)
-    return SharedAccounts(path, rows, author=author)
+    try:
+        if folder.has_lost_accounts and rows.head() is None:
+            folder.check_accounts(", and the database of store.url has no accounts")
+        return SharedAccounts(path, rows, author=author)
+    except BaseException:
+        rows.close()
+        raise
 
 
 def _missed(path: Path, rows: SharedRows) -> SharedAccountsError | None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inferworks.accounts.key import Key
 from inferworks.accounts.limit import Limit
@@ -40,6 +40,8 @@ from inferworks.supervise import Supervisor, ending
 from inferworks.wiring.sharing import shared_url
 from inferworks.wiring.webhooks import Endpoint, sending_webhooks
 
+SHARED_PATIENCE_S: Final = 5.0
+"""Seconds for which a store that gateways share may fail or hang before health names it."""
 _LOOK_S = 1.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -169,7 +171,7 @@ async def limiting(
                 await settle_left()
             look = partial(asyncio.to_thread, definitions.refresh)
             looks = supervisor.every(_LOOK_S, "limits", look)
-            beats = supervisor.every(BEAT_S, "limits-store", beat)
+            beats = supervisor.every(BEAT_S, "limits-store", beat, patience_s=SHARED_PATIENCE_S)
             async with ending(looks), ending(beats), AsyncExitStack() as stack:
                 outbox = None
                 if endpoint is not None and left.number <= 1:

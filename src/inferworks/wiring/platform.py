@@ -52,10 +52,10 @@ from inferworks.observe.registry import Board
 from inferworks.observe.transcripts import Transcripts
 from inferworks.supervise import Supervisor, Work, ending
 from inferworks.units import NS_PER_SECOND
-from inferworks.wiring.accounts import follow_accounts, open_last_known, pepper_of
+from inferworks.wiring.accounts import follow_accounts, open_last_known, pepper_of, sync_of
 from inferworks.wiring.channel import Start
 from inferworks.wiring.holder import Holder
-from inferworks.wiring.limits import Left, limiting
+from inferworks.wiring.limits import SHARED_PATIENCE_S, Left, limiting
 from inferworks.wiring.machine import divided, fit, start_threads, this_machine
 from inferworks.wiring.model_catalog import Catalogue, OwnReplicas
 from inferworks.wiring.observing import (
@@ -334,12 +334,13 @@ async def _serving(
         client = stack.enter_context(closing(HttpClient()))
         followed = stack.enter_context(closing(follow_accounts(config)))
         lookups = stack.enter_context(closing(FollowedAccounts(folder.accounts)))
-        synced_ns = lookups.synced_ns()
+        synced_ns, sync = lookups.synced_ns(), sync_of(config)
         keyring = KeyRing(
             followed,
             process.pepper,
             config.gateway.keys_stale_s,
             lookups=lookups,
+            sync=sync,
             age_s=0.0 if synced_ns is None else (clock.now_ns() - synced_ns) / NS_PER_SECOND,
         )
         stack.enter_context(closing(keyring))
@@ -407,6 +408,12 @@ async def _serving(
         observing.tell(left_open)
         looks = supervisor.every(_KEYS_S, "keys", keyring.look)
         await stack.enter_async_context(ending(looks))
+        if sync is not None:
+            patience_s = SHARED_PATIENCE_S
+            syncs = supervisor.every(
+                _KEYS_S, "shared-accounts", keyring.sync, patience_s=patience_s
+            )
+            await stack.enter_async_context(ending(syncs))
         looks = supervisor.every(_LOOK_S, "prices", partial(to_thread, tariffs.refresh))
         await stack.enter_async_context(ending(looks))
         await stack.enter_async_context(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,28 @@ def test_a_server_that_is_away_is_said_to_be_and_found_again(server: PostgresSer
     assert "\n" not in str(caught.value)
     server.start()
     assert rows.head() is None
+    rows.close()
+
+
+def test_a_server_that_hangs_is_given_up(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first look, and in the midst of rows or of a change; later the same store goes on."""
+    monkeypatch.setattr(postgres, "_STATEMENT_S", 1)
+    monkeypatch.setattr(postgres, "SILENT_S", 1)
+    rows = PostgresRows(server.database())
+    with rows.change() as change:
+        change.put_all(HEAD, [ONE])
+        change.commit()
+    with server.frozen(), pytest.raises(SharedAccountsError, match="has not answered for 1 s"):
+        rows.head()
+    for use in (rows.state, rows.change):
+        before_s = time.monotonic()
+        silent = pytest.raises(SharedAccountsError, match="has not answered for 2 s")
+        with silent, use() as state, server.frozen():
+            list(state.rows(0))
+        assert time.monotonic() - before_s < 4
+    assert rows.head() == HEAD
     rows.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Event
 
 import pytest
@@ -71,6 +72,32 @@ def test_a_server_that_is_away_is_said_to_be_and_found_again(server: PostgresSer
         store.transact(lambda rows: rows.now_ns())
     assert "\n" not in str(refusal.value)
     server.start()
+    assert store.transact(lambda rows: rows.now_ns()) > before_ns
+    store.close()
+
+
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_a_server_that_hangs_is_given_up(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Its kernel confirms all that is sent, and no timeout of its own ends it; later it is used again."""
+    monkeypatch.setattr(postgres, "_TIMEOUT_S", 1)
+    store = PostgresLimits(server.database())
+    before_ns = store.transact(lambda rows: rows.now_ns())
+    with ExitStack() as stack:
+
+        def work(rows: Rows) -> None:
+            rows.now_ns()
+            if when == "within":
+                stack.enter_context(server.frozen())
+            rows.accounts(["a"])
+
+        if when == "before":
+            stack.enter_context(server.frozen())
+        before_s = time.monotonic()
+        with pytest.raises(LimitsError, match="the server has not answered for 2 s"):
+            store.transact(work)
+        assert time.monotonic() - before_s < 4, "once, and no ROLLBACK is waited for"
     assert store.transact(lambda rows: rows.now_ns()) > before_ns
     store.close()
 

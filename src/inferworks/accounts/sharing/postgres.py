@@ -17,7 +17,7 @@ import psycopg
 
 from inferworks.accounts.sharing.base import KEPT_DELETIONS, SharedHead, SharedRow
 from inferworks.errors import NewerStoreError, SharedAccountsError
-from inferworks.postgres import connect, lay_out, one_line
+from inferworks.postgres import SILENT_S, Connection, connect, lay_out, one_line
 
 _VERSION: Final = 1
 _SCHEMA: Final = (
@@ -49,11 +49,11 @@ class PostgresRows:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Connection | None = None
 
     def head(self) -> SharedHead | None:
-        """Return the state."""
-        with self._translated() as connection:
+        """Return the state. A server that hangs is noticed here, before anything that may take long."""
+        with self._translated() as connection, connection.answering(SILENT_S):
             return _head(connection)
 
     @contextmanager
@@ -98,7 +98,7 @@ class PostgresRows:
         return None
 
     @contextmanager
-    def _translated(self) -> Iterator[psycopg.Connection[Any]]:
+    def _translated(self) -> Iterator[Connection]:
         """The connection, while errors of the database are raised as ours, in one line."""
         try:
             yield self._connected()
@@ -112,7 +112,7 @@ class PostgresRows:
                 f"cannot use the shared accounts (store.url): {one_line(error)}"
             ) from error
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> Connection:
         if self._connection is not None and self._connection.closed:
             self._connection = None
         if self._connection is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -653,10 +653,8 @@ class FollowedAccounts:
     Everything raises DataFolderError when the file cannot be read.
     """
 
-    def __init__(self, path: Path, sync: Callable[[], object] | None = None) -> None:
-        """`sync` brings the file up to what is shared, before each answer of `version`."""
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._sync = sync
         self._opened: SqliteAccounts | None = None
         self._stamp: object = None
         self._is_closed = False
@@ -664,8 +662,6 @@ class FollowedAccounts:
 
     def version(self) -> object:
         """Value that differs after any change."""
-        if self._sync is not None:
-            self._sync()
         with self._read() as accounts:
             return self._stamp, accounts.version()
 

@@ -9,8 +9,8 @@ confirmed is on the disk. A standby that takes over must be synchronous, or draw
 granted twice.
 
 A gateway that is paused in the middle of a transaction holds its locks: the server ends such a session
-after five seconds, and its transaction has changed nothing. A connection whose other end is silent is given
-up as soon.
+after five seconds, and its transaction has changed nothing. A server that is silent, because it hangs or
+cannot be reached, is given up after six (`inferworks.postgres`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from psycopg.rows import dict_row
 from inferworks.errors import LimitsError, NewerStoreError
 from inferworks.limits.ledger import Budget, Gateway, Rate, Slice
 from inferworks.limits.warnings import LimitWarning
-from inferworks.postgres import connect, lay_out, one_line
+from inferworks.postgres import Connection, connect, lay_out, one_line
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class PostgresLimits:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Connection | None = None
 
     def transact(self, work: Callable[[_PostgresRows], T]) -> T:
         """Run `work` in one transaction, again where another was in its way."""
@@ -92,7 +92,7 @@ class PostgresLimits:
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> Connection:
         if self._connection is None:
             connection = connect(self._url, statement_s=_TIMEOUT_S, idle_s=_TIMEOUT_S)
             try:
