@@ -23,7 +23,7 @@ from inferworks.errors import UserError
 
 _NOTHING: Final = (
     *("init", "up", "config", "providers", "models", "prices", "chat", "demo"),
-    *("lake", "ship", "scrub", "backup", "restore"),
+    *("lake", "ship", "scrub", "backup", "restore", "accounts"),
     *("keys", "limits", "customers", "organisations", "projects", "members"),
 )
 """Commands that ask nothing, but for those below them that stand in `ASKED` by themselves."""
