@@ -68,9 +68,24 @@ def test_lines_of_a_kind_that_differ_are_told_up_to_a_few(world: World) -> None:
     world.now_s = 60
     world.log.warning("call %s failed", 7)
     assert world.lines() == [
-        "WARNING something else",
         "WARNING call 999 failed (repeated 995 times in the last minute)",
+        "WARNING something else",
         "WARNING call 7 failed",
+    ]
+
+
+def test_the_count_of_failures_comes_before_the_line_that_says_they_are_over(world: World) -> None:
+    """After it nothing more is told of them, unless there is more; counts of other loggers can wait."""
+    for _ in range(164):
+        world.log.error("the store cannot be reached")
+    world.log.warning("the store works again, after %d failures", 164)
+    for _ in range(3):
+        world.now_s += 60
+        world.handler.tell()
+    assert world.lines() == [
+        "ERROR the store cannot be reached",
+        "ERROR the store cannot be reached (repeated 163 times in the last minute)",
+        "WARNING the store works again, after 164 failures",
     ]
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferworks.webhooks import TOLERANCE_S, WebhookError, signed, signing_key, verify
 
@@ -86,3 +90,36 @@ def test_a_secret_is_long_enough_and_base64(secret: str) -> None:
     """A word that somebody could guess is no secret."""
     with pytest.raises(WebhookError, match="24 to 64 bytes in base64"):
         signing_key(secret)
+
+
+@pytest.mark.parametrize("name", ["id", "timestamp", "signature"])
+@pytest.mark.parametrize("value", ["msg_\udcff", "\ud800", b"msg_1", None, ["msg_1"], 7])
+def test_a_header_that_is_no_text_is_no_message(name: str, value: Any) -> None:
+    """A server that decodes headers with `surrogateescape` gives lone surrogates to its application."""
+    with pytest.raises(WebhookError):
+        verify(headers() | {f"webhook-{name}": value}, BODY, [SECRET], now_s=AT_S)
+
+
+def test_a_body_is_bytes_or_text() -> None:
+    """Text is taken as the UTF-8 that it was; anything else is no message."""
+    body = '{"é": "\u2713"}'
+    right = signed(ID, AT_S, body.encode(), [SECRET])
+    assert verify(right, body, [SECRET], now_s=AT_S) == ID
+    assert verify(right, bytearray(body.encode()), [SECRET], now_s=AT_S) == ID
+    for other in (body + " ", "\udcff", None, {"é": "\u2713"}):
+        with pytest.raises(WebhookError):
+            verify(right, other, [SECRET], now_s=AT_S)  # type: ignore[arg-type]
+
+
+_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+_ANYTHING = _TEXT | st.binary(max_size=40) | st.none() | st.integers() | st.lists(_TEXT, max_size=2)
+
+_NAMES = _TEXT | st.binary(max_size=9) | st.none()
+
+
+@given(st.dictionaries(st.sampled_from(sorted(headers())) | _NAMES, _ANYTHING), _ANYTHING)
+def test_whatever_comes_is_a_message_or_a_webhook_error(came: Any, body: Any) -> None:
+    """No header and no body makes anything else of it."""
+    for part in (came, headers() | came):
+        with suppress(WebhookError):
+            assert verify(part, body, [SECRET], now_s=AT_S) is None, "nothing of it was signed"

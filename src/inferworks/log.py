@@ -10,6 +10,9 @@ so that two providers which fail are both seen; the others are counted, and the 
 the end of that minute with their number. Only the first of a kind has its traceback, until a minute has
 passed without one. Nothing is dropped without a count, and the counts that are left are written at the end.
 
+Lines of one logger keep their order: before one of them is written, what the logger has repeated so far is
+told. So the count of failures comes before the line that says that they are over.
+
 Logging waits for nothing: `inferworks.outlet` writes the lines, or drops and counts them.
 
 Rejected. Sampling (the one line that matters is a rare one); a limit for all lines together (a flood of one
@@ -133,10 +136,12 @@ class LogHandler(logging.StreamHandler[TextIO]):
             if len(self._minutes) >= _MOST_KINDS:
                 first = next(iter(self._minutes))
                 self._tell(first, self._minutes.pop(first))
+            self._tell_repeated(kind)
             self._minutes[kind] = _Minute(now_s, text)
             self._write(kind, text, record.exc_info)
         elif len(minute.texts) < _DIFFERENT and text not in minute.texts:
             minute.texts.add(text)
+            self._tell_repeated(kind)
             self._write(kind, text)
         else:
             minute.unwritten += 1
@@ -163,6 +168,13 @@ class LogHandler(logging.StreamHandler[TextIO]):
             yield
         finally:
             self.release()
+
+    def _tell_repeated(self, next_kind: _Kind) -> None:
+        """Write the counts of other kinds of the same logger, before a line of `next_kind` is written."""
+        for kind, minute in self._minutes.items():
+            if kind.logger == next_kind.logger and kind != next_kind:
+                self._tell(kind, minute)
+                minute.unwritten = 0
 
     def _tell_overdue(self, now_s: float) -> None:
         """Write the counts of minutes that are over, and begin the next where there were any."""

@@ -63,7 +63,7 @@ def signed(message_id: str, at_s: int, body: bytes, secrets: Sequence[str]) -> d
 
 def verify(
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | str,
     secrets: Sequence[str],
     *,
     now_s: float | None = None,
@@ -71,26 +71,41 @@ def verify(
 ) -> str:
     """Return the id of a message that one of `secrets` has signed, for the receiver to take it once.
 
-    `body` is what came, byte for byte. Names of `headers` in any case. WebhookError where a header lacks,
-    the time of the attempt is further from `now_s` (this machine's clock) than `tolerance_s`, or no
-    signature is right.
+    `body` is what came, byte for byte, or decoded as UTF-8. Names of `headers` in any case. WebhookError
+    where a header lacks, the time of the attempt is further from `now_s` (this machine's clock) than
+    `tolerance_s`, no signature is right, or anything else of what came is not as a webhook has it.
     """
-    found = {name.lower(): value for name, value in headers.items()}
+    found = {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
     message_id, moment, given = (found.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE))
-    if not (message_id and moment and given):
-        raise WebhookError(f"a webhook has the headers {ID}, {TIMESTAMP} and {SIGNATURE}")
+    if not all(isinstance(value, str) and value for value in (message_id, moment, given)):
+        raise WebhookError(f"a webhook has the headers {ID}, {TIMESTAMP} and {SIGNATURE}, as text")
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 12):
         raise WebhookError(f"{TIMESTAMP} is no Unix time")
     apart_s = (time.time() if now_s is None else now_s) - int(moment)
     if abs(apart_s) > tolerance_s:
         raise WebhookError(f"the webhook was sent {apart_s:.0f} s ago, which is too far from now")
-    content = b"%b.%d.%b" % (message_id.encode(), int(moment), body)
+    content = b"%b.%d.%b" % (_bytes_of(message_id, ID), int(moment), _bytes_of(body, "the body"))
     wanted = [_signature(content, signing_key(secret)).encode() for secret in secrets]
-    signatures = given.encode().split()[:_MOST_SIGNATURES]
+    signatures = _bytes_of(given, SIGNATURE).split()[:_MOST_SIGNATURES]
     # all are compared, so that the time it takes says nothing
     if not sum(hmac.compare_digest(one, other) for one in signatures for other in wanted):
         raise WebhookError("no signature of the webhook is right")
     return message_id
+
+
+def _bytes_of(came: bytes | str, what: str) -> bytes:
+    """Return the bytes of a part of a message; WebhookError where it has none.
+
+    Servers that decode what comes with `surrogateescape` make lone surrogates of bytes that are no UTF-8.
+    """
+    if isinstance(came, bytes | bytearray | memoryview):
+        return bytes(came)
+    if not isinstance(came, str):
+        raise WebhookError(f"{what} of a webhook is bytes or text, not {type(came).__name__}")
+    try:
+        return came.encode()
+    except UnicodeEncodeError as error:
+        raise WebhookError(f"{what} of the webhook is not UTF-8") from error
 
 
 def _signature(content: bytes, key: bytes) -> str:

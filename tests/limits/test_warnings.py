@@ -19,6 +19,7 @@ from tests.limits.test_limiter import (
 )
 
 from inferworks.accounts.limit import Limit, Measure, Window
+from inferworks.accounts.limit_index import LimitIndex
 from inferworks.clock import SimClock
 from inferworks.errors import LimitsError
 from inferworks.ids import CallId
@@ -90,7 +91,7 @@ def test_a_soft_limit_warns_and_goes_on(tmp_path: Path) -> None:
         await spend(place, 990, of)
         assert shares(place.ledger) == [100]
         await spend(place, 10_000, of)
-        assert place.limiter.uses(5) == [("limit_1", 10**6)]
+        assert place.limiter.uses(5, {"limit_1"}) == [("limit_1", 10**6)]
 
     assert len(lived(tmp_path, scenario).ledger.warnings) == 1
 
@@ -109,11 +110,11 @@ def test_a_soft_rate_counts_up_to_its_amount_and_warns_once_an_hour(tmp_path: Pa
         await clock.advance(60)  # into an hour
         await calls(place, 40)
         assert shares(place.ledger) == []
-        assert 0 < place.limiter.uses(5)[0][1] < 800_000
+        assert 0 < place.limiter.uses(5, {"limit_1"})[0][1] < 800_000
         await calls(place, 100)
         assert sorted(shares(place.ledger)) == [80, 100]
         await clock.advance(120)
-        assert place.limiter.uses(5)[0][1] < 10_000, "all of it has refilled"
+        assert place.limiter.uses(5, {"limit_1"})[0][1] < 10_000, "all of it has refilled"
         await calls(place, 100)
         assert sorted(shares(place.ledger)) == [80, 100], "within the hour"
         await clock.advance(3600)
@@ -144,20 +145,62 @@ def test_a_new_window_or_amount_warns_anew(tmp_path: Path) -> None:
     lived(tmp_path, scenario)
 
 
-def test_a_refusal_passes_every_share(tmp_path: Path) -> None:
-    """A limit that refuses what comes is used up for whoever comes, though a little of it is left."""
+@pytest.mark.parametrize(
+    ("used", "asked", "warned"),
+    [(0, 2000, []), (128, 900, []), (500, 700, [50]), (949, 100, [50]), (950, 100, [50, 100])],
+)
+def test_a_refusal_passes_100_where_nearly_all_is_used(
+    tmp_path: Path, used: int, asked: int, warned: list[int]
+) -> None:
+    """A large call that is refused sets no warning off: each is told once, and would not come when due."""
     of = limit(1000, Measure.MONEY, warn_at=(50, 100))
 
     async def scenario(place: Place, clock: SimClock) -> None:
-        await spend(place, 400, of)
+        if used:
+            await spend(place, used, of)
         accounts = place.limiter.accounts((of,), START_NS)
         with pytest.raises(LimitReachedError) as refusal:
-            await place.limiter.hold(accounts, CallId("call_2"), money(700))
+            await place.limiter.hold(accounts, CallId("call_2"), money(asked))
         place.limiter.refused(accounts, refusal.value)
         await place.limiter.beat()
-        assert sorted(shares(place.ledger)) == [50, 100]
-        assert {one["refused"] for one in messages(place.ledger)} == {True}
+        assert sorted(shares(place.ledger)) == warned
         assert place.limiter.refusals == {("money", "key"): 1}
+        await spend(place, 1000 - used, of)
+        assert sorted(shares(place.ledger)) == [50, 100], "the true ones come"
+
+    lived(tmp_path, scenario)
+
+
+def test_what_running_calls_hold_warns_of_nothing_when_another_is_refused(tmp_path: Path) -> None:
+    """Streams that hold all of a limit and have used little are no reason to warn."""
+    of = limit(1000, Measure.MONEY, warn_at=(50, 100))
+
+    async def scenario(place: Place, clock: SimClock) -> None:
+        holds = [await place.hold(money(250), of, call=f"call_{n}") for n in range(4)]
+        accounts = place.limiter.accounts((of,), START_NS)
+        with pytest.raises(LimitReachedError) as refusal:
+            await place.limiter.hold(accounts, CallId("call_5"), money(250))
+        place.limiter.refused(accounts, refusal.value)
+        await place.limiter.beat()
+        for hold in holds:
+            hold.end(money(32))
+        await place.limiter.beat()
+        assert shares(place.ledger) == []
+
+    lived(tmp_path, scenario)
+
+
+def test_the_use_of_a_withdrawn_limit_is_not_told(tmp_path: Path) -> None:
+    """Only limits in force are among the most used ones."""
+    of, other = limit(10, Measure.MONEY), limit(10, Measure.MONEY, id="limit_2")
+
+    async def scenario(place: Place, clock: SimClock) -> None:
+        await spend(place, 5, of)
+        await spend(place, 2, other)
+        index = LimitIndex([of, other])
+        assert [name for name, _ in place.limiter.uses(5, index.ids)] == ["limit_1", "limit_2"]
+        index = LimitIndex([limit(10, Measure.MONEY, withdrawn_ns=START_NS, revision=2), of, other])
+        assert [name for name, _ in place.limiter.uses(5, index.ids)] == ["limit_2"]
 
     lived(tmp_path, scenario)
 

@@ -26,9 +26,10 @@ class LimitIndex:
         self._found: dict[tuple[str, str, str, str], tuple[Limit, ...]] = {}
         """Limits of the keys that called lately."""
         self._counting: dict[tuple[tuple[Limit, ...], str], tuple[Limit, ...]] = {}
-        for limit in newest.values():
-            if limit.withdrawn_ns is None:
-                self._of[limit.scope].append(limit)
+        in_force = [limit for limit in newest.values() if limit.withdrawn_ns is None]
+        for limit in in_force:
+            self._of[limit.scope].append(limit)
+        self.ids: Final = frozenset(limit.id for limit in in_force)
 
     def __bool__(self) -> bool:
         """Return True if anything is limited."""

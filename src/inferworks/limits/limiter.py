@@ -493,13 +493,14 @@ class Limiter:
             left -= _UNLIMITED - limit.amount
         return max(0, min(limit.amount, left))
 
-    def uses(self, most: int) -> list[tuple[str, int]]:
-        """Return the `most` used limits, and what is used of each in millionths of its amount."""
+    def uses(self, most: int, ids: Container[str]) -> list[tuple[str, int]]:
+        """Return the `most` used limits of `ids`, and what is used of each in millionths of its amount."""
         wall_ns = self._clock.now_ns()
         found = {
             account.limit.id: 10**6 - self.left_of(account) * 10**6 // account.limit.amount
             for account in self._accounts.values()
             if account.draws and account.limit.amount and wall_ns < account.until_ns
+            if account.limit.id in ids
         }
         return heapq.nlargest(most, found.items(), key=lambda one: one[1])
 

@@ -8,18 +8,22 @@ share; who finds no row with this id in the transaction in which the share is se
 account is locked, puts one. That is once over all gateways, and durable before anybody is told. The same
 row is the outbox of the webhook (`limits.outbox`), which is delivered at least once, under that id.
 
-What is *used* is what slices have spent (`ledger.used`), not what gateways hold: a call that holds a long
-answer is no reason to warn. Each gateway reports what its slices have spent with its beat, twice a second,
-for limits that warn. So no call waits for any of this.
+What is *used* is what is settled and what slices have spent (`ledger.used`), not what gateways hold: a
+call that holds a long answer is no reason to warn. Of a rate it is what was taken and has not refilled.
+Each gateway reports what its slices have spent with its beat, twice a second, for limits that warn. So no
+call waits for any of this.
 
-A *refusal* passes every share: a limit of 10.00 that refuses at 9.98 is as good as used up.
+A *refusal* passes 100, and no other share, where 95 % is used: a limit of 10.00 that refuses at 9.98 is as
+good as used up. One that refuses a large prompt at 0.00 is not.
 
 An amount that is changed is warned of anew, for its id is another. A rate, or calls at once, may pass a
 share every minute: it is warned of at most once in each hour of the store's clock.
 
-Rejected. Warnings by what is held: they come early by a slice and a call's longest answer. A flag in the
-gateway: there are several, and each forgets. A level that must be left before it is passed again: a rate
-that swings around it by more than that still warns every minute.
+Rejected. A refusal that passes every share: since each is told once, one large request on a fresh limit
+would silence a month's warnings, and whoever has a key could send it. Warnings by what is held: they come
+early by a slice and a call's longest answer. A flag in the gateway: there are several, and each forgets. A
+level that must be left before it is passed again: a rate that swings around it by more than that still
+warns every minute.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ from inferworks.money import format_pico
 from inferworks.units import NS_PER_SECOND
 
 TYPE: Final = "limit.warning"
+_FULL_PERCENT: Final = 95
+"""Percentage of use from which on a limit that refuses a call is as good as used up."""
 _HOUR_NS: Final = 3600 * NS_PER_SECOND
 
 
@@ -122,11 +128,15 @@ def raise_warnings(rows: WarningRows, alarm: Alarm, used: int) -> list[Raised]:
 
 
 def passed(limit: Limit, used: int, *, is_full: bool) -> list[int]:
-    """Return the percentages at which `limit` warns and that `used` has reached, from the least."""
+    """Return the percentages at which `limit` warns and that `used` has reached, from the least.
+
+    A limit that refused a call (`is_full`) has reached 100 where nearly all of it is used.
+    """
+    is_used_up = is_full and used * 100 >= _FULL_PERCENT * limit.amount
     return [
         share
         for share in sorted(limit.warn_at)
-        if is_full or (used > 0 and used * 100 >= share * limit.amount)
+        if (used > 0 and used * 100 >= share * limit.amount) or (is_used_up and share == 100)
     ]
 
 

@@ -181,7 +181,7 @@ _LIMITED: Final = ("measure", "scope")
 LIMIT_USED: Final = Metric(
     "inferworks_limit_used_ratio",
     Kind.GAUGE,
-    "Used part of a limit, 0 to 1, by the limit's id: of the most used ones (`observe.limit_series`).",
+    "Used part of a limit, 0 to 1, by the limit's id: of the most used in force (`observe.limit_series`).",
     ("limit",),
     scale=10**6,
 )

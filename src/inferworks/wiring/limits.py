@@ -120,6 +120,11 @@ class Kept(NamedTuple):
     calls: CallLimits
     outbox: Outbox | None
     """Sender of warnings; None where they have no receiver, or another worker sends them."""
+    definitions: Definitions
+
+    def uses(self, most: int) -> list[tuple[str, int]]:
+        """Return the `most` used limits in force, and what is used of each in millionths of its amount."""
+        return self.calls.limiter.uses(most, self.definitions.index.ids)
 
 
 @asynccontextmanager
@@ -178,7 +183,7 @@ async def limiting(
                     own_store = limits_store(store, folder)
                     sending = sending_webhooks(endpoint, own_store, clock, supervisor)
                     outbox = await stack.enter_async_context(sending)
-                yield Kept(limits, outbox)
+                yield Kept(limits, outbox, definitions)
         finally:
             await limiter.close()
 

@@ -119,7 +119,7 @@ class Parts:
     def _limits(self) -> LimitFigures:
         limiter, outbox = self.limits.calls.limiter, self.limits.outbox
         return LimitFigures(
-            used=limiter.uses(self.limit_series),
+            used=self.limits.uses(self.limit_series),
             refusals=limiter.refusals,
             warnings=limiter.warnings,
             draws=limiter.draws,
