@@ -33,6 +33,7 @@ from inferworks.clock import SystemClock
 from inferworks.cloud.credentials.key import NoCredential
 from inferworks.cloud.providers.anthropic import ANTHROPIC
 from inferworks.cloud.providers.passthrough import PassthroughProvider
+from inferworks.errors import JournalError
 from inferworks.http.client import HttpClient
 from inferworks.limits.ledger import Budget, Gateway
 from inferworks.limits.limiter import Limiter
@@ -157,6 +158,41 @@ def test_of_exactly_m_calls_exactly_m_are_answered(run: Run, limited: Any, count
         assert (world.budget.held, world.budget.settled) == (0, 50)
 
     run(main())
+
+
+def test_a_call_that_cannot_be_put_on_record_uses_up_nothing(run: Run, limited: Any) -> None:
+    """Limit and books agree about calls that ended while the journal could not be written."""
+
+    async def main() -> None:
+        world = limited(limit(USD, Measure.MONEY, Window.MONTH))
+        async with world.open(1, Answer(input_tokens=7)) as gateway:
+            assert (await gateway.chat(ASKED)).status == 200
+            journal = gateway.context.meter._journal
+            write, journal._store.write = journal._store.write, broken
+            for _ in range(3):
+                answer = await gateway.chat(ASKED)
+                assert (answer.status, answer.json["error"]["code"]) == (503, "journal")
+            journal._store.write = write
+            async with asyncio.timeout(10):
+                while journal.failed:
+                    await asyncio.sleep(0.01)
+            assert (await gateway.chat(ASKED)).status == 200
+            usages = await gateway.usages()
+            outcomes = [usage.outcome for usage in usages]
+            assert outcomes.count(Outcome.ANSWERED) == 2
+            assert outcomes.count(Outcome.FAILED) == len(usages) - 2 > 0
+            charged = sum(
+                usage.tokens.input * INPUT_PICO + usage.tokens.output * OUTPUT_PICO
+                for usage in usages
+            )
+        assert (world.budget.held, world.budget.settled) == (0, charged)
+
+    run(main())
+
+
+def broken(_records: object) -> None:
+    """Fail as a disk does that is full."""
+    raise JournalError("the disk is full")
 
 
 def test_settlements_are_what_the_call_cost(run: Run, limited: Any) -> None:

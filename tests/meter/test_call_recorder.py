@@ -326,6 +326,39 @@ async def test_a_failing_close_is_not_a_success() -> None:
         world.journal.close()
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_whoever_watches_sees_what_is_on_record_in_the_end(
+    leaves: bool, is_streamed: bool
+) -> None:
+    """A call that could not be put on record in time is counted as failed, also if its client has left."""
+    world, ended = World(), list[Usage]()
+    with suppress(JournalError):
+        async with world.meter.open(make_opened()) as call:
+            call.on_end = ended.append
+            start_leg(call)
+            if is_streamed:
+                call.sent(1)
+            call.leg_ended(Outcome.ANSWERED, 200, ReportedUsage(Tokens(1, 2)), Confidence.REPORTED)
+            world.store.broken = True
+            durable = call.close(Outcome.ANSWERED, 200)
+            assert ended == [], "nobody knows yet"
+            if leaves:
+                durable.cancel()
+            else:
+                await durable
+    async with asyncio.timeout(10):
+        while not ended:
+            await asyncio.sleep(0.001)
+    world.store.broken = False
+    async with asyncio.timeout(10):
+        while world.journal.failed:
+            await asyncio.sleep(0.005)
+    usage = world.usage()
+    assert ended == [usage]
+    assert (usage.outcome, usage.error_code, usage.tokens) == (Outcome.FAILED, "journal", NO_TOKENS)
+
+
 class Story(NamedTuple):
     """Events of a call, and the point at which it is cancelled."""
 
@@ -377,6 +410,7 @@ def test_exactly_one_usage_whatever_happens(told: list[Story]) -> None:
     async def main() -> list[Usage]:
         world = World(checkpoint_s=0.0)
         await asyncio.gather(*(survive(world, story, f"{n}") for n, story in enumerate(told)))
+        await world.journal.durable()  # and whoever watches has been told
         usages = world.usages()
         with world.store.reads() as reads:
             assert not list(reads.opened_unclosed())
@@ -396,6 +430,7 @@ async def test_cancelled_at_every_wait(n: int) -> None:
     world = World()
     story = Story([(False, 1), (True, 2)], closes=True, breaks=False, cancelled_at=n)
     await survive(world, story, "call")
+    await world.journal.durable()  # and whoever watches has been told
     usage = world.usage()
     waits_before_close = 4
     expected = Outcome.CANCELLED if n < waits_before_close else Outcome.ANSWERED

@@ -379,6 +379,45 @@ async def test_a_full_disk_passes(tmp_path: Path) -> None:
     assert len(usage_ids(store)) == 1002
 
 
+@pytest.mark.usefixtures("soon")
+async def test_how_a_record_ended_is_told_whoever_waits_for_it() -> None:
+    """Its end is told once, when it is certain, before the waiter goes on, and also where that has left."""
+    store = GatedStore()
+    journal = started(store)
+    told = list[str]()
+
+    def commit(name: str) -> asyncio.Future[None]:
+        def ended(error: JournalError | None) -> None:
+            told.append(f"{name} {'ends' if error is None else 'fails'}")
+
+        return journal.commit(make_usage(call_id=name), as_failed, ended)
+
+    gone, stays = commit("gone"), commit("stays")
+    gone.cancel()
+    await asyncio.sleep(0)
+    assert told == []
+    store.gate.set()
+    await stays
+    assert told == ["gone ends", "stays ends"]
+    store.gate.clear()
+    gone, stays = commit("gone too"), commit("stays too")
+    gone.cancel()
+    store.broken = True
+    store.gate.set()
+    with pytest.raises(JournalError):
+        await stays
+    with pytest.raises(JournalError):
+        await commit("late")
+    assert told[2:] == ["gone too fails", "stays too fails", "late fails"]
+    store.broken = False
+    await well_again(journal)
+    journal.close()
+    with pytest.raises(JournalError):
+        await commit("never")
+    assert len(told) == 5, "recovery says how it ended"
+    assert usage_ids(store) == ["gone", "gone too", "late", "stays", "stays too"]
+
+
 async def test_cancelling_a_wait_does_not_take_the_record_back() -> None:
     """A waiter that is gone hinders nobody, and its record is kept."""
     store = GatedStore()

@@ -35,6 +35,7 @@ from inferworks.errors import CallError
 from inferworks.http.multipart import is_form, with_field
 from inferworks.http.server import Exchange
 from inferworks.ids import CallId, ModelId, new_call_id
+from inferworks.meter.call_recorder import CallRecorder
 from inferworks.meter.usage import LONGEST_END_USER, Opened
 from inferworks.purpose import Purpose
 from inferworks.redact import redacted
@@ -119,21 +120,28 @@ def inference_endpoint(form: EndpointSpec, model: str = "") -> Endpoint:
             await context.meter.refuse(refused, error.status, error.code)
             raise
         transcript = None
+        recorder = context.meter.open(opened, clock)
+        recorder.on_end = hold.end
         try:
             if key.log_content and context.transcripts is not None:
                 transcript = context.transcripts.begin(opened, exchange.body)
-            async with context.meter.open(opened, clock) as recorder:
-                recorder.on_end = hold.end
+            async with recorder:
                 writer = ResponseWriter(form, exchange, context, call, recorder, transcript, hold)
                 writer.queued_ns = permit.queued_ns
                 await writer.run(offers)
         finally:
             permit.leave()
-            hold.release()  # of a call that could not even be opened
+            _let_go(hold, recorder)
             if transcript is not None:
                 transcript.end()
 
     return endpoint
+
+
+def _let_go(hold: AnyHold, recorder: CallRecorder) -> None:
+    """Give back what a call holds that was never opened; of any other its record says what it used."""
+    if not recorder.is_closed:
+        hold.release()
 
 
 class _Arrived(NamedTuple):

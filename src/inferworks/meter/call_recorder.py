@@ -26,8 +26,9 @@ from typing import Final, TypeAlias
 import msgspec
 
 from inferworks.clock import Clock
+from inferworks.errors import JournalError
 from inferworks.ids import OfferId, ReplicaId
-from inferworks.meter.journal import Journal
+from inferworks.meter.journal import Journal, Otherwise
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import (
     NO_ITEMS,
@@ -67,7 +68,7 @@ class Meter:
         checkpoint_s: float = 1.0,
         watch: Watch | None = None,
     ) -> None:
-        """`watch` is told of every Usage as it goes to the journal; it does not wait."""
+        """`watch` is told of every Usage as it is on record in the end; it does not wait."""
         self._journal = journal
         self._watch = watch
         self._clock = clock
@@ -141,7 +142,7 @@ class CallRecorder:
         self._open: list[RunningLeg] = []
         self._closed = False
         self.on_end: Watch | None = None
-        """Told of the call's Usage as it goes to the journal, as `watch` is."""
+        """Told of the call's Usage as `watch` is: as it is on record in the end, before its answer ends."""
 
     async def __aenter__(self) -> CallRecorder:
         """Put on record that it is opened; JournalError when that fails, and then nothing may be served."""
@@ -161,6 +162,11 @@ class CallRecorder:
             self._append(Outcome.CANCELLED, None)
         else:
             self._append(Outcome.FAILED, "not_closed" if exc is None else type(exc).__name__)
+
+    @property
+    def is_closed(self) -> bool:
+        """True once its one Usage has been made; `on_end` may be told of it later."""
+        return self._closed
 
     @property
     def serving(self) -> RunningLeg:
@@ -266,8 +272,7 @@ class CallRecorder:
         if self._first_byte_ns is None:
             self._first_byte_ns = now_ns
         self._response_bytes += n_bytes
-        record = self._end(now_ns, Outcome.ANSWERED, status, None)
-        return self._journal.commit_all((record,), _not_sent)
+        return self._commit(self._end(now_ns, Outcome.ANSWERED, status, None), _not_sent)
 
     def close(
         self, outcome: Outcome, status: int, error_code: str | None = None, *, last_bytes: int = 0
@@ -287,7 +292,7 @@ class CallRecorder:
         self._check_open()
         self._response_bytes += last_bytes
         usage = self._end(self.clock.now_ns(), outcome, status, error_code)
-        return self._journal.commit(usage, _not_sent if self._first_byte_ns is None else _cut_off)
+        return self._commit(usage, _not_sent if self._first_byte_ns is None else _cut_off)
 
     def leave(self) -> None:
         """The client has left: queue the call's one Usage, and wait for nothing."""
@@ -307,7 +312,29 @@ class CallRecorder:
     def _append(self, outcome: Outcome, error_code: str | None) -> None:
         """Queue the Usage without waiting."""
         status = 0 if self._first_byte_ns is None else STREAMED_STATUS
-        self._journal.append(self._end(self.clock.now_ns(), outcome, status, error_code))
+        usage = self._end(self.clock.now_ns(), outcome, status, error_code)
+        self._journal.append(usage)  # it is written as it is, sooner or later
+        self._tell(usage)
+
+    def _commit(self, usage: Usage, otherwise: Otherwise) -> asyncio.Future[None]:
+        """Commit the Usage, and tell of what is on record in the end: it, or what `otherwise` makes of it.
+
+        Until then nobody knows: a call that could not be put on record is charged nothing, and uses up no
+        limit. A client that leaves meanwhile changes nothing about it.
+        """
+
+        def ended(error: JournalError | None) -> None:
+            self._tell(usage if error is None else otherwise(usage))
+
+        return self._journal.commit(usage, otherwise, ended)
+
+    def _tell(self, usage: Usage) -> None:
+        for watch in (self._watch, self.on_end):
+            if watch is not None:
+                try:
+                    watch(usage)
+                except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
+                    _log.exception("a call that ended was not counted")
 
     def _end(self, now_ns: int, outcome: Outcome, status: int, error_code: str | None) -> Usage:
         """The call's one Usage; from here on the call is closed."""
@@ -321,7 +348,7 @@ class CallRecorder:
         if legs and (outcome is Outcome.ANSWERED or outcome is Outcome.CANCELLED):
             served = legs[-1]
             tokens, items, confidence = served.tokens, served.items, served.confidence
-        usage = Usage(  # not by `usage_of`: it is made for every call
+        return Usage(  # not by `usage_of`: it is made for every call
             call_id=opened.call_id,
             customer=opened.customer,
             project=opened.project,
@@ -344,13 +371,6 @@ class CallRecorder:
             items=items,
             end_user=opened.end_user,
         )
-        for watch in (self._watch, self.on_end):
-            if watch is not None:
-                try:
-                    watch(usage)
-                except Exception:  # noqa: BLE001 a watch may fail; no record is lost by it
-                    _log.exception("a call that ended was not counted")
-        return usage
 
     def _check_open(self) -> None:
         if self._closed:

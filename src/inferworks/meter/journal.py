@@ -59,8 +59,12 @@ _Waiter: TypeAlias = asyncio.Future[None]
 Otherwise: TypeAlias = Callable[[Usage], Usage]
 """Replacement for a Usage that could not be made durable while somebody waited for it."""
 
-_Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None, Otherwise | None]
-"""Records that stand or fall together, their waiter, and the replacement of a Usage if they fall."""
+Ended: TypeAlias = Callable[[JournalError | None], None]
+"""Callback in the event loop, once it is certain that records are durable (None), or why they are not."""
+
+_Entry: TypeAlias = tuple[Sequence[Record], _Waiter | None, Otherwise | None, Ended | None]
+"""Records that stand or fall together, their waiter, the replacement of a Usage if they fall, and who is
+told which it was, also where the waiter has left."""
 
 _LARGEST_GROUP: Final = 4096
 """Entries in one transaction; bounds memory and the time until the first waiter is woken."""
@@ -75,7 +79,7 @@ _TRY_AGAIN_S: Final = 0.1
 _LONGEST_TRY_AGAIN_S: Final = 0.5
 """Longest pause before the writer tries a failing store again, in seconds; pauses double up to it."""
 
-_NOTHING: Final[_Entry] = ((), None, None)
+_NOTHING: Final[_Entry] = ((), None, None, None)
 """Entry that makes the writer look for other work."""
 
 _log = logging.getLogger("inferworks.journal")
@@ -206,30 +210,41 @@ class Journal:
         """
         if self._ended is not None:
             raise _again(self._ended)
-        self._queue.put(((record,), None, None))
+        self._queue.put(((record,), None, None, None))
 
-    def commit(self, record: Record, otherwise: Otherwise | None = None) -> asyncio.Future[None]:
+    def commit(
+        self, record: Record, otherwise: Otherwise | None = None, ended: Ended | None = None
+    ) -> asyncio.Future[None]:
         """Queue `record`; the future is done once it is durable.
 
         The future raises RecordError when this record is refused, JournalError when nothing can be made
         durable now. Cancelling the wait does not take the record back. With `otherwise` the record is a
         call's Usage and a JournalError is not its end: what `otherwise` makes of it is kept, and becomes
         durable when that is possible again.
+
+        `ended` is called before the future's waiter goes on, and also where nobody waits any more. It is
+        not called where the journal does not run: then a call stays open, for recovery to close.
         """
-        return self.commit_all((record,), otherwise)
+        return self.commit_all((record,), otherwise, ended)
 
     def commit_all(
-        self, records: Sequence[Record], otherwise: Otherwise | None = None
+        self,
+        records: Sequence[Record],
+        otherwise: Otherwise | None = None,
+        ended: Ended | None = None,
     ) -> asyncio.Future[None]:
-        """Queue `records` as one transaction, all or none; the future is as for `commit`."""
+        """Queue `records` as one transaction, all or none; the future and `ended` are as for `commit`."""
         waiter: _Waiter = asyncio.get_running_loop().create_future()
         refusal = self._trouble or self._ended
         if refusal is None:
-            self._queue.put((records, waiter, otherwise))
+            self._queue.put((records, waiter, otherwise, ended))
         else:
             waiter.set_exception(_again(refusal))
             if otherwise is not None and self._ended is None:
-                self._queue.put((_if_it_fails((records, waiter, otherwise)), None, None))
+                kept = _if_it_fails((records, waiter, otherwise, None))
+                self._queue.put((kept, None, None, None))
+            if ended is not None and self._ended is None:
+                ended(refusal)
         return waiter
 
     async def durable(self) -> None:
@@ -378,7 +393,7 @@ class Journal:
         group, self._group = self._group, []
         for entry in group:
             self._kept += _if_it_fails(entry)
-        for records, _, _ in group[:tried]:
+        for records, *_ in group[:tried]:
             self._doubtful += (record for record in records if type(record) is Usage)
         _wake(group, self._trouble)
 
@@ -404,7 +419,7 @@ class Journal:
 
 def _if_it_fails(entry: _Entry) -> Sequence[Record]:
     """Return the records kept of a failed entry: all if nobody waits, else those made by `otherwise`."""
-    records, waiter, otherwise = entry
+    records, waiter, otherwise, _ = entry
     if waiter is None:
         return records
     if otherwise is None:
@@ -421,18 +436,20 @@ def _again(failure: JournalError) -> JournalError:
 
 def _wake(group: Iterable[_Entry], error: JournalError | None) -> None:
     """Resolve every waiter of `group`, with one call into each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
-    for _, waiter, _ in group:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiter, Ended | None]]] = {}
+    for _, waiter, _, ended in group:
         if waiter is not None:
-            by_loop.setdefault(waiter.get_loop(), []).append(waiter)
+            by_loop.setdefault(waiter.get_loop(), []).append((waiter, ended))
     for loop, waiters in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed: nobody is left to wait
             loop.call_soon_threadsafe(_resolve, waiters, error)
 
 
-def _resolve(waiters: Iterable[_Waiter], error: JournalError | None) -> None:
+def _resolve(waiters: Iterable[tuple[_Waiter, Ended | None]], error: JournalError | None) -> None:
     """Finish `waiters` in their own event loop. Those that were cancelled meanwhile are left alone."""
-    for waiter in waiters:
+    for waiter, ended in waiters:
+        if ended is not None:
+            ended(error)
         if waiter.done():
             continue
         if error is None:

@@ -13,7 +13,14 @@ import socket
 import threading
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -362,6 +369,7 @@ async def _serving(
         observing.access = access
         every_s, watch = config.meter.checkpoint_s, observing.watch
         meter = Meter(journal, clock, checkpoint_s=every_s, watch=watch)
+        stack.push_async_callback(_all_told, journal)
         health = Health(clock.carried(), plan.breaker)
         own = own_provider(client, process.token)
         if observing.traces is not None and config.observe.traces_to_replicas:
@@ -436,6 +444,12 @@ def _said(plan: Plan) -> Plan:
     for warning in plan.warnings:
         _log.warning("%s", warning)
     return plan
+
+
+async def _all_told(journal: Journal) -> None:
+    """Wait until all that has ended is on record, or kept, and whoever watches calls has been told."""
+    with suppress(JournalError):
+        await journal.durable()
 
 
 async def _watch(journal: Journal, work: Work) -> None:

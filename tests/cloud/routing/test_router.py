@@ -56,7 +56,7 @@ class Rows:
         if isinstance(row, Usage):
             self.usages.append(row)
 
-    async def commit(self, row: object, _otherwise: object = None) -> None:
+    async def commit(self, row: object, *_more: object) -> None:
         """Keep a row for good."""
         self.append(row)
 
