@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -39,7 +40,7 @@ from inferworks.limits.ledger import Budget, Gateway
 from inferworks.limits.limiter import Limiter
 from inferworks.limits.slice_log import SliceLog
 from inferworks.limits.stores.stub import MemoryLedger, MemoryLimits
-from inferworks.meter.usage import Outcome
+from inferworks.meter.usage import Outcome, Usage
 from inferworks.testing.in_process_gateway import (
     A_CUSTOMER,
     InProcessGateway,
@@ -251,6 +252,52 @@ def test_a_stream_is_ended_when_the_money_ends(run: Run, limited: Any) -> None:
             assert (await gateway.chat({**ASKED, "max_tokens": 2000})).status in (200, 429)
         assert world.budget.held == 0
         assert world.budget.settled <= most
+
+    run(main())
+
+
+@pytest.mark.parametrize("words_an_event", [80, 1600])
+def test_a_stream_with_many_tokens_an_event_is_ended_in_time(
+    run: Run, limited: Any, words_an_event: int
+) -> None:
+    """Though its upstream tells of its usage at the end only: what has come is counted by its words."""
+    words = ("word " * words_an_event,) * 200
+    most = 4000 * OUTPUT_PICO
+
+    async def main() -> None:
+        world = limited(limit(most, Measure.MONEY))
+        async with world.open(1, Answer(words=words)) as gateway:
+            answer = await gateway.chat({**ASKED, "stream": True})
+            assert b'"ended_by":"limit"' in answer.body
+            (usage,) = await gateway.usages()
+            assert usage.error_code == "insufficient_quota"
+            came = answer.body.count(b"word ") * 5 // 4
+            assert usage.tokens.output == came
+            assert came <= 4000 + 16 * 1024, "what has come at once is passed on whole"
+        assert world.budget.held == 0
+
+    run(main())
+
+
+def test_an_answer_that_is_complete_gets_no_second_end(run: Run, tmp_path: Path) -> None:
+    """The money ends with the event that ends the answer: it is passed on, and what follows it too."""
+
+    async def answered(folder: str, count: int) -> tuple[list[str], Usage]:
+        world = Limited(tmp_path / folder, limit(1000 * OUTPUT_PICO, Measure.MONEY))
+        async with world.open(1, Answer(words=("a",) * count)) as gateway:
+            answer = await gateway.chat({**ASKED, "stream": True})
+            (usage,) = await gateway.usages()
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        return re.findall(r'"finish_reason": ?"(\w+)"', answer.body.decode()), usage
+
+    async def main() -> None:
+        ends, cut = await answered("cut", 2000)
+        assert ends == ["length"]
+        for count in range(
+            cut.tokens.output - 4, cut.tokens.output - 1
+        ):  # less the role and the end
+            ends, usage = await answered(str(count), count)
+            assert (ends, usage.error_code, usage.tokens.output) == (["stop"], None, count)
 
     run(main())
 

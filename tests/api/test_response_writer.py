@@ -464,6 +464,25 @@ def test_leaving_amid_keeps_the_count(run: Run) -> None:
     run(main())
 
 
+def test_leaving_amid_events_with_many_tokens(run: Run) -> None:
+    """A client is charged for the words that have come, where the upstream has told no usage yet."""
+
+    async def main() -> None:
+        answer = Answer(words=("word " * 80,) * 9, fault=Fault.HANG, fault_after=4)
+        async with open_gateway(answer) as (gateway, upstream):
+            reader, writer = await gateway.connect()
+            writer.write(gateway.request("POST", CHAT, msgspec.json.encode(STREAM)))
+            for _ in range(3):
+                await reader.readuntil(b'word "')
+            writer.close()
+            await gateway.alone()
+            await told_to_stop(upstream, 1)
+            (usage,) = await gateway.usages()
+            assert (usage.tokens.output, usage.confidence) == (300, Confidence.ESTIMATED)
+
+    run(main())
+
+
 def test_leaving_while_the_record_is_written(run: Run) -> None:
     """A client that vanishes as its Usage is committed leaves that one Usage: answered."""
 

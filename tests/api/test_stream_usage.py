@@ -32,6 +32,15 @@ def test_without_a_report_events_are_counted() -> None:
     assert usage.confidence_at_end() is Confidence.ESTIMATED
 
 
+def test_of_events_with_many_tokens_the_words_are_counted() -> None:
+    """So that what a client is charged that leaves, and what its limits see, is what was made."""
+    event = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"word " * 80)
+    usage = StreamUsage(make_call())
+    for number in range(1, 6):
+        usage.see(Chunk(event))
+        assert usage.reported.tokens.output == 100 * number
+
+
 def test_a_report_replaces_the_estimate_and_no_event_adds_to_it() -> None:
     """Amid a stream it is what was counted so far; at its end it is what the upstream reported."""
     usage = StreamUsage(make_call())

@@ -156,7 +156,7 @@ class ResponseWriter:
             while not chunk.last and self._drain is None:
                 usage.see(chunk)
                 recorder.progress(usage.reported, usage.confidence)
-                if self._hold.lacks(usage.reported) and await self._is_cut(chunk, usage):
+                if self._hold.lacks(usage.reported) and await self._is_cut(reply, chunk, usage):
                     return
                 data = chunk.data
                 if data:
@@ -204,9 +204,16 @@ class ResponseWriter:
             self._transcript.heard(data)
         await self._exchange.send(data)
 
-    async def _is_cut(self, chunk: Chunk, usage: StreamUsage) -> bool:
-        """Hold the next step of the answer; where a limit is reached, end it here and return True."""
+    async def _is_cut(self, reply: Reply, chunk: Chunk, usage: StreamUsage) -> bool:
+        """Hold the next steps of the answer; where a limit is reached, end it here and return True.
+
+        One that is complete has an end of its own, and takes no more.
+        """
+        if reply.is_over():
+            return False
         limit = await self._hold.extend()
+        while limit is None and self._hold.lacks(usage.reported):  # an event may be of many steps
+            limit = await self._hold.extend()
         if limit is None:
             return False
         recorder, form, data = self._recorder, self._form, chunk.data

@@ -1,9 +1,9 @@
-"""Running usage of a stream: as its upstream reports it, or estimated from its events."""
+"""Running usage of a stream: as its upstream reports it, or estimated from what passes."""
 
 from __future__ import annotations
 
 from inferworks.cloud.call import Call, Chunk
-from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens
+from inferworks.cloud.routing.token_estimate import StreamTokens, prompt_tokens
 from inferworks.meter.reported_usage import NOTHING_REPORTED, ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 
@@ -15,7 +15,7 @@ class StreamUsage:
         "_call",
         "_input_tokens",
         "_is_reported",
-        "_output_tokens",
+        "_output",
         "confidence",
         "reported",
     )
@@ -27,7 +27,7 @@ class StreamUsage:
         """Confidence in it while the stream goes on."""
         self._call = call
         self._input_tokens: int | None = None
-        self._output_tokens = 0
+        self._output = StreamTokens()
         """Estimates, where nothing is reported."""
         self._is_reported = False
 
@@ -41,8 +41,8 @@ class StreamUsage:
                 self._input_tokens = reported.tokens.input
             elif self._input_tokens is None:
                 self._input_tokens = prompt_tokens(self._call)
-            self._output_tokens += stream_tokens(chunk.data)
-            self.reported = ReportedUsage(Tokens(self._input_tokens, self._output_tokens))
+            output = self._output.see(chunk.data)
+            self.reported = ReportedUsage(Tokens(self._input_tokens, output))
 
     def see_reported(self, reported: ReportedUsage | None) -> None:
         """Take in the usage that the last chunk reported, or the failure of the stream."""

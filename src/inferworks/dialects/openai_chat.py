@@ -474,6 +474,62 @@ class MeteredChoices(msgspec.Struct):
     choices: list[MeteredChoice] | None = None
 
 
+class WrittenFunction(msgspec.Struct):
+    """Call of a function, by the words that a model writes of it."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class WrittenToolCall(msgspec.Struct):
+    """Call of a tool in a delta."""
+
+    function: WrittenFunction | None = None
+
+
+class WrittenDelta(msgspec.Struct):
+    """`delta` of a choice, by what a model writes."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[WrittenToolCall] | None = None
+    function_call: WrittenFunction | None = None
+
+    @property
+    def says_more(self) -> bool:
+        """True when it has more than its content."""
+        return bool(
+            self.reasoning_content
+            or self.reasoning
+            or self.tool_calls
+            or self.refusal
+            or self.function_call
+        )
+
+    def others(self) -> list[str]:
+        """Return what it says beside its content; reasoning that comes under two names is the same."""
+        said = [self.reasoning_content or self.reasoning, self.refusal]
+        for function in (*[one.function for one in self.tool_calls or ()], self.function_call):
+            if function is not None:
+                said += function.name, function.arguments
+        return [text for text in said if text]
+
+
+class WrittenChoice(msgspec.Struct):
+    """A choice in an event of a chat, or of a completion, by what a model writes."""
+
+    delta: WrittenDelta | None = None
+    text: str | None = None
+
+
+class WrittenEvent(msgspec.Struct):
+    """An event of a chat, or of a completion, by what a model writes; None where it is none of them."""
+
+    choices: list[WrittenChoice] | None = None
+
+
 class MeteredChatRequest(msgspec.Struct):
     """Fields of a request that say how many choices there will be, also of completions."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from inferworks.cloud.call import Chunk
 from inferworks.cloud.operation import Operation
-from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens, whole_usage
+from inferworks.cloud.routing.token_estimate import StreamTokens, prompt_tokens, whole_usage
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 from inferworks.testing.providers import make_call
@@ -150,15 +151,65 @@ def test_a_sound_is_no_text() -> None:
     assert reported.tokens.output == 0
 
 
-def test_events_are_tokens_unless_they_are_long() -> None:
-    """An event is a token, a comment is none, and a long event is read for its words."""
-    word = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
-    assert stream_tokens(word * 3 + b": wait\n\n") == 3
-    delta = {"content": "word " * 2000}
-    long = b"data: %b\n\n" % msgspec.json.encode({"choices": [{"delta": delta}]})
-    assert stream_tokens(long) == 2500
+def event_of(*choices: dict[str, Any]) -> bytes:
+    """Return an event of a chat or a completion."""
+    return b"data: %b\n\n" % msgspec.json.encode({"id": "chatcmpl-1", "choices": choices})
+
+
+def test_events_are_tokens_unless_their_words_are_more() -> None:
+    """An event is a token, a comment is none, and log probabilities are no words."""
+    tokens, word = StreamTokens(), event_of({"delta": {"content": "a"}})
+    assert tokens.see(word * 3 + b": wait\n\n") == 3
+    assert tokens.see(b": wait\n\n") == 3
     sure = {"delta": {"content": "a"}, "logprobs": {"content": [SURE] * 30}}
-    assert stream_tokens(b"data: %b\n\n" % msgspec.json.encode({"choices": [sure]})) == 1
+    assert tokens.see(event_of(sure)) == 4
+    assert tokens.see(event_of({"delta": {"content": "word " * 2000}})) == (4 + 10_000) // 4
+    assert tokens.see(b"event: x\n" + word) == tokens.tokens
+    assert tokens.see(b'data: {"choices": 1}\n\ndata: {half\n\n') == tokens.tokens
+
+
+def test_a_long_token_among_short_ones_is_one() -> None:
+    """Text that comes token by token counts by its events, as long as a token has four bytes on average."""
+    tokens = StreamTokens()
+    for text in (" the", " international", ".", "\n"):
+        tokens.see(event_of({"delta": {"content": text}}))
+    assert tokens.tokens == 5
+    for _ in range(100):
+        tokens.see(event_of({"delta": {"content": " it"}}))
+    assert tokens.tokens == 104
+
+
+FORTY = "0123456789" * 4
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        event_of({"index": 0, "delta": {"content": FORTY}, "finish_reason": None}),
+        event_of({"index": 0, "delta": {"content": [{"type": "text", "text": FORTY}]}}),
+        event_of({"index": 0, "text": FORTY}),
+        event_of({"delta": {"content": FORTY[:20]}}, {"delta": {"content": FORTY[20:]}}),
+        event_of({"delta": {"reasoning_content": FORTY, "reasoning": FORTY}}),
+        event_of({"delta": {"content": FORTY[:20], "reasoning": FORTY[20:]}}),
+        event_of(
+            {"delta": {"tool_calls": [{"function": {"arguments": FORTY[4:], "name": "f  f"}}]}}
+        ),
+        event_of({"delta": {"function_call": {"arguments": FORTY}}}),
+        event_of({"delta": {"refusal": FORTY}}),
+        event_of({"delta": {"content": "\u4e2d" * 14}}),
+        b'data:{"contentBlockDelta":{"delta":{"text":"%b"},"contentBlockIndex":1}}\r\n\r\n'
+        % FORTY.encode(),
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":1,"delta":'
+        b'{"type":"text_delta","text":"%b"}}\n\n' % FORTY.encode(),
+        b'event: x\ndata: {"type":"response.output_text.delta","item_id":"m_1","delta":"%b"}\n\n'
+        % FORTY.encode(),
+    ],
+)
+def test_of_an_event_with_many_tokens_its_words_count(event: bytes) -> None:
+    """In each dialect, whatever kind of words they are, and however many events come together."""
+    tokens = StreamTokens()
+    assert tokens.see(event) == 10
+    assert tokens.see(event * 9) // 10 == 10
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])

@@ -242,7 +242,7 @@ def test_the_output_is_counted_along() -> None:
         for reported in (c.reported for c in chunks)
         if reported
     ]
-    assert outputs == [(1, True), (1, True), (2, True), (12, True), (50, False)]
+    assert outputs == [(1, True), (1, True), (2, True), (10, True), (50, False)]
     assert {reported.tokens.input for reported in (c.reported for c in chunks) if reported} == {3}
 
 

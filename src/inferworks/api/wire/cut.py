@@ -35,13 +35,17 @@ def _cut_completion(
     copied: dict[str, Any] = {
         name: events[-1][name] for name in _COPIED if events and name in events[-1]
     }
-    places = {
-        choice["index"]
+    told = [
+        choice
         for event in events
         for choice in event.get("choices") or ()
         if isinstance(choice, dict) and isinstance(choice.get("index"), int)
-    }
-    choices = [{"index": n, **empty, "finish_reason": "length"} for n in sorted(places or {0})]
+    ]
+    ended = {choice["index"] for choice in told if choice.get("finish_reason")}
+    places = {choice["index"] for choice in told}
+    choices = [
+        {"index": n, **empty, "finish_reason": "length"} for n in sorted((places or {0}) - ended)
+    ]
     last = [_data({**copied, "choices": choices, "inferworks": _reason(error)})]
     if tokens is not None:
         counts = {

@@ -13,8 +13,11 @@ each by itself: one of nothing but base64's letters is no text. Of a large body,
 beside its contents, only a thousand pieces are, evenly spread, since an estimate is made amid a stream and
 must take no time.
 
-Of a stream an event is a token, as nearly every upstream sends them; one that is longer than any token
-makes it is read for its words.
+Of a stream an event is a token at least, as nearly every upstream sends them; where the words of all its
+events are more than four bytes an event, as of an upstream that sends several tokens in each, they count as
+those of a whole answer do. Both are kept as sums, so that a token longer than four bytes is not two.
+Rejected: rounding each event by itself, which counts English text that comes token by token an eighth too
+high; a reading of long events alone, by which an upstream that gathers its tokens passes every limit.
 
 Rejected: a search for the words that stand beside media and for runs of letters after them; it went over
 every word as often as the word had letters.
@@ -30,6 +33,7 @@ import msgspec
 from inferworks.cloud.bodies.aside import LARGE_BYTES
 from inferworks.cloud.call import Call, Chunk
 from inferworks.cloud.operation import Operation
+from inferworks.dialects.openai_chat import WrittenEvent
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import Confidence, Tokens
 
@@ -58,8 +62,6 @@ _SMALL_TEXT_BYTES: Final = 2048
 """A smaller text is no medium to speak of."""
 _SMALL_BYTES: Final = 16 * 1024
 """Size below which a body is read whole: that takes microseconds, and the envelope may be most of it."""
-_LONG_EVENT_BYTES: Final = 1024
-"""An event with one token is shorter, envelope and all."""
 _ASKED: Final = frozenset(
     {"messages", "system", "input", "instructions", "prompt", "query", "documents", "texts"}
 )
@@ -74,7 +76,8 @@ _WRITES: Final = frozenset(
 """Operations that are answered in words."""
 _NO_WORDS: Final = frozenset(
     {"logprobs", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "type", "role", "status",
-     "object", "finish_reason", "stop_reason", "cache_control", "signature", "encrypted_content", "usage"}
+     "object", "contentBlockIndex", "finish_reason", "stop_reason", "cache_control", "signature",
+     "encrypted_content", "usage"}
 )  # fmt: skip
 """Fields that hold no words of the model."""
 
@@ -159,20 +162,55 @@ def sides(
     return Sides(sent, (written or 0) if made is None else made, is_guess=True)
 
 
-def stream_tokens(events: bytes) -> int:
-    """A guess at the tokens that were written for the `events` of a stream; comments are none."""
-    count = events.count(b"\ndata:") + events.startswith(b"data:")
-    if not count or len(events) < _LONG_EVENT_BYTES * count:
-        return count
+class StreamTokens:
+    """A guess at the tokens that were written for a stream so far."""
+
+    __slots__ = ("_bytes", "_events", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        """Tokens so far."""
+        self._events = self._bytes = 0
+        """Events that hold data, and bytes of the words in them."""
+
+    def see(self, events: bytes) -> int:
+        """Take in one or more `events` of any dialect, and return the tokens so far; comments are none."""
+        end = events.find(b"\n")
+        if end > 0 and events.startswith(b"data:") and events.find(b"\ndata:", end) < 0:
+            return self._add(1, _event_bytes(events[5:end]))  # one event, as most come
+        lines = [line[5:] for line in events.split(b"\n") if line.startswith(b"data:")]
+        return self._add(len(lines), sum(map(_event_bytes, lines)))
+
+    def see_text(self, text: str) -> int:
+        """Take in the words of one event, and return the tokens so far."""
+        return self._add(1, _bytes_of(text))
+
+    def _add(self, events: int, text_bytes: int) -> int:
+        self._events += events
+        self._bytes += text_bytes
+        self.tokens = max(self._events, self._bytes // _BYTES_PER_TOKEN)
+        return self.tokens
+
+
+def _event_bytes(data: bytes) -> int:
+    """Count the bytes of words in the `data` of one event of a stream."""
+    if len(data) > _SMALL_BYTES:
+        return _text_bytes(data)
+    try:
+        choices = _read_chat(data).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        choices = None
+    if choices is None:  # of another dialect, or with words in another place
+        fields = _fields(data)
+        return 0 if fields is None else _words_in(fields, _WRITTEN)
     count = 0
-    for line in events.split(b"\n"):
-        if line.startswith(b"data:"):
-            data, tokens = line[5:], 1
-            if len(data) > _SMALL_BYTES:
-                tokens = _tokens(data)
-            elif len(data) > _LONG_EVENT_BYTES and (fields := _fields(data)) is not None:
-                tokens = _as_tokens(_words_in(fields, _WRITTEN))
-            count += max(1, tokens)
+    for choice in choices:
+        delta = choice.delta
+        text = choice.text if delta is None else delta.content
+        if text:
+            count += _bytes_of(text)
+        if delta is not None and delta.says_more:
+            count += sum(map(_bytes_of, delta.others()))
     return count
 
 
@@ -185,6 +223,7 @@ def _fields(data: bytes) -> dict[str, Any] | None:
 
 
 _read = msgspec.json.Decoder(dict[str, Any]).decode
+_read_chat = msgspec.json.Decoder(WrittenEvent).decode
 
 
 def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
@@ -198,8 +237,7 @@ def _words_in(fields: dict[str, Any], names: Collection[str]) -> int:
         value = left.pop()
         kind = type(value)  # of what was decoded: there may be hundreds of thousands
         if kind is str:
-            data = value.encode(errors="replace")
-            count += len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
+            count += _bytes_of(value)
         elif kind is dict:
             left += [inner for name, inner in value.items() if name not in _NO_WORDS]
         elif kind is list:
@@ -220,6 +258,14 @@ def _pictures_in(values: list[Any], kind: str) -> int:
         elif isinstance(value, list):
             left += value if not value or not isinstance(value[0], float) else []
     return found
+
+
+def _bytes_of(text: str) -> int:
+    """Count the bytes of `text`, less what is media."""
+    if len(text) < _SMALL_TEXT_BYTES and text.isascii():
+        return len(text)
+    data = text.encode(errors="replace")
+    return len(data) if len(data) < _SMALL_TEXT_BYTES else _text_bytes(data)
 
 
 def _as_tokens(text_bytes: int) -> int:

@@ -26,7 +26,7 @@ from inferworks.cloud.call import Call, Chunk, Reply
 from inferworks.cloud.offer import Offer
 from inferworks.cloud.operation import Operation
 from inferworks.cloud.providers.base import Provider
-from inferworks.cloud.routing.token_estimate import prompt_tokens, stream_tokens, whole_usage
+from inferworks.cloud.routing.token_estimate import StreamTokens, prompt_tokens, whole_usage
 from inferworks.cloud.serving.lacking import lacking
 from inferworks.cloud.serving.left_out import left_out_text
 from inferworks.cloud.translate.base import StreamTranslation, Translation
@@ -34,7 +34,7 @@ from inferworks.cloud.translate.sent_names import in_sent_names, sent_name
 from inferworks.errors import CallError, UntranslatableError, UpstreamError
 from inferworks.http.sse import EventSplitter
 from inferworks.meter.reported_usage import ReportedUsage
-from inferworks.meter.usage import NO_TOKENS, Tokens
+from inferworks.meter.usage import Tokens
 
 _log = logging.getLogger("inferworks.translate")
 
@@ -117,7 +117,8 @@ class _Rest:
         self._call = call
         self._streams = streams
         self._is_told = False
-        self._guess = NO_TOKENS
+        self._sent: int | None = None
+        self._made = StreamTokens()
         """Estimated usage so far, as long as the upstream reports none."""
 
     def __aiter__(self) -> _Rest:
@@ -138,14 +139,12 @@ class _Rest:
         if reported is not None and not reported.is_input_only:
             self._is_told = True
         elif not self._is_told:
-            new, before = 0 if chunk.last else stream_tokens(data), self._guess
-            sent = (
-                (before.input or prompt_tokens(self._call))
-                if reported is None
-                else reported.tokens.input
-            )
-            self._guess = Tokens(sent, before.output + new)
-            reported = ReportedUsage(self._guess, is_estimate=True)
+            if reported is not None:
+                self._sent = reported.tokens.input
+            elif self._sent is None:
+                self._sent = prompt_tokens(self._call)
+            made = self._made.tokens if chunk.last else self._made.see(data)
+            reported = ReportedUsage(Tokens(self._sent, made), is_estimate=True)
         try:
             for stream in self._streams:
                 data = b"".join([stream.event(event, reported) for event in _events(data)])

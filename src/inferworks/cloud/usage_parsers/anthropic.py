@@ -9,9 +9,9 @@ A stream ends with `message_stop`. Where that does not come, a body that ends in
 `stop_reason` is whole too.
 
 In between a stream reports no usage, yet an answer that breaks off there has been paid for. So the output
-is estimated from the deltas: each is a token at least, and a long one a token for every four characters.
-Such a count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own. Rejected: the
-`output_tokens` of `message_start`, which is one or two whatever comes after it.
+is estimated from the deltas (`StreamTokens`). Such a count is marked (`ReportedUsage.is_estimate`) and
+gives way to the upstream's own. Rejected: the `output_tokens` of `message_start`, which is one or two
+whatever comes after it.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming and /prompt-caching
 """
@@ -24,7 +24,7 @@ import msgspec
 
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
 from inferworks.cloud.call import Call, Chunk
-from inferworks.cloud.routing.token_estimate import answer_tokens, sides
+from inferworks.cloud.routing.token_estimate import StreamTokens, answer_tokens, sides
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.dialects.anthropic_messages import (
     CacheCreation,
@@ -44,8 +44,6 @@ _INPUT = (
     "cache_creation",
 )
 """Fields of `usage` that make up the input."""
-_CHARACTERS_PER_TOKEN = 4
-"""The length of a token of English text, by rule of thumb."""
 
 
 _COUNTED = msgspec.json.Decoder(TokenCount)
@@ -59,7 +57,7 @@ class MessagesReader:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._usage = MessagesUsage()
-        self._seen = 0
+        self._seen = StreamTokens()
         """Tokens of output, by our own count."""
         self._is_begun = self._is_counted = False
         self._has_ended = False
@@ -87,7 +85,7 @@ class MessagesReader:
                 delta = body.delta
                 text = delta and (delta.text or delta.partial_json or delta.thinking)
                 if text:
-                    self._seen += max(1, len(text) // _CHARACTERS_PER_TOKEN)
+                    self._seen.see_text(text)
                     return Chunk(event, self._told_so_far())
             case "message_start":
                 self._is_begun = True
@@ -99,9 +97,9 @@ class MessagesReader:
                 if body.usage is not None:
                     self._usage = merged(self._usage, body.usage, first=not self._is_counted)
                     self._is_counted = True
-                    return Chunk(event, self._both(self._usage, self._seen))
+                    return Chunk(event, self._both(self._usage, self._seen.tokens))
             case "message_stop":
-                if not (self._is_begun or self._seen):
+                if not (self._is_begun or self._seen.tokens):
                     raise UnreadableError("it has no message")
                 return Chunk(event, last=True)
         return Chunk(event)
@@ -125,7 +123,7 @@ class MessagesReader:
         if self._usage.input_tokens is None:
             return None
         so_far = reported(self._usage)
-        output = max(so_far.tokens.output, self._seen)
+        output = max(so_far.tokens.output, self._seen.tokens)
         tokens = msgspec.structs.replace(so_far.tokens, output=output)
         return msgspec.structs.replace(so_far, tokens=tokens, is_estimate=True)
 

@@ -10,8 +10,8 @@ the events after it: clients heed `response.failed`, which follows. A stream tha
 off.
 
 In between a stream reports no usage, yet an answer that breaks off there has been paid for. So the output
-is estimated from the deltas: each is a token at least, and a long one a token for every four bytes. Such a
-count is marked (`ReportedUsage.is_estimate`) and gives way to the upstream's own.
+is estimated from the deltas (`StreamTokens`). Such a count is marked (`ReportedUsage.is_estimate`) and
+gives way to the upstream's own.
 
 Tools that run at the upstream are charged by use: searches of the web as `tool_usage` counts them, or else
 as the output lists them (a page that is opened is no search), and images that were made.
@@ -26,7 +26,12 @@ import msgspec
 from inferworks.cloud.bodies.bounds import check_answer
 from inferworks.cloud.bodies.lenient import fitted_or_unreadable, read_answer
 from inferworks.cloud.call import Call, Chunk
-from inferworks.cloud.routing.token_estimate import answer_tokens, prompt_tokens, sides
+from inferworks.cloud.routing.token_estimate import (
+    StreamTokens,
+    answer_tokens,
+    prompt_tokens,
+    sides,
+)
 from inferworks.cloud.usage_parsers.clamped import clamped
 from inferworks.cloud.usage_parsers.in_band import is_empty, refusal, tells_an_error
 from inferworks.dialects.openai_responses import MeteredEvent, MeteredResponse
@@ -42,8 +47,6 @@ from inferworks.http.sse import DONE, event_data
 from inferworks.meter.reported_usage import ReportedUsage
 from inferworks.meter.usage import NO_ITEMS, NO_TOKENS, Items, Tokens
 
-_BYTES_PER_TOKEN = 4
-"""Bytes per token of English text, by rule of thumb."""
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -63,7 +66,7 @@ class ResponsesReader:
         self._counting = counting
         self._input: int | None = None
         """Our own guess at the input, until it is told."""
-        self._seen = 0
+        self._seen = StreamTokens()
         """Tokens of output, by our own count."""
         self._is_begun = False
 
@@ -96,17 +99,19 @@ class ResponsesReader:
             return Chunk(event)
         self._is_begun = True
         if body.type in _LAST:
-            used = None if body.response is None else self._reported(body.response, self._seen)
-            if used is None and body.type == "response.failed" and not self._seen:
+            used = (
+                None if body.response is None else self._reported(body.response, self._seen.tokens)
+            )
+            if used is None and body.type == "response.failed" and not self._seen.tokens:
                 used = ReportedUsage(NO_TOKENS, is_estimate=True)
             return Chunk(event, used, last=True)
         delta = body.delta
         if not isinstance(delta, str) or not delta:
             return Chunk(event)
-        self._seen += max(1, len(delta) // _BYTES_PER_TOKEN)
+        seen = self._seen.see_text(delta)
         if self._input is None:
             self._input = prompt_tokens(self._call)
-        return Chunk(event, ReportedUsage(Tokens(self._input, self._seen), is_estimate=True))
+        return Chunk(event, ReportedUsage(Tokens(self._input, seen), is_estimate=True))
 
     def ended(self) -> Chunk | None:
         """Return None: only its last event says that a response is whole."""
