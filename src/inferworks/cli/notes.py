@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-import click
+from inferworks.cli.show import say
 
-from inferworks.visible import visible
-
+_JOURNAL: Final = "inferworks.journal"
 _MOST: Final = 100
 """Most warnings that one command tells."""
 _LONGEST: Final = 1000
@@ -29,8 +28,10 @@ class Notes(logging.Handler):
         """Texts that were told."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell a warning, unless it was told."""
+        """Tell a warning, unless it was told; of a journal the command itself says why it has failed."""
+        if record.name == _JOURNAL:
+            return
         text = record.getMessage()[:_LONGEST]
         if text not in self.told and len(self.told) < _MOST:
             self.told.add(text)
-            click.echo(f"Note: {visible(text)}", err=True)
+            say(f"Note: {text}", err=True)

@@ -928,19 +928,9 @@ class Limiter:
 
         What waits behind one that fails fails with it: it would be in vain, and take as long again.
         """
-        losses = self._losses
-
-        def run() -> T:
-            if self._losses != losses:
-                raise LimitsError("the store of limits cannot be reached")
-            try:
-                return self._store.transact(work)
-            except LimitsError:
-                self._losses += 1
-                raise
-
+        loop, losses = asyncio.get_running_loop(), self._losses
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
+            result = await loop.run_in_executor(self._thread, self._transact, work, losses)
         except LimitsError as error:
             if self.is_reachable:
                 _log.warning("%s; calls are served out of what is in hand", error)
@@ -950,6 +940,16 @@ class Limiter:
             _log.warning("the store of limits can be reached again")
         self.is_reachable = True
         return result
+
+    def _transact(self, work: Callable[[Rows], T], losses: int) -> T:
+        """Run a transaction, unless one has failed since there were so many `losses`."""
+        if self._losses != losses:
+            raise LimitsError("the store of limits cannot be reached")
+        try:
+            return self._store.transact(work)
+        except LimitsError:
+            self._losses += 1
+            raise
 
 
 def _spents(parts: Sequence[_Part], amounts: Sequence[int]) -> list[int]:

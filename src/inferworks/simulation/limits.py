@@ -80,9 +80,11 @@ class Loop(SimLoop):
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Send a transaction to the store."""
-        store = getattr(func, "__self__", None)
-        assert isinstance(store, Way), "a limiter waits for its store alone"
-        return store.send(self, args[0])
+        limiter = getattr(func, "__self__", None)
+        assert isinstance(limiter, Limiter), "a limiter waits for its store alone"
+        way = limiter._store  # noqa: SLF001 the thread between the two is what is simulated
+        assert isinstance(way, Way)
+        return way.send(self, args[0])
 
 
 class NodeClock:
