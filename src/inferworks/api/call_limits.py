@@ -218,14 +218,14 @@ class CallLimits:
         if not limits:
             return NO_HOLD, call
         ceiling = _Ceiling(most_prompt_tokens(call), prompt_tokens(call), request.choices)
-        most = self._most(limits, opened, request, call, offers)
+        most = self._most(limits, opened, ceiling, call, offers)
         if most is not None:
             ceiling = ceiling._replace(fixed_pico=most.fixed_pico, output_pico=most.output_pico)
         currency = "" if most is None else most.currency
-        if any(
-            one.currency not in ("", currency) for one in limits
-        ):  # soft ones, which refuse nothing
-            limits = self._index().counting(limits, currency)
+        if any(one.currency not in ("", currency) for one in limits):
+            limits = self._index().counting(
+                limits, currency
+            )  # the others are soft: they refuse nothing
             if not limits:
                 return NO_HOLD, call
         accounts = self.limiter.accounts(limits, opened.opened_ns)
@@ -265,9 +265,8 @@ class CallLimits:
                 more = min(more, self.limiter.left_of(account))
         if more > 0:
             with suppress(LimitReachedError, LimitsError):
-                await hold.extend(
-                    ceiling.more(more)._replace(likely_tokens=0)
-                )  # a rate evens it out
+                # of a rate nothing: it evens out what it was wrong by
+                await hold.extend(ceiling.more(more)._replace(likely_tokens=0))
                 return more
         return 0
 
@@ -285,7 +284,7 @@ class CallLimits:
         self,
         limits: Sequence[Limit],
         opened: Opened,
-        request: RequestInfo,
+        ceiling: _Ceiling,
         call: Call,
         offers: Sequence[Offer],
     ) -> Most | None:
@@ -299,12 +298,12 @@ class CallLimits:
         size = len(call.body)
         sellers = {"" if o.replica else o.seller or o.provider for o in offers}
         items = Items(
-            images=request.choices,
+            images=ceiling.choices,
             audio_ms=size * 8 // _LEAST_BITS_PER_MS,
             characters=size,
             searches=1 + size // _BYTES_PER_SEARCH,
         )
-        most = self._pricing.most(opened, sellers, most_prompt_tokens(call), items)
+        most = self._pricing.most(opened, sellers, ceiling.input_tokens, items)
         hard = {one.currency for one in on_money if one.is_hard}
         if hard and (most is None or hard != {most.currency}):
             named = "no price" if most is None else f"a price in {most.currency}"

@@ -210,7 +210,7 @@ class _Kept(NamedTuple):
     planned: bool = False
     """True when a plan is in force, though it may have no amounts for single calls."""
     dearest: CallPricing | None = None
-    """The same at the dearest price of each unit, where a plan has prices by the sum of a period."""
+    """The tariff of the plan in which a price by the sum of a period is the dearest that it may come to."""
 
 
 _NEVER: Final = _Kept(0, 0, None)
@@ -305,10 +305,12 @@ class PricingTable:
         plans = self._plans.get(opened.customer, ())
         changes = [plan.effective_ns for plan in plans if plan.effective_ns > at_ns]
         plan = plan_at(plans, opened.customer, at_ns)
-        tariff = None if plan is None else plan_pricing(plan, opened.model)
-        dearest = None if plan is None else dearest_pricing(plan, opened.model)
         until_ns = min([at_ns + _KEPT_NS, *changes])
-        kept = planned[key] = _Kept(at_ns, until_ns, tariff, plan is not None, dearest)
+        kept = _Kept(at_ns, until_ns, None)
+        if plan is not None:
+            tariff, dearest = plan_pricing(plan, opened.model), dearest_pricing(plan, opened.model)
+            kept = _Kept(at_ns, until_ns, tariff, planned=True, dearest=dearest)
+        planned[key] = kept
         return kept
 
     def _list_of(self, opened: Opened | Usage, seller: str) -> CallPricing | None:
@@ -369,8 +371,7 @@ def dearest_pricing(plan: PricePlan, model: ModelId) -> CallPricing | None:
     Of calls that are priced at it, the sum is no less than what a period's usage is charged, but for less
     than one package of each unit.
     """
-    priced = {unit for unit in PRICED_BY if plan.terms.price_of(unit, model)}
-    if not priced:
+    if not any(plan.terms.price_of(unit, model) for unit in PRICED_BY):
         return None
     rates = {unit: plan.terms.dearest_of(unit, model) for unit in PRICED_BY}
     return CallPricing(plan.currency, Basis.PLAN, (_rates(0, rates),))
